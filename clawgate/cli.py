@@ -1,0 +1,157 @@
+"""The command line: `clawgate --config FILE`, serve, up, embedded, check.
+
+Usage and configuration errors are one line on stderr and exit 2, never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from clawgate import __version__
+from clawgate.config import Config, load
+from clawgate.errors import ConfigError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with one line for a usage error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where help is; exit 2."""
+        self.exit(2, f"clawgate: {message} (see `{self.prog} --help`)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["embedded"]:  # it has a parser of its own, and needs nothing of the rest
+        from clawgate.embedded.__main__ import main as embedded
+
+        return embedded(given[1:])
+    parser = _parser()
+    options = parser.parse_args(given)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except ConfigError as error:
+        print(f"clawgate: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="clawgate",
+        description="A streaming gateway for a local LLM. `clawgate --config FILE` is `clawgate serve --config FILE`.",
+    )
+    parser.add_argument("--version", action="version", version=f"clawgate {__version__}")
+    _add_gateway_options(parser)
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> Parser:
+        subparser: Parser = commands.add_parser(name, help=text, description=text)
+        # SUPPRESS: an option that is absent here must not undo the one given before the command
+        _add_gateway_options(subparser, default=argparse.SUPPRESS)
+        subparser.set_defaults(command=command)
+        return subparser
+
+    add("serve", serve, "run the gateway under gunicorn; prints `Server started on :PORT` once it listens")
+    add("up", up, "run the gateway, with a small embedded model where no Ollama answers on this machine")
+    add("check", check, "validate the configuration and ask Ollama for its version and the model")
+    commands.add_parser("embedded", help="run a small real model behind Ollama's own API", add_help=False)
+    return parser
+
+
+def _add_gateway_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    class Serve(argparse.Action):
+        """`--config FILE` without a command serves."""
+
+        def __call__(
+            self,
+            parser: argparse.ArgumentParser,  # noqa: ARG002
+            namespace: argparse.Namespace,
+            values: object,
+            option_string: str | None = None,  # noqa: ARG002
+        ) -> None:
+            setattr(namespace, self.dest, values)
+            if namespace.command is None:
+                namespace.command = serve
+
+    parser.add_argument("--config", metavar="FILE", action=Serve, default=default, help="YAML file with the settings")
+    parser.add_argument("--host", action=Serve, default=default, help="address to bind (server.host)")
+    parser.add_argument("--port", action=Serve, default=default, help="port to bind, 0 for a free one (server.port)")
+
+
+def configure(options: argparse.Namespace) -> Config:
+    """Load the configuration, and put what the command line says into the environment, where gunicorn_conf reads it.
+
+    Errors: ConfigError.
+    """
+    if options.config is not None:
+        os.environ["CLAWGATE_CONFIG"] = options.config
+    if options.host is not None:
+        os.environ["CLAWGATE_SERVER_HOST"] = options.host
+    if options.port is not None:
+        os.environ["CLAWGATE_SERVER_PORT"] = options.port
+    return load(os.environ.get("CLAWGATE_CONFIG"))
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Run the gateway under gunicorn, as `gunicorn -c python:clawgate.gunicorn_conf clawgate.wsgi:app` would."""
+    config = configure(options)
+    if (problem := _why_not_bindable(config.server.host, config.server.port)) is not None:
+        print(f"clawgate: {problem}", file=sys.stderr)
+        return 1
+    from gunicorn.app.wsgiapp import WSGIApplication
+
+    sys.argv = ["clawgate", "-c", "python:clawgate.gunicorn_conf", "clawgate.wsgi:app"]
+    WSGIApplication(prog="clawgate").run()
+    return 0
+
+
+def _why_not_bindable(host: str, port: int) -> str | None:
+    """Say in one line why the port cannot be had; gunicorn would say it five times in five seconds."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return f"server.host and server.port: cannot listen on {host} port {port}: {error.strerror}"
+    return None
+
+
+def up(options: argparse.Namespace) -> int:
+    """Run the gateway, and the embedded model where no Ollama answers."""
+    from clawgate.up import run
+
+    return run(configure(options))
+
+
+def check(options: argparse.Namespace) -> int:
+    """Print a line for each finding: 0 all well, 1 something is not ready."""
+    from clawgate.ollama.client import OllamaClient
+    from clawgate.web.health import ask
+
+    config = configure(options)
+    print(f"ok: configuration {os.environ.get('CLAWGATE_CONFIG', '(all defaults)')}")
+    endpoint, model = config.model.endpoint, config.model.model_name
+    state = ask(OllamaClient(endpoint), model)
+    if not state.reachable:
+        print(f"not ready: no Ollama answers at {endpoint}; start it with `ollama serve`")
+        return 1
+    print(f"ok: Ollama {state.version} at {endpoint}")
+    if not state.model_ready:
+        print(f"not ready: the model {model} is not there; get it with `ollama pull {model}`")
+        return 1
+    print(f"ok: model {model}")
+    return 0

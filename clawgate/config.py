@@ -1,0 +1,319 @@
+"""Every setting once: type, bounds, default, unit and help; read from a YAML file and the environment, then frozen.
+
+The declarations below feed the checks, their messages, the README's table (a test compares the two) and
+`clawgate check`. `load` is called once a process, by wsgi.py, gunicorn_conf.py and cli.py; everything else is handed
+the finished Config.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from clawgate.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "CLAWGATE_"
+
+
+def _help(text: str, *, expected: str = "", **bounds: Any) -> Meta:
+    return Meta(description=text, extra={"expected": expected}, **bounds)
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True):
+    """One section of the file; what it allows is in its fields' annotations."""
+
+
+class ModelConfig(_Section, frozen=True, kw_only=True):
+    """Which model answers, and where it is."""
+
+    provider: Annotated[Literal["ollama"], _help("the API that the endpoint speaks")] = "ollama"
+    endpoint: Annotated[
+        str, _help("base URL of Ollama", expected="an http:// or https:// URL without user, query or fragment")
+    ] = "http://127.0.0.1:11434"
+    model_name: Annotated[str, _help("the model that answers", min_length=1)] = "qwen3:32b"
+    allowed_models: Annotated[
+        tuple[str, ...], _help("further models that a request may name; anything else is refused")
+    ] = ()
+
+
+class ServerConfig(_Section, frozen=True, kw_only=True):
+    """The gateway's own port and who may use it."""
+
+    host: Annotated[str, _help("address to bind; `0.0.0.0` opens it up", min_length=1)] = "127.0.0.1"
+    port: Annotated[
+        int,
+        _help(
+            "port to bind; 0 takes a free one, and the line that is printed names it",
+            expected="an integer from 1 to 65535",
+            ge=0,
+            le=65535,
+        ),
+    ] = 18789
+    cors_allowed_origins: Annotated[
+        tuple[str, ...],
+        _help(
+            'exact origins of other pages that may call the API, or `["*"]` for development',
+            expected='origins like "https://chat.example.org", or "*"',
+        ),
+    ] = ()
+    max_streams: Annotated[
+        int, _help("answers in flight; beyond it 503 `busy`. Threads = this + a reserve", ge=1, le=10_000)
+    ] = 100
+    auth_token: Annotated[
+        str | None,
+        _help(
+            "when set, `/api/*` wants `Authorization: Bearer …`",
+            expected="a text of at least 8 visible ASCII characters",
+        ),
+    ] = None
+    graceful_seconds: Annotated[float, _help("what running answers get at SIGTERM, in seconds", ge=0, le=86_400)] = 30
+    trusted_hosts: Annotated[
+        tuple[str, ...], _help("when set, any other `Host` is refused (DNS rebinding); names without port")
+    ] = ()
+    max_body_bytes: Annotated[int, _help("largest request body, in bytes", ge=1024, le=1 << 30)] = 16 << 20
+    workers: Annotated[
+        int,
+        _help("processes; sessions live in one process's memory, so it is 1", expected="1", ge=1, le=1),
+    ] = 1
+
+
+class LoggingConfig(_Section, frozen=True, kw_only=True):
+    """What goes to stderr."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical"], _help("least severity that is logged")
+    ] = "info"
+    format: Annotated[Literal["text", "json"], _help("`text`, or `json`: one object a line")] = "text"
+
+
+class StreamConfig(_Section, frozen=True, kw_only=True):
+    """The timing of one answer."""
+
+    heartbeat_seconds: Annotated[float, _help("a ping goes out every so many seconds", gt=0, le=3600)] = 5
+    smoothing_ms: Annotated[
+        int, _help("at most one text event in so many milliseconds; 0 = off", ge=0, le=10_000)
+    ] = 100
+    max_bad_frames: Annotated[int, _help("consecutive frames that do not parse before it gives up", ge=1, le=1000)] = 3
+    stall_seconds: Annotated[
+        float,
+        _help("silence after the first frame before it gives up; at least 30 with `tools` or `format`", gt=0, le=3600),
+    ] = 5
+    first_frame_seconds: Annotated[
+        float, _help("silence before the first frame (loading 20 GB takes minutes)", gt=0, le=86_400)
+    ] = 300
+    retry_seconds: Annotated[
+        float, _help("how long an Ollama that is away is waited for; 0 = fail at once", ge=0, le=86_400)
+    ] = 60
+
+
+class SessionConfig(_Section, frozen=True, kw_only=True):
+    """How much is remembered, and for how long."""
+
+    max_sessions: Annotated[int, _help("beyond it the least recently used is forgotten", ge=1, le=10_000_000)] = 100
+    ttl_seconds: Annotated[float, _help("a session is forgotten so many seconds after its last use", gt=0)] = 1800
+    max_context_bytes: Annotated[
+        int, _help("what one session keeps, in bytes; oldest turns go first", ge=1024, le=1 << 30)
+    ] = 1 << 20
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole configuration; `Config()` is the defaults."""
+
+    model: ModelConfig = ModelConfig()
+    server: ServerConfig = ServerConfig()
+    logging: LoggingConfig = LoggingConfig()
+    stream: StreamConfig = StreamConfig()
+    session: SessionConfig = SessionConfig()
+
+
+class Setting(NamedTuple):
+    """One key as the README and the error messages show it."""
+
+    section: str
+    key: str
+    type: Any
+    default: Any
+    help: str
+    expected: str
+
+    @property
+    def name(self) -> str:
+        """The dotted name, `server.port`."""
+        return f"{self.section}.{self.key}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides it, `CLAWGATE_SERVER_PORT`."""
+        return f"{ENVIRONMENT_PREFIX}{self.section}_{self.key}".upper()
+
+
+def settings() -> Iterator[Setting]:
+    """Yield every setting in the order of the declarations."""
+    for section in msgspec.structs.fields(Config):
+        hints = get_type_hints(section.type, include_extras=True)
+        for field in msgspec.structs.fields(section.type):
+            kind, meta = get_args(hints[field.name])[:2]
+            expected = (meta.extra or {}).get("expected") or _describe(kind, meta)
+            yield Setting(section.name, field.name, hints[field.name], field.default, meta.description, expected)
+
+
+def _describe(kind: Any, meta: Meta) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(f'"{choice}"' for choice in get_args(kind))
+    if get_origin(kind) is tuple:
+        return "a list of texts"
+    if kind is str:
+        return "a text that is not empty"
+    noun = "an integer" if kind is int else "a number"
+    low = meta.ge if meta.ge is not None else meta.gt
+    if meta.le is not None:
+        return f"{noun} from {low} to {meta.le}" if meta.gt is None else f"{noun} above {low} and up to {meta.le}"
+    return f"{noun} above {low}"
+
+
+def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, str] | None = None) -> Config:
+    """Read the file (none: all defaults), let the environment override it, check every value.
+
+    Errors: ConfigError whose message is one line: file or variable, key, what was expected, what was found.
+    """
+    source = os.fspath(path) if path is not None else ""
+    given = _read(Path(path)) if path is not None else {}
+    sections = _checked_sections(given, source)
+    known = list(settings())
+    values: dict[str, dict[str, Any]] = {}
+    for setting in known:
+        if setting.key in sections.get(setting.section, {}):
+            found = sections[setting.section][setting.key]
+            values.setdefault(setting.section, {})[setting.key] = _checked(setting, found, f"{source}: {setting.name}")
+    for setting, text in _from_environment(known, os.environ if environment is None else environment):
+        found = _parse_variable(setting, text)
+        values.setdefault(setting.section, {})[setting.key] = _checked(setting, found, setting.variable)
+    return Config(**{
+        section.name: section.type(**values.get(section.name, {})) for section in msgspec.structs.fields(Config)
+    })
+
+
+def _read(path: Path) -> Any:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return yaml.safe_load(file) or {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise ConfigError(f"{path}: is not YAML: {getattr(error, 'problem', None) or 'unreadable'}{where}") from error
+
+
+def _checked_sections(given: Any, source: str) -> dict[str, dict[str, Any]]:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{source}: expected sections like `server:`, got {_show(given)}")
+    names = [section.name for section in msgspec.structs.fields(Config)]
+    for name, section in given.items():
+        if name not in names:
+            raise ConfigError(f"{source}: {name}: unknown section{_nearest(name, names)}")
+        if section is not None and not isinstance(section, dict):
+            raise ConfigError(f"{source}: {name}: expected keys below it, got {_show(section)}")
+    keys = [setting.name for setting in settings()]
+    for name, section in given.items():
+        for key in section or ():
+            if f"{name}.{key}" not in keys:
+                raise ConfigError(f"{source}: {name}.{key}: unknown key{_nearest(f'{name}.{key}', keys)}")
+    return {name: section or {} for name, section in given.items()}
+
+
+def _nearest(name: object, known: list[str]) -> str:
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
+    return f"; the nearest known one is {near[0]}" if near else ""
+
+
+def _from_environment(known: list[Setting], environment: Mapping[str, str]) -> Iterator[tuple[Setting, str]]:
+    by_variable = {setting.variable: setting for setting in known}
+    sections = tuple(f"{ENVIRONMENT_PREFIX}{section.name}_".upper() for section in msgspec.structs.fields(Config))
+    for variable, text in environment.items():
+        if variable in by_variable:
+            yield by_variable[variable], text
+        elif variable.startswith(sections):
+            raise ConfigError(f"{variable}: unknown setting{_nearest(variable, list(by_variable))}")
+
+
+def _parse_variable(setting: Setting, text: str) -> Any:
+    """Read a variable's text as the file would have given it: a number, a comma-separated list, or the text."""
+    kind = get_args(setting.type)[0]
+    if get_origin(kind) is tuple:
+        return [item.strip() for item in text.split(",") if item.strip()]
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _checked(setting: Setting, value: Any, where: str) -> Any:
+    """Convert one value to its setting's type, or raise the one-line ConfigError."""
+    kind = get_args(setting.type)[0]
+    if value is None:  # `key:` with nothing behind it is YAML's null: the default, as if the line were absent
+        return setting.default
+    if get_origin(kind) is tuple and isinstance(value, str):
+        value = [value]
+    if get_origin(kind) is Literal and isinstance(value, str):
+        value = value.lower()
+    try:
+        converted = msgspec.convert(value, setting.type)
+        return _REFINE[setting.name](converted) if setting.name in _REFINE else converted
+    except (msgspec.ValidationError, ValueError) as error:
+        shown = "a text that is not usable" if setting.name == "server.auth_token" else _show(value)
+        raise ConfigError(f"{where}: expected {setting.expected}, got {shown}{_hint(setting.name)}") from error
+
+
+def _hint(name: str) -> str:
+    return "; more than 1 needs session.backend: redis, which this version does not have" if name == "server.workers" else ""
+
+
+def _show(value: Any) -> str:
+    shown = msgspec.json.encode(value, enc_hook=str).decode()
+    return shown if len(shown) <= 80 else f"{shown[:77]}…"
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    extra = parts.query or parts.fragment or parts.username is not None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or extra:
+        raise ValueError(url)
+    return url.rstrip("/")
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if any(origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+/?", origin) for origin in origins):
+        raise ValueError(origins)
+    return tuple(origin.rstrip("/") for origin in origins)
+
+
+def _token(token: str) -> str:
+    if not re.fullmatch(r"[!-~]{8,}", token):
+        raise ValueError
+    return token
+
+
+def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(host.lower().strip("[]") for host in hosts)
+
+
+_REFINE: dict[str, Any] = {
+    "model.endpoint": _base_url,
+    "server.cors_allowed_origins": _origins,
+    "server.auth_token": _token,
+    "server.trusted_hosts": _hosts,
+}

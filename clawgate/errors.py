@@ -1,0 +1,189 @@
+"""Every error that clawgate answers with, as one tree.
+
+ClawgateError                     code · HTTP status · a message that names the field and the cure
+├── ConfigError                   the file or the environment is wrong: one line on stderr, exit 2
+├── RequestError                  the client can mend it
+│   ├── BadRequest                400
+│   ├── UntrustedHost             400
+│   ├── Unauthorized              401
+│   ├── ModelNotAllowed           403
+│   ├── NotFound                  404
+│   │   └── UnknownSession        404
+│   ├── MethodNotAllowed          405
+│   ├── BusySession               409
+│   ├── NothingToContinue         409
+│   ├── TooLarge                  413
+│   └── UnsupportedMediaType      415
+├── Busy                          503, Retry-After: every stream is taken
+├── ShuttingDown                  503
+├── UpstreamFailure               Ollama failed; a retry would start a second run
+│   ├── UpstreamUnreachable       502  refused, dropped, away for too long
+│   ├── UpstreamTimeout           504  no first frame
+│   ├── UpstreamStalled           504  silence after the first frame
+│   ├── UpstreamBadFrames         502  frames that do not parse
+│   ├── UpstreamError             502  Ollama's own words
+│   └── ModelNotFound             502
+└── InternalError                 500  our own fault; the traceback is in the log, never in the answer
+
+An interrupt is an outcome, not an error: it is not here.
+"""
+
+from __future__ import annotations
+
+
+class ClawgateError(Exception):
+    """The root: what every answer to a failed request is made from."""
+
+    code = "internal"
+    status = 500
+    retry_after_s: int | None = None
+
+    @property
+    def message(self) -> str:
+        """The text for people, with the field and the cure."""
+        return str(self)
+
+
+class ConfigError(ClawgateError):
+    """The configuration is wrong; the message starts with where."""
+
+
+class RequestError(ClawgateError):
+    """The request is wrong and the client can mend it."""
+
+    code = "bad_request"
+    status = 400
+
+
+class BadRequest(RequestError):
+    """A body or a field is not what was expected."""
+
+
+class UntrustedHost(RequestError):
+    """The Host header is none of server.trusted_hosts."""
+
+    code = "untrusted_host"
+
+
+class Unauthorized(RequestError):
+    """The token is missing or wrong."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class ModelNotAllowed(RequestError):
+    """The request names a model that the operator did not allow."""
+
+    code = "model_not_allowed"
+    status = 403
+
+
+class NotFound(RequestError):
+    """There is nothing at this address."""
+
+    code = "not_found"
+    status = 404
+
+
+class UnknownSession(NotFound):
+    """The session never existed, was deleted, or was forgotten."""
+
+    code = "unknown_session"
+
+
+class MethodNotAllowed(RequestError):
+    """The address exists, the method does not."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class BusySession(RequestError):
+    """An answer of this session is in flight and the request asked not to interrupt it."""
+
+    code = "busy_session"
+    status = 409
+
+
+class NothingToContinue(RequestError):
+    """The session's last message is not an unfinished one of the assistant's."""
+
+    code = "nothing_to_continue"
+    status = 409
+
+
+class TooLarge(RequestError):
+    """The body is over server.max_body_bytes."""
+
+    code = "too_large"
+    status = 413
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not application/json."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class Busy(ClawgateError):
+    """Every stream is taken."""
+
+    code = "busy"
+    status = 503
+    retry_after_s = 1
+
+
+class ShuttingDown(ClawgateError):
+    """The process takes no new chats any more."""
+
+    code = "shutting_down"
+    status = 503
+
+
+class UpstreamFailure(ClawgateError):
+    """Ollama failed while a run was made; clients must not retry it by themselves."""
+
+    code = "upstream_error"
+    status = 502
+
+
+class UpstreamUnreachable(UpstreamFailure):
+    """Ollama refuses, drops the connection, or stays away for longer than stream.retry_seconds."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamTimeout(UpstreamFailure):
+    """No first frame within stream.first_frame_seconds."""
+
+    code = "upstream_timeout"
+    status = 504
+
+
+class UpstreamStalled(UpstreamFailure):
+    """Silence for stream.stall_seconds after the first frame."""
+
+    code = "upstream_stalled"
+    status = 504
+
+
+class UpstreamBadFrames(UpstreamFailure):
+    """stream.max_bad_frames frames in a row that do not parse."""
+
+    code = "upstream_bad_frames"
+
+
+class UpstreamError(UpstreamFailure):
+    """Ollama answered with an error; the message is its own."""
+
+
+class ModelNotFound(UpstreamFailure):
+    """Ollama does not have the model."""
+
+    code = "model_not_found"
+
+
+class InternalError(ClawgateError):
+    """Our own fault."""

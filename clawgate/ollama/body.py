@@ -1,0 +1,107 @@
+"""The body of an HTTP/1.1 response out of raw bytes, for a reader that must not block: pure.
+
+http.client's own readers hide complete frames in a buffer and give one chunk a call; these take a whole window's
+bytes at once. Each has `feed(bytes) -> payload` and `is_whole`: whether the body has properly ended.
+Source: RFC 9112, sections 6 and 7.1.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}(?:[ \t]*;[^\r\n]*)?\r?\n")
+_LONGEST_HEAD = 4096
+
+
+class MalformedBody(ValueError):
+    """The bytes are not a body of the announced framing."""
+
+
+class Body(Protocol):
+    """What all framings have in common."""
+
+    is_whole: bool
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what came in and return the payload in it."""
+
+
+class ChunkedBody:
+    """`Transfer-Encoding: chunked`, cut anywhere; chunk extensions and trailers are skipped."""
+
+    def __init__(self) -> None:
+        self.is_whole = False
+        self._head = b""
+        self._left = 0
+        self._in_trailer = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what came in and return the payload in it.
+
+        Errors: MalformedBody.
+        """
+        if self._head:
+            data, self._head = self._head + data, b""
+        payload: list[bytes] = []
+        position, end = 0, len(data)
+        while position < end and not self.is_whole:
+            if self._left > 2:
+                # the payload of a chunk; `_left` counts its closing CRLF too
+                take = min(self._left - 2, end - position)
+                payload.append(data[position : position + take])
+                self._left -= take
+                position += take
+            elif self._left:
+                take = min(self._left, end - position)
+                if data[position : position + take] != b"\r\n"[2 - self._left :][:take]:
+                    raise MalformedBody("a chunk is longer than it said")
+                self._left -= take
+                position += take
+            else:
+                position = self._read_head(data, position)
+        return payload[0] if len(payload) == 1 else b"".join(payload)
+
+    def _read_head(self, data: bytes, position: int) -> int:
+        """Read a chunk's size line, or one line of the trailer; keep it where it is not whole yet."""
+        line_end = data.find(b"\n", position) + 1
+        if line_end == 0:
+            self._head = data[position:]
+            if len(self._head) > _LONGEST_HEAD:
+                raise MalformedBody("a chunk's size line has no end")
+            return len(data)
+        line = data[position:line_end]
+        if self._in_trailer:
+            self.is_whole = line in (b"\r\n", b"\n")
+            return line_end
+        if not _SIZE.fullmatch(line):
+            raise MalformedBody("a chunk's size is not a number")
+        size = int(re.split(rb"[ \t;\r\n]", line, maxsplit=1)[0], 16)
+        self._in_trailer = size == 0
+        self._left = size + 2 if size else 0
+        return line_end
+
+
+class SizedBody:
+    """`Content-Length`."""
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.is_whole = length == 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what came in and return the payload in it."""
+        payload = data[: self._left]
+        self._left -= len(payload)
+        self.is_whole = self._left == 0
+        return payload
+
+
+class OpenBody:
+    """Neither: the body ends with the connection, and nothing tells a proper end from a cut (HTTP/1.0)."""
+
+    is_whole = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what came in; all of it is payload."""
+        return data

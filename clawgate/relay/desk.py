@@ -1,0 +1,237 @@
+"""The desk: which session has which run. It admits, interrupts, supersedes, forgets and drains.
+
+At most one run per session is in flight. A run is here from its admission until its request is over; its slot counts
+that long too, because that long it holds a thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from clawgate.config import StreamConfig
+from clawgate.errors import Busy, BusySession, NothingToContinue, ShuttingDown, UnknownSession
+from clawgate.ollama.client import OllamaClient
+from clawgate.relay.ask import Ask
+from clawgate.relay.events import Event
+from clawgate.relay.pump import Pump
+from clawgate.relay.run import Run
+from clawgate.sessions import Message, Session, SessionStore, prompt_of
+
+log = logging.getLogger(__name__)
+
+LAST_WORDS_S = 5.0
+"""How long a drain waits for ended runs to tell their readers so."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked request for an answer. Exactly one of messages, message and is_continue is given."""
+
+    model: str
+    session_id: str | None = None
+    messages: tuple[Message, ...] | None = None
+    message: Message | None = None
+    is_continue: bool = False
+    extras: dict[str, Any] = {}
+    on_busy: Literal["interrupt", "reject"] = "interrupt"
+    ignored: tuple[str, ...] = ()
+
+
+class Interruption(NamedTuple):
+    """What an interrupt did; partial is the run's text where it hit one."""
+
+    session_id: str | None
+    run_id: str | None
+    interrupted: bool
+    partial: str = ""
+
+
+class Desk:
+    """Keeps the runs in flight.
+
+    Threads: `_lock` guards the runs, the slots and whether the desk is draining. A run's own lock and the store's are
+    taken under it, never the other way round; nothing is waited for under it but the drain's condition.
+    """
+
+    def __init__(self, store: SessionStore, client: OllamaClient, max_streams: int, limits: StreamConfig) -> None:
+        self._store = store
+        self._client = client
+        self._max_streams = max_streams
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._is_idle = threading.Condition(self._lock)
+        self._by_session: dict[str, Run] = {}
+        self._by_id: dict[str, Run] = {}
+        self._slots = 0
+        self._is_draining = False
+
+    @property
+    def streams(self) -> int:
+        """Return how many answers are in flight."""
+        return self._slots
+
+    @property
+    def is_draining(self) -> bool:
+        """True once the process takes no new chats."""
+        return self._is_draining
+
+    def admit(self, order: Order) -> Run:
+        """Take an order: give it a slot, end the session's running answer, store the context, make the run.
+
+        Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, Busy; then nothing has changed.
+        """
+        session_id = order.session_id or f"sess_{secrets.token_hex(16)}"
+        with self._lock:
+            if self._is_draining:
+                raise ShuttingDown("the gateway is shutting down; try again in a moment")
+            old = self._by_session.get(session_id)
+            self._check(order, session_id, old)
+            if old is not None:
+                old.end("superseded")
+            context = self._context(order, session_id)
+            run = Run(
+                session_id,
+                f"run_{secrets.token_hex(16)}",
+                Ask(
+                    model=order.model,
+                    messages=tuple(message.for_ollama() for message in prompt_of(context)),
+                    extras=order.extras,
+                ),
+                self._store.settle,
+                order.ignored,
+                predecessor=old,
+            )
+            self._store.begin(session_id, run.run_id, context)
+            self._take_slot(old)
+            self._by_session[session_id] = self._by_id[run.run_id] = run
+        return run
+
+    def _check(self, order: Order, session_id: str, old: Run | None) -> None:
+        """Refuse what cannot be served, before anything is changed for it."""
+        is_answering = old is not None and old.ended is None
+        if order.messages is None and order.session_id is not None:
+            session = self._known(session_id)
+            if order.is_continue and not is_answering and not _is_unfinished(session):
+                raise NothingToContinue("continue: the session's last message is not an unfinished one of the assistant")
+        if is_answering and order.on_busy == "reject":
+            raise BusySession("an answer of this session is still streaming; interrupt it, or drop on_busy: reject")
+        if (old is None or not old.has_slot) and self._slots >= self._max_streams:
+            raise Busy(f"all {self._max_streams} streams are taken; try again in a moment")
+
+    def _context(self, order: Order, session_id: str) -> tuple[Message, ...]:
+        if order.messages is not None:
+            return order.messages
+        before = self._known(session_id).messages if order.session_id is not None else ()
+        if order.message is not None:
+            return (*before, order.message)
+        if not before or not before[-1].is_unfinished:  # the running answer ended by itself meanwhile
+            raise NothingToContinue("continue: the answer has just ended by itself")
+        return before
+
+    def _known(self, session_id: str) -> Session:
+        session = self._store.get(session_id)
+        if session is None:
+            raise UnknownSession("this session does not exist (any more); send the full history as `messages`")
+        return session
+
+    def _take_slot(self, old: Run | None) -> None:
+        if old is not None and old.has_slot:
+            old.has_slot = False
+        else:
+            self._slots += 1
+
+    def pump(self, run: Run, reader_socket: socket.socket | None) -> Iterator[Event]:
+        """Yield the run's events on this thread, which drives the run."""
+        return Pump(run, self._client, self._limits, reader_socket).events()
+
+    def release(self, run: Run) -> None:
+        """End what is left of a run and forget it; called once when its request is over, however it went."""
+        run.release()
+        with self._lock:
+            if self._by_session.get(run.session_id) is run:
+                del self._by_session[run.session_id]
+            del self._by_id[run.run_id]
+            self._slots -= run.has_slot
+            if not self._by_id:
+                self._is_idle.notify_all()
+        _log_end(run)
+
+    def interrupt(self, session_id: str | None, run_id: str | None) -> Interruption:
+        """End a session's run (only run_id, where given) and return once its connection to Ollama is closed.
+
+        Errors: UnknownSession.
+        """
+        with self._lock:
+            run = self._by_session.get(session_id) if session_id is not None else self._by_id.get(run_id or "")
+            if run is None and session_id is not None:
+                self._known(session_id)
+        if run is None or (run_id is not None and run.run_id != run_id) or not run.end("interrupted"):
+            return Interruption(session_id or (run.session_id if run else None), run_id, interrupted=False)
+        run.close()
+        return Interruption(run.session_id, run.run_id, interrupted=True, partial=run.text)
+
+    def session(self, session_id: str) -> Session:
+        """Return what has been said.
+
+        Errors: UnknownSession.
+        """
+        return self._known(session_id)
+
+    def forget(self, session_id: str) -> None:
+        """Interrupt what streams and forget everything; return once the connection to Ollama is closed.
+
+        Errors: UnknownSession.
+        """
+        with self._lock:
+            run = self._by_session.get(session_id)
+            if run is not None:
+                run.end("interrupted")
+            is_known = self._store.delete(session_id)
+        if run is not None:
+            run.close()
+        if not is_known:
+            raise UnknownSession("this session does not exist (any more)")
+
+    def drain(self, grace_s: float) -> None:
+        """Take no more chats; give the running ones grace_s, then end them as interrupted and let them say so.
+
+        Returns once no run is left, or the last words took too long.
+        """
+        with self._lock:
+            self._is_draining = True
+            if self._is_idle.wait_for(lambda: not self._by_id, grace_s):
+                return
+            left = list(self._by_id.values())
+        for run in left:
+            run.end("interrupted")
+        for run in left:
+            run.close()
+        with self._lock:
+            self._is_idle.wait_for(lambda: not self._by_id, LAST_WORDS_S)
+
+
+def _is_unfinished(session: Session) -> bool:
+    return bool(session.messages) and session.messages[-1].is_unfinished
+
+
+def _log_end(run: Run) -> None:
+    assert run.ended is not None
+    now = time.monotonic()
+    first = f"{(run.first_text_at - run.started_at) * 1000:.0f} ms" if run.first_text_at is not None else "none"
+    log.info(
+        "answer ended: session=%s run=%s model=%s reason=%s tokens=%s first_text=%s duration=%.1f s",
+        run.session_id,
+        run.run_id,
+        run.ask.model,
+        run.ended.error.code if run.ended.error else run.ended.done_reason,
+        run.ended.stats.get("eval_count", "unknown"),
+        first,
+        now - run.started_at,
+    )

@@ -1,0 +1,76 @@
+"""What a reader of a run is told, as frozen values; web/ turns them into its wire formats.
+
+A run's log holds them in order, and the last of every log is the one `Ended`. A `Ping` is never logged: it says that
+the stream lives, not what the model said.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from clawgate.errors import ClawgateError
+
+
+class Event(msgspec.Struct, frozen=True):
+    """The base of all events."""
+
+
+class Started(Event, frozen=True):
+    """The run was admitted; the model has not been asked yet. `ignored` names the request's unknown fields."""
+
+    session_id: str
+    run_id: str
+    model: str
+    ignored: tuple[str, ...] = ()
+
+
+class Text(Event, frozen=True):
+    """A piece of the answer."""
+
+    text: str
+
+
+class Thinking(Event, frozen=True):
+    """A piece of what the model thinks before it answers."""
+
+    text: str
+
+
+class ToolCalls(Event, frozen=True):
+    """Calls that the model wants made."""
+
+    calls: tuple[dict[str, Any], ...]
+
+
+class Waiting(Event, frozen=True):
+    """Ollama is away; `attempt` is the number of the request that will be tried next (the first was 1)."""
+
+    reason: str
+    attempt: int
+
+
+class Resumed(Event, frozen=True):
+    """Ollama is back and goes on where it was cut."""
+
+
+class Restarted(Event, frozen=True):
+    """Ollama is back; it was cut while still thinking, so the thinking so far is void and begins again."""
+
+
+class Ping(Event, frozen=True):
+    """A heartbeat."""
+
+
+class Ended(Event, frozen=True):
+    """The one end. `error` is set exactly where done_reason is "error"."""
+
+    session_id: str
+    run_id: str
+    done_reason: str
+    stats: dict[str, int]
+    error: ClawgateError | None = None
+
+
+PING = Ping()

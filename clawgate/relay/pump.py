@@ -1,0 +1,260 @@
+"""The pump: the thread that serves the request reads Ollama, and yields what the reader is told.
+
+    begin ─► opening ─► reading ─► (end)
+      ▲         │          │
+      └──── backing off ◄──┘   refused, 502, 503, dropped: waited for, then asked to go on from the partial text
+
+One state is one method that waits at most once, in `Waiter.wait`. The kernel is the micro-buffer: after a flush the
+upstream socket is not looked at until the next flush is due; then all that came in is taken in one non-blocking read,
+decoded in one go and told as one event. Wake-ups stay at ten a second whatever the model's speed.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+from clawgate.config import StreamConfig
+from clawgate.errors import (
+    ClawgateError,
+    InternalError,
+    UpstreamBadFrames,
+    UpstreamError,
+    UpstreamStalled,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from clawgate.ollama.client import Exchange, MalformedBody, OllamaClient, OpenFailure
+from clawgate.ollama.ndjson import Frame, FrameReader
+from clawgate.relay.events import PING, Ended, Event, Restarted, Resumed, Waiting
+from clawgate.relay.run import Run
+from clawgate.relay.smoothing import merge
+from clawgate.relay.wait import Waiter
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 1.0
+HELD_BACK_STALL_S = 30.0
+"""With `tools` or `format` Ollama gathers frames before it sends them."""
+
+
+class Pump:
+    """Drives one run to its end.
+
+    Threads: one, the one that iterates `events`.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        client: OllamaClient,
+        limits: StreamConfig,
+        reader_socket: socket.socket | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run = run
+        self._client = client
+        self._limits = limits
+        self._clock = clock
+        self._waiter = Waiter(run.flag, reader_socket)
+        self._stall_s = max(limits.stall_seconds, HELD_BACK_STALL_S * run.ask.holds_frames_back)
+        self._smoothing_s = limits.smoothing_ms / 1000
+        self._ping_at = clock() + limits.heartbeat_seconds
+        self._step: Callable[[], None] = self._begin
+        self._exchange: Exchange | None = None
+        self._frames = FrameReader(limits.max_bad_frames)
+        self._attempt = 0
+        self._failures = 0
+        self._tokens = 0
+        self._asked_at = 0.0
+        self._heard_at: float | None = None  # the last frame of this exchange
+        self._said_at: float | None = None  # the last frame of any that said something; before one, the first failure
+        self._flush_at = 0.0
+        self._retry_at = 0.0
+
+    def events(self) -> Iterator[Event]:
+        """Yield the run's log as it grows, and a ping whenever one is due, up to and including the end."""
+        told = self._run.log
+        position = 0
+        while True:
+            while position < len(told):
+                event = told[position]
+                position += 1
+                yield event
+                if isinstance(event, Ended):
+                    return
+            if self._clock() >= self._ping_at:
+                self._ping_at = max(self._ping_at + self._limits.heartbeat_seconds, self._clock())
+                yield PING
+            try:
+                self._step()
+            except Exception:
+                log.exception("run %s of session %s failed", self._run.run_id, self._run.session_id)
+                self._fail(InternalError("something went wrong in the gateway; its log says what"))
+
+    # --- states ---------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Ask Ollama, on a helper thread: it answers nothing before its first frame."""
+        run = self._run
+        self._wait(until=0)  # a client that gave up while it queued is not served
+        run.close_predecessor()
+        self._attempt += 1
+        self._exchange = self._client.chat(run.ask.request_from(run.text, run.thinking, self._tokens))
+        self._frames = FrameReader(self._limits.max_bad_frames)
+        self._asked_at = self._clock()
+        self._heard_at = None
+        self._step = self._opening
+        if run.connect(self._exchange):
+            self._exchange.start(tell=run.flag.wake)
+
+    def _opening(self) -> None:
+        """Wait for the response to begin, or for the reason why it does not."""
+        assert self._exchange is not None
+        deadline = self._asked_at + self._limits.first_frame_seconds
+        if self._exchange.is_open:
+            self._waiter.watch(self._exchange.fileno())
+            self._flush_at = 0.0
+            self._step = self._reading
+        elif self._exchange.failure is not None:
+            self._go_away(self._exchange.failure)
+        elif self._clock() < deadline:
+            self._wait(until=deadline)
+        else:
+            self._fail(self._timeout())
+
+    def _reading(self) -> None:
+        """Take what has come in once it is due, or wait for it."""
+        assert self._exchange is not None
+        if self._clock() < self._flush_at:
+            self._wait(until=self._flush_at)
+            if self._clock() < self._flush_at:
+                return
+        try:
+            frames = self._frames.feed(self._exchange.read())
+        except MalformedBody as error:
+            self._fail(UpstreamBadFrames(f"Ollama's stream cannot be read: {error}"))
+            return
+        if frames:
+            self._take(frames)
+        if self._frames.is_broken:
+            self._fail(UpstreamBadFrames(f"{self._frames.bad} frames of Ollama's stream could not be read"))
+        elif self._exchange.is_at_end:
+            self._take_end()
+        elif not frames:
+            self._wait_for_frames()
+
+    def _backing_off(self) -> None:
+        """Wait for Ollama to come back."""
+        if self._clock() < self._retry_at:
+            self._wait(until=self._retry_at)
+        else:
+            self._step = self._begin
+
+    # --- steps ----------------------------------------------------------------------------------------------------
+
+    def _wait(self, until: float, for_upstream: bool = False) -> None:
+        wake = self._waiter.wait(min(until, self._ping_at) - self._clock(), for_upstream)
+        if wake.client_gone:
+            self._end("interrupted")
+
+    def _wait_for_frames(self) -> None:
+        """Wait for the next frame, with the patience that is left."""
+        assert self._exchange is not None
+        if self._exchange.fileno() is None:
+            return  # reads block: there is nothing to poll
+        if self._heard_at is None:
+            deadline = self._asked_at + self._limits.first_frame_seconds
+        else:
+            deadline = self._heard_at + self._stall_s
+        if self._clock() < deadline:
+            self._wait(until=deadline, for_upstream=True)
+        elif self._heard_at is None:
+            self._fail(self._timeout())
+        else:
+            self._fail(UpstreamStalled(f"Ollama sent nothing for {self._stall_s:g} s in the middle of its answer"))
+
+    def _take(self, frames: list[Frame]) -> None:
+        """Tell what the frames say; one of them may be the end."""
+        now = self._clock()
+        if self._heard_at is None and self._attempt > 1:
+            self._tell_resumed()
+        self._heard_at = now
+        end = next((index for index, frame in enumerate(frames) if frame.done or frame.error is not None), None)
+        if end is not None:
+            del frames[end + 1 :]
+        events = list(merge(frames))
+        if events:
+            self._said_at = now
+            self._flush_at = now + self._smoothing_s
+            self._failures = 0
+            self._tokens += len(frames)
+            self._run.publish(events)
+        if end is not None:
+            self._take_done(frames[end])
+
+    def _tell_resumed(self) -> None:
+        run = self._run
+        if run.thinking and not run.has_text:
+            self._tokens = 0
+            run.forget_thinking()
+            run.publish([Restarted()])
+        else:
+            run.publish([Resumed()])
+
+    def _take_done(self, frame: Frame) -> None:
+        """Take the model's own end: its done frame, or its error."""
+        assert self._exchange is not None
+        self._exchange.finish()
+        if frame.error is not None:
+            self._fail(UpstreamError(frame.error))
+        else:
+            self._end("length" if frame.done_reason == "length" else "stop", frame.stats)
+
+    def _take_end(self) -> None:
+        """Take the end of the stream, which is no success: only a done frame is."""
+        assert self._exchange is not None
+        if self._run.ended is not None:  # it is our own close that reads as an end
+            return
+        if not self._exchange.is_whole:
+            self._go_away(OpenFailure(UpstreamUnreachable("Ollama dropped the connection"), is_retryable=True))
+            return
+        last = self._frames.finish()
+        if last:
+            self._take(last)
+        self._end("truncated")
+
+    def _go_away(self, failure: OpenFailure) -> None:
+        """Wait for an Ollama that is away, as long as that can help."""
+        run, now = self._run, self._clock()
+        assert self._exchange is not None
+        self._waiter.watch(None)
+        self._exchange.release()
+        if self._said_at is None:
+            self._said_at = now
+        if not failure.is_retryable:
+            self._fail(failure.error)
+        elif run.has_tool_calls or (run.has_text and run.ask.has_format):
+            self._end("truncated")
+        elif now >= self._said_at + self._limits.retry_seconds:
+            self._fail(failure.error)
+        else:
+            self._retry_at = now + min(FIRST_BACKOFF_S * 2**self._failures, LONGEST_BACKOFF_S)
+            self._failures = min(self._failures + 1, 10)
+            run.publish([Waiting(failure.error.code, self._attempt + 1)])
+            self._step = self._backing_off
+
+    def _timeout(self) -> UpstreamTimeout:
+        return UpstreamTimeout(f"no first frame from Ollama within {self._limits.first_frame_seconds:g} s")
+
+    def _end(self, done_reason: str, stats: dict[str, int] | None = None) -> None:
+        self._run.end(done_reason, stats=stats)
+        self._run.close()
+
+    def _fail(self, error: ClawgateError) -> None:
+        if self._run.end("error", error=error):
+            log.warning("run %s of session %s: %s: %s", self._run.run_id, self._run.session_id, error.code, error)
+        self._run.close()

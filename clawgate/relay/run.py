@@ -1,0 +1,150 @@
+"""A run: one answer being made, shared by its pump, its readers, and whoever ends it.
+
+Every end passes the same door, `end`: the first caller wins, the partial text is settled in the session, the one end
+event closes the log, the flag wakes the pump. No end waits for a socket, least of all a reader's; closing the
+connection to Ollama is a second step, `close`, that waits for nothing but that.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from clawgate.errors import ClawgateError
+from clawgate.ollama.client import Exchange
+from clawgate.relay.ask import Ask
+from clawgate.relay.events import Ended, Event, Started, Text, Thinking, ToolCalls
+from clawgate.relay.wait import Flag
+from clawgate.sessions import Message
+
+Settle = Callable[[str, str, Message], object]
+
+
+class Run:
+    """One answer being made.
+
+    Threads: `_lock` guards the log, the text, the outcome and the exchange. `end`, `close` and the properties may be
+    used from any thread; `publish`, `connect` and `forget_thinking` are the pump's. The log only grows, so a reader
+    may look at it without the lock.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        run_id: str,
+        ask: Ask,
+        settle: Settle,
+        ignored: tuple[str, ...] = (),
+        predecessor: Run | None = None,
+    ) -> None:
+        self.session_id = session_id
+        self.run_id = run_id
+        self.ask = ask
+        self.flag = Flag()
+        self.log: list[Event] = [Started(session_id, run_id, ask.model, ignored)]
+        self.started_at = time.monotonic()
+        self.first_text_at: float | None = None
+        self.ended: Ended | None = None
+        self.has_slot = True
+        self._settle = settle
+        self._predecessor = predecessor
+        self._lock = threading.Lock()
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._tool_calls: list[ToolCalls] = []
+        self._exchange: Exchange | None = None
+
+    @property
+    def text(self) -> str:
+        """All of the answer's text so far."""
+        return "".join(self._text)
+
+    @property
+    def thinking(self) -> str:
+        """All of the thinking so far."""
+        return "".join(self._thinking)
+
+    @property
+    def has_text(self) -> bool:
+        """True once the answer proper has begun."""
+        return bool(self._text)
+
+    @property
+    def has_tool_calls(self) -> bool:
+        """True once the model has asked for a tool."""
+        return bool(self._tool_calls)
+
+    def publish(self, events: Iterable[Event]) -> None:
+        """Append events to the log and keep what they say; nothing after the end."""
+        with self._lock:
+            if self.ended is not None:
+                return
+            for event in events:
+                if isinstance(event, Text):
+                    self._text.append(event.text)
+                    if self.first_text_at is None:
+                        self.first_text_at = time.monotonic()
+                elif isinstance(event, Thinking):
+                    self._thinking.append(event.text)
+                elif isinstance(event, ToolCalls):
+                    self._tool_calls.append(event)
+                self.log.append(event)
+
+    def forget_thinking(self) -> None:
+        """Void the thinking so far: it begins again."""
+        with self._lock:
+            self._thinking.clear()
+
+    def end(
+        self, done_reason: str, error: ClawgateError | None = None, stats: dict[str, int] | None = None
+    ) -> bool:
+        """End the run and settle its text; False when it had ended already."""
+        with self._lock:
+            if self.ended is not None:
+                return False
+            self.ended = Ended(self.session_id, self.run_id, done_reason, stats or {}, error)
+            self._settle(self.session_id, self.run_id, self._answer(is_unfinished=done_reason != "stop"))
+            self.log.append(self.ended)
+        self.flag.set()
+        return True
+
+    def _answer(self, is_unfinished: bool) -> Message:
+        return Message(
+            role="assistant",
+            content=self.text,
+            thinking=self.thinking,
+            tool_calls=tuple(call for event in self._tool_calls for call in event.calls),
+            interrupted=is_unfinished,
+        )
+
+    def connect(self, exchange: Exchange) -> bool:
+        """Make the exchange the run's own, so that an end closes it; False when the run has ended."""
+        with self._lock:
+            if self.ended is not None:
+                return False
+            self._exchange = exchange
+            return True
+
+    def close_predecessor(self) -> None:
+        """Return once the run that this one superseded has no connection to Ollama any more."""
+        if self._predecessor is not None:
+            self._predecessor.close()
+            self._predecessor = None
+
+    def close(self) -> None:
+        """Close the connection to Ollama, and return once that is done; for an ended run."""
+        with self._lock:
+            exchange, predecessor = self._exchange, self._predecessor
+        if predecessor is not None:
+            predecessor.close()
+        if exchange is not None:
+            exchange.close()
+
+    def release(self) -> None:
+        """Give back what the run holds, ending it where nobody did; the pump's last act."""
+        self.end("interrupted")
+        self.close_predecessor()
+        if self._exchange is not None:
+            self._exchange.release()
+        self.flag.close()

@@ -1,0 +1,153 @@
+"""The one wait of a pump: a single poll() over the upstream socket, the run's flag and the client's socket.
+
+So an interrupt, a client that leaves, silence and data are each noticed at once, and nothing else ever blocks a pump.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+import threading
+from typing import NamedTuple
+
+HANGUP = select.POLLHUP | select.POLLERR | select.POLLNVAL
+POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
+"""Linux tells of a half-close without reading; elsewhere POLLIN and a peek must do."""
+
+WAKE = (1).to_bytes(8, sys.byteorder)
+"""What an eventfd wants written; a pipe does not mind."""
+
+
+class Flag(threading.Event):
+    """A threading.Event that a poll() can wait for: set it to cancel, wake it to have its pump look around.
+
+    Threads: `set` and `wake` from anywhere; `_fd_lock` keeps them from writing to an fd that was closed and is
+    somebody else's by now.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fd_lock = threading.Lock()
+        self._read_fd, self._write_fd = _wake_fds()
+        self._is_open = True
+
+    def fileno(self) -> int:
+        """Return the fd that becomes readable."""
+        return self._read_fd
+
+    def set(self) -> None:
+        """Cancel, for good."""
+        super().set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Make the poll return, once."""
+        with self._fd_lock:
+            if self._is_open:
+                try:
+                    os.write(self._write_fd, WAKE)
+                except BlockingIOError:
+                    pass  # a pipe that is full wakes as well
+
+    def clear_wake(self) -> None:
+        """Take the wake-ups so far; the Event stays as it is."""
+        try:
+            os.read(self._read_fd, 4096)
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        """Give the fds back; later wake-ups go nowhere."""
+        with self._fd_lock:
+            if self._is_open:
+                self._is_open = False
+                for fd in {self._read_fd, self._write_fd}:
+                    os.close(fd)
+
+
+def _wake_fds() -> tuple[int, int]:
+    if hasattr(os, "eventfd"):
+        fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        return fd, fd
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(read_fd, False)
+    os.set_blocking(write_fd, False)
+    return read_fd, write_fd
+
+
+class Wake(NamedTuple):
+    """What ended a wait; all False: its time was over."""
+
+    upstream: bool = False
+    flag: bool = False
+    client_gone: bool = False
+
+
+NOTHING = Wake()
+
+
+class Waiter:
+    """Polls for one pump. Two poll objects: most waits (the smoothing window) leave the upstream socket out.
+
+    Threads: one.
+    """
+
+    def __init__(self, flag: Flag, client: socket.socket | None) -> None:
+        self._flag = flag
+        self._client = client
+        self._client_fd = client.fileno() if client is not None else -1
+        self._upstream_fd = -1
+        self._quiet = select.poll()
+        self._quiet.register(flag.fileno(), select.POLLIN)
+        self._all = select.poll()
+        self._all.register(flag.fileno(), select.POLLIN)
+        self._watch_client()
+
+    def _watch_client(self) -> None:
+        if self._client_fd >= 0:
+            for poller in (self._quiet, self._all):
+                poller.register(self._client_fd, POLLRDHUP or select.POLLIN)
+
+    def watch(self, upstream_fd: int | None) -> None:
+        """Take another upstream socket into the wait; None for none."""
+        if self._upstream_fd >= 0:
+            self._all.unregister(self._upstream_fd)
+        self._upstream_fd = -1 if upstream_fd is None else upstream_fd
+        if self._upstream_fd >= 0:
+            self._all.register(self._upstream_fd, select.POLLIN)
+
+    def wait(self, timeout_s: float, for_upstream: bool) -> Wake:
+        """Wait until something happens, for_upstream data too where it is watched, or the time is over.
+
+        Units: timeout_s is rounded up to whole milliseconds; below zero counts as zero.
+        """
+        timeout_ms = max(0, int(timeout_s * 1000) + 1) if timeout_s > 0 else 0
+        ready = (self._all if for_upstream else self._quiet).poll(timeout_ms)
+        if not ready:
+            return NOTHING
+        fds = {fd for fd, _ in ready}
+        flag = self._flag.fileno() in fds
+        if flag:
+            self._flag.clear_wake()
+        return Wake(
+            upstream=self._upstream_fd in fds,
+            flag=flag,
+            client_gone=self._client_fd in fds and self._is_client_gone(),
+        )
+
+    def _is_client_gone(self) -> bool:
+        if POLLRDHUP:
+            return True
+        assert self._client is not None
+        try:
+            gone = not self._client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            gone = False
+        except OSError:
+            gone = True
+        if not gone:  # a pipelined request would wake every poll from now on
+            for poller in (self._quiet, self._all):
+                poller.unregister(self._client_fd)
+        return gone

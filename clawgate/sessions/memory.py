@@ -1,0 +1,115 @@
+"""Sessions in this process's memory: a lock-guarded dict in order of last use, with a limit and a time to live.
+
+The store of a gateway with one worker. Bounded: at most max_sessions of them (a session with a run in flight is never
+evicted, so max_streams more at the worst), each at most max_context_bytes beyond its system messages and last turn.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, takewhile
+
+import msgspec
+
+from clawgate.sessions.session import Message, Session, join_answer, trim
+
+Clock = Callable[[], float]
+
+
+class MemoryStore:
+    """The least-recently-used sessions go first, and each `ttl_s` after its last use.
+
+    Threads: `_lock` guards both dicts; it is held for memory only. Time to live is counted on a monotonic clock, so
+    that a clock that is set back or forward forgets nothing.
+    """
+
+    def __init__(
+        self,
+        max_sessions: int,
+        ttl_s: float,
+        max_context_bytes: int,
+        clock: Clock = time.monotonic,
+        wall_clock: Clock = time.time,
+    ) -> None:
+        self._max_sessions = max_sessions
+        self._ttl_s = ttl_s
+        self._max_context_bytes = max_context_bytes
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._lock = threading.Lock()
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._used_at: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._sessions)
+
+    def get(self, session_id: str) -> Session | None:
+        """Return the session and count that as a use; None when there is none (any more)."""
+        with self._lock:
+            self._expire()
+            session = self._sessions.get(session_id)
+            if session is None:
+                return None
+            return self._put(msgspec.structs.replace(session, last_active=self._wall_clock()))
+
+    def begin(self, session_id: str, run_id: str, messages: Sequence[Message]) -> Session:
+        """Make run_id the owner and messages the context, creating the session where it is new."""
+        kept = trim(messages, self._max_context_bytes)
+        with self._lock:
+            self._expire()
+            now = self._wall_clock()
+            known = self._sessions.get(session_id)
+            created_at = known.created_at if known else now
+            session = self._put(
+                Session(session_id=session_id, messages=kept, created_at=created_at, last_active=now, run_id=run_id)
+            )
+            self._evict()
+            return session
+
+    def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
+        """Append what the run said and end its ownership; False (and nothing written) when it is not the owner."""
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None or session.run_id != run_id:
+                return False
+            messages = trim(join_answer(session.messages, answer), self._max_context_bytes)
+            now = self._wall_clock()
+            self._put(msgspec.structs.replace(session, messages=messages, last_active=now, run_id=None))
+            self._evict()
+            return True
+
+    def delete(self, session_id: str) -> bool:
+        """Forget the session whoever owns it; False when there was none."""
+        with self._lock:
+            self._expire()
+            self._used_at.pop(session_id, None)
+            return self._sessions.pop(session_id, None) is not None
+
+    def _put(self, session: Session) -> Session:
+        self._sessions[session.session_id] = session
+        self._sessions.move_to_end(session.session_id)
+        self._used_at[session.session_id] = self._clock()
+        return session
+
+    def _expire(self) -> None:
+        """Forget what was not used for the time to live; the dict is in that order, so the first live one ends it."""
+        horizon = self._clock() - self._ttl_s
+        for session_id in list(takewhile(lambda each: self._used_at[each] <= horizon, self._idle())):
+            self._forget(session_id)
+
+    def _evict(self) -> None:
+        excess = len(self._sessions) - self._max_sessions
+        if excess > 0:
+            for session_id in list(islice(self._idle(), excess)):
+                self._forget(session_id)
+
+    def _idle(self) -> Iterator[str]:
+        """Yield the sessions without a run in flight, least recently used first."""
+        return (session_id for session_id, session in self._sessions.items() if session.run_id is None)
+
+    def _forget(self, session_id: str) -> None:
+        del self._sessions[session_id], self._used_at[session_id]

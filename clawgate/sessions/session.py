@@ -1,0 +1,143 @@
+"""A session as a value: its messages, its digest, its trimming, and what a store of sessions must do.
+
+Everything here is pure and frozen, so that values cross threads (and, behind another store, processes) as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One message: Ollama's own fields, and whether the assistant left it unfinished.
+
+    Source: Ollama docs/api.md, "Generate a chat completion", parameters of `messages`.
+    """
+
+    role: Role
+    content: str = ""
+    thinking: str = ""
+    images: tuple[str, ...] = ()
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    tool_name: str = ""
+    tool_call_id: str = ""
+    interrupted: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """True for what an answer leaves that was cut before it said anything."""
+        return not (self.content or self.thinking or self.images or self.tool_calls)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """True for an answer that can be continued."""
+        return self.role == "assistant" and self.interrupted
+
+    def for_ollama(self) -> dict[str, Any]:
+        """Give the fields that Ollama knows, content always among them."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        fields.pop("interrupted", None)
+        fields.setdefault("content", "")
+        return fields
+
+    def for_view(self) -> dict[str, Any]:
+        """Give what `GET /api/sessions/<id>` shows of it."""
+        return {"role": self.role, "content": self.content, **msgspec.to_builtins(self)}
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """What has been said under one id.
+
+    Units: created_at and last_active are seconds since the epoch. run_id is the run in flight that alone may settle.
+    """
+
+    session_id: str
+    messages: tuple[Message, ...]
+    created_at: float
+    last_active: float
+    run_id: str | None = None
+
+
+class SessionStore(Protocol):
+    """What the desk wants of a store. A run owns its session from `begin` to `settle`; nobody else writes meanwhile.
+
+    Threads: every method may be called from any thread.
+    """
+
+    def get(self, session_id: str) -> Session | None:
+        """Return the session and count that as a use; None when there is none (any more)."""
+
+    def begin(self, session_id: str, run_id: str, messages: Sequence[Message]) -> Session:
+        """Make run_id the owner and messages the context, creating the session where it is new."""
+
+    def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
+        """Append what the run said and end its ownership; False (and nothing written) when it is not the owner."""
+
+    def delete(self, session_id: str) -> bool:
+        """Forget the session whoever owns it; False when there was none."""
+
+
+def join_answer(messages: Sequence[Message], answer: Message) -> tuple[Message, ...]:
+    """Append the assistant's answer, or lengthen the unfinished message that it went on from.
+
+    A trailing assistant message means that the run was asked to continue it: Ollama sent only the continuation.
+    """
+    if not messages or messages[-1].role != "assistant":
+        return (*messages, answer)
+    base = messages[-1]
+    joined = msgspec.structs.replace(
+        answer,
+        content=base.content + answer.content,
+        thinking=base.thinking or answer.thinking,
+        tool_calls=base.tool_calls + answer.tool_calls,
+    )
+    return (*messages[:-1], joined)
+
+
+def prompt_of(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Give the messages for the model: all but what empty interrupted answers left."""
+    return tuple(message for message in messages if not (message.is_unfinished and message.is_empty))
+
+
+def turns_of(messages: Sequence[Message]) -> list[int]:
+    """Give the index at which each turn begins; a turn is a user message and what follows up to the next."""
+    return [index for index, message in enumerate(messages) if message.role == "user"]
+
+
+def digest_of(messages: Sequence[Message]) -> str:
+    """Hash the last three turns, so that a client can tell whether its history and the gateway's are the same.
+
+    Shape: hex SHA-256 of the compact UTF-8 JSON `[[role, content], …]`, as `JSON.stringify` writes it.
+    """
+    starts = turns_of(messages)
+    first = starts[-3] if len(starts) >= 3 else (starts[0] if starts else len(messages))
+    pairs = [[message.role, message.content] for message in messages[first:] if message.role != "system"]
+    return hashlib.sha256(msgspec.json.encode(pairs)).hexdigest()
+
+
+def trim(messages: Sequence[Message], max_bytes: int) -> tuple[Message, ...]:
+    """Drop the oldest turns until the rest fits; system messages and the last turn stay, whatever their size.
+
+    Units: bytes of the messages' own JSON.
+    """
+    sizes = [len(msgspec.json.encode(message)) for message in messages]
+    excess = sum(sizes) - max_bytes
+    if excess <= 0:
+        return tuple(messages)
+    starts = turns_of(messages)
+    last = starts[-1] if starts else 0
+    kept_from = 0
+    for start in [*starts[1:], last]:
+        if excess <= 0 or kept_from >= last:
+            break
+        dropped = range(kept_from, start)
+        excess -= sum(sizes[index] for index in dropped if messages[index].role != "system")
+        kept_from = start
+    system = [message for message in messages[:kept_from] if message.role == "system"]
+    return (*system, *messages[kept_from:])

@@ -1,0 +1,124 @@
+"""`clawgate up`: the newcomer's one command.
+
+Finds Ollama at the endpoint; where a loopback endpoint has none, starts the embedded model and says so. Then runs the
+gateway, prints the page's address, and ends all of it at Ctrl-C, or when one of the two ends by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+from urllib.parse import urlsplit
+
+from clawgate.config import Config
+from clawgate.ollama.client import OllamaClient
+from clawgate.web.health import ask
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+STOP_S = 15
+
+
+class Ended(Exception):
+    """Somebody asked for the end."""
+
+
+def run(config: Config) -> int:
+    """Start what is needed, wait for the end, end all of it; return the exit status."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    children: list[subprocess.Popen[str]] = []
+    try:
+        environment = _find_model(config, children)
+        if environment is None:
+            return 1
+        gateway = _start(children, ["clawgate", "serve"], environment)
+        started = _read(gateway, r"Server started on :(\d+)")
+        if started is None:
+            return 1
+        host = config.server.host if config.server.host not in ("0.0.0.0", "::") else "127.0.0.1"
+        host = f"[{host}]" if ":" in host else host
+        print(f"Open http://{host}:{started[1]}/ in your browser. Ctrl-C ends it.", flush=True)
+        return _watch(children)
+    except Ended:
+        return 0
+    finally:
+        _stop(children)
+
+
+def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise Ended
+
+
+def _find_model(config: Config, children: list[subprocess.Popen[str]]) -> dict[str, str] | None:
+    """Return what the gateway's environment needs on top, starting the embedded model where there is no other."""
+    endpoint, model = config.model.endpoint, config.model.model_name
+    state = ask(OllamaClient(endpoint), model)
+    if state.reachable:
+        print(f"Ollama {state.version} answers at {endpoint} with {model}.", flush=True)
+        if not state.model_ready:
+            print(f"It does not have that model yet: run `ollama pull {model}`.", flush=True)
+        return {}
+    if urlsplit(endpoint).hostname not in LOOPBACK:
+        print(f"No Ollama answers at {endpoint} yet; the gateway waits for it.", flush=True)
+        return {}
+    embedded = _start(children, ["clawgate.embedded", "--port", "0"], {})
+    ready = _read(embedded, r"Embedded model (\S+) on (http://\S+)")
+    if ready is None:
+        return None
+    name, url = ready.groups()
+    print(f"No Ollama answers at {endpoint}: the small embedded model {name} answers instead of {model}.", flush=True)
+    return {"CLAWGATE_MODEL_ENDPOINT": url, "CLAWGATE_MODEL_MODEL_NAME": name}
+
+
+def _start(
+    children: list[subprocess.Popen[str]], module: list[str], environment: dict[str, str]
+) -> subprocess.Popen[str]:
+    # a session of its own: Ctrl-C reaches only this process, which ends the others in the right order
+    child = subprocess.Popen(
+        [sys.executable, "-m", *module],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
+    children.append(child)
+    return child
+
+
+def _read(child: subprocess.Popen[str], pattern: str) -> re.Match[str] | None:
+    """Read the child's output up to the line that says it is ready; None when it ended instead."""
+    assert child.stdout is not None
+    for line in child.stdout:
+        found = re.search(pattern, line)
+        if found:
+            return found
+    return None
+
+
+def _watch(children: list[subprocess.Popen[str]]) -> int:
+    """Wait until one ends by itself: that is a failure."""
+    while all(child.poll() is None for child in children):
+        time.sleep(0.2)
+    print("clawgate: one of the processes ended by itself; see its messages above", file=sys.stderr)
+    return 1
+
+
+def _stop(children: list[subprocess.Popen[str]]) -> None:
+    """End the gateway first, so that running answers end properly, then the model."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    for child in reversed(children):
+        if child.poll() is None:
+            child.send_signal(signal.SIGINT)
+        try:
+            child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        if child.stdout is not None:
+            child.stdout.close()

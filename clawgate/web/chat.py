@@ -1,0 +1,155 @@
+"""The conversation's routes: chat, interrupt, sessions.
+
+`POST /api/chat` hands the request to the desk and lets this very thread pump the run; what the request holds is given
+back in `Response.call_on_close`, because a generator that was never started runs no `finally`.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+from flask import Blueprint, Response, g, jsonify, request
+
+from clawgate.config import Config
+from clawgate.errors import UnknownSession
+from clawgate.relay import events
+from clawgate.relay.desk import Desk
+from clawgate.relay.run import Run
+from clawgate.sessions import Session, digest_of, turns_of
+from clawgate.web import bodies, sse
+
+log = logging.getLogger(__name__)
+
+SEND_TIMEOUT_S = 15
+SEND_BUFFER_BYTES = 1 << 16
+
+
+class ChatRoutes:
+    """Handlers for everything that is said and interrupted."""
+
+    def __init__(self, config: Config, desk: Desk) -> None:
+        self._config = config
+        self._desk = desk
+        self._is_warned = False
+
+    def install(self, blueprint: Blueprint) -> None:
+        """Add the routes to the blueprint."""
+        add = blueprint.add_url_rule
+        add("/api/chat", "describe", self.describe, methods=["GET"])
+        add("/api/chat", "chat", self.chat, methods=["POST"])
+        add("/api/interrupt", "interrupt", self.interrupt, methods=["POST"])
+        add("/api/sessions/<session_id>", "session", self.session, methods=["GET"])
+        add("/api/sessions/<session_id>", "forget", self.forget, methods=["DELETE"])
+
+    def describe(self) -> Response:
+        """Say what the endpoint is, for people who point curl at it."""
+        return jsonify(
+            endpoint="/api/chat",
+            model=self._config.model.model_name,
+            usage='POST {"message": "…"} or {"messages": [{"role": "user", "content": "…"}]}',
+            answers=sse.MIMETYPE,
+        )
+
+    def chat(self) -> Response:
+        """Answer a message: a stream of events, or with `stream: false` one JSON object when it is complete."""
+        self._warn_without_threads()
+        order, is_streamed = bodies.read_chat(request, self._config.server.max_body_bytes, self._config.model)
+        if order.session_id is not None:
+            g.session_id = order.session_id
+        run = self._desk.admit(order)
+        g.session_id = run.session_id
+        try:
+            told = self._desk.pump(run, bounded_socket(request.environ.get("gunicorn.socket")))
+            if not is_streamed:
+                return self._whole(run, told)
+            response = Response(sse.stream(run.run_id, told), mimetype=sse.MIMETYPE, headers=sse.HEADERS)
+            response.call_on_close(lambda: self._desk.release(run))
+            return response
+        except BaseException:
+            self._desk.release(run)
+            raise
+
+    def _whole(self, run: Run, told: Iterator[events.Event]) -> Response:
+        """Pump the run to its end and answer with all of it; what would be an error event is raised."""
+        tool_calls: list[dict[str, Any]] = []
+        for event in told:
+            if isinstance(event, events.ToolCalls):
+                tool_calls += event.calls
+        assert run.ended is not None
+        if run.ended.error is not None:
+            raise run.ended.error
+        answer = {
+            "session_id": run.session_id,
+            "run_id": run.run_id,
+            "model": run.ask.model,
+            "message": run.text,
+            "thinking": run.thinking,
+            "tool_calls": tool_calls,
+            "done": True,
+            "done_reason": run.ended.done_reason,
+            "stats": run.ended.stats,
+        }
+        self._desk.release(run)
+        return jsonify({name: value for name, value in answer.items() if value or name in ("message", "stats")})
+
+    def interrupt(self) -> Response:
+        """End a session's running answer; answers once its text is settled and the connection to Ollama closed."""
+        body = bodies.read_interrupt(request, self._config.server.max_body_bytes)
+        if body.session_id is not None:
+            g.session_id = body.session_id
+        done = self._desk.interrupt(body.session_id, body.run_id)
+        answer = {"session_id": done.session_id, "run_id": done.run_id, "interrupted": done.interrupted}
+        return jsonify(answer | ({"partial": done.partial} if done.interrupted else {}))
+
+    def session(self, session_id: str) -> Response:
+        """Show what has been said."""
+        return jsonify(_view(self._desk.session(self._checked(session_id))))
+
+    def forget(self, session_id: str) -> Response:
+        """Interrupt what streams and forget everything."""
+        self._desk.forget(self._checked(session_id))
+        return Response(status=204)
+
+    def _checked(self, session_id: str) -> str:
+        if not bodies.SESSION_ID.fullmatch(session_id):
+            raise UnknownSession("this session does not exist: an id is 1 to 128 letters, digits, _ or -")
+        g.session_id = session_id
+        return session_id
+
+    def _warn_without_threads(self) -> None:
+        if not self._is_warned and not request.environ.get("wsgi.multithread", True):
+            self._is_warned = True
+            log.warning("this server has no threads: while one answer streams, nobody can interrupt it")
+
+
+def bounded_socket(client: socket.socket | None) -> socket.socket | None:
+    """Bound what a reader that reads nothing can hold: a small kernel buffer, and a thread for 15 s.
+
+    SO_SNDTIMEO rather than settimeout, which would cost a poll() before every write.
+    """
+    if client is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_S, 0))
+    return client
+
+
+def _view(session: Session) -> dict[str, Any]:
+    return {
+        "session_id": session.session_id,
+        "messages": [message.for_view() for message in session.messages],
+        "turns": len(turns_of(session.messages)),
+        "digest": digest_of(session.messages),
+        "created_at": _rfc3339(session.created_at),
+        "last_active": _rfc3339(session.last_active),
+        "streaming": session.run_id is not None,
+        "run_id": session.run_id,
+    }
+
+
+def _rfc3339(epoch_s: float) -> str:
+    return datetime.fromtimestamp(epoch_s, timezone.utc).isoformat(timespec="milliseconds")

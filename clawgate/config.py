@@ -279,7 +279,9 @@ def _checked(setting: Setting, value: Any, where: str) -> Any:
 
 
 def _hint(name: str) -> str:
-    return "; more than 1 needs session.backend: redis, which this version does not have" if name == "server.workers" else ""
+    if name == "server.workers":
+        return "; more than 1 needs session.backend: redis, which this version does not have"
+    return ""
 
 
 def _show(value: Any) -> str:

@@ -119,7 +119,7 @@ class Desk:
         if order.messages is None and order.session_id is not None:
             session = self._known(session_id)
             if order.is_continue and not is_answering and not _is_unfinished(session):
-                raise NothingToContinue("continue: the session's last message is not an unfinished one of the assistant")
+                raise NothingToContinue("continue: the session's last message is not an unfinished answer")
         if is_answering and order.on_busy == "reject":
             raise BusySession("an answer of this session is still streaming; interrupt it, or drop on_busy: reject")
         if (old is None or not old.has_slot) and self._slots >= self._max_streams:

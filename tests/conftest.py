@@ -1,0 +1,172 @@
+"""Fixtures for every test, and two guards around each: nothing hangs, nothing is left behind.
+
+The guards need no plugin: SIGALRM fails a test that exceeds its time and prints what every thread was doing; threads
+and sockets that outlive a test fail it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import pytest
+
+from tests.support.gateway import Gateway
+from tests.support.nginx import Nginx
+from tests.support.ollama import ScriptedOllama
+from tests.support.tools import wait_for
+
+TEST_DEADLINE_S = 60.0
+"""What each phase of a test may take; `@pytest.mark.deadline(seconds)` gives one test more."""
+LEAK_GRACE_S = 1.0
+"""What helper threads get to end after a test."""
+
+_GRACEFUL_S = 2
+_REAL_STDERR = pytest.StashKey[TextIO]()
+_Phase = Generator[None, object, object]
+
+
+@pytest.fixture
+def ollama() -> Iterator[ScriptedOllama]:
+    """A started ScriptedOllama; the test fails with what failed on its threads."""
+    with ScriptedOllama() as scripted:
+        yield scripted
+    assert not scripted.problems, "the scripted Ollama:\n" + "\n".join(scripted.problems)
+
+
+@pytest.fixture
+def gateway(ollama: ScriptedOllama, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
+    """Start gateways: `gateway(stream={"heartbeat_seconds": 0.2})`, each before the scripted Ollama.
+
+    Sections of the configuration are keywords; `env`, `command`, `cwd` and `is_ready_awaited` are Gateway's. A
+    gateway gets 2 s to end unless `server={"graceful_seconds": …}` says otherwise.
+    """
+    options = ("env", "command", "cwd", "is_ready_awaited")
+
+    with ExitStack() as stack:
+
+        def start(**given: Any) -> Gateway:
+            sections = {name: value for name, value in given.items() if name not in options}
+            started = Gateway(
+                _wired(sections, ollama),
+                tmp_path / "gateway",
+                **{name: value for name, value in given.items() if name in options},
+            )
+            stack.callback(_stop_and_show, started)
+            return started
+
+        yield start
+
+
+@pytest.fixture
+def nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
+    """Start nginxes with the shipped configuration: `nginx(gateway)` or `nginx("127.0.0.1:9", replace={…})`."""
+    with ExitStack() as stack:
+
+        def start(upstream: Gateway | str, **options: Any) -> Nginx:
+            address = upstream if isinstance(upstream, str) else f"127.0.0.1:{upstream.port}"
+            folder = tmp_path / f"nginx{len(list(tmp_path.glob('nginx*')))}"
+            started = Nginx(address, folder, **options)
+            stack.callback(_stop_and_show, started)
+            return started
+
+        yield start
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a thread, or, through ResourceWarning, a socket or file that nobody closed."""
+    before = set(threading.enumerate())
+    yield
+    try:
+        wait_for(lambda: not _leaked(before), "threads end", LEAK_GRACE_S)
+    except AssertionError:
+        pytest.fail("threads outlive the test:\n" + "\n".join(_stack_of(thread) for thread in _leaked(before)))
+    if "unit" not in request.path.parts:
+        gc.collect()  # 30 ms: too much for pure tests, which open nothing
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the real stderr, which capturing has not taken yet, for a hang that nothing else can end."""
+    config.addinivalue_line("markers", "deadline(seconds): what each phase of this test may take")
+    config.stash[_REAL_STDERR] = os.fdopen(os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2), "w")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the stderr back."""
+    faulthandler.cancel_dump_traceback_later()
+    config.stash[_REAL_STDERR].close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> _Phase:
+    """Guard the set-up."""
+    with _deadline(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> _Phase:
+    """Guard the test."""
+    with _deadline(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> _Phase:
+    """Guard the tear-down."""
+    with _deadline(item):
+        return (yield)
+
+
+@contextmanager
+def _deadline(item: pytest.Item) -> Iterator[None]:
+    """Fail the phase when it exceeds its time; where even that is blocked (in C), end the run a little later."""
+    marker = item.get_closest_marker("deadline")
+    seconds = float(marker.args[0]) if marker else TEST_DEADLINE_S
+
+    def fail(*_: object) -> None:
+        faulthandler.dump_traceback(file=2, all_threads=True)
+        pytest.fail(f"not over after {seconds:g} s; what each thread was doing is in the captured stderr")
+
+    previous = signal.signal(signal.SIGALRM, fail)
+    faulthandler.dump_traceback_later(seconds + 15, exit=True, file=item.config.stash[_REAL_STDERR])
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+        signal.signal(signal.SIGALRM, previous)
+
+
+def _wired(sections: Mapping[str, Mapping[str, Any]], ollama: ScriptedOllama) -> dict[str, Mapping[str, Any]]:
+    return {
+        **sections,
+        "model": {"endpoint": ollama.base_url, **sections.get("model", {})},
+        "server": {"graceful_seconds": _GRACEFUL_S, **sections.get("server", {})},
+    }
+
+
+def _stop_and_show(process: Gateway | Nginx) -> None:
+    """End a process and print its log, which pytest shows with a test that failed."""
+    process.stop()
+    print(f"--- {process.name}'s log ---\n{process.log}")
+
+
+def _leaked(before: set[threading.Thread]) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread not in before]
+
+
+def _stack_of(thread: threading.Thread) -> str:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return f"{thread!r}\n{''.join(traceback.format_stack(frame)) if frame else ''}"

@@ -1,0 +1,76 @@
+"""What every part of the harness needs: the one deadline, tools that may be missing, ports, polled conditions."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+DEADLINE_S = 20.0
+"""How long anything may take that ought to happen at once. Only a hang reaches it."""
+
+POLL_S = 0.005
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: where `nginx/`, `templates/` and the package lie."""
+
+_ADMIN_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+_T = TypeVar("_T")
+
+
+def require(tool_or_module: str, why: str) -> str:
+    """Return the path of a program, or the name of a module; skip the test where there is neither.
+
+    Errors: fails instead of skipping where the environment variable `CI` is set: there nothing may be missing.
+    """
+    path = shutil.which(tool_or_module, path=_ADMIN_PATH)
+    if path is not None:
+        return path
+    if _is_importable(tool_or_module):
+        return tool_or_module
+    reason = f"{tool_or_module} is not installed: {why}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def require_procfs() -> None:
+    """Skip the test where there is no /proc to read a process's threads and sockets from (fail in CI)."""
+    if not Path("/proc/self/fd").is_dir():
+        require("procfs", "the test reads /proc")
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on now; another process may take it before the caller does."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_for(predicate: Callable[[], _T | None], what: str, deadline_s: float = DEADLINE_S) -> _T:
+    """Poll a condition that has no event until it is truthy, and return its value.
+
+    Errors: AssertionError that names `what` and the last value seen.
+    """
+    ends_at = time.monotonic() + deadline_s
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() >= ends_at:
+            raise AssertionError(f"not within {deadline_s:g} s: {what} (last seen: {value!r})")
+        time.sleep(POLL_S)
+
+
+def _is_importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the parent of a dotted name
+        return False

@@ -99,9 +99,9 @@ class StreamConfig(_Section, frozen=True, kw_only=True):
     """The timing of one answer."""
 
     heartbeat_seconds: Annotated[float, _help("a ping goes out every so many seconds", gt=0, le=3600)] = 5
-    smoothing_ms: Annotated[
-        int, _help("at most one text event in so many milliseconds; 0 = off", ge=0, le=10_000)
-    ] = 100
+    smoothing_ms: Annotated[int, _help("at most one text event in so many milliseconds; 0 = off", ge=0, le=10_000)] = (
+        100
+    )
     max_bad_frames: Annotated[int, _help("consecutive frames that do not parse before it gives up", ge=1, le=1000)] = 3
     stall_seconds: Annotated[
         float,
@@ -197,9 +197,9 @@ def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, s
     for setting, text in _from_environment(known, os.environ if environment is None else environment):
         found = _parse_variable(setting, text)
         values.setdefault(setting.section, {})[setting.key] = _checked(setting, found, setting.variable)
-    return Config(**{
-        section.name: section.type(**values.get(section.name, {})) for section in msgspec.structs.fields(Config)
-    })
+    return Config(
+        **{section.name: section.type(**values.get(section.name, {})) for section in msgspec.structs.fields(Config)}
+    )
 
 
 def _read(path: Path) -> Any:

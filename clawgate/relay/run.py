@@ -96,9 +96,7 @@ class Run:
         with self._lock:
             self._thinking.clear()
 
-    def end(
-        self, done_reason: str, error: ClawgateError | None = None, stats: dict[str, int] | None = None
-    ) -> bool:
+    def end(self, done_reason: str, error: ClawgateError | None = None, stats: dict[str, int] | None = None) -> bool:
         """End the run and settle its text; False when it had ended already."""
         with self._lock:
             if self.ended is not None:

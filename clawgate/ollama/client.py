@@ -9,11 +9,13 @@ from another thread blocks until the read time-out. Once open, the pump reads th
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,12 +24,13 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError, UpstreamUnreachable
+from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError, UpstreamFailure, UpstreamUnreachable
 from clawgate.ollama.body import Body, ChunkedBody, MalformedBody, OpenBody, SizedBody
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5.0
+TEMPLATE_TIMEOUT_S = 5.0
 MIN_OPEN_S = 0.04
 """A real Ollama leaks a connection (and its slot) that is closed within 30 ms of its request: close no earlier."""
 RECV_BYTES = 1 << 16
@@ -52,6 +55,13 @@ class OpenFailure(Exception):
         self.is_retryable = is_retryable
 
 
+class CannotContinue(OpenFailure):
+    """The model's template closes the assistant's last turn, so that a partial answer cannot be gone on with."""
+
+    def __init__(self) -> None:
+        super().__init__(UpstreamError("the model's template cannot continue an answer"), is_retryable=False)
+
+
 class Exchange:
     """One `POST /api/chat` and its answer: opened on a helper thread, read by the pump, closed by anybody.
 
@@ -59,7 +69,10 @@ class Exchange:
     `read` and `release` only from the pump's.
     """
 
-    def __init__(self, session: requests.Session, url: str, body: bytes) -> None:
+    def __init__(
+        self, session: requests.Session, url: str, body: bytes, check: Callable[[], None] | None = None
+    ) -> None:
+        self._check = check
         self._session = session
         self._url = url
         self._body = body
@@ -86,6 +99,8 @@ class Exchange:
     def _open_and_tell(self, tell: Callable[[], None]) -> None:
         _opening.exchange = self
         try:
+            if self._check is not None:
+                self._check()
             self._open()
         except Aborted:
             pass
@@ -248,11 +263,24 @@ class OllamaClient:
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
         self._chats = _session(_CapturingAdapter())
-        self._questions = _session(HTTPAdapter(pool_maxsize=4))
+        self._questions = _session(HTTPAdapter())
+        self._questions.headers["Connection"] = "close"  # rare: no idle socket is worth keeping
 
-    def chat(self, request: dict[str, Any]) -> Exchange:
-        """Prepare an exchange; nothing is sent before it is opened."""
-        return Exchange(self._chats, f"{self.endpoint}/api/chat", msgspec.json.encode(request))
+    def chat(self, request: dict[str, Any], is_going_on: bool = False) -> Exchange:
+        """Prepare an exchange; nothing is sent before it is opened.
+
+        is_going_on: its last message is a partial answer; the model's template is asked first whether it can.
+        """
+        check = partial(self._check_template, request["model"]) if is_going_on else None
+        return Exchange(self._chats, f"{self.endpoint}/api/chat", msgspec.json.encode(request), check)
+
+    def _check_template(self, model: str) -> None:
+        try:
+            shown = self.ask("/api/show", TEMPLATE_TIMEOUT_S, json={"model": model})
+        except UpstreamFailure:
+            return  # the chat itself will say what is wrong, or go well
+        if isinstance(shown, dict) and not can_continue(str(shown.get("template", ""))):
+            raise CannotContinue
 
     def ask(self, path: str, timeout_s: float, json: Any = None) -> Any:
         """GET (with json: POST) a small JSON document.
@@ -273,6 +301,16 @@ class OllamaClient:
             return msgspec.json.decode(response.content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UpstreamError(f"what answers {path} is not Ollama") from error
+
+
+def can_continue(template: str) -> bool:
+    """Tell whether a model's template leaves the assistant's last turn open.
+
+    To do so it must know which message is the last, and Go's only way to know is `len`; one that walks `.Messages`
+    without it closes every turn alike. Where there is no `.Messages`, Ollama itself cuts the template at `.Response`.
+    Source: Ollama docs/template.md; template/template.go, Execute.
+    """
+    return ".Messages" not in template or re.search(r"\blen\b", template) is not None
 
 
 def _session(adapter: HTTPAdapter) -> requests.Session:

@@ -26,7 +26,7 @@ from clawgate.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from clawgate.ollama.client import Exchange, MalformedBody, OllamaClient, OpenFailure
+from clawgate.ollama.client import CannotContinue, Exchange, MalformedBody, OllamaClient, OpenFailure
 from clawgate.ollama.ndjson import Frame, FrameReader
 from clawgate.relay.events import PING, Ended, Event, Restarted, Resumed, Waiting
 from clawgate.relay.run import Run
@@ -103,7 +103,8 @@ class Pump:
         self._wait(until=0)  # a client that gave up while it queued is not served
         run.close_predecessor()
         self._attempt += 1
-        self._exchange = self._client.chat(run.ask.request_from(run.text, run.thinking, self._tokens))
+        request = run.ask.request_from(run.text, run.thinking, self._tokens)
+        self._exchange = self._client.chat(request, is_going_on=run.has_text)
         self._frames = FrameReader(self._limits.max_bad_frames)
         self._asked_at = self._clock()
         self._heard_at = None
@@ -235,10 +236,11 @@ class Pump:
         self._exchange.release()
         if self._said_at is None:
             self._said_at = now
-        if not failure.is_retryable:
-            self._fail(failure.error)
-        elif run.has_tool_calls or (run.has_text and run.ask.has_format):
+        cannot_go_on = run.has_tool_calls or (run.has_text and run.ask.has_format)
+        if isinstance(failure, CannotContinue) or (failure.is_retryable and cannot_go_on):
             self._end("truncated")
+        elif not failure.is_retryable:
+            self._fail(failure.error)
         elif now >= self._said_at + self._limits.retry_seconds:
             self._fail(failure.error)
         else:

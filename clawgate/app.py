@@ -14,7 +14,9 @@ from clawgate.sessions import MemoryStore
 from clawgate.web.chat import ChatRoutes
 from clawgate.web.guard import Guard, answer_error, answer_unexpected
 from clawgate.web.health import HealthRoutes, Probe
-from clawgate.web.page import STATIC, PageRoutes, templates
+from clawgate.web.page import STATIC, Look, PageRoutes, templates
+from clawgate.web.render import RenderRoutes
+from clawgate.web.setup import SetupRoutes
 
 
 class Gateway(NamedTuple):
@@ -34,8 +36,12 @@ def build(config: Config) -> tuple[Gateway, Blueprint]:
     )
     Guard(config.server).install(blueprint)
     ChatRoutes(config, desk).install(blueprint)
-    HealthRoutes(config, desk, Probe(client, config.model.model_name)).install(blueprint)
-    PageRoutes(config).install(blueprint)
+    probe = Probe(client, config.model.model_name)
+    HealthRoutes(config, desk, probe).install(blueprint)
+    look = Look()
+    PageRoutes(config, client, look).install(blueprint)
+    RenderRoutes(config.server).install(blueprint)
+    SetupRoutes(config, probe, look).install(blueprint)
     return Gateway(config, desk), blueprint
 
 

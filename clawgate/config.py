@@ -187,8 +187,8 @@ def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, s
     """
     source = os.fspath(path) if path is not None else ""
     given = _read(Path(path)) if path is not None else {}
-    sections = _checked_sections(given, source)
     known = list(settings())
+    sections = _checked_sections(given, source, known)
     values: dict[str, dict[str, Any]] = {}
     for setting in known:
         if setting.key in sections.get(setting.section, {}):
@@ -205,31 +205,34 @@ def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, s
 def _read(path: Path) -> Any:
     try:
         with path.open(encoding="utf-8") as file:
-            return yaml.safe_load(file) or {}
+            given = yaml.safe_load(file)
+            return {} if given is None else given
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    # PyYAML's own readers of numbers and dates raise the last three: `2024-99-99`, `!!int _`, `!!timestamp x`
+    except (yaml.YAMLError, RecursionError, ValueError, IndexError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise ConfigError(f"{path}: is not YAML: {getattr(error, 'problem', None) or 'unreadable'}{where}") from error
 
 
-def _checked_sections(given: Any, source: str) -> dict[str, dict[str, Any]]:
+def _checked_sections(given: Any, source: str, known: list[Setting]) -> dict[str, dict[str, Any]]:
     if not isinstance(given, dict):
         raise ConfigError(f"{source}: expected sections like `server:`, got {_show(given)}")
     names = [section.name for section in msgspec.structs.fields(Config)]
     for name, section in given.items():
         if name not in names:
-            raise ConfigError(f"{source}: {name}: unknown section{_nearest(name, names)}")
+            raise ConfigError(f"{source}: {_on_one_line(name)}: unknown section{_nearest(name, names)}")
         if section is not None and not isinstance(section, dict):
             raise ConfigError(f"{source}: {name}: expected keys below it, got {_show(section)}")
-    keys = [setting.name for setting in settings()]
+    keys = [setting.name for setting in known]
     for name, section in given.items():
         for key in section or ():
             if f"{name}.{key}" not in keys:
-                raise ConfigError(f"{source}: {name}.{key}: unknown key{_nearest(f'{name}.{key}', keys)}")
+                unknown = _on_one_line(f"{name}.{key}")
+                raise ConfigError(f"{source}: {unknown}: unknown key{_nearest(unknown, keys)}")
     return {name: section or {} for name, section in given.items()}
 
 
@@ -272,9 +275,10 @@ def _checked(setting: Setting, value: Any, where: str) -> Any:
         value = value.lower()
     try:
         converted = msgspec.convert(value, setting.type)
+        msgspec.json.encode(converted)  # bytes of a variable that are no text would fail in every request
         return _REFINE[setting.name](converted) if setting.name in _REFINE else converted
     except (msgspec.ValidationError, ValueError) as error:
-        shown = "a text that is not usable" if setting.name == "server.auth_token" else _show(value)
+        shown = "a text that is not usable" if _is_secret(setting, value) else _show(value)
         raise ConfigError(f"{where}: expected {setting.expected}, got {shown}{_hint(setting.name)}") from error
 
 
@@ -284,15 +288,26 @@ def _hint(name: str) -> str:
     return ""
 
 
+def _is_secret(setting: Setting, value: Any) -> bool:
+    return setting.name == "server.auth_token" or (setting.name == "model.endpoint" and "@" in str(value))
+
+
 def _show(value: Any) -> str:
-    shown = msgspec.json.encode(value, enc_hook=str).decode()
+    try:
+        shown = str(value) if isinstance(value, float) else msgspec.json.encode(value, enc_hook=str).decode()
+    except (UnicodeEncodeError, RecursionError):  # bytes that are no text in a variable; a list that holds itself
+        shown = ascii(value)
     return shown if len(shown) <= 80 else f"{shown[:77]}…"
+
+
+def _on_one_line(name: object) -> str:
+    return str(name).encode("unicode_escape", "backslashreplace").decode() if not str(name).isprintable() else str(name)
 
 
 def _base_url(url: str) -> str:
     parts = urlsplit(url)
-    extra = parts.query or parts.fragment or parts.username is not None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or extra:
+    is_more = re.search(r"[?#\s]", url) is not None or parts.username is not None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or is_more:
         raise ValueError(url)
     return url.rstrip("/")
 

@@ -21,17 +21,26 @@ from clawgate.web.health import ask
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 STOP_S = 15
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a service manager's stop, a terminal that is closed."""
 
 
 class Ended(Exception):
     """Somebody asked for the end."""
 
 
+class Child(subprocess.Popen[str]):
+    """One of the two processes; is_ready once it has said so."""
+
+    is_ready = False
+
+
 def run(config: Config) -> int:
     """Start what is needed, wait for the end, end all of it; return the exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
-    children: list[subprocess.Popen[str]] = []
+    for number in ENDINGS:
+        if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup's wish is obeyed
+            signal.signal(number, _end)
+    children: list[Child] = []
     try:
         environment = _find_model(config, children)
         if environment is None:
@@ -54,7 +63,7 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     raise Ended
 
 
-def _find_model(config: Config, children: list[subprocess.Popen[str]]) -> dict[str, str] | None:
+def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
     """Return what the gateway's environment needs on top, starting the embedded model where there is no other."""
     endpoint, model = config.model.endpoint, config.model.model_name
     state = ask(OllamaClient(endpoint), model)
@@ -75,11 +84,9 @@ def _find_model(config: Config, children: list[subprocess.Popen[str]]) -> dict[s
     return {"CLAWGATE_MODEL_ENDPOINT": url, "CLAWGATE_MODEL_MODEL_NAME": name}
 
 
-def _start(
-    children: list[subprocess.Popen[str]], module: list[str], environment: dict[str, str]
-) -> subprocess.Popen[str]:
+def _start(children: list[Child], module: list[str], environment: dict[str, str]) -> Child:
     # a session of its own: Ctrl-C reaches only this process, which ends the others in the right order
-    child = subprocess.Popen(
+    child = Child(
         [sys.executable, "-m", *module],
         stdout=subprocess.PIPE,
         text=True,
@@ -90,17 +97,18 @@ def _start(
     return child
 
 
-def _read(child: subprocess.Popen[str], pattern: str) -> re.Match[str] | None:
+def _read(child: Child, pattern: str) -> re.Match[str] | None:
     """Read the child's output up to the line that says it is ready; None when it ended instead."""
     assert child.stdout is not None
     for line in child.stdout:
         found = re.search(pattern, line)
         if found:
+            child.is_ready = True
             return found
     return None
 
 
-def _watch(children: list[subprocess.Popen[str]]) -> int:
+def _watch(children: list[Child]) -> int:
     """Wait until one ends by itself: that is a failure."""
     while all(child.poll() is None for child in children):
         time.sleep(0.2)
@@ -108,13 +116,14 @@ def _watch(children: list[subprocess.Popen[str]]) -> int:
     return 1
 
 
-def _stop(children: list[subprocess.Popen[str]]) -> None:
+def _stop(children: list[Child]) -> None:
     """End the gateway first, so that running answers end properly, then the model."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDINGS:
         signal.signal(number, signal.SIG_IGN)
     for child in reversed(children):
         if child.poll() is None:
-            child.send_signal(signal.SIGINT)
+            # SIGINT ends the gateway without its patience; a Python that still starts would show it as a traceback
+            child.send_signal(signal.SIGINT if child.is_ready else signal.SIGTERM)
         try:
             child.wait(STOP_S)
         except subprocess.TimeoutExpired:

@@ -16,7 +16,9 @@ _LONGEST_HEAD = 4096
 
 
 class MalformedBody(ValueError):
-    """The bytes are not a body of the announced framing."""
+    """The bytes are not a body of the announced framing; `payload` is what was good before the fault."""
+
+    payload = b""
 
 
 class Body(Protocol):
@@ -40,7 +42,7 @@ class ChunkedBody:
     def feed(self, data: bytes) -> bytes:
         """Take what came in and return the payload in it.
 
-        Errors: MalformedBody.
+        Errors: MalformedBody, with the payload before the fault: what came whole is told, not lost.
         """
         if self._head:
             data, self._head = self._head + data, b""
@@ -49,6 +51,14 @@ class ChunkedBody:
             if lines is not None:
                 return lines
         payload: list[bytes] = []
+        try:
+            self._read(data, payload)
+        except MalformedBody as error:
+            error.payload = b"".join(payload)
+            raise
+        return payload[0] if len(payload) == 1 else b"".join(payload)
+
+    def _read(self, data: bytes, payload: list[bytes]) -> None:
         position, end = 0, len(data)
         while position < end and not self.is_whole:
             if self._left > 2:
@@ -65,7 +75,6 @@ class ChunkedBody:
                 position += take
             else:
                 position = self._read_head(data, position)
-        return payload[0] if len(payload) == 1 else b"".join(payload)
 
     def _read_head(self, data: bytes, position: int) -> int:
         """Read a chunk's size line, or one line of the trailer; keep it where it is not whole yet."""

@@ -354,9 +354,21 @@ def _hand_over(sock: socket.socket | None) -> None:
 class _HTTPPool(HTTPConnectionPool):
     ConnectionCls = _CapturingHTTPConnection
 
+    def _put_conn(self, conn: Any) -> None:
+        _close(conn)
+
 
 class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _CapturingHTTPSConnection
+
+    def _put_conn(self, conn: Any) -> None:
+        _close(conn)
+
+
+def _close(conn: Any) -> None:
+    """Take the place of urllib3's keeping: an error's body that was read to its end would leave an idle socket."""
+    if conn is not None:
+        conn.close()
 
 
 class _CapturingAdapter(HTTPAdapter):

@@ -77,6 +77,8 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take what came in and return the frames that are whole now."""
+        if self.is_broken:
+            return []
         end = data.rfind(b"\n") + 1
         if end == 0:
             self._keep(data)

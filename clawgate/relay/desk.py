@@ -1,7 +1,8 @@
 """The desk: which session has which run. It admits, interrupts, supersedes, forgets and drains.
 
-At most one run per session is in flight. A run is here from its admission until its request is over; its slot counts
-that long too, because that long it holds a thread.
+At most one run per session is in flight. A run is here from its admission until its request is over. Its slot is free a
+moment earlier, before its reader is told the end: whoever reads that may ask again at once. What a reader that reads
+nothing holds is a thread and a slot, because its end cannot be told.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from clawgate.config import StreamConfig
 from clawgate.errors import Busy, BusySession, NothingToContinue, ShuttingDown, UnknownSession
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.ask import Ask
-from clawgate.relay.events import Event
+from clawgate.relay.events import Ended, Event
 from clawgate.relay.pump import Pump
 from clawgate.relay.run import Run
+from clawgate.relay.wait import Flag
 from clawgate.sessions import Message, Session, SessionStore, prompt_of
 
 log = logging.getLogger(__name__)
@@ -87,30 +89,29 @@ class Desk:
 
         Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, Busy; then nothing has changed.
         """
-        session_id = order.session_id or f"sess_{secrets.token_hex(16)}"
-        with self._lock:
-            if self._is_draining:
-                raise ShuttingDown("the gateway is shutting down; try again in a moment")
-            old = self._by_session.get(session_id)
-            self._check(order, session_id, old)
-            if old is not None:
-                old.end("superseded")
-            context = self._context(order, session_id)
-            run = Run(
-                session_id,
-                f"run_{secrets.token_hex(16)}",
-                Ask(
-                    model=order.model,
-                    messages=tuple(message.for_ollama() for message in prompt_of(context)),
-                    extras=order.extras,
-                ),
-                self._store.settle,
-                order.ignored,
-                predecessor=old,
-            )
-            self._store.begin(session_id, run.run_id, context)
-            self._take_slot(old)
-            self._by_session[session_id] = self._by_id[run.run_id] = run
+        flag = Flag()  # first, because it may fail: a process out of fds refuses before it changes anything
+        try:
+            with self._lock:
+                return self._admit(order, order.session_id or f"sess_{secrets.token_hex(16)}", flag)
+        except BaseException:
+            flag.close()
+            raise
+
+    def _admit(self, order: Order, session_id: str, flag: Flag) -> Run:
+        if self._is_draining:
+            raise ShuttingDown("the gateway is shutting down; try again in a moment")
+        old = self._by_session.get(session_id)
+        self._check(order, session_id, old)
+        if old is not None:
+            old.end("superseded")
+        context = self._context(order, session_id)
+        prompt = tuple(message.for_ollama() for message in prompt_of(context))
+        ask = Ask(model=order.model, messages=prompt, extras=order.extras)
+        run_id = f"run_{secrets.token_hex(16)}"
+        self._store.begin(session_id, run_id, context)
+        run = Run(session_id, run_id, ask, self._store.settle, flag, order.ignored, predecessor=old)
+        self._take_slot(old)
+        self._by_session[session_id] = self._by_id[run_id] = run
         return run
 
     def _check(self, order: Order, session_id: str, old: Run | None) -> None:
@@ -149,16 +150,24 @@ class Desk:
 
     def pump(self, run: Run, reader_socket: socket.socket | None) -> Iterator[Event]:
         """Yield the run's events on this thread, which drives the run."""
-        return Pump(run, self._client, self._limits, reader_socket).events()
+        for event in Pump(run, self._client, self._limits, reader_socket).events():
+            if isinstance(event, Ended):
+                self._give_slot_back(run)
+            yield event
+
+    def _give_slot_back(self, run: Run) -> None:
+        with self._lock:
+            self._slots -= run.has_slot
+            run.has_slot = False
 
     def release(self, run: Run) -> None:
         """End what is left of a run and forget it; called once when its request is over, however it went."""
         run.release()
+        self._give_slot_back(run)
         with self._lock:
             if self._by_session.get(run.session_id) is run:
                 del self._by_session[run.session_id]
             del self._by_id[run.run_id]
-            self._slots -= run.has_slot
             if not self._by_id:
                 self._is_idle.notify_all()
         _log_end(run)
@@ -169,9 +178,9 @@ class Desk:
         Errors: UnknownSession.
         """
         with self._lock:
+            if session_id is not None:
+                self._known(session_id)  # a deleted one may have a run here whose reader has not left yet
             run = self._by_session.get(session_id) if session_id is not None else self._by_id.get(run_id or "")
-            if run is None and session_id is not None:
-                self._known(session_id)
         if run is None or (run_id is not None and run.run_id != run_id) or not run.end("interrupted"):
             return Interruption(session_id or (run.session_id if run else None), run_id, interrupted=False)
         run.close()

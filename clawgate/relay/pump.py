@@ -134,14 +134,17 @@ class Pump:
             self._wait(until=self._flush_at)
             if self._clock() < self._flush_at:
                 return
+        fault: MalformedBody | None = None
         try:
-            frames = self._frames.feed(self._exchange.read())
+            payload = self._exchange.read()
         except MalformedBody as error:
-            self._fail(UpstreamBadFrames(f"Ollama's stream cannot be read: {error}"))
-            return
+            payload, fault = error.payload, error
+        frames = self._frames.feed(payload)
         if frames:
             self._take(frames)
-        if self._frames.is_broken:
+        if fault is not None:
+            self._fail(UpstreamBadFrames(f"Ollama's stream cannot be read: {fault}"))
+        elif self._frames.is_broken:
             self._fail(UpstreamBadFrames(f"{self._frames.bad} frames of Ollama's stream could not be read"))
         elif self._exchange.is_at_end:
             self._take_end()
@@ -239,9 +242,7 @@ class Pump:
         cannot_go_on = run.has_tool_calls or (run.has_text and run.ask.has_format)
         if isinstance(failure, CannotContinue) or (failure.is_retryable and cannot_go_on):
             self._end("truncated")
-        elif not failure.is_retryable:
-            self._fail(failure.error)
-        elif now >= self._said_at + self._limits.retry_seconds:
+        elif not failure.is_retryable or now >= self._said_at + self._limits.retry_seconds:
             self._fail(failure.error)
         else:
             self._retry_at = now + min(FIRST_BACKOFF_S * 2**self._failures, LONGEST_BACKOFF_S)

@@ -35,13 +35,14 @@ class Run:
         run_id: str,
         ask: Ask,
         settle: Settle,
+        flag: Flag,
         ignored: tuple[str, ...] = (),
         predecessor: Run | None = None,
     ) -> None:
         self.session_id = session_id
         self.run_id = run_id
         self.ask = ask
-        self.flag = Flag()
+        self.flag = flag
         self.log: list[Event] = [Started(session_id, run_id, ask.model, ignored)]
         self.started_at = time.monotonic()
         self.first_text_at: float | None = None
@@ -102,9 +103,11 @@ class Run:
             if self.ended is not None:
                 return False
             self.ended = Ended(self.session_id, self.run_id, done_reason, stats or {}, error)
-            self._settle(self.session_id, self.run_id, self._answer(is_unfinished=done_reason != "stop"))
-            self.log.append(self.ended)
-        self.flag.set()
+            try:
+                self._settle(self.session_id, self.run_id, self._answer(is_unfinished=done_reason != "stop"))
+            finally:  # the reader is told the end, and the connection closed, even where the store fails
+                self.log.append(self.ended)
+                self.flag.set()
         return True
 
     def _answer(self, is_unfinished: bool) -> Message:

@@ -77,9 +77,9 @@ class MemoryStore:
             if session is None or session.run_id != run_id:
                 return False
             messages = trim(join_answer(session.messages, answer), self._max_context_bytes)
+            self._evict()  # before it is idle itself: the one just used is the last to go
             now = self._wall_clock()
             self._put(msgspec.structs.replace(session, messages=messages, last_active=now, run_id=None))
-            self._evict()
             return True
 
     def delete(self, session_id: str) -> bool:

@@ -87,6 +87,7 @@ def join_answer(messages: Sequence[Message], answer: Message) -> tuple[Message, 
     """Append the assistant's answer, or lengthen the unfinished message that it went on from.
 
     A trailing assistant message means that the run was asked to continue it: Ollama sent only the continuation.
+    Thinking that was cut before any text cannot be continued: where the model thought again, that counts.
     """
     if not messages or messages[-1].role != "assistant":
         return (*messages, answer)
@@ -94,7 +95,7 @@ def join_answer(messages: Sequence[Message], answer: Message) -> tuple[Message, 
     joined = msgspec.structs.replace(
         answer,
         content=base.content + answer.content,
-        thinking=base.thinking or answer.thinking,
+        thinking=base.thinking + answer.thinking if base.content else answer.thinking or base.thinking,
         tool_calls=base.tool_calls + answer.tool_calls,
     )
     return (*messages[:-1], joined)

@@ -21,6 +21,9 @@ from clawgate.sessions import Message
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 SessionId = Annotated[str, Meta(pattern=rf"\A{SESSION_ID.pattern}\Z")]
 READ_BYTES = 1 << 16
+MAX_DEPTH = 100
+"""Deepest nesting of a body: decoding bears more, but what it decoded must be encoded again deeper in the stack."""
+TOO_DEEP = "body: expected JSON, got one that is nested too deeply"
 T = TypeVar("T")
 
 
@@ -68,6 +71,9 @@ class InterruptBody(msgspec.Struct, frozen=True, kw_only=True):
     session_id: SessionId | None = None
     run_id: SessionId | None = None
 
+
+CHAT_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(ChatBody))
+MESSAGE_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(Message))
 
 EXPECTED = {
     "messages": "a list of at least one message",
@@ -131,12 +137,24 @@ def read_object(request: Request, max_bytes: int) -> dict[str, Any]:
     try:
         given = msgspec.json.decode(_read_bytes(request, max_bytes))
     except RecursionError as error:
-        raise BadRequest("body: expected JSON, got one that is nested too deeply") from error
+        raise BadRequest(TOO_DEEP) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"body: expected JSON in UTF-8, got something else ({error})") from error
     if not isinstance(given, dict):
         raise BadRequest("body: expected a JSON object")
+    if _is_deeper_than(MAX_DEPTH, given):
+        raise BadRequest(TOO_DEEP)
     return given
+
+
+def _is_deeper_than(limit: int, given: dict[str, Any]) -> bool:
+    level: list[Any] = [given]
+    for _ in range(limit):
+        if not level:
+            return False
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+    return bool(level)
 
 
 def _read_bytes(request: Request, max_bytes: int) -> bytes:
@@ -180,16 +198,11 @@ def _mistake(text: str) -> str:
     return f"{field}: expected {expected}" + (f", got {got[1]}" if got else "")
 
 
-def _names(kind: type[msgspec.Struct]) -> frozenset[str]:
-    return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
-
-
 def _unknown_fields(given: Mapping[str, Any]) -> tuple[str, ...]:
     """Name what nobody will read, so that a misspelt field is seen; at most 20, each cut short."""
-    unknown = [name for name in given if name not in _names(ChatBody)]
-    known = _names(Message)
+    unknown = [name for name in given if name not in CHAT_FIELDS]
     for where, messages in (("messages[]", given.get("messages")), ("message", [given.get("message")])):
         for message in messages or ():
-            if isinstance(message, dict) and not known.issuperset(message):
-                unknown += [f"{where}.{name}" for name in message if name not in known]
+            if isinstance(message, dict) and not MESSAGE_FIELDS.issuperset(message):
+                unknown += [f"{where}.{name}" for name in message if name not in MESSAGE_FIELDS]
     return tuple(dict.fromkeys(name[:64] for name in unknown[:20]))

@@ -35,6 +35,8 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+TOKEN_PAGES = ("render", "setup")
+"""Endpoints outside /api/ that want the token too."""
 _BY_STATUS: dict[int, type[ClawgateError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
 _WORDS = {404: "there is nothing at this address", 405: "this address does not take that method; see Allow"}
 
@@ -70,7 +72,8 @@ class Guard:
 
     def _check_token(self) -> None:
         token = self._server.auth_token
-        if token is None or "/api/" not in f"{request.path}/":
+        is_open = "/api/" not in f"{request.path}/" and (request.endpoint or "").rpartition(".")[2] not in TOKEN_PAGES
+        if token is None or is_open:
             return
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):

@@ -22,7 +22,7 @@ class BodyReader:
         self._is_chunked = headers.get("Transfer-Encoding", "").lower() == "chunked"
         length = headers.get("Content-Length")
         assert not (self._is_chunked and length), f"both chunked and with a length: {headers.items()}"
-        self._left = int(length) if length is not None else None
+        self._left = int(length) if length is not None and has_body else None  # HEAD tells of a length all the same
         self._rest = b""
         if self._left == 0:
             self.is_complete = True

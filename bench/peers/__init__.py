@@ -1,0 +1,1 @@
+"""Programs that clawgate is compared with: the relay everyone writes (naive.py) and nginx passing the raw stream."""

@@ -1,0 +1,123 @@
+"""`clawgate embedded`, or `python -m clawgate.embedded`: arguments in, a listening model out.
+
+The command line and `clawgate up` call `main`. It prints one line on stdout once the port listens, `Embedded model NAME
+on http://HOST:PORT`, and loads the weights meanwhile; a request that comes first waits for them. SIGINT and SIGTERM end
+it within a moment: running answers are cut, as a real Ollama cuts them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from clawgate.embedded.engine import Engine, EngineFailed
+from clawgate.embedded.routes import Routes
+from clawgate.embedded.server import EmbeddedServer
+from clawgate.embedded.weights import Missing, Weights, check_engine, find_weights
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with one line for a usage error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where help is; exit 2."""
+        self.exit(2, f"clawgate: embedded: {message} (see `{self.prog} --help`)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until a signal comes. Returns the exit status: 0, or 1 where it cannot start; usage errors exit with 2.
+
+    Threads: the main one, because of the signals.
+    """
+    given = _parser().parse_args(argv)
+    try:
+        weights = find_weights(given.weights)
+        check_engine()
+    except Missing as error:
+        return _fail(str(error))
+    engine = Engine(weights.path, given.threads, is_verbose=given.verbose)
+    try:
+        server = EmbeddedServer(given.host, given.port, Routes(engine, weights), is_verbose=given.verbose)
+    except OSError as error:
+        return _fail(f"cannot listen on {given.host}:{given.port}: {error.strerror or error}")
+    with server:
+        _serve(server, engine, weights)
+    return 0
+
+
+def default_threads() -> int:
+    """Count the physical cores that this process may run on: a second thread on one core slows the engine down."""
+    if not hasattr(os, "sched_getaffinity"):
+        return max((os.cpu_count() or 2) // 2, 1)
+    allowed = os.sched_getaffinity(0)
+    return len({_siblings(cpu) for cpu in allowed}) or 1
+
+
+def _siblings(cpu: int) -> str:
+    try:
+        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+    except OSError:
+        return str(cpu)
+
+
+def _serve(server: EmbeddedServer, engine: Engine, weights: Weights) -> None:
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    threading.Thread(target=_load, args=(engine,), daemon=True).start()
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    serving.start()
+    print(f"Embedded model {weights.name} on {server.url}", flush=True)
+    ended.wait()
+    server.shutdown()
+    serving.join()
+    engine.close()
+
+
+def _load(engine: Engine) -> None:
+    """Load ahead of the first request; a request that needs the model is told of the failure once more."""
+    try:
+        engine.load()
+    except EngineFailed as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> int:
+    print(f"clawgate: embedded: {message}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="clawgate embedded", description="A small real model behind Ollama's own HTTP API.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=11434, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--weights", type=Path, metavar="FILE.gguf", help="another model than the packaged one")
+    parser.add_argument(
+        "--threads", type=_positive, default=default_threads(), help="of the engine (default here: %(default)s)"
+    )
+    parser.add_argument("--verbose", action="store_true", help="log requests and what llama.cpp says, on stderr")
+    return parser
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1, 1024)
+
+
+def _port(text: str) -> int:
+    return _whole(text, 0, 65535)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f'expected an integer from {least} to {most}, got "{text}"')
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""What a request to the embedded model says: its body checked as Ollama checks it, and put into the engine's terms.
+
+Pure; routes.py is the only caller. Unknown fields and options are ignored, as in Ollama.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from clawgate.embedded.engine import Job, Message
+
+_WHOLE, _REAL = "integer", "float32"
+_OPTIONS = {  # Ollama's option → llama.cpp's parameter and the type as Ollama's error names it
+    "temperature": ("temperature", _REAL),
+    "top_k": ("top_k", _WHOLE),
+    "top_p": ("top_p", _REAL),
+    "min_p": ("min_p", _REAL),
+    "typical_p": ("typical_p", _REAL),
+    "repeat_last_n": ("repeat_last_n", _WHOLE),
+    "repeat_penalty": ("repeat_penalty", _REAL),
+    "presence_penalty": ("presence_penalty", _REAL),
+    "frequency_penalty": ("frequency_penalty", _REAL),
+    "seed": ("seed", _WHOLE),
+    "num_predict": ("", _WHOLE),  # the engine's max_tokens: see Job.limit
+    "num_ctx": ("", _WHOLE),  # checked only: the context is fixed when the model is loaded
+}
+_DEFAULTS: Mapping[str, object] = {
+    "temperature": 0.8,
+    "top_k": 40,
+    "top_p": 0.9,
+    "min_p": 0.0,
+    "repeat_last_n": 64,
+    "repeat_penalty": 1.1,
+}
+_DURATION = re.compile(r"[-+]?(0|(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)(?:(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))*)")
+
+
+class Refused(Exception):
+    """A request is answered with `status` and `{"error": message}`."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One message of a conversation."""
+
+    role: str | None = None
+    content: str | None = None
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """The body of `POST /api/chat`. Source: Ollama docs/api.md and api/types.go, ChatRequest."""
+
+    model: str | None = None
+    messages: list[ChatMessage] | None = None
+    stream: bool | None = None
+    options: dict[str, Any] | None = None
+    think: bool | str | None = None
+    tools: list[Any] | None = None
+    format: Any = None
+    keep_alive: str | int | float | None = None
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the answer comes in frames, which is the default."""
+        return self.stream is not False
+
+    @property
+    def frees_the_model(self) -> bool:
+        """Whether the weights are to leave memory when this request is done: `keep_alive` of zero."""
+        if isinstance(self.keep_alive, str):
+            return not re.search(r"[1-9]", self.keep_alive)
+        return self.keep_alive is not None and self.keep_alive == 0
+
+
+class ShowRequest(msgspec.Struct, frozen=True):
+    """The body of `POST /api/show`; `name` is the field's older name."""
+
+    model: str | None = None
+    name: str | None = None
+
+
+Body = TypeVar("Body", ChatRequest, ShowRequest)
+
+
+def read_body(body: bytes, kind: type[Body]) -> Body:
+    """Decode a request's body. Errors: Refused (400) for what is not JSON or has a wrong type, naming the field."""
+    if not body.strip():
+        raise Refused("missing request body")
+    try:
+        request = msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(str(error)) from error
+    if isinstance(request, ChatRequest):
+        _check_duration(request.keep_alive)
+    return request
+
+
+def job_of(request: ChatRequest) -> Job:
+    """Put a request that has messages into the engine's terms. Errors: Refused."""
+    options = {name: value for name, value in (request.options or {}).items() if value is not None}
+    for name, value in options.items():
+        _check_option(name, value)
+    settings = dict(_DEFAULTS)
+    for name, value in options.items():
+        parameter, kind = _OPTIONS.get(name, ("", ""))
+        if parameter:
+            settings[parameter] = int(value) if kind == _WHOLE else value
+    if int(options.get("seed", -1)) < 0:
+        settings.pop("seed", None)  # Ollama's "a new one each time", which is llama.cpp's default
+    settings["stop"] = options.get("stop", [])
+    limit = int(options.get("num_predict", -1))
+    return Job(_messages(request), settings, limit if limit > 0 else None, _response_format(request.format))
+
+
+def _messages(request: ChatRequest) -> list[Message]:
+    """Join neighbours of one role, as Ollama does before it fills in a template."""
+    joined: list[Message] = []
+    for message in request.messages or []:
+        role, content = (message.role or "").lower(), message.content or ""
+        if joined and joined[-1]["role"] == role != "tool":
+            content = f"{joined.pop()['content']}\n\n{content}"
+        joined.append({"role": role, "content": content})
+    return joined
+
+
+def _response_format(wanted: Any) -> Mapping[str, object] | None:
+    if wanted is None or wanted == "":
+        return None
+    if wanted == "json":
+        return {"type": "json_object"}
+    if isinstance(wanted, dict):
+        return {"type": "json_schema", "json_schema": {"schema": wanted}}
+    shown = msgspec.json.encode(wanted).decode()
+    raise Refused(f'invalid format: {shown}; expected "json" or a valid JSON Schema object')
+
+
+def _check_option(name: str, value: object) -> None:
+    if name == "stop":
+        if not isinstance(value, list):
+            raise _bad_option(name, "array")
+        if not all(isinstance(item, str) for item in value):
+            raise _bad_option(name, "string array")
+    elif name in _OPTIONS and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise _bad_option(name, _OPTIONS[name][1])
+
+
+def _bad_option(name: str, kind: str) -> Refused:
+    """Ollama finds these only when it schedules the model, and answers 500."""
+    return Refused(f'option "{name}" must be of type {kind}', 500)
+
+
+def _check_duration(keep_alive: str | int | float | None) -> None:
+    if isinstance(keep_alive, str) and not _DURATION.fullmatch(keep_alive):
+        raise Refused(f'time: invalid duration "{keep_alive}"')

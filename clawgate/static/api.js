@@ -1,0 +1,151 @@
+// @ts-check
+/** The gateway as functions: the only file that calls fetch. Failures are ApiErrors with the gateway's own code. */
+
+import { createParser } from "./sse.js";
+
+/**
+ * @typedef {{role: string, content: string, thinking?: string, interrupted?: boolean}} WireMessage
+ * @typedef {{session_id: string, messages: WireMessage[], streaming: boolean, run_id: string | null}} SessionView
+ * @typedef {{reachable: boolean, version: string | null, model_ready: boolean}} Upstream
+ * @typedef {{model: string, upstream: Upstream, streams: number, max_streams: number, version: string}} Status
+ */
+
+/** What went wrong with a request. `code` is the gateway's, or "network" where nothing answered. */
+export class ApiError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {number} status
+   */
+  constructor(code, message, status = 0) {
+    super(message);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+/**
+ * Bind the calls to where the page was served from.
+ * @param {string} base the page's own folder, "/" as a rule, "/llm/" behind a prefix
+ * @param {() => string | null} token what the gateway wants as Bearer, where it wants one
+ */
+export function createApi(base, token) {
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {unknown} [body]
+   * @param {RequestInit} [options]
+   * @param {string} [accept]
+   */
+  async function ask(method, path, body, options, accept) {
+    /** @type {Record<string, string>} */
+    const headers = {};
+    if (accept) headers["Accept"] = accept;
+    const bearer = token();
+    if (bearer) headers["Authorization"] = `Bearer ${bearer}`;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    let response;
+    try {
+      response = await fetch(base + path, {
+        method,
+        headers,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        cache: "no-store",
+        ...options,
+      });
+    } catch (error) {
+      throw new ApiError("network", String(error));
+    }
+    if (!response.ok) throw await failureOf(response);
+    return response;
+  }
+
+  return {
+    /**
+     * Ask for an answer and yield the data of each event of its stream.
+     * @param {object} order the body of POST /api/chat
+     * @param {AbortSignal} signal
+     * @returns {AsyncGenerator<any>}
+     */
+    async *chat(order, signal) {
+      const response = await ask("POST", "api/chat", order, { signal });
+      if (!response.body) throw new ApiError("network", "the answer has no body");
+      const reader = response.body.getReader();
+      const parser = createParser();
+      try {
+        for (;;) {
+          const { done, value } = await reader.read();
+          if (done) return;
+          for (const event of parser.feed(value)) yield JSON.parse(event.data);
+        }
+      } catch (error) {
+        throw new ApiError("network", String(error));
+      } finally {
+        reader.cancel().catch(() => undefined);
+      }
+    },
+
+    /**
+     * @param {string} sessionId
+     * @param {string} runId
+     * @returns {Promise<{interrupted: boolean, partial?: string}>}
+     */
+    async interrupt(sessionId, runId) {
+      return (await ask("POST", "api/interrupt", { session_id: sessionId, run_id: runId })).json();
+    },
+
+    /**
+     * @param {string} sessionId
+     * @returns {Promise<SessionView>}
+     */
+    async session(sessionId) {
+      return (await ask("GET", `api/sessions/${sessionId}`)).json();
+    },
+
+    /**
+     * @param {string} sessionId
+     * @returns {Promise<void>}
+     */
+    async forget(sessionId) {
+      await ask("DELETE", `api/sessions/${sessionId}`, undefined, { keepalive: true });
+    },
+
+    /** @returns {Promise<Status>} */
+    async status() {
+      return (await ask("GET", "api/status")).json();
+    },
+
+    /**
+     * @param {string} text Markdown
+     * @returns {Promise<string>} sanitised HTML
+     */
+    async render(text) {
+      return (await (await ask("POST", "render", { text })).json()).html;
+    },
+
+    /**
+     * @param {string} path
+     * @returns {Promise<string>} the text of another page of the gateway
+     */
+    async text(path) {
+      return (await ask("GET", path, undefined, {}, "text/html")).text();
+    },
+  };
+}
+
+/** @typedef {ReturnType<typeof createApi>} Api */
+
+/**
+ * @param {Response} response
+ * @returns {Promise<ApiError>}
+ */
+async function failureOf(response) {
+  try {
+    const { error } = await response.json();
+    return new ApiError(String(error.code), String(error.message), response.status);
+  } catch {
+    // not the gateway's own words: a proxy's page, when the gateway is down
+    const code = response.status === 502 || response.status === 504 ? "network" : "internal";
+    return new ApiError(code, `HTTP ${response.status}`, response.status);
+  }
+}

@@ -1,0 +1,47 @@
+"""The command line as people use it: a process run to its end, with what it said and its exit status."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.tools import DEADLINE_S, ROOT
+
+
+class Finished(NamedTuple):
+    """A command that has ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def clawgate(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Finished:
+    """Run `clawgate ARGUMENTS…` to its end, out of this checkout."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        [sys.executable, "-m", "clawgate", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def assert_is_one_line(finished: Finished, status: int) -> str:
+    """Assert that a command failed with this status, nothing on stdout and one line on stderr; return the line."""
+    assert finished.status == status, finished
+    assert finished.stdout == ""
+    assert finished.stderr.startswith("clawgate: "), finished.stderr
+    assert finished.stderr.count("\n") == 1, finished.stderr
+    assert finished.stderr.endswith("\n")
+    return finished.stderr.rstrip("\n")

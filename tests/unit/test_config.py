@@ -1,0 +1,167 @@
+"""Settings: their defaults, the file, the environment, and what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from clawgate.config import Config, load, settings
+
+Write = Callable[[str | bytes], Path]
+
+CONTRACT: dict[str, object] = {
+    "model.provider": "ollama",
+    "model.endpoint": "http://127.0.0.1:11434",
+    "model.model_name": "qwen3:32b",
+    "model.allowed_models": (),
+    "server.host": "127.0.0.1",
+    "server.port": 18789,
+    "server.cors_allowed_origins": (),
+    "server.max_streams": 100,
+    "server.auth_token": None,
+    "server.trusted_proxies": ("127.0.0.1",),
+    "server.graceful_seconds": 30,
+    "server.trusted_hosts": (),
+    "server.max_body_bytes": 16 * 1024 * 1024,
+    "server.workers": 1,
+    "logging.level": "info",
+    "logging.format": "text",
+    "stream.heartbeat_seconds": 5,
+    "stream.smoothing_ms": 100,
+    "stream.max_bad_frames": 3,
+    "stream.stall_seconds": 5,
+    "stream.first_frame_seconds": 300,
+    "stream.retry_seconds": 60,
+    "stream.unload_wedged": False,
+    "stream.detach_seconds": 30,
+    "session.backend": "memory",
+    "session.redis_url": None,
+    "session.max_sessions": 100,
+    "session.ttl_seconds": 1800,
+    "session.max_context_bytes": 1024 * 1024,
+}
+LATER = {
+    "server.trusted_proxies",
+    "stream.unload_wedged",
+    "stream.detach_seconds",
+    "session.backend",
+    "session.redis_url",
+}
+"""Keys of the contract that may be absent: each enters with the part that obeys it."""
+
+ORIGINAL = """\
+model:
+  provider: "ollama"
+  endpoint: "http://127.0.0.1:11434"
+  model_name: "qwen3:32b"
+
+server:
+  host: "0.0.0.0"
+  port: 18789
+  cors_allowed_origins:
+    - "*"
+
+logging:
+  level: "info"
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a config.yaml and return its path."""
+
+    def written(content: str | bytes) -> Path:
+        path = tmp_path / "config.yaml"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return written
+
+
+def values_of(config: Config) -> dict[str, object]:
+    """Every setting's value by its dotted name."""
+    return {setting.name: getattr(getattr(config, setting.section), setting.key) for setting in settings()}
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    found = {setting.name: setting.default for setting in settings()}
+    assert found == {name: CONTRACT[name] for name in found}
+    assert set(CONTRACT) - set(found) <= LATER
+    assert values_of(Config()) == found
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n", "{}", "model:\nserver:\n", "server: {port: }", "~"])
+def test_what_is_absent_or_null_is_the_default(write: Write, content: str) -> None:
+    assert load(write(content), {}) == Config() == load(None, {})
+
+
+def test_the_original_file_works_unchanged(write: Write) -> None:
+    changed = {"server.host": "0.0.0.0", "server.cors_allowed_origins": ("*",)}
+    assert values_of(load(write(ORIGINAL), {})) == values_of(Config()) | changed
+
+
+def test_every_setting_can_be_overridden_by_its_variable(write: Write) -> None:
+    path = write("model: {model_name: from-file}\nserver: {port: 1}\n")
+    given = {
+        "model.provider": ("Ollama", "ollama"),
+        "model.endpoint": ("https://gpu.example.org/ollama/", "https://gpu.example.org/ollama"),
+        "model.model_name": ("llama3.2:1b", "llama3.2:1b"),
+        "model.allowed_models": ("a, b:7b ,,c", ("a", "b:7b", "c")),
+        "server.host": ("::", "::"),
+        "server.port": ("0", 0),
+        "server.cors_allowed_origins": ("https://a.example,http://b:1/", ("https://a.example", "http://b:1")),
+        "server.max_streams": ("2", 2),
+        "server.auth_token": ("12345678", "12345678"),
+        "server.graceful_seconds": ("0", 0),
+        "server.trusted_hosts": ("Chat.Example,[::1]", ("chat.example", "::1")),
+        "server.max_body_bytes": ("1024", 1024),
+        "server.workers": ("1", 1),
+        "logging.level": ("WARNING", "warning"),
+        "logging.format": ("json", "json"),
+        "stream.heartbeat_seconds": ("0.5", 0.5),
+        "stream.smoothing_ms": ("0", 0),
+        "stream.max_bad_frames": ("1", 1),
+        "stream.stall_seconds": ("1e1", 10),
+        "stream.first_frame_seconds": ("7", 7),
+        "stream.retry_seconds": ("0", 0),
+        "session.max_sessions": ("1", 1),
+        "session.ttl_seconds": ("0.1", 0.1),
+        "session.max_context_bytes": ("1024", 1024),
+    }
+    known = {setting.name: setting.variable for setting in settings()}
+    environment = {known[name]: text for name, (text, _) in given.items() if name in known}
+    found = values_of(load(path, environment))
+    assert {name: found[name] for name in given} == {name: value for name, (_, value) in given.items()}
+    assert known["model.endpoint"] == "CLAWGATE_MODEL_ENDPOINT"
+
+
+def test_variables_of_others_are_none_of_ours() -> None:
+    assert load(None, {"CLAWGATE_CONFIG": "x", "CLAWGATE": "1", "PORT": "1", "OLLAMA_HOST": "x"}) == Config()
+
+
+def test_an_empty_variable_empties_a_list(write: Write) -> None:
+    path = write("model: {allowed_models: [a]}")
+    assert load(path, {"CLAWGATE_MODEL_ALLOWED_MODELS": ""}).model.allowed_models == ()
+
+
+def test_one_text_in_the_file_is_a_list_of_one(write: Write) -> None:
+    assert load(write('server: {cors_allowed_origins: "*"}'), {}).server.cors_allowed_origins == ("*",)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(write: Write) -> None:
+    assert load(write(b"\xef\xbb\xbfserver: {port: 1}"), {}).server.port == 1
+
+
+def test_a_configuration_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        Config().server.port = 1  # type: ignore[misc]
+
+
+def test_every_setting_says_what_it_is_and_what_it_expects() -> None:
+    for setting in settings():
+        assert setting.help, setting.name
+        assert setting.expected, setting.name
+        assert msgspec.convert(msgspec.to_builtins(setting.default), setting.type) == setting.default

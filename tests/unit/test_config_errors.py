@@ -1,0 +1,178 @@
+"""What is wrong with a configuration is said in one line: where, what was expected, what was found."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from clawgate.config import load, settings
+from clawgate.errors import ConfigError
+
+URL = "an http:// or https:// URL without user, query or fragment"
+ORIGINS = 'origins like "https://chat.example.org", or "*"'
+
+
+def complaint(monkeypatch: pytest.MonkeyPatch, folder: Path, content: str | bytes) -> str:
+    """The message about a config.yaml, which lies in the working directory."""
+    monkeypatch.chdir(folder)
+    Path("config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    return message_of("config.yaml", {})
+
+
+def message_of(path: str | None, environment: dict[str, str]) -> str:
+    """The one line that a configuration is refused with."""
+    with pytest.raises(ConfigError) as caught:
+        load(path, environment)
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 300
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("content", "expected", "shown"),
+    [
+        ("server: {port: abc}", "an integer from 1 to 65535", '"abc"'),
+        ("server: {port: true}", "an integer from 1 to 65535", "true"),
+        ("server: {port: 8080.0}", "an integer from 1 to 65535", "8080.0"),
+        ('server: {port: "8080"}', "an integer from 1 to 65535", '"8080"'),
+        ("server: {port: 65536}", "an integer from 1 to 65535", "65536"),
+        ("server: {port: -1}", "an integer from 1 to 65535", "-1"),
+        ("server: {port: [1]}", "an integer from 1 to 65535", "[1]"),
+        ("server: {port: &a [*a]}", "an integer from 1 to 65535", "[[...]]"),
+        ("server: {port: 2024-01-01}", "an integer from 1 to 65535", '"2024-01-01"'),
+        ("server: {port: " + "9" * 100 + "}", "an integer from 1 to 65535", "9" * 77 + "…"),
+        ('server: {host: ""}', "a text that is not empty", '""'),
+        ("server: {host: 1}", "a text that is not empty", "1"),
+        ("server: {cors_allowed_origins: [chat.example.org]}", ORIGINS, '["chat.example.org"]'),
+        ('server: {cors_allowed_origins: ["https://a/b"]}', ORIGINS, '["https://a/b"]'),
+        ("server: {cors_allowed_origins: {a: b}}", ORIGINS, '{"a":"b"}'),
+        ("server: {cors_allowed_origins: [null]}", ORIGINS, "[null]"),
+        ("server: {max_streams: 0}", "an integer from 1 to 10000", "0"),
+        ("server: {max_streams: 10001}", "an integer from 1 to 10000", "10001"),
+        ("server: {graceful_seconds: -1}", "a number from 0 to 86400", "-1"),
+        ("server: {graceful_seconds: soon}", "a number from 0 to 86400", '"soon"'),
+        ("server: {trusted_hosts: [1]}", "a list of texts", "[1]"),
+        ("server: {max_body_bytes: 1023}", "an integer from 1024 to 1073741824", "1023"),
+        ("model: {provider: openai}", '"ollama"', '"openai"'),
+        ("model: {endpoint: 1}", URL, "1"),
+        ("model: {endpoint: localhost:11434}", URL, '"localhost:11434"'),
+        ("model: {endpoint: ftp://h}", URL, '"ftp://h"'),
+        ("model: {endpoint: http://}", URL, '"http://"'),
+        ("model: {endpoint: http://h:0}", URL, '"http://h:0"'),
+        ("model: {endpoint: http://h:65536}", URL, '"http://h:65536"'),
+        ("model: {endpoint: 'http://h/x?y=z'}", URL, '"http://h/x?y=z"'),
+        ("model: {endpoint: 'http://h?'}", URL, '"http://h?"'),
+        ("model: {endpoint: 'http://h#'}", URL, '"http://h#"'),
+        ("model: {endpoint: http://a b}", URL, '"http://a b"'),
+        ("model: {endpoint: 'http://[::1'}", URL, '"http://[::1"'),
+        ('model: {model_name: ""}', "a text that is not empty", '""'),
+        ('model: {model_name: "\\ud800"}', "a text that is not empty", "'\\ud800'"),
+        ("model: {allowed_models: [1]}", "a list of texts", "[1]"),
+        ("logging: {level: off}", '"debug" or "info" or "warning" or "error" or "critical"', "false"),
+        ("logging: {level: loud}", '"debug" or "info" or "warning" or "error" or "critical"', '"loud"'),
+        ("logging: {format: xml}", '"text" or "json"', '"xml"'),
+        ("stream: {heartbeat_seconds: 0}", "a number above 0 and up to 3600", "0"),
+        ("stream: {stall_seconds: .inf}", "a number above 0 and up to 3600", "inf"),
+        ("stream: {stall_seconds: .nan}", "a number above 0 and up to 3600", "nan"),
+        ("stream: {smoothing_ms: -1}", "an integer from 0 to 10000", "-1"),
+        ("stream: {smoothing_ms: 1.5}", "an integer from 0 to 10000", "1.5"),
+        ("stream: {max_bad_frames: 0}", "an integer from 1 to 1000", "0"),
+        ("session: {max_sessions: 0}", "an integer from 1 to 10000000", "0"),
+        ("session: {ttl_seconds: 0}", "a number above 0", "0"),
+        ("session: {max_context_bytes: 1}", "an integer from 1024 to 1073741824", "1"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, expected: str, shown: str
+) -> None:
+    section, _, rest = content.partition(": {")
+    found = complaint(monkeypatch, tmp_path, content)
+    assert found == f"config.yaml: {section}.{rest.partition(':')[0]}: expected {expected}, got {shown}"
+
+
+def test_more_workers_than_memory_sessions_allow_are_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = complaint(monkeypatch, tmp_path, "server: {workers: 2}")
+    assert found.startswith("config.yaml: server.workers: expected 1, got 2; more than 1 needs session.backend: redis")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("server: {prot: 1}", "server.prot: unknown key; the nearest known one is server.port"),
+        ("stream: {stall_second: 1}", "stream.stall_second: unknown key; the nearest known one is stream.stall_seconds"),
+        ("server: {1: 2}", "server.1: unknown key; the nearest known one is server.port"),
+        ("servr: {port: 1}", "servr: unknown section; the nearest known one is server"),
+        ('"ser\\nver": {}', "ser\\nver: unknown section; the nearest known one is server"),
+        ("server: 1", "server: expected keys below it, got 1"),
+        ("server: []", "server: expected keys below it, got []"),
+        ("port", 'expected sections like `server:`, got "port"'),
+        ("[]", "expected sections like `server:`, got []"),
+        ("false", "expected sections like `server:`, got false"),
+        ("server:\n  port: 1\n bad", "is not YAML: expected <block end>, but found '<scalar>' (line 3, column 2)"),
+        ("a: b: c", "is not YAML: mapping values are not allowed here (line 1, column 5)"),
+        ("server: {port: " + "9" * 5000 + "}", "is not YAML: unreadable"),
+        ("model: {model_name: 2024-99-99}", "is not YAML: unreadable"),
+        ("server: {port: !!int _}", "is not YAML: unreadable"),
+        ("server: {port: !!timestamp a}", "is not YAML: unreadable"),
+        ("[" * 600, "is not YAML: unreadable"),
+        ("a: \0", "is not YAML: unreadable"),
+        (b"a: \xff", "is not UTF-8 text (byte 3)"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | bytes, found: str
+) -> None:
+    assert complaint(monkeypatch, tmp_path, content) == f"config.yaml: {found}"
+
+
+def test_a_section_that_cannot_be_written_is_shown_escaped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert complaint(monkeypatch, tmp_path, '"\\ud800": {}').startswith("config.yaml: \\ud800: unknown section")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    absent = os.fspath(tmp_path / "absent.yaml")
+    assert message_of(absent, {}) == f"{absent}: cannot be read: No such file or directory"
+    assert message_of(os.fspath(tmp_path), {}) == f"{tmp_path}: cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "found"),
+    [
+        ("CLAWGATE_SERVER_PORT", "abc", 'expected an integer from 1 to 65535, got "abc"'),
+        ("CLAWGATE_SERVER_PORT", "", 'expected an integer from 1 to 65535, got ""'),
+        ("CLAWGATE_SERVER_PORT", "70000", "expected an integer from 1 to 65535, got 70000"),
+        ("CLAWGATE_SERVER_PORT", "\udcff", "expected an integer from 1 to 65535, got '\\udcff'"),
+        ("CLAWGATE_MODEL_MODEL_NAME", "\udcff", "expected a text that is not empty, got '\\udcff'"),
+        ("CLAWGATE_STREAM_STALL_SECONDS", "nan", "expected a number above 0 and up to 3600, got nan"),
+        ("CLAWGATE_SERVER_CORS_ALLOWED_ORIGINS", "a,b", f'expected {ORIGINS}, got ["a","b"]'),
+        ("CLAWGATE_SERVER_PROT", "1", "unknown setting; the nearest known one is CLAWGATE_SERVER_PORT"),
+        ("CLAWGATE_MODEL_NAME", "x", "unknown setting; the nearest known one is CLAWGATE_MODEL_MODEL_NAME"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, text: str, found: str) -> None:
+    assert message_of(None, {variable: text}) == f"{variable}: {found}"
+
+
+@pytest.mark.parametrize("token", ["s3cret", "s3cret with spaces", "s3cret\n12345", "s3cret-ünlesbar", ["s3cret-in-a-list"]])
+def test_a_token_is_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str | list[str]) -> None:
+    found = complaint(monkeypatch, tmp_path, f"server: {{auth_token: {json.dumps(token)}}}")
+    assert found.startswith("config.yaml: server.auth_token: expected a text of at least 8 visible ASCII characters")
+    assert "cret" not in found
+    if isinstance(token, str):
+        assert "cret" not in message_of(None, {"CLAWGATE_SERVER_AUTH_TOKEN": token})
+
+
+def test_the_credentials_of_an_endpoint_are_refused_and_never_shown() -> None:
+    found = message_of(None, {"CLAWGATE_MODEL_ENDPOINT": "http://me:s3cret@h"})
+    assert found == f"CLAWGATE_MODEL_ENDPOINT: expected {URL}, got a text that is not usable"
+
+
+def test_every_setting_refuses_an_object(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for setting in settings():
+        found = complaint(monkeypatch, tmp_path, f"{setting.section}: {{{setting.key}: {{a: b}}}}")
+        assert found.startswith(f"config.yaml: {setting.name}: expected {setting.expected}, got ")

@@ -1,0 +1,110 @@
+"""What a request to the embedded model may say, and what it becomes for the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from clawgate.embedded.api import ChatRequest, Refused, ShowRequest, job_of, read_body
+
+
+def request(**fields: Any) -> ChatRequest:
+    """A request as it is after decoding."""
+    messages = fields.pop("messages", [{"role": "user", "content": "Hi"}])
+    return read_body(msgspec.json.encode({"model": "smollm2", "messages": messages, **fields}), ChatRequest)
+
+
+def test_defaults_are_ollamas() -> None:
+    job = job_of(request())
+    assert job.settings["temperature"] == 0.8
+    assert job.settings["repeat_penalty"] == 1.1
+    assert "seed" not in job.settings
+    assert (job.limit, job.response) == (None, None)
+
+
+def test_options_are_mapped_and_unknown_ones_ignored() -> None:
+    job = job_of(request(options={"temperature": 0, "seed": 7, "top_k": 3.0, "num_predict": 5, "numa": True}))
+    assert job.settings["temperature"] == 0
+    assert (job.settings["seed"], job.settings["top_k"], job.limit) == (7, 3, 5)
+    assert "numa" not in job.settings
+
+
+@pytest.mark.parametrize("seed", [-1, -7])
+def test_negative_seed_is_a_new_one_each_time(seed: int) -> None:
+    assert "seed" not in job_of(request(options={"seed": seed})).settings
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"),
+    [
+        ({"temperature": "hot"}, "float32"),
+        ({"num_predict": True}, "integer"),
+        ({"stop": "end"}, "array"),
+        ({"stop": [1]}, "string array"),
+    ],
+)
+def test_option_of_a_wrong_type_is_ollamas_error(option: dict[str, Any], kind: str) -> None:
+    with pytest.raises(Refused, match=f'^option "{next(iter(option))}" must be of type {kind}$'):
+        job_of(request(options=option))
+
+
+def test_neighbours_of_one_role_are_joined() -> None:
+    messages = [
+        {"role": "System", "content": "Be brief."},
+        {"role": "user", "content": "a"},
+        {"role": "user", "content": "b"},
+        {"role": "assistant", "content": None},
+    ]
+    assert job_of(request(messages=messages)).messages == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "a\n\nb"},
+        {"role": "assistant", "content": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "response"),
+    [
+        (None, None),
+        ("", None),
+        ("json", {"type": "json_object"}),
+        ({"type": "object"}, {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}),
+    ],
+)
+def test_format_becomes_a_response_format(wanted: Any, response: Any) -> None:
+    assert job_of(request(format=wanted)).response == response
+
+
+def test_other_format_is_refused() -> None:
+    with pytest.raises(Refused, match='invalid format: "yaml"'):
+        job_of(request(format="yaml"))
+
+
+@pytest.mark.parametrize(("keep_alive", "frees"), [(0, True), ("0", True), ("0s", True), ("1h5m", False), (-1, False)])
+def test_keep_alive_of_zero_frees_the_model(keep_alive: Any, frees: bool) -> None:
+    assert request(keep_alive=keep_alive).frees_the_model is frees
+    assert request().frees_the_model is False
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b" ", "missing request body"),
+        (b"{", "truncated"),
+        (b'{"model": "\xff"}', "(?i)utf-8|decode"),
+        (b'{"model": 3}', r"\$\.model"),
+        (b'{"messages": [{"content": ["Hi"]}]}', r"\$\.messages"),
+        (b'{"keep_alive": "soon"}', 'invalid duration "soon"'),
+        (b'{"format":' + b"[" * 100_000, "(?i)recursion"),
+    ],
+)
+def test_body_that_is_wrong_is_named(body: bytes, words: str) -> None:
+    with pytest.raises(Refused, match=words) as refused:
+        read_body(body, ChatRequest)
+    assert refused.value.status == 400
+
+
+def test_show_takes_the_older_name_too() -> None:
+    assert read_body(b'{"name": "smollm2"}', ShowRequest).name == "smollm2"

@@ -1,0 +1,214 @@
+"""Sessions in memory: bounded, forgotten in order of last use, owned by one run at a time."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+import pytest
+
+from clawgate.sessions import MemoryStore, Message
+
+ASK = (Message(role="user", content="q"),)
+ANSWER = Message(role="assistant", content="a")
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def store_of(max_sessions: int = 100, ttl_s: float = 1e9, max_context_bytes: int = 1 << 20) -> MemoryStore:
+    """A store on the real clocks."""
+    return MemoryStore(max_sessions, ttl_s, max_context_bytes)
+
+
+def talk(store: MemoryStore, session_id: str) -> None:
+    """One whole question and answer."""
+    store.begin(session_id, f"run-{session_id}", ASK)
+    assert store.settle(session_id, f"run-{session_id}", ANSWER)
+
+
+def known(store: MemoryStore, *session_ids: str) -> set[str]:
+    """Those of the sessions that are there; asking counts as a use."""
+    return {session_id for session_id in session_ids if store.get(session_id) is not None}
+
+
+def test_a_session_is_what_was_said() -> None:
+    wall = Clock(1000.0)
+    store = MemoryStore(100, 60, 1 << 20, Clock(0.0), wall)
+    begun = store.begin("s", "r1", ASK)
+    assert (begun.messages, begun.run_id, begun.created_at, begun.last_active) == (ASK, "r1", 1000.0, 1000.0)
+    wall.now = 1001.0
+    assert store.settle("s", "r1", ANSWER)
+    wall.now = 1002.0
+    session = store.get("s")
+    assert session is not None
+    assert (session.messages, session.run_id, session.created_at) == ((*ASK, ANSWER), None, 1000.0)
+    assert session.last_active == 1002.0
+    wall.now = 1003.0
+    again = store.begin("s", "r2", (*session.messages, *ASK))
+    assert (again.created_at, again.last_active, len(again.messages)) == (1000.0, 1003.0, 3)
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    store = store_of(3)
+    for session_id in "abc":
+        talk(store, session_id)
+    assert known(store, "a") == {"a"}
+    talk(store, "b")
+    talk(store, "d")
+    assert known(store, "a", "b", "c", "d") == {"a", "b", "d"}
+    talk(store, "e")
+    assert known(store, "a", "b", "d", "e") == {"b", "d", "e"}
+    assert len(store) == 3
+
+
+def test_a_session_is_forgotten_its_time_after_the_last_use_whatever_the_wall_clock_does() -> None:
+    clock, wall = Clock(0.0), Clock(1e9)
+    store = MemoryStore(100, 60, 1 << 20, clock, wall)
+    talk(store, "old")
+    clock.now = 30
+    talk(store, "used")
+    wall.now = 0.0
+    clock.now = 59.9
+    assert known(store, "used") == {"used"}
+    clock.now = 60
+    assert known(store, "old") == set()
+    wall.now = 1e12
+    clock.now = 119.8
+    assert len(store) == 1
+    assert known(store, "used") == {"used"}
+    clock.now = 179.8
+    assert known(store, "used") == set()
+    assert len(store) == 0
+
+
+@pytest.mark.parametrize("way", ["begin", "delete"])
+def test_an_expired_session_is_new_to_every_way_in(way: str) -> None:
+    clock, wall = Clock(0.0), Clock(5.0)
+    store = MemoryStore(100, 60, 1 << 20, clock, wall)
+    talk(store, "s")
+    clock.now, wall.now = 60.0, 65.0
+    if way == "begin":
+        assert store.begin("s", "r", ASK).created_at == 65.0
+    else:
+        assert not store.delete("s")
+
+
+def test_a_session_with_a_run_in_flight_is_never_forgotten() -> None:
+    clock = Clock(0.0)
+    store = MemoryStore(2, 60, 1 << 20, clock)
+    for session_id in "abc":
+        store.begin(session_id, session_id, ASK)
+    talk(store, "d")
+    clock.now = 1e6
+    talk(store, "e")
+    assert len(store) == 4
+    assert all(store.settle(session_id, session_id, ANSWER) for session_id in "abc")
+    assert len(store) == 2
+    assert known(store, *"abcde") == {"b", "c"}
+
+
+def test_the_session_that_has_just_settled_stays_though_others_in_flight_take_all_places() -> None:
+    store = store_of(1)
+    for session_id in "abc":
+        store.begin(session_id, session_id, ASK)
+    assert store.settle("a", "a", ANSWER)
+    assert known(store, "a", "b", "c") == {"a", "b", "c"}
+    talk(store, "d")
+    assert known(store, "a", "b", "c", "d") == {"b", "c", "d"}
+
+
+def test_a_stale_run_writes_nothing() -> None:
+    store = store_of()
+    store.begin("s", "r1", ASK)
+    store.begin("s", "r2", ASK)
+    before = store.get("s")
+    assert before is not None
+    assert not store.settle("s", "r1", ANSWER)
+    after = store.get("s")
+    assert after is not None
+    assert (after.messages, after.run_id) == (before.messages, "r2")
+    assert store.settle("s", "r2", ANSWER)
+    assert not store.settle("s", "r2", ANSWER)
+    session = store.get("s")
+    assert session is not None
+    assert session.messages == (*ASK, ANSWER)
+
+
+def test_a_run_of_a_deleted_session_writes_nothing() -> None:
+    store = store_of()
+    store.begin("s", "r", ASK)
+    assert store.delete("s")
+    assert not store.delete("s")
+    assert not store.settle("s", "r", ANSWER)
+    assert store.get("s") is None
+    assert len(store) == 0
+    store.begin("s", "r2", ASK)
+    assert not store.settle("s", "r", ANSWER)
+
+
+def test_what_is_stored_is_trimmed_at_begin_and_at_settle() -> None:
+    store = store_of(max_context_bytes=100)
+    long = Message(role="user", content="x" * 90)
+    assert store.begin("s", "r", (long, ANSWER, *ASK)).messages == ASK
+    store.settle("s", "r", Message(role="assistant", content="y" * 200))
+    session = store.get("s")
+    assert session is not None
+    assert len(session.messages) == 2
+    assert store.begin("s", "r", (*session.messages, *ASK)).messages == ASK
+
+
+def test_20_000_sessions_stay_within_the_limit_and_cost_little() -> None:
+    store = store_of(100)
+    store.begin("busy", "r", ASK)
+    began = time.process_time()
+    for number in range(20_000):
+        session_id = f"s{number}"
+        store.begin(session_id, "r", ASK)
+        store.settle(session_id, "r", ANSWER)
+    each_s = (time.process_time() - began) / 20_000
+    assert len(store) == 100
+    assert known(store, "busy", "s19999", "s0") == {"busy", "s19999"}
+    assert each_s < 0.001
+
+
+def test_many_threads_leave_the_store_whole() -> None:
+    store = MemoryStore(5, 1e9, 1 << 20)
+    won_twice: list[str] = []
+    ids = [f"s{number}" for number in range(8)]
+
+    def hammer(seed: int) -> None:
+        chance = random.Random(seed)
+        for number in range(150):
+            session_id, run_id = chance.choice(ids), f"r{seed}-{number}"
+            store.begin(session_id, run_id, ASK)
+            if chance.random() < 0.3:
+                store.get(chance.choice(ids))
+            if chance.random() < 0.2:
+                store.delete(session_id)
+            if store.settle(session_id, run_id, ANSWER) and store.settle(session_id, run_id, ANSWER):
+                won_twice.append(run_id)
+
+    threads = [threading.Thread(target=hammer, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not won_twice
+    left = [session for session in map(store.get, ids) if session is not None]
+    assert len(left) == len(store) > 0
+    for session in left:
+        assert session.messages == (ASK if session.run_id else (*ASK, ANSWER))
+        assert store.delete(session.session_id)
+    assert len(store) == 0
+    for number in range(50):
+        talk(store, f"t{number}")
+    assert len(store) == 5

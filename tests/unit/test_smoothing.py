@@ -1,0 +1,68 @@
+"""Many frames into few events: nothing lost, repeated or reordered."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clawgate.ollama.ndjson import Frame, FrameMessage
+from clawgate.relay.events import Event, Text, Thinking, ToolCalls
+from clawgate.relay.smoothing import merge
+
+F = {"function": {"name": "f", "arguments": {}}}
+G = {"function": {"name": "g", "arguments": {"x": 1}}}
+
+
+def frame(content: str | None = None, thinking: str | None = None, calls: list[dict[str, Any]] | None = None) -> Frame:
+    """One frame of Ollama's."""
+    return Frame(message=FrameMessage(content, thinking, calls))
+
+
+@pytest.mark.parametrize(
+    ("frames", "events"),
+    [
+        ([], []),
+        ([Frame(), Frame(done=True), frame(), frame(""), frame("", "", [])], []),
+        ([frame("春"), frame(""), frame("光"), Frame()], [Text("春光")]),
+        ([frame(" "), frame("\n")], [Text(" \n")]),
+        ([frame("", "a"), frame(None, "b"), frame("c"), frame("d", "")], [Thinking("ab"), Text("cd")]),
+        ([frame("a"), frame("", "b"), frame("c")], [Text("a"), Thinking("b"), Text("c")]),
+        ([frame("text", "thought")], [Thinking("thought"), Text("text")]),
+        ([frame("a", "b"), frame("c", "d")], [Thinking("b"), Text("a"), Thinking("d"), Text("c")]),
+        ([frame("a"), frame("", None, [F]), frame("b")], [Text("a"), ToolCalls((F,)), Text("b")]),
+        ([frame("a", "b", [F, G]), frame("c")], [Thinking("b"), Text("a"), ToolCalls((F, G)), Text("c")]),
+        ([frame("", None, [F]), frame("", None, [G])], [ToolCalls((F,)), ToolCalls((G,))]),
+        ([frame("", "a", [F]), frame("", "b")], [Thinking("a"), ToolCalls((F,)), Thinking("b")]),
+    ],
+)
+def test_neighbours_of_a_kind_become_one_event(frames: list[Frame], events: list[Event]) -> None:
+    assert list(merge(frames)) == events
+
+
+pieces = st.sampled_from(["", "a", "春", " ", "\n", "🙂"])
+
+
+@given(st.lists(st.builds(frame, pieces, pieces, st.sampled_from([None, [], [F], [F, G]])), max_size=12))
+@settings(max_examples=100, deadline=None)
+def test_nothing_is_lost_or_reordered_and_neighbours_differ(frames: list[Frame]) -> None:
+    said: list[tuple[type[Event], Any]] = []
+    for message in (each.message for each in frames):
+        assert message is not None
+        said += [(Thinking, letter) for letter in message.thinking or ""]
+        said += [(Text, letter) for letter in message.content or ""]
+        said += [(ToolCalls, tuple(message.tool_calls))] if message.tool_calls else []
+    events = list(merge(frames))
+    told: list[tuple[type[Event], Any]] = []
+    for event in events:
+        if isinstance(event, ToolCalls):
+            told.append((ToolCalls, event.calls))
+        else:
+            assert isinstance(event, Text | Thinking)
+            assert event.text
+            told += [(type(event), letter) for letter in event.text]
+    assert told == said
+    assert all(type(one) is not type(other) or isinstance(one, ToolCalls) for one, other in pairwise(events))

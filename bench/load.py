@@ -180,7 +180,10 @@ def main() -> None:
     arguments = parser.parse_args()
     raise_file_limit()
     plan = Plan(arguments.streams, arguments.rate, arguments.seconds, history_bytes=arguments.history_bytes)
-    address = Address.parse(arguments.target, arguments.token)
+    try:
+        address = Address.parse(arguments.target, arguments.token)
+    except ValueError as error:
+        parser.error(str(error))
     result = run(plan, arguments.target, address, lambda: usage(arguments.pid), arguments.upstream_pid)
     print(json.dumps(asdict(result), indent=2))
 

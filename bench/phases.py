@@ -27,7 +27,6 @@ class Phase:
     is_reached: Callable[[Answer], bool]
     endpoint: Callable[[Bed], AbstractContextManager[str]]
     is_fresh: bool = False
-    has_upstream: bool = True
 
 
 @contextmanager
@@ -75,11 +74,11 @@ PHASES = {
     phase.name: phase
     for phase in (
         Phase("just sent", _SILENT, _aged(0), _scripted, is_fresh=True),
-        Phase("connecting", _SILENT, _aged(0.3), _unaccepting, has_upstream=False),
+        Phase("connecting", _SILENT, _aged(0.3), _unaccepting),
         Phase("silent", _SILENT, _aged(0.3), _scripted),
         Phase("thinking", Script(rate=50, thinking=ENDLESS), _has_tokens, _scripted),
         Phase("text", Script(rate=50, tokens=ENDLESS), _has_tokens, _scripted),
         Phase("stalled", Script(rate=50, tokens=ENDLESS, stall_after=3), _is_stalled, _scripted),
-        Phase("waiting", _SILENT, _aged(0.5), _refusing, has_upstream=False),
+        Phase("waiting", _SILENT, _aged(0.5), _refusing),
     )
 }

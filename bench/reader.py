@@ -64,7 +64,7 @@ class Reader:
     def _end_of_connection(self) -> None:
         self.is_over = True
         if self._chunked or self._left >= 0 or not self.status:
-            self.error = self.error or "connection cut"
+            self.error = self.error or ("cut off within its answer" if self.status else "hung up on without an answer")
 
     def _measure(self, data: bytes) -> bytes:
         if self._left >= 0:

@@ -29,6 +29,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _leave)
     raise_file_limit()
     names = tuple(name for name in arguments.only.split(",") if name)
+    if unknown := set(names) - set(PROGRAMS):
+        sys.exit(f"bench: --only {', '.join(unknown)}: expected some of {', '.join(PROGRAMS)}")
     if "nginx" in names and nginx() is None:
         _say("nginx is not installed: left out")
         names = tuple(name for name in names if name != "nginx")
@@ -36,7 +38,7 @@ def main() -> None:
     try:
         with bed(arguments.upstream_port) as test_bed:
             text, found, is_fine = measure(test_bed, names, arguments)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         sys.exit(f"bench: {error}")
     print(text)
     if arguments.json:
@@ -96,7 +98,17 @@ def _peers(arguments: argparse.Namespace) -> list[Target]:
 
 
 def _pairs(words: list[str]) -> dict[str, str]:
-    return dict(word.split("=", 1) for word in words)
+    """Read NAME=VALUE words.
+
+    Errors: ValueError for a word without a value.
+    """
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise ValueError(f"{word}: expected NAME=VALUE")
+        pairs[name] = value
+    return pairs
 
 
 def _is_within(ratio: float | None, limit: float) -> bool:

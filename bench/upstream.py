@@ -283,7 +283,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=11434, help="0 takes a free one")
     parser.add_argument("--script", default="", help='for requests without one, e.g. "rate=50 tokens=500"')
     arguments = parser.parse_args()
-    upstream = Upstream(arguments.host, arguments.port, Script().with_words(arguments.script))
+    try:
+        script = Script().with_words(arguments.script)
+    except ValueError as error:
+        parser.error(f"--script: {error}")
+    upstream = Upstream(arguments.host, arguments.port, script)
     print(f"Server started on :{upstream.port}", flush=True)
     gc.disable()  # no cycles are made here, and a collection would show as lag
     upstream.serve()

@@ -71,7 +71,7 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
     auth_token: Annotated[
         str | None,
         _help(
-            "when set, `/api/*` wants `Authorization: Bearer …`",
+            "when set, `/api/*`, `/render` and `/setup` want `Authorization: Bearer …`",
             expected="a text of at least 8 visible ASCII characters",
         ),
     ] = None

@@ -6,12 +6,32 @@ No message text and no token is ever logged.
 from __future__ import annotations
 
 import logging
+import re
 from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
 
 from clawgate.config import LoggingConfig
+
+QUOTING = ("Invalid request from ip=", "Ignored premature client disconnection.")
+"""How gunicorn's reports of what it cannot read begin; they quote it."""
+_QUOTATION = re.compile(r"""[:,]? ?(\w+\()?b?['"].*""", re.DOTALL)
+
+
+class Discretion(logging.Filter):
+    """Cuts the quotation out of gunicorn's reports of requests that it cannot read.
+
+    A body that is longer than its Content-Length is read as a next request, and a head that breaks off may break off
+    behind the token.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record where it quotes; keep it."""
+        message = record.getMessage()
+        if message.startswith(QUOTING):
+            record.msg, record.args = _QUOTATION.sub("", message), None
+        return True
 
 
 class JsonFormatter(logging.Formatter):
@@ -40,7 +60,14 @@ def dict_config(logging_config: LoggingConfig) -> dict[str, Any]:
             "text": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
             "json": {"()": JsonFormatter},
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": logging_config.format}},
+        "filters": {"discretion": {"()": Discretion}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": logging_config.format,
+                "filters": ["discretion"],
+            }
+        },
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {
             "clawgate": {"level": level},

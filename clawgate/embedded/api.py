@@ -114,7 +114,7 @@ def job_of(request: ChatRequest) -> Job:
             settings[parameter] = int(value) if kind == _WHOLE else value
     if int(options.get("seed", -1)) < 0:
         settings.pop("seed", None)  # Ollama's "a new one each time", which is llama.cpp's default
-    settings["stop"] = options.get("stop", [])
+    settings["stop"] = [text for text in options.get("stop", []) if text]  # an empty one would end every answer
     limit = int(options.get("num_predict", -1))
     return Job(_messages(request), settings, limit if limit > 0 else None, _response_format(request.format))
 

@@ -7,7 +7,8 @@ What makes temperature 0 repeatable, and an answer that is cut anywhere go on as
 last bit of the probabilities, with one and two threads): one slot, flash attention, and everywhere the same way through
 it. llama.cpp has three, whose sums round differently: from 64 tokens at a time on, hence 32; for one token after 512
 where K and V are of one type, hence Q8_0 for V; and the plain one that is left. Then AnswerStream's care for
-whitespace. The prompt cache changes nothing, and stays on: an answer that goes on is not read again.
+whitespace. The prompt cache changes nothing, and stays on: an answer that goes on is not read again. What remains is a
+word that the model spelt in other tokens than the tokenizer would (`not` `able`): a cut after it may go on otherwise.
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ def _outcome(stream: AnswerStream, load_ns: int) -> Outcome:
 
 
 def _load(path: Path, threads: int, is_verbose: bool) -> Any:
-    # Threads that wait for each other must not spin: on two busy cores, two threads made 1.3 tokens/s so, and 31 now.
+    # Threads that wait for each other must not spin: on two busy cores two threads made 1.3 tokens/s so, and 31 now.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     library = importlib.import_module(ENGINE_MODULE)
     params = library.CommonParams()

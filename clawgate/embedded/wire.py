@@ -71,7 +71,7 @@ def head(status: int, fields: dict[str, str]) -> bytes:
 def whole(status: int, body: bytes, kind: str, extra: dict[str, str], *, has_body: bool = True) -> bytes:
     """Build an answer of known length; without its body for HEAD."""
     fields = {"Content-Type": kind} if body else {}
-    fields |= {"Content-Length": str(len(body))} | extra
+    fields |= ({} if status == HTTPStatus.NO_CONTENT else {"Content-Length": str(len(body))}) | extra
     return head(status, fields) + (body if has_body else b"")
 
 

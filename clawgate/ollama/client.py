@@ -36,6 +36,8 @@ MIN_OPEN_S = 0.04
 RECV_BYTES = 1 << 16
 MAX_READ_BYTES = 1 << 20
 MAX_ERROR_BYTES = 1 << 16
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are no JSON, the last for one nested too deeply."""
 HEADERS = {"Accept": "application/x-ndjson", "Accept-Encoding": "identity", "Content-Type": "application/json"}
 
 _opening = threading.local()
@@ -299,7 +301,7 @@ class OllamaClient:
             raise UpstreamError(f"Ollama answered {path} with status {response.status_code}")
         try:
             return msgspec.json.decode(response.content)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise UpstreamError(f"what answers {path} is not Ollama") from error
 
 
@@ -422,7 +424,7 @@ def _failure_of(response: requests.Response) -> OpenFailure:
 def _words_of(body: bytes) -> str:
     try:
         return str(msgspec.json.decode(body)["error"])
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (*UNREADABLE, KeyError, TypeError):
         return body.decode("utf-8", "replace").strip()[:500]
 
 

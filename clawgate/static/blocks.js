@@ -56,7 +56,7 @@ export function advance(scan, text) {
         if (!isList) finish(end + 1);
       }
     } else if (line.trim() === "") {
-      if (!isList && text.slice(cut, at).trim() !== "") finish(end + 1);
+      if (!isList || text.slice(cut, at).trim() === "") finish(end + 1); // blank lines between blocks go, too
     } else {
       if (isBlank && isList && !isIndented && !LIST.test(line)) finish(at);
       if (text.slice(cut, at).trim() === "") isList = LIST.test(line) || isIndented;

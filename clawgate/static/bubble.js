@@ -108,7 +108,7 @@ function showThinking(root, message, wasThinking, now, words) {
   if (isThinking) thoughts.scrollTop = thoughts.scrollHeight;
   const ms = isThinking ? now - message.thinkingSince : message.thoughtMs;
   const key = isThinking ? "thinking.now" : ms ? "thinking.done" : "thinking.kept";
-  write(hook(root, "thinking-label"), filled(words[key] ?? "", { seconds: seconds(ms) }));
+  write(hook(root, "thinking-label"), filled(words[key] ?? "", { seconds: Math.max(seconds(ms), isThinking ? 0 : 1) }));
 }
 
 /**

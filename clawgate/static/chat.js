@@ -79,6 +79,8 @@ function act(action, id) {
   if (action === "edit") {
     set(moves.editing(state, id));
     view.edit();
+  } else if (state.activeId !== 0) {
+    return; // pressed twice before the page was painted
   } else if (action === "regenerate") {
     set(moves.regenerated(state, Date.now()));
     stream("message");

@@ -77,8 +77,11 @@ function agree(ours, theirs) {
  */
 function updated(state, own, last) {
   if (own !== lastMessage(state) || own.role !== "assistant") return own;
-  const reason = last.interrupted ? (own.reason === "stop" || !own.reason ? "interrupted" : own.reason) : "stop";
-  return { ...own, content: last.content, thinking: last.thinking ?? own.thinking, reason, failure: last.interrupted ? own.failure : null };
+  const known = { content: last.content, thinking: last.thinking ?? own.thinking };
+  if (!last.interrupted) return { ...own, ...known, reason: "stop", failure: null };
+  // a connection that broke is whole again; leaving the page itself looks like a broken one
+  const isStale = own.reason === "stop" || own.failure?.code === "network";
+  return { ...own, ...known, ...(isStale ? { reason: "interrupted", failure: null } : {}) };
 }
 
 /**

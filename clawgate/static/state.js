@@ -136,7 +136,7 @@ function cutOff(state, now) {
  */
 function settled(old, now) {
   const isThinking = old.phase === "thinking";
-  return { phase: "done", attempt: 0, thoughtMs: isThinking ? now - old.thinkingSince : old.thoughtMs };
+  return { phase: "done", attempt: 0, thoughtMs: isThinking ? Math.max(now - old.thinkingSince, 1) : old.thoughtMs };
 }
 
 /**

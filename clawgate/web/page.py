@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -67,10 +67,6 @@ class Look:
         response.headers["Cache-Control"] = "no-store"
         response.vary.update(("Accept-Language", "Cookie"))
         return response
-
-    def words(self, language: str) -> Mapping[str, str]:
-        """Return all words of a language."""
-        return self._words[language]
 
 
 class Abilities:

@@ -68,6 +68,9 @@ CLASSES = {
 }
 EMBEDDED_IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]*\Z")
 
+LINKED = re.compile(r"https?:|mailto:", re.IGNORECASE)
+"""Where a link may lead; a relative one would lead into the gateway's own pages."""
+
 
 class RenderBody(msgspec.Struct, frozen=True):
     """The body of POST /render."""
@@ -105,7 +108,6 @@ class Renderer:
             attribute_filter=_filtered,
             link_rel="noopener noreferrer nofollow",
             url_schemes={"http", "https", "mailto", "data"},
-            url_relative="deny",
         )
 
 
@@ -154,8 +156,8 @@ def _filtered(tag: str, attribute: str, value: str) -> str | None:
         return " ".join(kept) or None
     if attribute == "src":
         return value if EMBEDDED_IMAGE.match(value) else None
-    if attribute == "href" and value.lstrip().lower().startswith("data:"):
-        return None
+    if attribute == "href":
+        return value if LINKED.match(value) else None
     return value
 
 

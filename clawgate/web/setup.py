@@ -124,7 +124,9 @@ class SetupRoutes:
             return None
         if isinstance(value, tuple):
             return ", ".join(value) or "[]"
-        return str(value).lower() if isinstance(value, bool) else str(value)
+        return (
+            f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+        )
 
 
 def is_secret(name: str) -> bool:

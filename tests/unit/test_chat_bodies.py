@@ -114,9 +114,7 @@ def test_falsy_values_are_passed_on_and_nulls_are_absent() -> None:
 
 def test_a_message_may_be_an_object_of_any_role() -> None:
     message = {"role": "tool", "content": "5", "tool_name": "f", "tool_call_id": "1"}
-    assert order_of({"message": message}).message == Message(
-        role="tool", content="5", tool_name="f", tool_call_id="1"
-    )
+    assert order_of({"message": message}).message == Message(role="tool", content="5", tool_name="f", tool_call_id="1")
 
 
 MESSAGE = 'an object like {"role": "user", "content": "…"}'
@@ -247,7 +245,9 @@ def test_a_body_that_is_nested_as_schemas_are_is_taken() -> None:
     assert order_of({"message": "a", "format": nested}).extras == {"format": nested}
 
 
-@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
+@pytest.mark.parametrize(
+    "content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"]
+)
 def test_another_content_type_is_refused(content_type: str | None) -> None:
     with pytest.raises(UnsupportedMediaType, match=r"^Content-Type: expected application/json$"):
         read_chat(request_of({"message": "a"}, content_type), 1 << 20, MODELS)
@@ -264,6 +264,15 @@ def test_a_body_at_the_limit_is_taken_and_one_byte_more_is_refused() -> None:
     too_large = f"^body: expected at most {len(body) - 1} bytes \\(server.max_body_bytes\\)$"
     with pytest.raises(TooLarge, match=too_large):
         order_of(body, max_bytes=len(body) - 1)
+
+
+def test_a_body_that_announces_too_much_is_refused_unread() -> None:
+    body = Pieces(iter([b"x" * 1000]))
+    request = request_of(b"x" * 1000)
+    request.environ["wsgi.input"] = body
+    with pytest.raises(TooLarge):
+        read_chat(request, 999, MODELS)
+    assert body.taken == 0
 
 
 def test_a_chunked_body_is_counted_and_no_more_is_read_than_the_limit() -> None:

@@ -138,6 +138,29 @@ def test_every_setting_can_be_overridden_by_its_variable(write: Write) -> None:
     assert known["model.endpoint"] == "CLAWGATE_MODEL_ENDPOINT"
 
 
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("CLAWGATE_SERVER_PORT", "65535"),
+        ("CLAWGATE_SERVER_MAX_STREAMS", "10000"),
+        ("CLAWGATE_SERVER_GRACEFUL_SECONDS", "86400"),
+        ("CLAWGATE_SERVER_MAX_BODY_BYTES", str(1 << 30)),
+        ("CLAWGATE_STREAM_HEARTBEAT_SECONDS", "3600"),
+        ("CLAWGATE_STREAM_SMOOTHING_MS", "10000"),
+        ("CLAWGATE_STREAM_MAX_BAD_FRAMES", "1000"),
+        ("CLAWGATE_STREAM_STALL_SECONDS", "3600"),
+        ("CLAWGATE_STREAM_FIRST_FRAME_SECONDS", "86400"),
+        ("CLAWGATE_STREAM_RETRY_SECONDS", "86400"),
+        ("CLAWGATE_SESSION_MAX_SESSIONS", "10000000"),
+        ("CLAWGATE_SESSION_MAX_CONTEXT_BYTES", str(1 << 30)),
+    ],
+)
+def test_the_largest_value_is_taken(variable: str, text: str) -> None:
+    found = values_of(load(None, {variable: text}))
+    setting = next(setting for setting in settings() if setting.variable == variable)
+    assert found[setting.name] == float(text)
+
+
 def test_variables_of_others_are_none_of_ours() -> None:
     assert load(None, {"CLAWGATE_CONFIG": "x", "CLAWGATE": "1", "PORT": "1", "OLLAMA_HOST": "x"}) == Config()
 

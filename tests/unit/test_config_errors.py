@@ -104,7 +104,10 @@ def test_more_workers_than_memory_sessions_allow_are_refused_with_the_reason(
     ("content", "found"),
     [
         ("server: {prot: 1}", "server.prot: unknown key; the nearest known one is server.port"),
-        ("stream: {stall_second: 1}", "stream.stall_second: unknown key; the nearest known one is stream.stall_seconds"),
+        (
+            "stream: {stall_second: 1}",
+            "stream.stall_second: unknown key; the nearest known one is stream.stall_seconds",
+        ),
         ("server: {1: 2}", "server.1: unknown key; the nearest known one is server.port"),
         ("servr: {port: 1}", "servr: unknown section; the nearest known one is server"),
         ('"ser\\nver": {}', "ser\\nver: unknown section; the nearest known one is server"),
@@ -158,7 +161,9 @@ def test_a_wrong_variable_is_named(variable: str, text: str, found: str) -> None
     assert message_of(None, {variable: text}) == f"{variable}: {found}"
 
 
-@pytest.mark.parametrize("token", ["s3cret", "s3cret with spaces", "s3cret\n12345", "s3cret-ünlesbar", ["s3cret-in-a-list"]])
+@pytest.mark.parametrize(
+    "token", ["s3cret", "s3cret with spaces", "s3cret\n12345", "s3cret-ünlesbar", ["s3cret-in-a-list"]]
+)
 def test_a_token_is_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str | list[str]) -> None:
     found = complaint(monkeypatch, tmp_path, f"server: {{auth_token: {json.dumps(token)}}}")
     assert found.startswith("config.yaml: server.auth_token: expected a text of at least 8 visible ASCII characters")

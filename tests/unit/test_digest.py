@@ -32,10 +32,17 @@ HISTORIES: list[list[Message]] = [
     [],
     [system("s")],
     [said("hello")],
-    [user("春光 🙂 \u2028\u2029\u0085 \x7f \x00\x1f\b\f\n\r\t \"\\/ é e\u0301")],
+    [user('春光 🙂 \u2028\u2029\u0085 \x7f \x00\x1f\b\f\n\r\t "\\/ é e\u0301')],
     [system("s"), user("1"), said("a"), user("2"), said("b ", interrupted=True, thinking="hm")],
     [user("1"), said("a"), user("2"), said("b"), user("3"), said("c"), user("4"), said("d"), system("late")],
-    [user("1"), said("a"), user("2"), user("3"), Message(role="tool", content="5", tool_name="f"), said("", interrupted=True)],
+    [
+        user("1"),
+        said("a"),
+        user("2"),
+        user("3"),
+        Message(role="tool", content="5", tool_name="f"),
+        said("", interrupted=True),
+    ],
 ]
 
 

@@ -17,6 +17,7 @@ from clawgate.embedded import __main__ as command
 from clawgate.embedded import guard, weights, wire
 from clawgate.embedded.engine import Engine
 from clawgate.embedded.routes import Routes
+from clawgate.embedded.server import EmbeddedServer
 from clawgate.embedded.turns import Turns
 from clawgate.embedded.weights import Missing, find_weights
 
@@ -144,6 +145,32 @@ def test_route_answers_as_ollama(tmp_path: Path, method: str, path: str, body: b
     assert words in reply.body.decode()
     if reply.kind == wire.JSON:
         json.loads(reply.body)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"POST /api/chat HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"400 Bad Request"),
+        (b"POST /api/chat HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"400 Bad Request"),
+        (b"POST /api/chat HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", b"400 Bad Request"),
+        (b"BREW / HTTP/1.1\r\n\r\n", b"501 Not Implemented"),
+        (b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", b"403 Forbidden"),
+        (b"OPTIONS / HTTP/1.1\r\nOrigin: http://localhost\r\nConnection: close\r\n\r\n", b"204 No Content"),
+    ],
+)
+def test_request_that_is_no_question_is_answered_at_the_door(
+    tmp_path: Path, request_bytes: bytes, status: bytes
+) -> None:
+    file = gguf(tmp_path / "tiny.gguf")
+    with EmbeddedServer("127.0.0.1", 0, Routes(Engine(file, threads=1), find_weights(file))) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        with socket.create_connection(("127.0.0.1", int(server.server_address[1])), timeout=5) as client:
+            client.sendall(request_bytes)
+            with client.makefile("rb") as answer:
+                assert answer.read().startswith(b"HTTP/1.1 " + status)
+        server.shutdown()
+        serving.join()
 
 
 def test_given_weights_are_named_after_their_file(tmp_path: Path) -> None:

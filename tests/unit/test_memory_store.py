@@ -156,14 +156,15 @@ def test_a_run_of_a_deleted_session_writes_nothing() -> None:
 
 
 def test_what_is_stored_is_trimmed_at_begin_and_at_settle() -> None:
-    store = store_of(max_context_bytes=100)
-    long = Message(role="user", content="x" * 90)
+    store = store_of(max_context_bytes=200)
+    long = Message(role="user", content="x" * 190)
     assert store.begin("s", "r", (long, ANSWER, *ASK)).messages == ASK
-    store.settle("s", "r", Message(role="assistant", content="y" * 200))
+    assert store.begin("s", "r", (*ASK, ANSWER, *ASK)).messages == (*ASK, ANSWER, *ASK)
+    answer = Message(role="assistant", content="y" * 190)
+    store.settle("s", "r", answer)
     session = store.get("s")
     assert session is not None
-    assert len(session.messages) == 2
-    assert store.begin("s", "r", (*session.messages, *ASK)).messages == ASK
+    assert session.messages == (*ASK, answer)
 
 
 def test_20_000_sessions_stay_within_the_limit_and_cost_little() -> None:

@@ -157,6 +157,11 @@ def test_lines_that_end_in_crlf_are_read() -> None:
     assert read(stream[:-1])[0] == read(RECORDED)[0]
 
 
+def test_a_carriage_return_within_a_frame_ends_no_line() -> None:
+    line = b'{"message":\r{"content":\r"a"}}\n'
+    assert (text_of(read(line)[0]), text_of(read(b"x\n" + line)[0])) == ("a", "a")
+
+
 @pytest.mark.parametrize("max_bad", [1, 2, 3])
 def test_bad_lines_in_a_row_break_the_stream_and_nothing_is_read_after(max_bad: int) -> None:
     together = GOOD + b"x\n" * max_bad + GOOD

@@ -188,7 +188,9 @@ def test_going_on_asks_for_the_template_first(ollama: responses.RequestsMock) ->
     assert show.call_count == 1
 
 
-@pytest.mark.parametrize("shown", [{"json": {"template": "{{ .Prompt }}"}}, {"json": []}, {"json": {}}, {"status": 500}])
+@pytest.mark.parametrize(
+    "shown", [{"json": {"template": "{{ .Prompt }}"}}, {"json": []}, {"json": {}}, {"status": 500}]
+)
 def test_going_on_is_tried_where_nothing_speaks_against_it(
     ollama: responses.RequestsMock, shown: dict[str, Any]
 ) -> None:

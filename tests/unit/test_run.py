@@ -127,9 +127,7 @@ def test_nothing_is_published_after_the_end(run: Run, settled: Settled) -> None:
     assert (run.ended.done_reason, len(settled)) == ("interrupted", 1)
 
 
-def test_the_first_of_many_ends_wins_and_what_was_told_before_is_what_is_settled(
-    run: Run, settled: Settled
-) -> None:
+def test_the_first_of_many_ends_wins_and_what_was_told_before_is_what_is_settled(run: Run, settled: Settled) -> None:
     gate = threading.Barrier(51)
     won: list[str] = []
 

@@ -67,7 +67,13 @@ def test_tool_calls_of_both_parts_are_kept() -> None:
 
 
 def test_only_what_empty_interrupted_answers_left_is_not_in_the_prompt() -> None:
-    kept = (user(""), said(""), cut("a"), cut("", "hm"), Message(role="assistant", tool_calls=(CALL,), interrupted=True))
+    kept = (
+        user(""),
+        said(""),
+        cut("a"),
+        cut("", "hm"),
+        Message(role="assistant", tool_calls=(CALL,), interrupted=True),
+    )
     assert prompt_of((system(""), cut(""), *kept, cut(""))) == (system(""), *kept)
 
 
@@ -100,7 +106,17 @@ def size_of(messages: tuple[Message, ...]) -> int:
 
 
 def test_the_oldest_turns_go_first_and_system_messages_stay() -> None:
-    messages = (system("s"), said("hello"), user("1"), said("a"), system("t"), user("2"), said("b"), user("3"), said("c"))
+    messages = (
+        system("s"),
+        said("hello"),
+        user("1"),
+        said("a"),
+        system("t"),
+        user("2"),
+        said("b"),
+        user("3"),
+        said("c"),
+    )
     sizes = {limit: trim(messages, limit) for limit in (size_of(messages), size_of(messages) - 1, 0)}
     assert list(sizes.values()) == [
         messages,
@@ -119,7 +135,9 @@ def test_what_comes_before_the_first_turn_goes_with_it() -> None:
 
 
 roles = st.sampled_from(["system", "user", "assistant", "tool"])
-histories = st.lists(st.builds(lambda role, size: Message(role=role, content="春" * size), roles, st.integers(0, 9)), max_size=14)
+histories = st.lists(
+    st.builds(lambda role, size: Message(role=role, content="春" * size), roles, st.integers(0, 9)), max_size=14
+)
 
 
 @given(histories, st.integers(0, 900))

@@ -67,7 +67,9 @@ def test_every_event_but_the_ping_has_a_message(event: Event, _text: str) -> Non
 
 
 def test_a_ping_is_exactly_its_bytes_and_has_no_number() -> None:
-    told = list(sse.stream("r", [Text("a"), events.PING, events.PING, Text("b"), Resumed(), Ended("s", "r", "stop", {})]))
+    told = list(
+        sse.stream("r", [Text("a"), events.PING, events.PING, Text("b"), Resumed(), Ended("s", "r", "stop", {})])
+    )
     assert told[1] == told[2] == b'data: {"ping":"keepalive"}\n\n'
     ids = [item.split(b"\n")[0] for item in told if item.startswith(b"id:")]
     assert ids == [b"id: r:1", b"id: r:2", b"id: r:3", b"id: r:4"]

@@ -1,0 +1,121 @@
+"""What the HTTP tests say again and again: read a stream to its end and judge it, interrupt, bring it to a phase."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support import sse
+from tests.support.answer import Answer
+from tests.support.client import StreamClient
+from tests.support.gateway import Gateway
+from tests.support.ollama import Act, Request, call, text
+from tests.support.sse import Event
+from tests.support.tools import wait_for
+
+CLOSE_S = 1.0
+"""What a close to Ollama may take where the contract says 50 or 300 ms, on a loaded machine; bench/ measures it."""
+
+
+def configured(**sections: dict[str, Any]) -> pytest.MarkDecorator:
+    """Configure the gateway of a module (`pytestmark = …`) or of a test; see conftest.py."""
+    return pytest.mark.parametrize("gate", [sections], indirect=True, scope="module")
+
+
+def opening(session_id: str, words: str = "hi", **fields: Any) -> dict[str, Any]:
+    """Return the body that begins (or begins anew) a session under an id of the test's own."""
+    return {"messages": [{"role": "user", "content": words}], "session_id": session_id, **fields}
+
+
+def finish(stream: StreamClient) -> list[Event]:
+    """Read a stream to its proper end and return all of its events, also those read before."""
+    stream.read_all()
+    sse.check(stream.events)
+    assert stream.complete, "the terminating chunk is missing"
+    assert stream.events[0].data.keys() >= {"session_id", "run_id", "model"}, stream.events[0]
+    return stream.events
+
+
+def ask(gate: Gateway, json: Any) -> list[Event]:
+    """Ask and return the events of the whole answer."""
+    with gate.stream(json) as stream:
+        return finish(stream)
+
+
+def start(stream: StreamClient) -> dict[str, Any]:
+    """Read the start event and return its data."""
+    event = stream.read_event()
+    assert event is not None, "the stream ended at once"
+    return event.data
+
+
+def said(events: list[Event]) -> list[dict[str, Any]]:
+    """Return the data between start and end, without pings: what the answer was made of."""
+    return [event.data for event in events[1:-1] if not event.is_ping]
+
+
+def reason(events: list[Event]) -> str:
+    """Return how a stream ended; an error by its code."""
+    end = sse.end_of(events)
+    return str(end["error"]["code"] if "error" in end else end["done_reason"])
+
+
+def interrupt(gate: Gateway, session_id: str | None = None, run_id: str | None = None) -> dict[str, Any]:
+    """Interrupt and return the answer, which has to be a 200."""
+    given = {"session_id": session_id, "run_id": run_id}
+    reply = gate.post("/api/interrupt", {name: value for name, value in given.items() if value is not None})
+    assert reply.status == 200, reply.json
+    answer: dict[str, Any] = reply.json
+    return answer
+
+
+def session(gate: Gateway, session_id: str) -> dict[str, Any]:
+    """Return a session's view, which has to be there."""
+    reply = gate.get(f"/api/sessions/{session_id}")
+    assert reply.status == 200, reply.json
+    view: dict[str, Any] = reply.json
+    return view
+
+
+def streams_of(gateway: Gateway) -> int:
+    """Return how many answers the gateway counts."""
+    headers = {"Authorization": f"Bearer {gateway.config['server'].get('auth_token', '')}"}
+    return int(gateway.get("/api/status", headers).json["streams"])
+
+
+def contents(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return the messages as pairs of role and content."""
+    return [(message["role"], message["content"]) for message in messages]
+
+
+def assert_closed(request: Request) -> None:
+    """Assert that the gateway has closed its connection for this request, or does so within the bound."""
+    assert request.closed.wait(CLOSE_S), f"the connection to Ollama is still open after {CLOSE_S} s"
+
+
+def wait_until_steady(value: Callable[[], int], for_s: float = 0.4) -> int:
+    """Wait until a number stays the same for a while, as the bytes sent to a peer that has stopped reading do."""
+    seen, since = value(), time.monotonic()
+
+    def is_steady() -> bool:
+        nonlocal seen, since
+        now = value()
+        if now != seen:
+            seen, since = now, time.monotonic()
+        return time.monotonic() - since >= for_s
+
+    wait_for(is_steady, "nothing more is taken")
+    return seen
+
+
+def flood(words: str) -> Act:
+    """Send the words until the client closes, whether it reads or not."""
+
+    def play(answer: Answer) -> None:
+        while True:
+            text(words).play(answer)
+
+    return call(play)

@@ -1,0 +1,179 @@
+"""Who may use the API: token, Host, CORS, and what every answer carries."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.http.asking import configured, finish, opening, reason
+from tests.support.client import Reply, call
+from tests.support.gateway import Gateway
+from tests.support.ollama import ScriptedOllama
+
+TOKEN = "s3cret-token"
+OURS = "https://chat.example.org"
+WITH_TOKEN = configured(server={"auth_token": TOKEN, "cors_allowed_origins": [OURS]})
+WITH_HOSTS = configured(server={"trusted_hosts": ["gate.example.org", "127.0.0.1", "::1"]})
+WITH_ORIGINS = configured(server={"cors_allowed_origins": [OURS, "http://localhost:3000"]})
+WITH_STAR = configured(server={"cors_allowed_origins": ["*"]})
+WITHOUT = configured()
+API = [
+    ("GET", "/api/chat"),
+    ("POST", "/api/chat"),
+    ("POST", "/api/interrupt"),
+    ("GET", "/api/sessions/s"),
+    ("DELETE", "/api/sessions/s"),
+    ("GET", "/api/status"),
+]
+CORS_HEADERS = ("Access-Control-Allow-Origin", "Access-Control-Allow-Methods", "Access-Control-Allow-Credentials")
+
+
+def preflight(gate: Gateway, origin: str, path: str = "/api/chat") -> Reply:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,authorization"}
+    return call("OPTIONS", gate.base_url, path, headers={"Origin": origin, **asked})
+
+
+@WITH_TOKEN
+@pytest.mark.parametrize(("method", "path"), API)
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        f"Basic {TOKEN}",
+        TOKEN,
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+    ],
+)
+def test_without_the_token_the_api_is_401(gate: Gateway, method: str, path: str, given: str | None) -> None:
+    reply = call(method, gate.base_url, path, headers={} if given is None else {"Authorization": given})
+    assert (reply.status, reply.json["error"]["code"]) == (401, "unauthorized")
+    assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+    assert TOKEN not in str(reply)
+
+
+@WITH_TOKEN
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_with_the_token_it_answers(gate: Gateway, upstream: ScriptedOllama, scheme: str) -> None:
+    headers = {"Authorization": f"{scheme} {TOKEN}"}
+    with gate.stream("hi", headers=headers) as stream:
+        assert reason(finish(stream)) == "stop"
+    assert gate.get("/api/status", headers).status == 200
+    assert "Authorization" not in upstream.next_request().headers, "the token is ours, not Ollama's"
+
+
+@WITH_TOKEN
+def test_page_health_and_preflight_are_free(gate: Gateway, upstream: ScriptedOllama) -> None:  # noqa: ARG001
+    assert gate.get("/").status == 200
+    assert gate.get("/healthz").status == 200
+    assert gate.get("/readyz").status == 200
+    assert preflight(gate, OURS).status == 204
+
+
+@WITH_TOKEN
+def test_a_401_can_be_read_by_an_allowed_page(gate: Gateway) -> None:
+    reply = gate.post("/api/chat", {"message": "hi"}, {"Origin": OURS})
+    assert reply.status == 401
+    assert reply.headers["Access-Control-Allow-Origin"] == OURS
+
+
+@WITH_TOKEN
+def test_the_token_is_never_logged(gate: Gateway) -> None:
+    gate.get("/api/status", {"Authorization": f"Bearer {TOKEN}"})
+    assert TOKEN not in gate.log
+
+
+@WITH_HOSTS
+@pytest.mark.parametrize(
+    "host", ["gate.example.org", "GATE.example.org:8080", "gate.example.org.", "127.0.0.1:1", "[::1]:8080", "[::1]"]
+)
+def test_a_trusted_host_is_served(gate: Gateway, host: str) -> None:
+    assert gate.get("/healthz", {"Host": host}).status == 200
+
+
+@WITH_HOSTS
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "gate.example.org.evil.example",
+        "evil.example:127.0.0.1",
+        "localhost",
+        "",
+        "[::2]",
+        "x@127.0.0.1",
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), [*API, ("GET", "/"), ("OPTIONS", "/api/chat")])
+def test_another_host_is_refused(gate: Gateway, method: str, path: str, host: str) -> None:
+    reply = call(method, gate.base_url, path, headers={"Host": host})
+    assert reply.status == 400
+    assert reply.json["error"]["code"] == "untrusted_host"
+
+
+@WITH_ORIGINS
+@pytest.mark.parametrize("origin", [OURS, "http://localhost:3000"])
+def test_an_exact_origin_is_allowed(gate: Gateway, upstream: ScriptedOllama, origin: str) -> None:
+    with gate.stream(opening("s-cors"), headers={"Origin": origin}) as stream:
+        finish(stream)
+        assert stream.headers["Access-Control-Allow-Origin"] == origin
+        assert "X-Session-Id" in stream.headers["Access-Control-Expose-Headers"]
+        assert "Origin" in stream.headers["Vary"]
+    assert len(upstream.chats) == 1
+    reply = preflight(gate, origin)
+    assert reply.status == 204
+    assert reply.headers["Access-Control-Allow-Origin"] == origin
+    assert {"POST", "DELETE"} <= {name.strip() for name in reply.headers["Access-Control-Allow-Methods"].split(",")}
+    allowed = {name.strip().lower() for name in reply.headers["Access-Control-Allow-Headers"].split(",")}
+    assert {"content-type", "authorization"} <= allowed
+    assert int(reply.headers["Access-Control-Max-Age"]) > 0
+    refused = gate.get("/api/sessions/s-nobody", {"Origin": origin})
+    assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (404, origin)
+
+
+@WITH_ORIGINS
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://chat.example.org",
+        "https://chat.example.org.evil.example",
+        "null",
+        f"{OURS}:444",
+        "*",
+    ],
+)
+def test_another_origin_is_not_allowed(gate: Gateway, origin: str) -> None:
+    for reply in (gate.get("/api/chat", {"Origin": origin}), preflight(gate, origin)):
+        assert not [name for name in CORS_HEADERS if name in reply.headers]
+        assert "Origin" in reply.headers["Vary"], "a cache must not answer others with this"
+
+
+@WITH_STAR
+def test_star_allows_every_origin_without_credentials(gate: Gateway) -> None:
+    for reply in (gate.get("/api/chat", {"Origin": "https://any.example"}), preflight(gate, "https://any.example")):
+        assert reply.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Access-Control-Allow-Credentials" not in reply.headers
+    assert "cors_allowed_origins" in gate.log, "the log says so"
+
+
+@WITHOUT
+def test_no_origin_is_allowed_by_default(gate: Gateway) -> None:
+    for reply in (gate.get("/api/chat", {"Origin": OURS}), preflight(gate, OURS)):
+        assert reply.status in (200, 204)
+        assert not [name for name in CORS_HEADERS if name in reply.headers]
+
+
+@WITHOUT
+@pytest.mark.parametrize("path", ["/", "/api/chat", "/healthz", "/api/sessions/s-nobody"])
+def test_every_answer_carries_the_security_headers(gate: Gateway, path: str) -> None:
+    headers = gate.get(path).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe-inline" not in policy
+    assert "frame-ancestors 'none'" in policy

@@ -1,0 +1,132 @@
+"""/healthz, /readyz and /api/status: true, quick, and easy on Ollama."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from clawgate import __version__
+from clawgate.ollama.client import OllamaClient
+from clawgate.web.health import UpstreamState, ask
+from tests.http.asking import configured, finish, interrupt, opening
+from tests.support.client import call
+from tests.support.gateway import Gateway
+from tests.support.ollama import DEFAULT_MODEL, ScriptedOllama, hang, status, text
+from tests.support.tools import wait_for
+
+GATE = configured(stream={"smoothing_ms": 0, "stall_seconds": 30}, server={"max_streams": 7})
+
+ASK_EVERY_S = 2.0
+FRESH_S = ASK_EVERY_S + 5
+ASKERS = 50
+
+
+def upstream_state(gate: Gateway) -> dict[str, object]:
+    state: dict[str, object] = gate.get("/api/status").json["upstream"]
+    return state
+
+
+def wait_for_state(gate: Gateway, **expected: object) -> None:
+    wait_for(lambda: upstream_state(gate).items() >= expected.items(), f"the state becomes {expected}", FRESH_S)
+
+
+@GATE
+def test_status_has_the_shape_of_the_contract(gate: Gateway, upstream: ScriptedOllama) -> None:
+    wait_for_state(gate, reachable=True)
+    upstream.script(text("a"), hang())
+    with gate.stream(opening("s-status")) as stream:
+        stream.read_text("a")
+        assert gate.get("/api/status").json == {
+            "model": DEFAULT_MODEL,
+            "provider": "ollama",
+            "upstream": {"reachable": True, "version": "0.12.6", "model_ready": True},
+            "streams": 1,
+            "max_streams": 7,
+            "version": __version__,
+        }
+        interrupt(gate, "s-status")
+        finish(stream)
+    wait_for(lambda: gate.get("/api/status").json["streams"] == 0, "it is not counted any more")
+
+
+@GATE
+def test_ready_follows_ollama_and_health_does_not(gate: Gateway, upstream: ScriptedOllama) -> None:
+    wait_for(lambda: gate.get("/readyz").status == 200, "ready while Ollama answers", FRESH_S)
+    upstream.stop()
+    reply = wait_for(lambda: found if (found := gate.get("/readyz")).status == 503 else None, "not ready", FRESH_S)
+    assert reply.json == {"status": "unavailable", "reason": "upstream_unreachable"}
+    assert upstream_state(gate) == {"reachable": False, "version": None, "model_ready": False}
+    assert (gate.get("/healthz").status, gate.get("/healthz").json) == (200, {"status": "ok"})
+    assert call("HEAD", gate.base_url, "/readyz").status == 503
+    upstream.start()
+    wait_for(lambda: gate.get("/readyz").status == 200, "ready again", FRESH_S)
+
+
+@GATE
+def test_a_model_that_is_not_there_is_not_ready(gate: Gateway, upstream: ScriptedOllama) -> None:
+    upstream.models[:] = ["other:latest"]
+    wait_for_state(gate, reachable=True, model_ready=False)
+    upstream.models[:] = [DEFAULT_MODEL]
+    wait_for_state(gate, reachable=True, model_ready=True)
+
+
+@pytest.mark.parametrize("path", ["/api/version", "/api/tags"])
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[]", b"{}", b"5", b'{"models": 5}', b'{"models": [5]}', b"\xff", b"[" * 9999], ids=repr
+)
+def test_a_stranger_at_the_endpoint_is_not_ollama(ollama: ScriptedOllama, path: str, body: bytes) -> None:
+    ollama.script(status(200, body), path=path)
+    assert ask(OllamaClient(ollama.base_url), DEFAULT_MODEL) == UpstreamState(reachable=False)
+
+
+@pytest.mark.parametrize("code", [204, 301, 403, 404, 500, 503])
+def test_another_status_is_not_ollama_either(ollama: ScriptedOllama, code: int) -> None:
+    ollama.script(status(code), path="/api/version")
+    assert ask(OllamaClient(ollama.base_url), DEFAULT_MODEL) == UpstreamState(reachable=False)
+
+
+@pytest.mark.parametrize(
+    ("configured_model", "there", "is_ready"),
+    [("a", "a:latest", True), ("a:latest", "a", True), ("a:1b", "a", False), ("host:80/a", "host:80/a:latest", True)],
+)
+def test_the_default_tag_is_latest(ollama: ScriptedOllama, configured_model: str, there: str, is_ready: bool) -> None:
+    ollama.models[:] = [there]
+    assert ask(OllamaClient(ollama.base_url), configured_model).model_ready is is_ready
+
+
+@GATE
+def test_ollama_is_asked_at_most_every_two_seconds(gate: Gateway, upstream: ScriptedOllama) -> None:
+    wait_for_state(gate, reachable=True)
+    before = len([request for request in upstream.requests if request.path == "/api/version"])
+    started_at = time.monotonic()
+    with ThreadPoolExecutor(ASKERS) as pool:
+        replies = list(pool.map(lambda _: gate.get("/api/status").status, range(10 * ASKERS)))
+    took_s = time.monotonic() - started_at
+    assert set(replies) == {200}
+    asked = len([request for request in upstream.requests if request.path == "/api/version"]) - before
+    assert asked <= took_s / ASK_EVERY_S + 1, f"{asked} times in {took_s:.1f} s"
+
+
+@GATE
+def test_an_ollama_that_hangs_holds_up_one_asker_alone(gate: Gateway, upstream: ScriptedOllama) -> None:
+    wait_for_state(gate, reachable=True)
+    for _ in range(20):
+        upstream.script(hang(), path="/api/version")
+
+    def took_s(_: int) -> float:
+        started_at = time.monotonic()
+        assert gate.get("/api/status").status == 200
+        return time.monotonic() - started_at
+
+    started_at = time.monotonic()
+    wait_for(lambda: time.monotonic() > started_at + ASK_EVERY_S, "the last answer is old")
+    with ThreadPoolExecutor(ASKERS) as pool:
+        asked_before = len(upstream.requests)
+        waits = sorted(pool.map(took_s, range(ASKERS)))
+    assert waits[-2] < 1.2, f"the others have the last answer at once: {waits[-5:]}"
+    assert len(upstream.requests) - asked_before <= 2
+    wait_for_state(gate, reachable=False)
+    upstream._scripts.clear()
+    wait_for_state(gate, reachable=True)

@@ -1,0 +1,121 @@
+"""Our own faults: told as `internal`, logged with their traceback, and nothing of it leaves the process.
+
+The only tests here that run the application in this process: a fault has to be put into it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from clawgate import create_app
+from clawgate.config import Config, ModelConfig
+from clawgate.relay.desk import Desk
+from clawgate.relay.pump import Pump
+from tests.support import sse
+from tests.support.ollama import ScriptedOllama, done, text
+
+SECRET = "a-word-of-the-traceback"
+
+
+class FaultError(Exception):
+    """What nobody foresaw."""
+
+
+def fail(*_: Any, **__: Any) -> Any:
+    raise FaultError(SECRET)
+
+
+@pytest.fixture
+def app(ollama: ScriptedOllama) -> Flask:
+    return create_app(Config(model=ModelConfig(endpoint=ollama.base_url)))
+
+
+@pytest.fixture
+def client(app: Flask) -> Iterator[FlaskClient]:
+    with app.test_client() as client:
+        yield client
+
+
+def streams(app: Flask) -> int:
+    desk: Desk = app.extensions["clawgate"].desk
+    return desk.streams
+
+
+@pytest.mark.parametrize("body", [{"message": "hi"}, {"message": "hi", "stream": False}], ids=["stream", "whole"])
+def test_a_fault_before_the_stream_is_500(
+    client: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, body: Any
+) -> None:
+    monkeypatch.setattr(Desk, "admit", fail)
+    reply = client.post("/api/chat", json=body)
+    assert reply.status_code == 500
+    assert reply.json is not None
+    assert reply.json["error"]["code"] == "internal"
+    assert reply.headers["x-should-retry"] == "false"
+    assert SECRET not in reply.text
+    assert SECRET in caplog.text, "the log has it"
+    assert streams(app) == 0
+
+
+@pytest.mark.parametrize("method", ["_begin", "_opening", "_reading", "_take"])
+@pytest.mark.parametrize("is_streamed", [True, False], ids=["stream", "whole"])
+def test_a_fault_in_the_pump_is_the_one_end(
+    client: FlaskClient,
+    app: Flask,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    is_streamed: bool,
+) -> None:
+    monkeypatch.setattr(Pump, method, fail)
+    reply = client.post("/api/chat", json={"message": "hi", "stream": is_streamed}, buffered=True)
+    if is_streamed:
+        end = sse.end_of(sse.parse(reply.data))
+        assert reply.status_code == 200
+    else:
+        assert reply.json is not None
+        end = reply.json
+        assert (reply.status_code, reply.headers["x-should-retry"]) == (500, "false")
+    assert end["error"]["code"] == "internal"
+    assert SECRET not in reply.text
+    assert "Traceback" not in reply.text
+    assert len([record for record in caplog.records if record.exc_info]) == 1, "logged once"
+    assert streams(app) == 0
+
+
+def test_a_fault_in_a_view_is_500(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Desk, "session", fail)
+    reply = client.get("/api/sessions/s")
+    assert (reply.status_code, reply.headers["X-Session-Id"]) == (500, "s")
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert SECRET not in reply.text
+    assert SECRET in caplog.text
+
+
+def test_a_stream_that_nobody_reads_gives_everything_back(client: FlaskClient, app: Flask) -> None:
+    """The generator is never started, as with a client that left before the first byte."""
+    reply = client.post("/api/chat", json={"message": "hi"})
+    assert streams(app) == 1
+    reply.close()
+    assert streams(app) == 0
+
+
+def test_a_server_without_threads_is_warned_of(
+    client: FlaskClient, ollama: ScriptedOllama, caplog: pytest.LogCaptureFixture
+) -> None:
+    ollama.default(text("a"), done())
+    for _ in range(2):
+        without = {"wsgi.multithread": False}
+        reply = client.post("/api/chat", json={"message": "hi"}, environ_overrides=without, buffered=True)
+        assert sse.text_of(sse.parse(reply.data)) == "a"
+    warnings = [
+        record for record in caplog.records if record.levelno == logging.WARNING and "threads" in record.message
+    ]
+    assert len(warnings) == 1

@@ -1,0 +1,183 @@
+"""The chat page and the setup page as the server makes them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask.testing import FlaskClient
+
+from clawgate.app import create_app, create_blueprint
+from clawgate.config import Config, ModelConfig, ServerConfig, settings
+from clawgate.web import setup
+from tests.support.connection import Connection
+from tests.support.ollama import ScriptedOllama, status
+from tests.support.server import SocketServer
+from tests.support.tools import free_port
+
+TOKEN = "a-very-secret-token"
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.fixture
+def nginx_port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A port in the place of 8080, where nothing listens."""
+    port = free_port()
+    monkeypatch.setattr(setup, "NGINX_PORT", port)
+    return port
+
+
+def client_of(ollama: ScriptedOllama, **server: object) -> FlaskClient:
+    config = Config(model=ModelConfig(endpoint=ollama.base_url), server=ServerConfig(**server))  # type: ignore[arg-type]
+    return create_app(config).test_client()
+
+
+def state_of(page: str, hop: str) -> str:
+    found = re.search(rf'data-hop="{hop}" data-state="(\w+)"', page)
+    assert found, page
+    return found[1]
+
+
+def test_nothing_is_inline_and_nothing_comes_from_elsewhere(ollama: ScriptedOllama) -> None:
+    client = client_of(ollama)
+    for path in ("/", "/setup"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert re.findall(r"<script[^>]*>", answer.text) == re.findall(
+            r'<script type="module" src="/static/\w+.js">', answer.text
+        )
+        assert answer.text.count("<script") == 1
+        assert "<style" not in answer.text
+        assert not re.search(r'\s(style|on\w+)="', answer.text)
+        assert not re.search(r'(src|href)="(https?:)?//', answer.text)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "unsafe" not in policy
+        assert "script-src 'self'" in policy
+
+
+def test_every_static_file_that_the_pages_name_is_there(ollama: ScriptedOllama) -> None:
+    client = client_of(ollama)
+    for path in ("/", "/setup"):
+        for address in re.findall(r'(?:src|href)="(/static/[^"]+\.\w+)"', client.get(path).text):
+            with client.get(address) as answer:
+                assert answer.status_code == 200, address
+    with client.get("/static/chat.js") as script:
+        assert script.mimetype == "text/javascript"
+
+
+@pytest.mark.parametrize(
+    ("languages", "expected"),
+    [("zh-CN,zh;q=0.9", "zh"), ("en-GB", "en"), ("fr", "en"), ("", "en"), ("fr,zh;q=0.5,en;q=0.1", "zh"), ("*", "en")],
+)
+def test_language_is_the_readers(ollama: ScriptedOllama, languages: str, expected: str) -> None:
+    answer = client_of(ollama).get("/", headers={"Accept-Language": languages})
+    assert f'<html lang="{expected}"' in answer.text
+    assert {"Accept-Language", "Cookie"} <= set(answer.headers["Vary"].split(", "))
+
+
+def test_switches_win_over_the_browser(ollama: ScriptedOllama) -> None:
+    client = client_of(ollama)
+    client.set_cookie("clawgate_language", "zh")
+    client.set_cookie("clawgate_theme", "dark")
+    assert '<html lang="zh" data-theme="dark">' in client.get("/").text
+    client.set_cookie("clawgate_language", '"><script>')
+    client.set_cookie("clawgate_theme", '"><script>')
+    assert '<html lang="en" data-theme="auto">' in client.get("/").text
+
+
+def test_thinking_switch_knows_the_model(ollama: ScriptedOllama) -> None:
+    assert 'data-thinks="yes"' in client_of(ollama).get("/").text
+    ollama.script(status(200, {"capabilities": ["completion"]}), path="/api/show")
+    assert 'data-thinks="no"' in client_of(ollama).get("/").text
+    ollama.script(status(200, {}), path="/api/show")
+    assert 'data-thinks="unknown"' in client_of(ollama).get("/").text
+
+
+def test_page_comes_while_ollama_is_away(ollama: ScriptedOllama) -> None:
+    ollama.stop()
+    assert 'data-thinks="unknown"' in client_of(ollama).get("/").text
+
+
+def test_page_works_below_a_prefix(ollama: ScriptedOllama) -> None:
+    from flask import Flask
+
+    app = Flask("another")
+    config = Config(model=ModelConfig(endpoint=ollama.base_url), server=ServerConfig(auth_token=TOKEN))
+    app.register_blueprint(create_blueprint(config), url_prefix="/llm")
+    client = app.test_client()
+    page = client.get("/llm/").text
+    assert 'data-base="/llm/"' in page
+    assert 'src="/llm/static/chat.js"' in page
+    assert client.post("/llm/render", json={"text": "a"}).status_code == 401
+    assert client.get("/llm/setup").status_code == 401
+
+
+def test_setup_names_every_setting_and_hides_the_secret(ollama: ScriptedOllama) -> None:
+    client = client_of(ollama, auth_token=TOKEN)
+    answer = client.get("/setup", headers={"Authorization": f"Bearer {TOKEN}", **HTML})
+    assert answer.status_code == 200
+    assert TOKEN not in answer.text
+    for setting in settings():
+        assert f'data-setting="{setting.name}"' in answer.text
+        assert setting.variable in answer.text
+
+
+def test_setup_wants_the_token_as_a_page_and_as_json(ollama: ScriptedOllama) -> None:
+    client = client_of(ollama, auth_token=TOKEN)
+    page = client.get("/setup", headers=HTML)
+    assert page.status_code == 401
+    assert "data-token-form" in page.text
+    assert "data-setting" not in page.text
+    other = client.get("/setup")
+    assert (other.status_code, other.get_json()["error"]["code"]) == (401, "unauthorized")
+    assert client.get("/", headers=HTML).status_code == 200
+
+
+def test_setup_shows_what_is_up_and_what_mends_the_rest(ollama: ScriptedOllama, nginx_port: int) -> None:
+    page = client_of(ollama).get("/setup").text
+    states = [state_of(page, hop) for hop in ("browser", "nginx", "clawgate", "ollama", "model")]
+    assert states == ["up", "down", "up", "up", "up"]
+    assert f":{nginx_port}" in page
+    assert "nginx -t &amp;&amp; nginx -s reload" in page
+    ollama.models.clear()
+    page = client_of(ollama).get("/setup").text
+    assert state_of(page, "model") == "down"
+    assert "ollama pull qwen3:32b" in page
+    ollama.stop()
+    page = client_of(ollama).get("/setup").text
+    assert [state_of(page, hop) for hop in ("ollama", "model")] == ["down", "unknown"]
+    assert ">ollama serve<" in page
+
+
+def test_setup_knows_a_request_that_came_through_a_proxy(ollama: ScriptedOllama, nginx_port: int) -> None:
+    page = (
+        client_of(ollama)
+        .get("/setup", headers={"X-Forwarded-For": "192.0.2.1", "Host": f"gate.example:{nginx_port}"})
+        .text
+    )
+    assert state_of(page, "nginx") == "up"
+    assert f"http://gate.example:{nginx_port}" in page
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (b"HTTP/1.1 200 OK\r\nServer: nginx/1.22\r\nContent-Length: 0\r\n\r\n", "bypassed"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n", "down"),
+        (b"HTTP/1.1 200 OK\r\nServer: other\r\nContent-Length: 0\r\n\r\n", "unknown"),
+        (b"SSH-2.0-OpenSSH\r\n", "unknown"),
+    ],
+)
+def test_setup_looks_at_what_listens_in_nginx_place(
+    ollama: ScriptedOllama, monkeypatch: pytest.MonkeyPatch, answer: bytes, state: str
+) -> None:
+    def serve(connection: Connection) -> None:
+        connection.sock.sendall(answer)
+
+    server = SocketServer(serve, host="127.0.0.1", port=0)
+    monkeypatch.setattr(setup, "NGINX_PORT", server.port)
+    server.start()
+    try:
+        assert state_of(client_of(ollama).get("/setup").text, "nginx") == state
+    finally:
+        server.close()

@@ -1,0 +1,157 @@
+"""A real Chromium for the page's tests, and the page in it as the tests speak of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService, Keys
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from tests.support.tools import DEADLINE_S, wait_for
+
+INSECURE_HOST = "clawgate.test"
+"""Leads to loopback, but is no secure context for the browser, as http://host:8080 is none."""
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
+)
+
+
+def start(chromium: str, chromedriver: str, profile: Path) -> Chrome:
+    """Start a browser with an empty profile."""
+    options = ChromeOptions()
+    options.binary_location = chromium
+    for argument in (*ARGUMENTS, f"--user-data-dir={profile}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return Chrome(options, ChromeService(chromedriver, env=_environment()))
+
+
+def _environment() -> dict[str, str]:
+    """Leave proxies out: the driver is asked over loopback."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+
+
+class Page:
+    """The chat page in the browser. Every wait is for a condition, none for a time."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
+
+    def open(self, url: str) -> Page:
+        """Open an address and wait until its script has run."""
+        self.driver.get(url)
+        self.until_ready()
+        return self
+
+    def reload(self) -> None:
+        """Load the page again."""
+        self.driver.refresh()
+        self.until_ready()
+
+    def until_ready(self) -> None:
+        """Wait for the page's script."""
+        self.until("document.documentElement.dataset.ready === 'yes'", "the page is ready")
+
+    def js(self, expression: str, *arguments: Any) -> Any:
+        """Evaluate an expression in the page."""
+        return self.driver.execute_script(f"return ({expression})", *arguments)
+
+    def until(self, expression: str, what: str = "", deadline_s: float = DEADLINE_S) -> Any:
+        """Wait for an expression to be true in the page."""
+        return wait_for(lambda: self.js(expression), what or expression, deadline_s)
+
+    def find(self, selector: str) -> WebElement:
+        """Find one element."""
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def click(self, selector: str) -> None:
+        """Click what is visible."""
+        wait_for(lambda: self.find(selector).is_displayed(), f"{selector} is visible")
+        self.find(selector).click()
+
+    def write(self, text: str) -> None:
+        """Type into the message field."""
+        self.find("[data-input]").send_keys(text)
+
+    def send(self, text: str) -> None:
+        """Type a message and press Enter."""
+        self.write(text)
+        self.find("[data-input]").send_keys(Keys.ENTER)
+
+    def press(self, key: str) -> None:
+        """Press a key where the focus is."""
+        ActionChains(self.driver).send_keys(key).perform()
+
+    def text(self, selector: str) -> str:
+        """Give the text of an element, visible or not."""
+        return str(self.js("document.querySelector(arguments[0]).textContent.trim()", selector))
+
+    def answer(self, number: int = -1) -> str:
+        """Give an answer's text; the last one's by default."""
+        found = self.js("[...document.querySelectorAll('[data-message=assistant] [data-body]')].map(e => e.innerText)")
+        return str(found[number]).strip()
+
+    def until_answer(self, text: str, number: int = -1) -> None:
+        """Wait until an answer reads so."""
+        wait_for(
+            lambda: self.count("[data-message=assistant]") and self.answer(number) == text, f"the answer is {text!r}"
+        )
+
+    def until_idle(self) -> None:
+        """Wait until nothing streams."""
+        self.until("!document.body.classList.contains('streaming')", "nothing streams")
+
+    def count(self, selector: str) -> int:
+        """Count elements."""
+        return int(self.js("document.querySelectorAll(arguments[0]).length", selector))
+
+    def is_shown(self, selector: str) -> bool:
+        """Tell whether the last such element is visible."""
+        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
+        return bool(found) and found[-1].is_displayed()
+
+    def until_shown(self, selector: str) -> None:
+        """Wait until the last such element is visible."""
+        wait_for(lambda: self.is_shown(selector), f"{selector} is visible")
+
+    def cdp(self, command: str, **given: Any) -> Any:
+        """Send a command of the browser's own protocol."""
+        return self.driver.execute_cdp_cmd(command, given)
+
+    def speak(self, languages: str) -> None:
+        """Set what Accept-Language says."""
+        agent = self.js("navigator.userAgent")
+        self.cdp("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage=languages)
+
+    def prefer(self, **features: str) -> None:
+        """Set media features: `prefer(**{"prefers-color-scheme": "dark"})`."""
+        self.cdp("Emulation.setEmulatedMedia", features=[{"name": n, "value": v} for n, v in features.items()])
+
+    def resize(self, width: int, height: int = 800) -> None:
+        """Set the size of the view."""
+        self.cdp(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+
+    def console(self) -> list[dict[str, Any]]:
+        """Take what the console has said since the last call."""
+        return list(self.driver.get_log("browser"))  # type: ignore[no-untyped-call]
+
+    def shot(self, file: Path) -> None:
+        """Save a picture of the view."""
+        self.driver.save_screenshot(str(file))

@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { history, orderFor, packed, reconciled, unpacked } from "../../clawgate/static/history.js";
+import * as s from "../../clawgate/static/state.js";
+
+const START = { session_id: "sess_1", run_id: "run_1", model: "m", message: "" };
+const END = { done: true, done_reason: "stop", session_id: "sess_1", run_id: "run_1", stats: { eval_count: 2 }, message: "" };
+const end = (reason) => ({ ...END, done_reason: reason });
+
+function play(state, ...events) {
+  const id = state.activeId;
+  return events.reduce((now, event) => s.received(now, id, event, 5000), state);
+}
+const conversation = (...events) => play(s.asked(s.initial(), "hi", 1000), START, ...events);
+
+test("an answer grows by its texts and ends once", () => {
+  const state = conversation({ message: "a" }, { ping: "keepalive" }, { message: "b" }, END);
+  const answer = s.lastMessage(state);
+  assert.equal(answer.content, "ab");
+  assert.deepEqual([answer.phase, answer.reason, state.activeId, state.runId], ["done", "stop", 0, ""]);
+  assert.equal(state.sessionId, "sess_1");
+});
+
+test("the functions leave the state that they were given as it was", () => {
+  const before = conversation({ message: "a" });
+  const copy = structuredClone(before);
+  play(before, { message: "b" }, END);
+  s.asked(before, "x", 1);
+  s.regenerated(before, 1);
+  s.failed(before, before.activeId, { code: "network", message: "" }, 1);
+  assert.deepEqual(before, copy);
+});
+
+test("thinking counts its time until the first text", () => {
+  let state = s.asked(s.initial(), "hi", 0);
+  const id = state.activeId;
+  for (const [event, now] of [[START, 0], [{ thinking: "h", message: "" }, 1000], [{ thinking: "m", message: "" }, 2000], [{ message: "A" }, 4000]]) {
+    state = s.received(state, id, event, now);
+  }
+  const answer = s.lastMessage(state);
+  assert.deepEqual([answer.thinking, answer.thoughtMs, answer.content, answer.phase], ["hm", 3000, "A", "text"]);
+});
+
+test("thinking that is restarted is void", () => {
+  const state = conversation({ thinking: "x", message: "" }, { status: "waiting", attempt: 2, message: "" }, { status: "restarted", message: "" });
+  assert.deepEqual([s.lastMessage(state).thinking, s.lastMessage(state).attempt], ["", 0]);
+});
+
+test("waiting keeps its attempt until something comes", () => {
+  const waiting = conversation({ message: "a" }, { status: "waiting", attempt: 3, message: "" });
+  assert.equal(s.lastMessage(waiting).attempt, 3);
+  assert.equal(s.lastMessage(play(waiting, { message: "b" })).attempt, 0);
+});
+
+test("a question during an answer cuts it off, and its last words still reach it", () => {
+  let state = conversation({ message: "a" });
+  const first = state.activeId;
+  state = s.asked(state, "next", 6000);
+  state = s.received(state, first, { message: "b" }, 6000);
+  state = s.received(state, first, end("superseded"), 6000);
+  assert.deepEqual(state.messages.map((each) => each.content), ["hi", "ab", "next", ""]);
+  assert.equal(state.messages[1].reason, "superseded");
+  assert.notEqual(state.activeId, 0);
+});
+
+test("a run's start after it was cut off does not become the active one", () => {
+  const first = s.asked(s.initial(), "hi", 0);
+  const state = s.received(s.asked(first, "next", 0), first.activeId, START, 0);
+  assert.equal(state.runId, "");
+});
+
+test("an interrupt is wanted once, and only while something streams", () => {
+  const state = s.interrupting(conversation());
+  assert.equal(state.isInterrupting, true);
+  assert.equal(s.canInterrupt(state), false);
+  assert.equal(s.canInterrupt(play(state, end("interrupted"))), false);
+  assert.equal(s.interrupting(s.initial()).isInterrupting, false);
+});
+
+test("an answer that stopped early can be continued, one that stopped by itself cannot", () => {
+  for (const [reason, can] of [["stop", false], ["interrupted", true], ["length", true], ["truncated", true], ["superseded", true]]) {
+    const state = conversation({ message: "a" }, end(reason));
+    assert.equal(s.canContinue(state, s.lastMessage(state)), can, reason);
+  }
+});
+
+test("going on keeps the text and drops the failure", () => {
+  const state = s.resumed(conversation({ message: "a" }, { ...end("error"), error: { code: "upstream_stalled", message: "" } }), 7000);
+  assert.deepEqual([s.lastMessage(state).content, s.lastMessage(state).failure, s.lastMessage(state).phase], ["a", null, "waiting"]);
+  assert.deepEqual(orderFor(state, "continue", null), { continue: true, session_id: "sess_1" });
+});
+
+test("a follow-up sends only itself; think only where it is known", () => {
+  const state = s.asked(conversation({ message: "a" }, END), "more", 0);
+  assert.deepEqual(orderFor(state, "message", null), { message: "more", session_id: "sess_1" });
+  assert.equal(orderFor(state, "message", false).think, false);
+});
+
+test("after a failed request everything is sent", () => {
+  let state = conversation({ message: "a" }, END);
+  state = s.asked(state, "more", 0);
+  state = s.failed(state, state.activeId, { code: "busy", message: "" }, 0);
+  state = s.resumed(state, 0);
+  assert.deepEqual(orderFor(state, "continue", null).messages.map((each) => each.content), ["hi", "a", "more"]);
+});
+
+test("regenerating throws the answer away and sends the history before it", () => {
+  const state = s.regenerated(conversation({ message: "a" }, END), 0);
+  assert.deepEqual(orderFor(state, "message", null), { messages: [{ role: "user", content: "hi" }], session_id: "sess_1" });
+});
+
+test("an edited question replaces itself and what followed", () => {
+  let state = conversation({ message: "a" }, END);
+  state = s.asked(s.editing(state, s.lastQuestion(state).id), "ho", 0);
+  assert.deepEqual(state.messages.map((each) => each.content), ["ho", ""]);
+  assert.deepEqual(orderFor(state, "message", null).messages, [{ role: "user", content: "ho" }]);
+});
+
+test("the history holds a partial answer, and no empty one", () => {
+  const state = s.asked(conversation({ message: "par" }), "next", 0);
+  assert.deepEqual(history(state).map((each) => each.role), ["user", "assistant", "user"]);
+});
+
+test("what is kept comes back, an answer in flight as interrupted", () => {
+  const state = unpacked(s.initial(), packed(conversation({ message: "par" })));
+  assert.deepEqual(state.messages.map((each) => [each.content, each.phase, each.reason]), [["hi", "done", ""], ["par", "done", "interrupted"]]);
+  assert.equal(state.activeId, 0);
+  for (const broken of [null, "", "{", "null", '{"version":1}', '{"version":2,"messages":[]}', "[]"]) {
+    assert.deepEqual(unpacked(s.initial(), broken), s.initial(), String(broken));
+  }
+});
+
+test("the server's longer partial answer wins over the browser's", () => {
+  const state = reconciled(unpacked(s.initial(), packed(conversation({ message: "par" }))), [
+    { role: "user", content: "hi" },
+    { role: "assistant", content: "partial", interrupted: true },
+  ]);
+  assert.equal(s.lastMessage(state).content, "partial");
+  assert.equal(s.lastMessage(state).reason, "interrupted");
+});
+
+test("turns that the server has trimmed stay in view", () => {
+  let state = s.asked(conversation({ message: "a" }, END), "more", 0);
+  state = play(state, START, { message: "b" }, END);
+  const back = reconciled(state, [{ role: "user", content: "more" }, { role: "assistant", content: "b" }]);
+  assert.deepEqual(back.messages.map((each) => each.content), ["hi", "a", "more", "b"]);
+  assert.equal(back.isBehind, false);
+});
+
+test("what never reached the server stays, and goes with the next message", () => {
+  let state = s.asked(conversation({ message: "a" }, END), "more", 0);
+  state = s.failed(state, state.activeId, { code: "network", message: "" }, 0);
+  const back = reconciled({ ...state, isBehind: false }, [{ role: "user", content: "hi" }, { role: "assistant", content: "a" }]);
+  assert.equal(back.messages.length, 4);
+  assert.equal(back.isBehind, true);
+});
+
+test("another conversation on the server replaces the browser's", () => {
+  const back = reconciled(conversation({ message: "a" }, END), [{ role: "user", content: "else" }, { role: "assistant", content: "" , interrupted: true }]);
+  assert.deepEqual(back.messages.map((each) => [each.content, each.reason]), [["else", ""], ["", "interrupted"]]);
+});
+
+test("a session that the server has forgotten goes on with everything", () => {
+  assert.equal(reconciled(conversation({ message: "a" }, END), null).isBehind, true);
+});
+
+test("the link says what is down", () => {
+  const status = (reachable, model_ready, streams = 0) => ({ upstream: { reachable, model_ready }, streams, max_streams: 2 });
+  assert.equal(s.linked(s.initial(), status(true, true)).link, "connected");
+  assert.equal(s.linked(s.initial(), status(true, false)).link, "missing");
+  assert.equal(s.linked(s.initial(), status(false, false)).link, "waiting");
+  assert.equal(s.linked(s.initial(), null).link, "disconnected");
+  assert.equal(s.linked(s.initial(), status(true, true, 2)).isFull, true);
+});
+
+test("a connection that broke when the page was left is no failure after the reload", () => {
+  const cut = s.failed(conversation({ message: "par" }), 2, { code: "network", message: "" }, 0);
+  const back = reconciled(cut, [{ role: "user", content: "hi" }, { role: "assistant", content: "par", interrupted: true }]);
+  assert.deepEqual([s.lastMessage(back).reason, s.lastMessage(back).failure], ["interrupted", null]);
+});

@@ -1,0 +1,195 @@
+"""Words for every state, a way on from every error, and what a reload brings back."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tests.support.gateway import Gateway
+from tests.support.ollama import ScriptedOllama, done, error_line, hang, text, wait
+from tests.support.tools import wait_for
+
+if TYPE_CHECKING:
+    from tests.page.chromium import Page
+
+ESCAPE = "\ue00c"
+KEPT = "localStorage['clawgate.chat:/']"
+
+
+def test_loading_shows_its_seconds(page: Page, upstream: ScriptedOllama) -> None:
+    loaded = threading.Event()
+    upstream.script(wait(loaded), text("Ready."), done())
+    page.send("go")
+    page.until("/may be loading… [2-9] s$/.test(document.querySelector('[data-progress-text]').textContent)")
+    loaded.set()
+    page.until_answer("Ready.")
+    page.until("document.querySelector('[data-progress]').hidden")
+
+
+def test_away_ollama_shows_its_attempts_and_the_link_waits(page: Page, upstream: ScriptedOllama) -> None:
+    page.until("document.querySelector('[data-link]').dataset.link === 'connected'", "connected")
+    assert page.text("[data-link-text]") == "Connected"
+    upstream.stop()
+    page.send("go")
+    page.until(
+        "/\\(attempt [3-9]\\)/.test(document.querySelector('[data-progress-text]').textContent)", "attempts count"
+    )
+    page.until("document.querySelector('[data-link-text]').textContent === 'Waiting for Ollama'")
+    upstream.start()
+    page.until_answer("Hello.")
+    page.until("document.querySelector('[data-link-text]').textContent === 'Connected'")
+
+
+def test_stalled_answer_can_be_tried_again_from_where_it_stopped(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(text("Half"), hang())
+    page.send("go")
+    page.until_shown("[data-failure]")
+    assert page.text("[data-failure-title]") == "The model stopped in the middle of its answer."
+    upstream.script(text(" and half."), done())
+    page.click("[data-do=retry]")
+    page.until_answer("Half and half.")
+    assert not page.is_shown("[data-failure]")
+    assert upstream.chats[-1].messages[-1]["content"] == "Half"
+
+
+def test_missing_model_shows_the_pull_line(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.models.clear()
+    page.send("go")
+    page.until_shown("[data-failure]")
+    assert page.text("[data-failure-detail]") == "ollama pull qwen3:32b"
+    page.until("document.querySelector('[data-link-text]').textContent === 'Model not found'")
+    upstream.models.append("qwen3:32b")
+    page.click("[data-do=retry]")
+    page.until_answer("Hello.")
+
+
+def test_error_of_ollama_is_shown_in_its_own_words(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(error_line("out of <b>memory</b>"))
+    page.send("go")
+    page.until_shown("[data-failure]")
+    assert page.text("[data-failure-detail]") == "out of <b>memory</b>"
+
+
+def test_busy_gateway_says_so_and_is_tried_again(
+    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
+) -> None:
+    busy = gateway(server={"max_streams": 1})
+    page = blank.open(busy.base_url + "/")
+    ollama.script(hang())
+    with busy.stream("hold"):
+        ollama.next_request()
+        page.send("go")
+        page.until_shown("[data-failure]")
+        assert page.text("[data-failure-title]") == "All streams of the gateway are taken."
+        page.reload()
+        page.until_shown("[data-failure]")
+    wait_for(lambda: busy.get("/api/status").json["streams"] == 0, "the stream is free")
+    page.driver.execute_script("const b = document.querySelector('[data-do=retry]'); b.click(); b.click()")
+    page.until_answer("Hello.")
+    page.until_idle()
+    assert [m["content"] for m in ollama.chats[-1].messages] == ["go"]
+    page.driver.get("about:blank")
+
+
+def test_gateway_that_goes_and_comes_back_goes_on_with_the_whole_conversation(
+    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
+) -> None:
+    first = gateway(server={"graceful_seconds": 0})
+    page = blank.open(first.base_url + "/")
+    page.send("one")
+    page.until_answer("Hello.")
+    page.until_idle()
+    ollama.script(text("Par"), hang())
+    page.send("two")
+    page.until_answer("Par")
+    first.terminate()
+    page.until_idle()
+    page.until("document.querySelector('[data-link-text]').textContent === 'Disconnected'")
+    page.send("three")
+    page.until_shown("[data-failure]")
+    assert page.js("[...document.querySelectorAll('[data-failure-title]')].pop().textContent").startswith(
+        "The connection"
+    )
+    gateway(server={"port": first.port})
+    page.until("document.querySelector('[data-link-text]').textContent === 'Connected'")
+    page.driver.execute_script("[...document.querySelectorAll('[data-do=retry]')].pop().click()")
+    page.until_answer("Hello.")
+    assert [m["content"] for m in ollama.chats[-1].messages] == ["one", "Hello.", "two", "Par", "three"]
+    page.driver.get("about:blank")
+
+
+def test_forgotten_session_goes_on_with_the_whole_conversation(
+    page: Page, gate: Gateway, upstream: ScriptedOllama
+) -> None:
+    page.send("one")
+    page.until_answer("Hello.")
+    page.until_idle()
+    session = page.until(f"{KEPT} && JSON.parse({KEPT}).sessionId")
+    assert gate.delete(f"/api/sessions/{session}").status == 204
+    page.send("two")
+    page.until("document.querySelectorAll('[data-message]').length === 4")
+    page.until_idle()
+    assert [m["content"] for m in upstream.chats[-1].messages] == ["one", "Hello.", "two"]
+    assert "had forgotten" in page.text("[data-notice-text]")
+    assert gate.get(f"/api/sessions/{session}").json["turns"] == 2
+
+
+def test_continue_of_a_forgotten_session_goes_on_in_place(page: Page, gate: Gateway, upstream: ScriptedOllama) -> None:
+    upstream.script(text("Half"), hang())
+    page.send("go")
+    page.until_answer("Half")
+    page.press(ESCAPE)
+    page.until_idle()
+    gate.delete("/api/sessions/" + page.until(f"{KEPT} && JSON.parse({KEPT}).sessionId"))
+    upstream.script(text(" whole."), done())
+    page.click("[data-do=continue]")
+    page.until_answer("Half whole.")
+    assert upstream.chats[-1].messages[-1] == {"role": "assistant", "content": "Half"}
+
+
+def test_reload_brings_the_conversation_back_from_the_server(page: Page, upstream: ScriptedOllama) -> None:
+    page.send("one")
+    page.until_answer("Hello.")
+    page.until_idle()
+    kept = json.loads(page.until(KEPT))
+    page.driver.get("about:blank")  # leaving keeps it once more
+    page.driver.back()
+    page.until_ready()
+    page.js(f"(window.addEventListener('pagehide', () => {KEPT} = arguments[0]))", json.dumps({**kept, "messages": []}))
+    page.reload()
+    page.until_answer("Hello.")
+    page.send("two")
+    page.until("document.querySelectorAll('[data-message]').length === 4")
+    page.until_idle()
+    assert [m["content"] for m in upstream.chats[-1].messages] == ["one", "Hello.", "two"]
+
+
+def test_reload_of_a_forgotten_session_shows_the_browsers_copy_and_goes_on(
+    page: Page, gate: Gateway, upstream: ScriptedOllama
+) -> None:
+    page.send("one")
+    page.until_answer("Hello.")
+    page.until_idle()
+    gate.delete("/api/sessions/" + page.until(f"{KEPT} && JSON.parse({KEPT}).sessionId"))
+    page.reload()
+    page.until_answer("Hello.")
+    assert "own copy" in page.text("[data-notice-text]")
+    assert page.text("[data-stats]") == "61.6 tokens/s · 5.0 s"
+    page.send("two")
+    page.until("document.querySelectorAll('[data-message]').length === 4")
+    page.until_idle()
+    assert [m["content"] for m in upstream.chats[-1].messages] == ["one", "Hello.", "two"]
+
+
+def test_reload_during_an_answer_shows_the_partial_text_and_continues(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(text("Half"), hang())
+    page.send("go")
+    page.until_answer("Half")
+    page.reload()
+    page.until_answer("Half")
+    upstream.script(text(" whole."), done())
+    page.click("[data-do=continue]")
+    page.until_answer("Half whole.")
+    assert upstream.chats[-1].messages[-1]["content"] == "Half"

@@ -1,0 +1,241 @@
+"""What a message looks like: Markdown by blocks, nothing harmful, copying, thinking, long answers, scrolling."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.page.chromium import INSECURE_HOST
+from tests.support.gateway import Gateway
+from tests.support.ollama import ScriptedOllama, batch, done, hang, text, texts, thinking, wait
+
+if TYPE_CHECKING:
+    from tests.page.chromium import Page
+
+ESCAPE = "\ue00c"
+RENDERED = "performance.getEntriesByType('resource').filter(e => e.name.endsWith('/render')).length"
+BODY = "[data-message=assistant] [data-body]"
+HARMFUL = """
+<script>window.hacked = 1</script> <img src=x onerror="window.hacked=2"> <svg onload="window.hacked=3"></svg>
+
+[a](javascript:window.hacked=4) [b](JaVaScRiPt&#58;window.hacked=5) [c](data:text/html,<script>window.hacked=6</script>)
+
+![d](javascript:window.hacked=7) ![e](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9ImFsZXJ0KDEpIi8+)
+![f](http://127.0.0.1:9/f.png "x\\" onerror=\\"window.hacked=8")
+
+<a href="http://x" onclick="window.hacked=9">g</a> <iframe srcdoc="<script>parent.hacked=10</script>"></iframe> <http://x/"onclick="window.hacked=11>
+
+```"><script>window.hacked=12</script>
+</code></pre><script>window.hacked=13</script>
+```
+
+|a"onclick=window.hacked=14|
+|-|
+|<style>*{display:none}</style>|
+
+```html
+<script>window.hacked=15</script>
+"""
+
+
+def test_finished_blocks_are_rendered_once_each_and_the_tail_is_text(page: Page, upstream: ScriptedOllama) -> None:
+    step = [threading.Event() for _ in range(2)]
+    upstream.script(
+        text("# Title\n\nA **bold** start"),
+        wait(step[0]),
+        text(" and its end.\n\n| a |\n|"),
+        wait(step[1]),
+        text("---|\n| 1 |\n"),
+        done(),
+    )
+    page.send("go")
+    page.until_shown(f"{BODY} h1")
+    assert page.text(f"{BODY} > .tail") == "A **bold** start"
+    before = page.js(RENDERED)
+    page.js("(document.querySelector('h1.unseen, h1'), document.querySelector('[data-body] h1').mark = 'same')")
+    step[0].set()
+    page.until_shown(f"{BODY} strong")
+    assert page.js("document.querySelector('[data-body] h1').mark") == "same", "the first block was rendered again"
+    assert page.js(RENDERED) == before + 1
+    assert page.text(f"{BODY} > .tail") == "| a |\n|"
+    step[1].set()
+    page.until_shown(f"{BODY} table td")
+    assert page.js(RENDERED) == before + 2, "the whole is rendered once at the end"
+    assert page.count(f"{BODY} .tail") == 0
+
+
+def test_markdown_has_tables_tasks_and_coloured_code(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(
+        text("- [x] done\n- [ ] open\n\n| a | b |\n|-|-:|\n| 1 | 2 |\n\n```python\ndef f(): pass\n```\n"), done()
+    )
+    page.send("go")
+    page.until_shown(f"{BODY} pre .k")
+    assert page.js("[...document.querySelectorAll('[data-body] input')].map(e => [e.checked, e.disabled])") == [
+        [True, True],
+        [False, True],
+    ]
+    assert page.js("getComputedStyle(document.querySelector('[data-body] tbody td:last-child')).textAlign") == "right"
+    colour = "getComputedStyle(document.querySelector(arguments[0])).color"
+    assert page.js(colour, "pre .k") != page.js(colour, "pre")
+
+
+def test_links_open_apart(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(text("[site](https://example.org/)"), done())
+    page.send("go")
+    page.until_shown(f"{BODY} a")
+    link = page.find(f"{BODY} a")
+    assert link.get_attribute("target") == "_blank"
+    assert set(str(link.get_attribute("rel")).split()) == {"noopener", "noreferrer", "nofollow"}
+
+
+def test_images_elsewhere_are_links_until_they_are_asked_for(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(
+        text("![A cat](http://127.0.0.1:9/cat.png) ![dot](data:image/gif;base64,R0lGODlhAQABAAAAACw=)"), done()
+    )
+    page.send("go")
+    page.until_shown(f"{BODY} a.remote-image")
+    assert page.find(f"{BODY} a.remote-image").text.endswith("A cat")
+    assert page.count(f"{BODY} img") == 1
+    assert not page.js("performance.getEntriesByType('resource').some(e => e.name.includes('cat.png'))")
+
+
+def test_harmful_text_is_harmless(page: Page, upstream: ScriptedOllama) -> None:
+    pieces = [HARMFUL[index : index + 11] for index in range(0, len(HARMFUL), 11)]
+    upstream.script(texts(*pieces), done())
+    page.send(HARMFUL.replace("\n", " "))
+    page.until_idle()
+    page.until_shown(f"{BODY} pre")
+    page.until("!document.querySelector('[data-body] .tail')")
+    assert page.js("window.hacked") is None
+    found = page.js(
+        "[...document.querySelectorAll('[data-body] *')]"
+        ".flatMap(e => [e.localName, ...[...e.attributes].map(a => a.name)])"
+    )
+    assert not {"script", "iframe", "svg", "style", "onclick", "onerror", "onload", "srcdoc"} & set(found)
+    links = page.js("[...document.querySelectorAll('[data-body] a[href]')].map(e => e.protocol)")
+    assert set(links) <= {"http:", "https:", "mailto:"}
+    assert page.console() == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", INSECURE_HOST])
+def test_message_and_code_can_be_copied(blank: Page, gate: Gateway, upstream: ScriptedOllama, host: str) -> None:
+    page = blank.open(f"http://{host}:{gate.port}/")
+    assert page.js("isSecureContext") == (host == "127.0.0.1")
+    page.cdp("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    whole = "Run **this**:\n\n```sh\nls -l\n```\n"
+    upstream.script(text(whole), done())
+    page.send("go")
+    page.until_shown(f"{BODY} .code button")
+    for selector, expected in (
+        (f"{BODY} .code button", "ls -l\n"),
+        ("[data-message=assistant] .tools [data-do=copy]", whole),
+    ):
+        page.click(selector)
+        page.until(f"document.querySelector('{selector}').dataset.copied === 'yes'")
+        page.find("[data-input]").send_keys("\ue009v\ue009")  # Ctrl+V
+        page.until(f"document.querySelector('[data-input]').value.trim() === {json.dumps(expected.strip())}", expected)
+        page.find("[data-input]").clear()
+
+
+def test_thinking_is_open_while_it_thinks_and_folds_when_the_answer_begins(
+    page: Page, upstream: ScriptedOllama
+) -> None:
+    answers = threading.Event()
+    upstream.script(thinking("Let me ", "see"), wait(answers), text("Yes."), done())
+    page.send("go")
+    page.until("document.querySelector('[data-thoughts]')?.textContent === 'Let me see'")
+    assert page.js("document.querySelector('[data-thinking]').open")
+    page.until(
+        "/^Thinking… [1-9]\\d* s$/.test(document.querySelector('[data-thinking-label]').textContent)",
+        "its seconds count",
+    )
+    answers.set()
+    page.until_answer("Yes.")
+    page.until("!document.querySelector('[data-thinking]').open", "it folds")
+    assert page.text("[data-thinking-label]").startswith("Thought for")
+
+
+def test_thinking_can_be_switched_off_where_the_model_can(page: Page, upstream: ScriptedOllama) -> None:
+    page.until_shown("[data-think]")
+    page.send("one")
+    page.until_answer("Hello.")
+    page.until_idle()
+    page.click("[data-think]")
+    page.send("two")
+    page.until("document.querySelectorAll('[data-message]').length === 4")
+    page.until_idle()
+    assert [chat.json.get("think") for chat in upstream.chats] == [True, False]
+
+
+def test_answer_of_20000_tokens_stays_responsive(page: Page, upstream: ScriptedOllama) -> None:
+    paragraph = [f"word{index} " for index in range(97)] + [".", "\n", "\n"]
+    code = ["```python\n", *[f"x{index} = {index}\n" for index in range(3000)], "```\n\n"]
+    tokens = (paragraph * 170 + code)[:20_002]
+    page.js(
+        "(window.long = [], new PerformanceObserver(l => window.long.push(...l.getEntries().map(e => e.duration)))"
+        ".observe({type: 'longtask'}))"
+    )
+    steps = [batch(texts(*tokens[index : index + 100])) for index in range(0, len(tokens), 100)]
+    upstream.script(*steps, done())
+    page.send("go")
+    page.until("document.body.classList.contains('streaming')")
+    while page.js("document.body.classList.contains('streaming')"):  # the page answers all the while
+        pass
+    page.until("!document.querySelector('[data-body] .tail')", "the whole is rendered")
+    assert len(page.answer()) > 100_000
+    assert max(page.js("window.long") or [0]) < 700, page.js("window.long")
+    assert page.js(RENDERED) < 200
+
+
+def test_scrolling_follows_only_at_the_bottom(page: Page, upstream: ScriptedOllama) -> None:
+    goes_on, ends = threading.Event(), threading.Event()
+    lines = [f"line {index}\n\n" for index in range(60)]
+    upstream.script(texts(*lines), wait(goes_on), texts(*lines), wait(ends), done())
+    bottom = "(s => s.scrollHeight - s.scrollTop - s.clientHeight < 5)(document.querySelector('[data-scroller]'))"
+    page.send("go")
+    page.until("document.body.innerText.includes('line 59')")
+    page.until(bottom, "it follows")
+    assert not page.is_shown("[data-newest]")
+    page.js("document.querySelector('[data-scroller]').scrollTo(0, 100)")
+    page.until_shown("[data-newest]")
+    goes_on.set()
+    page.until("document.body.innerText.split('line 59').length === 3", "it goes on")
+    assert page.js("document.querySelector('[data-scroller]').scrollTop") == 100
+    page.click("[data-newest]")
+    page.until(bottom, "the button brings the reader back")
+    ends.set()
+    page.until_idle()
+    page.until(f"!document.querySelector('[data-body] .tail') && {bottom}", "it stays at the bottom")
+
+
+def test_streaming_answer_is_announced_once_it_is_whole(page: Page, upstream: ScriptedOllama) -> None:
+    page.js(
+        "(window.said = [], window.spoken = document.querySelector('[data-announcer]'), "
+        "new MutationObserver(() => window.said.push(window.spoken.textContent))"
+        ".observe(window.spoken, {childList: true}))"
+    )
+    upstream.script(*[text(f"w{index} ") for index in range(20)], done())
+    page.send("go")
+    page.until_idle()
+    page.until("window.said.length === 2")
+    first, last = page.js("window.said")
+    assert first == "The answer is coming."
+    assert last.startswith("Answer complete: w0 w1 ")
+    assert page.js("document.querySelector('[data-messages]').closest('[aria-live], [role=log]')") is None
+
+
+def test_continued_answer_keeps_what_was_rendered(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(text("# Title\n\nSome **bold** te"), hang())
+    page.send("go")
+    page.until_shown(f"{BODY} h1")
+    page.press(ESCAPE)
+    page.until_shown(f"{BODY} strong")
+    upstream.script(text("xt.\n\nMore."), done())
+    page.click("[data-do=continue]")
+    page.until(
+        "document.querySelectorAll('[data-body] p').length === 3 && !document.querySelector('[data-body] .tail')"
+    )
+    assert page.answer() == "Title\n\nSome bold text.\n\nMore."

@@ -1,0 +1,201 @@
+"""The README and config.yaml say what the code does: nothing undocumented, nothing that is not there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import yaml
+
+from clawgate import create_app
+from clawgate.config import Config, load, settings
+from clawgate.errors import ClawgateError, ConfigError
+from clawgate.relay import events
+from clawgate.web import sse
+from clawgate.web.bodies import ChatBody
+from tests.support.tools import ROOT
+
+SETTINGS = list(settings())
+IDS = [setting.name for setting in SETTINGS]
+
+
+@cache
+def readme() -> str:
+    """The README's text."""
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """The part of the README under a heading, up to the next of its level or above."""
+    depth = 0
+    lines: list[str] = []
+    for line in readme().splitlines():
+        heading = re.match(r"(#+) (.*)", line)
+        if depth and heading and len(heading[1]) <= depth:
+            break
+        if depth:
+            lines.append(line)
+        elif heading and heading[2] == title:
+            depth = len(heading[1])
+    assert lines, f"README.md has no section {title!r}"
+    return "\n".join(lines)
+
+
+def rows(title: str) -> dict[str, list[str]]:
+    """The rows of the tables in a section, by their first cell."""
+    lines = [line for line in section(title).splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return {row[0]: row for row in cells if set(row[0]) != {"-"}}
+
+
+def shown(default: Any) -> str:
+    """A default as the README writes it."""
+    if default is None:
+        return "none"
+    return "`[]`" if default == () else f"`{default}`"
+
+
+def test_the_readme_has_every_setting_with_its_default() -> None:
+    table = rows("Settings")
+    wrong = []
+    for setting in SETTINGS:
+        row = table.get(f"`{setting.name}`")
+        if row is None or len(row) != 3 or not row[2]:
+            wrong.append(f"a row `{setting.name}`, {shown(setting.default)}, and what it means")
+        elif row[1] != shown(setting.default):
+            wrong.append(f"the default of `{setting.name}` is {shown(setting.default)}, not {row[1]}")
+    assert not wrong, "README.md, Settings:\n" + "\n".join(wrong)
+
+
+def test_the_readme_has_no_setting_that_is_not_there() -> None:
+    named = [cell.strip("`") for cell in rows("Settings") if cell.startswith("`")]
+    assert set(named) - set(IDS) == set()
+    assert named == IDS, "README.md, Settings: the order of the declarations"
+    elsewhere = set(re.findall(r"`((?:model|server|logging|stream|session)\.[a-z_]+)`", readme()))
+    assert elsewhere - set(IDS) == set(), "README.md names settings that are not there"
+
+
+def test_the_readme_has_the_rules_of_the_environment() -> None:
+    text = " ".join(section("Settings").split())
+    for rule in ("environment variable", "CLAWGATE_SERVER_PORT", "separated by commas"):
+        assert rule in text, f"README.md, Settings: {rule!r} is missing"
+    known = {setting.variable for setting in SETTINGS} | {"CLAWGATE_CONFIG", "CLAWGATE_SECTION_KEY"}
+    assert set(re.findall(r"CLAWGATE_[A-Z_]+", readme())) - known == set(), (
+        "README.md names variables that are not there"
+    )
+    assert "CLAWGATE_CONFIG" in readme()
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    """Yield the method and path of every route."""
+    for rule in create_app().url_map.iter_rules():
+        for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"}):
+            yield method, rule.rule
+
+
+def test_the_readme_has_every_route() -> None:
+    missing = [f"{method} {path}" for method, path in routes() if not _is_named(method, path)]
+    assert not missing, "README.md says nothing of\n" + "\n".join(missing)
+
+
+def _is_named(method: str, path: str) -> bool:
+    if path.startswith("/static/"):
+        return "/static/" in readme()
+    pattern = re.escape(path).replace("<session_id>", "<[a-z_]+>")
+    named = re.findall(rf"(?:`|### |, )([A-Z, `]+) {pattern}(?![\w/])", readme())
+    return method in re.findall(r"[A-Z]{3,}", " ".join(named))
+
+
+def test_the_readme_has_no_route_that_is_not_there() -> None:
+    there = {re.sub(r"<.*?>", "<>", path) for _, path in routes()}
+    named = re.findall(r"(?:GET|HEAD|POST|DELETE|PUT|OPTIONS) (/[^\s`)]*)", readme())
+    assert {re.sub(r"<.*?>", "<>", path) for path in named} - there == set()
+
+
+def errors() -> dict[str, int]:
+    """Every code that an answer can carry, with its status."""
+
+    def below(kind: type[ClawgateError]) -> Iterator[type[ClawgateError]]:
+        yield kind
+        for each in kind.__subclasses__():
+            yield from below(each)
+
+    return {kind.code: kind.status for kind in below(ClawgateError) if kind is not ConfigError}
+
+
+def test_the_readme_has_every_error_code_with_its_status() -> None:
+    lines = section("Error codes").splitlines()
+    wrong = [
+        f"one row that begins with | {status} | has `{code}`"
+        for code, status in errors().items()
+        if [line.startswith(f"| {status} |") for line in lines if f"`{code}`" in line] != [True]
+    ]
+    assert not wrong, "README.md, Error codes:\n" + "\n".join(wrong)
+
+
+def test_the_readme_has_no_error_code_that_is_not_there() -> None:
+    named = re.findall(r"^\| \d{3} \| (.*?) \|", section("Error codes"), re.M)
+    assert {code for cell in named for code in re.findall(r"`(\w+)`", cell)} == set(errors())
+
+
+MARKS: dict[type[events.Event], str] = {
+    events.Started: '`{"session_id": "sess_',
+    events.Text: '`{"message": "',
+    events.Thinking: '`{"thinking": "',
+    events.ToolCalls: '`{"tool_calls": [',
+    events.Ping: "`" + sse.PING.decode().removeprefix("data: ").strip() + "`",
+    events.Waiting: '`{"status": "waiting", "reason": "upstream_unreachable", "attempt": ',
+    events.Resumed: '`{"status": "resumed", "message": ""}`',
+    events.Restarted: '"restarted"',
+    events.Ended: '`{"done": true, "done_reason": "stop", ',
+}
+
+
+def test_every_kind_of_event_has_its_mark_here() -> None:
+    assert set(MARKS) == set(events.Event.__subclasses__())
+
+
+def test_the_readme_has_every_kind_of_event() -> None:
+    missing = [mark for mark in MARKS.values() if mark not in section("POST /api/chat")]
+    assert not missing, "README.md, POST /api/chat, events:\n" + "\n".join(missing)
+
+
+def test_the_readme_has_the_error_event_and_every_reason_of_an_end() -> None:
+    assert '`{"error": {"code": ' in section("POST /api/chat")
+    for reason in ("stop", "length", "interrupted", "superseded", "truncated", "error"):
+        assert f"`{reason}`" in readme(), f"README.md: the done_reason `{reason}`"
+
+
+def test_the_readme_has_every_field_of_a_chat() -> None:
+    named = " ".join(rows("POST /api/chat"))
+    missing = [field for field in ChatBody.__struct_encode_fields__ if f"`{field}`" not in named]
+    assert not missing, f"README.md, POST /api/chat: the fields {missing}"
+
+
+@cache
+def in_file() -> dict[str, dict[str, Any]]:
+    """What config.yaml says, commented keys included."""
+    text = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    uncommented = re.sub(r"^(\s*)# ?(?=[a-z_]+:(\s|$))", r"\1", text, flags=re.M)
+    found = yaml.safe_load(uncommented)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_file_has_every_setting_with_its_default() -> None:
+    wrong = []
+    for setting in SETTINGS:
+        found = (in_file().get(setting.section) or {}).get(setting.key, "missing")
+        if (tuple(found) if isinstance(found, list) else found) != setting.default:
+            wrong.append(f"{setting.name}: {setting.default}, not {found}")
+    assert not wrong, "config.yaml:\n" + "\n".join(wrong)
+
+
+def test_the_file_has_no_setting_that_is_not_there() -> None:
+    assert {f"{name}.{key}" for name, keys in in_file().items() for key in keys or {}} == set(IDS)
+
+
+def test_the_file_loads_and_changes_nothing() -> None:
+    assert load(ROOT / "config.yaml", {}) == Config()

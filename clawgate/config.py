@@ -215,7 +215,9 @@ def _read(path: Path) -> Any:
     except (yaml.YAMLError, RecursionError, ValueError, IndexError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise ConfigError(f"{path}: is not YAML: {getattr(error, 'problem', None) or 'unreadable'}{where}") from error
+        # an unquoted token that begins with * or ! would be in PyYAML's words
+        problem = re.sub(r"(alias|tag) '.*'", r"\1", getattr(error, "problem", None) or "unreadable")
+        raise ConfigError(f"{path}: is not YAML: {problem}{where}") from error
 
 
 def _checked_sections(given: Any, source: str, known: list[Setting]) -> dict[str, dict[str, Any]]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from tests.http.asking import ask, assert_closed, configured, finish, opening, reason, session
 from tests.support.gateway import Gateway
 from tests.support.ollama import (
+    Answer,
     ScriptedOllama,
     Step,
+    call,
     chunk,
     done,
     end,
@@ -40,6 +43,11 @@ BAD = [
     b'{"x":' * 100_000 + b"\n",
     b"\x00\n",
 ]
+
+
+def pause(answer: Answer) -> None:
+    """Make it likely that what comes next is read apart; the outcome never depends on it."""
+    answer.pause_until(time.monotonic() + 0.03)
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: repr(bad[:30]))
@@ -74,6 +82,20 @@ def test_three_in_a_row_count_over_reads(gate: Gateway, upstream: ScriptedOllama
 def test_a_good_frame_begins_the_count_anew(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.script(*[chunk(b"x\ny\n" + line(text(f"{index}"))) for index in range(5)], done())
     events = ask(gate, "hi")
+    assert (text_of(events), reason(events)) == ("01234", "stop")
+
+
+def test_a_good_frame_in_a_read_of_its_own_begins_the_count_anew(gate: Gateway, upstream: ScriptedOllama) -> None:
+    turns = [threading.Event() for _ in range(5)]
+    steps: list[Step] = []
+    for index, turn in enumerate(turns):
+        steps += [chunk(b"x\n"), call(pause), text(f"{index}"), wait(turn)]
+    upstream.script(*steps, done())
+    with gate.stream("hi") as stream:
+        for index, turn in enumerate(turns):
+            stream.read_text(f"{index}")
+            turn.set()
+        events = finish(stream)
     assert (text_of(events), reason(events)) == ("01234", "stop")
 
 

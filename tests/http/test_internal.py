@@ -107,6 +107,15 @@ def test_a_stream_that_nobody_reads_gives_everything_back(client: FlaskClient, a
     assert streams(app) == 0
 
 
+def test_the_slot_is_free_when_the_end_is_told(client: FlaskClient, app: Flask) -> None:
+    """Whoever reads the end may ask again at once, also where there is one slot."""
+    reply = client.post("/api/chat", json={"message": "hi"})
+    for chunk in reply.iter_encoded():
+        assert streams(app) == (0 if b'"done":true' in chunk else 1), chunk
+    reply.close()
+    assert streams(app) == 0
+
+
 def test_a_server_without_threads_is_warned_of(
     client: FlaskClient, ollama: ScriptedOllama, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -102,16 +102,6 @@ def test_text_in_the_done_frame_is_text(gate: Gateway, upstream: ScriptedOllama)
     assert (text_of(events), reason(events)) == ("a!", "stop")
 
 
-def test_first_fragment_is_passed_on_at_once(gate: Gateway, upstream: ScriptedOllama) -> None:
-    go = threading.Event()
-    upstream.script(text("first"), wait(go), done())
-    with gate.stream("hi") as stream:
-        stream.read_text("first")
-        assert upstream.chats[0].text_sent == "first", "nothing else made it leave"
-        go.set()
-        finish(stream)
-
-
 def test_frames_within_a_window_become_one_event(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.script(every(0.005, 200, lambda index: text(f"{index} ")), done())
     events = ask(gate, "hi")

@@ -172,6 +172,16 @@ def test_a_token_is_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
         assert "cret" not in message_of(None, {"CLAWGATE_SERVER_AUTH_TOKEN": token})
 
 
+@pytest.mark.parametrize("mark", ["*", "!", "!!", "@", "%", "`"])
+def test_a_token_that_yaml_stumbles_over_is_never_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mark: str
+) -> None:
+    found = complaint(monkeypatch, tmp_path, f"server:\n  auth_token: {mark}s3cretsecret\n")
+    assert "cret" not in found
+    assert found.startswith("config.yaml: is not YAML: ")
+    assert found.endswith("(line 2, column 15)")
+
+
 def test_the_credentials_of_an_endpoint_are_refused_and_never_shown() -> None:
     found = message_of(None, {"CLAWGATE_MODEL_ENDPOINT": "http://me:s3cret@h"})
     assert found == f"CLAWGATE_MODEL_ENDPOINT: expected {URL}, got a text that is not usable"

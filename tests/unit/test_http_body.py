@@ -49,7 +49,7 @@ def test_chunks_are_the_same_byte_by_byte_and_end_with_the_last() -> None:
 
 
 @given(st.data(), st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.sampled_from([b"%x", b"%X", b"00%x"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_split_of_any_chunks_gives_the_same_payload(data: st.DataObject, lines: list[bytes], size: bytes) -> None:
     stream = b"".join(size % len(line) + b"\r\n" + line + b"\r\n" for line in lines) + b"0\r\n\r\n"
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))

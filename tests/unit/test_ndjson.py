@@ -92,7 +92,7 @@ bodies = st.fixed_dictionaries(
 
 
 @given(st.data(), st.lists(bodies, max_size=6), st.booleans(), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_split_of_a_valid_stream_gives_the_same_frames(
     data: st.DataObject, given_bodies: list[dict[str, object]], is_ascii: bool, ends_with_lf: bool
 ) -> None:

@@ -141,7 +141,7 @@ histories = st.lists(
 
 
 @given(histories, st.integers(0, 900))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_what_is_left_fits_or_is_the_least_there_is(messages: list[Message], limit: int) -> None:
     left = trim(messages, limit)
     starts = turns_of(messages)

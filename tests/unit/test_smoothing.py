@@ -47,7 +47,7 @@ pieces = st.sampled_from(["", "a", "春", " ", "\n", "🙂"])
 
 
 @given(st.lists(st.builds(frame, pieces, pieces, st.sampled_from([None, [], [F], [F, G]])), max_size=12))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_nothing_is_lost_or_reordered_and_neighbours_differ(frames: list[Frame]) -> None:
     said: list[tuple[type[Event], Any]] = []
     for message in (each.message for each in frames):

@@ -1,7 +1,7 @@
 """Comparisons: every target started in one go, its rounds taken in turn, its results brought to one line.
 
 On a machine that does other things too, only ratios between neighbours in time mean anything; so the rounds go A B C
-A B C, and each target's least and median are kept.
+A B C, ratios are taken within a round, and each target's least and median are kept.
 """
 
 from __future__ import annotations
@@ -75,10 +75,6 @@ class Summary:
             statistics.median(result.events_per_s for result in results),
         )
 
-    def ratio(self, other: Summary) -> float | None:
-        """Compare the CPU per token: least with least, which the machine's other work disturbs least."""
-        return self.cpu_us_min / other.cpu_us_min if self.cpu_us_min and other.cpu_us_min else None
-
 
 @dataclass
 class Comparison:
@@ -94,9 +90,13 @@ class Comparison:
         return {name: Summary.of(results) for name, results in self.results.items()}
 
     def ratio(self, name: str, other: str) -> float | None:
-        """Compare two targets' CPU per token; None where one was not measured."""
-        summaries = self.summaries
-        return summaries[name].ratio(summaries[other]) if {name, other} <= summaries.keys() else None
+        """Compare two targets' CPU per token: the median of the rounds' own ratios; None where one was not measured.
+
+        The least of each would be no fair pair: in a round that starves, tokens come in heaps and cost less.
+        """
+        pairs = zip(self.results.get(name, []), self.results.get(other, []), strict=False)
+        ratios = [one.cpu_us / two.cpu_us for one, two in pairs if one.cpu_us and two.cpu_us]
+        return statistics.median(ratios) if ratios else None
 
 
 def compare(bed: Bed, case: Case, peers: list[Target], say: Callable[[str], None]) -> Comparison:

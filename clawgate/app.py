@@ -7,12 +7,11 @@ from typing import NamedTuple
 from flask import Blueprint, Flask
 
 from clawgate.config import Config
-from clawgate.errors import ClawgateError
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.desk import Desk
 from clawgate.sessions import MemoryStore
 from clawgate.web.chat import ChatRoutes
-from clawgate.web.guard import Guard, answer_error, answer_unexpected
+from clawgate.web.guard import Guard
 from clawgate.web.health import HealthRoutes, Probe
 from clawgate.web.page import STATIC, Look, PageRoutes, templates
 from clawgate.web.render import RenderRoutes
@@ -27,14 +26,13 @@ class Gateway(NamedTuple):
 
 
 def build(config: Config) -> tuple[Gateway, Blueprint]:
-    """Build the parts and the blueprint that serves them."""
+    """Build the parts and the blueprint that serves them, which its application has yet to guard."""
     client = OllamaClient(config.model.endpoint)
     store = MemoryStore(config.session.max_sessions, config.session.ttl_seconds, config.session.max_context_bytes)
     desk = Desk(store, client, config.server.max_streams, config.stream)
     blueprint = Blueprint(
         "clawgate", __name__, template_folder=templates(), static_folder=STATIC, static_url_path="/static"
     )
-    Guard(config.server).install(blueprint)
     ChatRoutes(config, desk).install(blueprint)
     probe = Probe(client, config.model.model_name)
     HealthRoutes(config, desk, probe).install(blueprint)
@@ -47,7 +45,9 @@ def build(config: Config) -> tuple[Gateway, Blueprint]:
 
 def create_blueprint(config: Config | None = None) -> Blueprint:
     """Build the API as a blueprint, for another application's `register_blueprint(…, url_prefix="/llm")`."""
-    return build(config or Config())[1]
+    gateway, blueprint = build(config or Config())
+    Guard(gateway.config.server).install(blueprint)
+    return blueprint
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -57,7 +57,6 @@ def create_app(config: Config | None = None) -> Flask:
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.register_blueprint(blueprint)
-    app.register_error_handler(ClawgateError, answer_error)
-    app.register_error_handler(Exception, answer_unexpected)
+    Guard(gateway.config.server).install(app)
     app.extensions["clawgate"] = gateway
     return app

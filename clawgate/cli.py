@@ -102,7 +102,12 @@ def configure(options: argparse.Namespace) -> Config:
         os.environ["CLAWGATE_SERVER_HOST"] = options.host
     if options.port is not None:
         os.environ["CLAWGATE_SERVER_PORT"] = options.port
-    return load(os.environ.get("CLAWGATE_CONFIG"))
+    try:
+        return load(os.environ.get("CLAWGATE_CONFIG"))
+    except ConfigError as error:
+        where, colon, what = str(error).partition(":")
+        option = {"CLAWGATE_SERVER_HOST": options.host and "--host", "CLAWGATE_SERVER_PORT": options.port and "--port"}
+        raise ConfigError(f"{option.get(where) or where}{colon}{what}") from error
 
 
 def serve(options: argparse.Namespace) -> int:

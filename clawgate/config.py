@@ -8,6 +8,7 @@ the finished Config.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -77,7 +78,11 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
     ] = None
     graceful_seconds: Annotated[float, _help("what running answers get at SIGTERM, in seconds", ge=0, le=86_400)] = 30
     trusted_hosts: Annotated[
-        tuple[str, ...], _help("when set, any other `Host` is refused (DNS rebinding); names without port")
+        tuple[str, ...],
+        _help(
+            "when set, any other `Host` is refused (DNS rebinding); names without port",
+            expected="a list of host names without port",
+        ),
     ] = ()
     max_body_bytes: Annotated[int, _help("largest request body, in bytes", ge=1024, le=1 << 30)] = 16 << 20
     workers: Annotated[
@@ -202,10 +207,23 @@ def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, s
     )
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as a person means it: a key that is given twice is a mistake, not the end of the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, refusing a key that it has already."""
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key.value, str):
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is given twice", key.start_mark)
+            seen.add(key.value if isinstance(key.value, str) else id(key))
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> Any:
     try:
         with path.open(encoding="utf-8") as file:
-            given = yaml.safe_load(file)
+            given = yaml.load(file, _Loader)
             return {} if given is None else given
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
@@ -327,7 +345,11 @@ def _token(token: str) -> str:
 
 
 def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(host.lower().strip("[]") for host in hosts)
+    names = tuple(host.lower().strip("[]") for host in hosts)
+    for name in names:
+        if not re.fullmatch(r"[^\s/:@]+", name):
+            ipaddress.IPv6Address(name)  # a ValueError for what is neither a name nor an address
+    return names
 
 
 _REFINE: dict[str, Any] = {

@@ -186,4 +186,7 @@ class ModelNotFound(UpstreamFailure):
 
 
 class InternalError(ClawgateError):
-    """Our own fault."""
+    """Our own fault; what it was is in the log only."""
+
+    def __init__(self) -> None:
+        super().__init__("something went wrong in the gateway; its log says what")

@@ -34,6 +34,16 @@ class Discretion(logging.Filter):
         return True
 
 
+class TextFormatter(logging.Formatter):
+    """One line a record, whatever its message holds: Ollama's own words must not look like a line of ours."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        """Give the record's line, with control characters escaped."""
+        if not record.message.isprintable():
+            record.message = "".join(each if each.isprintable() else repr(each)[1:-1] for each in record.message)
+        return super().formatMessage(record)
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (RFC 3339), level, logger, message, and the traceback where there is one."""
 
@@ -57,7 +67,7 @@ def dict_config(logging_config: LoggingConfig) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "text": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+            "text": {"()": TextFormatter, "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
             "json": {"()": JsonFormatter},
         },
         "filters": {"discretion": {"()": Discretion}},

@@ -24,7 +24,14 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError, UpstreamFailure, UpstreamUnreachable
+from clawgate.errors import (
+    ClawgateError,
+    InternalError,
+    ModelNotFound,
+    UpstreamError,
+    UpstreamFailure,
+    UpstreamUnreachable,
+)
 from clawgate.ollama.body import Body, ChunkedBody, MalformedBody, OpenBody, SizedBody
 
 log = logging.getLogger(__name__)
@@ -108,9 +115,9 @@ class Exchange:
             pass
         except OpenFailure as failure:
             self.failure = failure
-        except Exception as error:  # a helper thread has nobody else to tell
+        except Exception:  # a helper thread has nobody else to tell
             log.exception("opening the connection to Ollama failed")
-            self.failure = OpenFailure(UpstreamUnreachable(f"cannot ask Ollama: {error}"), is_retryable=False)
+            self.failure = OpenFailure(InternalError(), is_retryable=False)
         finally:
             _opening.exchange = None
             tell()

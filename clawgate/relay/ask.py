@@ -15,12 +15,15 @@ import msgspec
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One question to Ollama; `extras` are the request fields that are passed on as they came.
 
+    is_continuation: a client asked to go on with the last message, so the model must be able to.
+
     Source: Ollama docs/api.md, "Generate a chat completion".
     """
 
     model: str
     messages: tuple[dict[str, Any], ...]
     extras: dict[str, Any] = {}
+    is_continuation: bool = False
 
     @property
     def holds_frames_back(self) -> bool:

@@ -93,7 +93,7 @@ class Pump:
                 self._step()
             except Exception:
                 log.exception("run %s of session %s failed", self._run.run_id, self._run.session_id)
-                self._fail(InternalError("something went wrong in the gateway; its log says what"))
+                self._fail(InternalError())
 
     # --- states ---------------------------------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ class Pump:
         run.close_predecessor()
         self._attempt += 1
         request = run.ask.request_from(run.text, run.thinking, self._tokens)
-        self._exchange = self._client.chat(request, is_going_on=run.has_text)
+        self._exchange = self._client.chat(request, is_going_on=run.has_text or run.ask.is_continuation)
         self._frames = FrameReader(self._limits.max_bad_frames)
         self._asked_at = self._clock()
         self._heard_at = None
@@ -240,7 +240,7 @@ class Pump:
         if self._said_at is None:
             self._said_at = now
         cannot_go_on = run.has_tool_calls or (run.has_text and run.ask.has_format)
-        if isinstance(failure, CannotContinue) or (failure.is_retryable and cannot_go_on):
+        if (cannot_go_on and failure.is_retryable) or (run.has_text and isinstance(failure, CannotContinue)):
             self._end("truncated")
         elif not failure.is_retryable or now >= self._said_at + self._limits.retry_seconds:
             self._fail(failure.error)

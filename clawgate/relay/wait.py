@@ -12,7 +12,6 @@ import sys
 import threading
 from typing import NamedTuple
 
-HANGUP = select.POLLHUP | select.POLLERR | select.POLLNVAL
 POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
 """Linux tells of a half-close without reading; elsewhere POLLIN and a peek must do."""
 

@@ -31,8 +31,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def is_empty(self) -> bool:
-        """True for what an answer leaves that was cut before it said anything."""
-        return not (self.content or self.thinking or self.images or self.tool_calls)
+        """True for what an answer leaves that was cut before it said anything, though it may have thought."""
+        return not (self.content or self.images or self.tool_calls)
 
     @property
     def is_unfinished(self) -> bool:
@@ -102,7 +102,10 @@ def join_answer(messages: Sequence[Message], answer: Message) -> tuple[Message, 
 
 
 def prompt_of(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Give the messages for the model: all but what empty interrupted answers left."""
+    """Give the messages for the model: all but what interrupted answers left that had not begun to answer.
+
+    Thinking that was cut is no beginning: it cannot be gone on with.
+    """
     return tuple(message for message in messages if not (message.is_unfinished and message.is_empty))
 
 

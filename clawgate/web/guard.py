@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import logging
 
-from flask import Blueprint, Request, Response, g, jsonify, request
+from flask import Blueprint, Flask, Request, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 
@@ -47,12 +47,12 @@ class Guard:
     def __init__(self, server: ServerConfig) -> None:
         self._server = server
 
-    def install(self, blueprint: Blueprint) -> None:
-        """Put the checks around every route of the blueprint."""
-        blueprint.before_request(self._check)
-        blueprint.after_request(self._finish)
-        blueprint.register_error_handler(ClawgateError, answer_error)
-        blueprint.register_error_handler(Exception, answer_unexpected)
+    def install(self, routes: Blueprint | Flask) -> None:
+        """Put the checks around every route of a blueprint, or of a whole application and what it has no route for."""
+        routes.before_request(self._check)
+        routes.after_request(self._finish)
+        routes.register_error_handler(ClawgateError, answer_error)
+        routes.register_error_handler(Exception, answer_unexpected)
 
     def _check(self) -> Response | None:
         self.check_host(request)
@@ -135,4 +135,4 @@ def answer_unexpected(error: Exception) -> Response:
             response.allow.update(error.valid_methods or ())
         return response
     log.error("%s %s failed", request.method, request.path, exc_info=error)
-    return answer_error(InternalError("something went wrong in the gateway; its log says what"))
+    return answer_error(InternalError())

@@ -62,7 +62,7 @@ def ask(client: OllamaClient, model: str) -> UpstreamState:
     """Ask Ollama for its version and whether it has the model."""
     try:
         version = client.ask("/api/version", ASK_TIMEOUT_S)["version"]
-        names = [entry["name"] for entry in client.ask("/api/tags", ASK_TIMEOUT_S)["models"]]
+        names = [str(entry["name"]) for entry in client.ask("/api/tags", ASK_TIMEOUT_S)["models"]]
     except (UpstreamFailure, KeyError, TypeError):
         return UpstreamState(reachable=False)
     return UpstreamState(reachable=True, version=str(version), model_ready=_with_tag(model) in map(_with_tag, names))

@@ -11,6 +11,7 @@ The gateway keeps the port of its Ollama for its whole life; each test's Ollama 
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -42,6 +43,7 @@ def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         with Gateway(config, tmp_path_factory.mktemp("gate")) as gateway:
             gateway.get("/healthz")
             yield gateway
+            gateway.stop(signal.SIGKILL)  # a proper end takes a second; others test that
             print(f"--- the gateway's log ---\n{gateway.log}")
         assert "Traceback" not in gateway.log, gateway.log
 

@@ -144,7 +144,6 @@ def test_an_empty_answer_is_in_the_view_but_not_in_the_next_prompt(gate: Gateway
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="sessions/session.py: an answer of thinking alone counts as not empty")
 def test_continue_of_an_answer_cut_while_thinking_asks_again(gate: Gateway, upstream: ScriptedOllama) -> None:
     """Thinking cannot be gone on with: it begins again, and what was thought before is void."""
     upstream.script(thinking("Hm, "), hang())
@@ -264,3 +263,13 @@ def test_what_happens_in_one_session_stays_there(gate: Gateway, upstream: Script
         assert reason(finish(one)) == "stop"
     assert contents(session(gate, "s-one")["messages"]) == [("user", "one"), ("assistant", "a")]
     assert contents(session(gate, "s-two")["messages"]) == [("user", "two"), ("assistant", "Hello.")]
+
+
+def test_continue_where_the_template_closes_the_answer_is_an_error(gate: Gateway, upstream: ScriptedOllama) -> None:
+    cut_in(gate, upstream, "s-closed", text("a"), until="a")
+    closing = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
+    upstream.script(status(200, {"template": closing}), path="/api/show")
+    events = ask(gate, {"continue": True, "session_id": "s-closed"})
+    assert events[-1].data["error"]["code"] == "upstream_error"
+    assert len(upstream.chats) == 1, "a model that would begin anew is not asked"
+    assert contents(session(gate, "s-closed")["messages"]) == [("user", "hi"), ("assistant", "a")]

@@ -78,7 +78,7 @@ def test_absent_file_is_one_line(tmp_path: Path, command: tuple[str, ...]) -> No
         (("serve", "--colour"), "unrecognized arguments: --colour"),
         (("serve", "spare"), "unrecognized arguments: spare"),
         (("--config",), "argument --config: expected one argument"),
-        (("serve", "--port", "70000"), "CLAWGATE_SERVER_PORT: expected an integer from 1 to 65535, got 70000"),
+        (("serve", "--port", "70000"), "--port: expected an integer from 1 to 65535, got 70000"),
         (("serve", "--port", ""), 'expected an integer from 1 to 65535, got ""'),
         (("embedded", "--port", "x"), 'expected an integer from 0 to 65535, got "x"'),
         (("embedded", "--colour"), "unrecognized arguments: --colour"),

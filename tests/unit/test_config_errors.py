@@ -54,7 +54,8 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         ("server: {max_streams: 10001}", "an integer from 1 to 10000", "10001"),
         ("server: {graceful_seconds: -1}", "a number from 0 to 86400", "-1"),
         ("server: {graceful_seconds: soon}", "a number from 0 to 86400", '"soon"'),
-        ("server: {trusted_hosts: [1]}", "a list of texts", "[1]"),
+        ("server: {trusted_hosts: [1]}", "a list of host names without port", "[1]"),
+        ("server: {trusted_hosts: ['a:80']}", "a list of host names without port", '["a:80"]'),
         ("server: {max_body_bytes: 1023}", "an integer from 1024 to 1073741824", "1023"),
         ("model: {provider: openai}", '"ollama"', '"openai"'),
         ("model: {endpoint: 1}", URL, "1"),
@@ -191,3 +192,17 @@ def test_every_setting_refuses_an_object(monkeypatch: pytest.MonkeyPatch, tmp_pa
     for setting in settings():
         found = complaint(monkeypatch, tmp_path, f"{setting.section}: {{{setting.key}: {{a: b}}}}")
         assert found.startswith(f"config.yaml: {setting.name}: expected {setting.expected}, got ")
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "line"),
+    [
+        ("server: {port: 1}\nmodel: {}\nserver: {host: a}", "server", 3),
+        ("server:\n  port: 1\n  port: 2", "port", 3),
+    ],
+)
+def test_what_is_given_twice_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, name: str, line: int
+) -> None:
+    message = complaint(monkeypatch, tmp_path, content)
+    assert message.startswith(f"config.yaml: is not YAML: `{name}` is given twice (line {line}, ")

@@ -71,10 +71,9 @@ def test_only_what_empty_interrupted_answers_left_is_not_in_the_prompt() -> None
         user(""),
         said(""),
         cut("a"),
-        cut("", "hm"),
         Message(role="assistant", tool_calls=(CALL,), interrupted=True),
     )
-    assert prompt_of((system(""), cut(""), *kept, cut(""))) == (system(""), *kept)
+    assert prompt_of((system(""), cut(""), *kept, cut("", "hm"), cut(""))) == (system(""), *kept)
 
 
 def test_ollama_gets_its_own_fields_and_content_always() -> None:

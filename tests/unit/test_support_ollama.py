@@ -222,6 +222,7 @@ def test_ollama_refuses_and_comes_back_when_stopped_and_started() -> None:
                 get(ollama.base_url, "/")
             ollama.start()
             assert get(ollama.base_url, "/").json == "Ollama is running"
+            wait_for(lambda: ollama.open_connections == 0, "the question's connection to be closed")
         assert ollama.max_open_connections == 1
         assert not ollama.problems
 

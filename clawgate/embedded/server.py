@@ -61,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             self.send_error(400)
             return
-        self._extra: dict[str, str] = {}
+        self._extra = {"Connection": "close"} if self.close_connection else {}  # said, or the client keeps the socket
         reply = self._refusal() or self._answer(body)
         if reply is not None:
             self.wfile.write(
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         if origin is not None:
             if not guard.is_origin_allowed(origin, host):
                 return Reply(403)
-            self._extra = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+            self._extra |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
         if self.server.is_on_loopback and not guard.is_host_allowed(host):
             return Reply(403)
         if self.command == "OPTIONS":

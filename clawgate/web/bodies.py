@@ -5,6 +5,7 @@ Used by web/chat.py. The reading of the body is here too, because its limit is.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,11 +13,14 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from flask import Request
 from msgspec import Meta
+from werkzeug.exceptions import HTTPException
 
 from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ModelNotAllowed, TooLarge, UnsupportedMediaType
 from clawgate.relay.desk import Order
 from clawgate.sessions import Message
+
+log = logging.getLogger(__name__)
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 SessionId = Annotated[str, Meta(pattern=rf"\A{SESSION_ID.pattern}\Z")]
@@ -164,12 +168,23 @@ def _read_bytes(request: Request, max_bytes: int) -> bytes:
         raise too_large
     pieces: list[bytes] = []
     left = max_bytes + 1
-    while left > 0 and (piece := request.stream.read(min(left, READ_BYTES))):
+    while left > 0 and (piece := _read_piece(request, min(left, READ_BYTES))):
         pieces.append(piece)
         left -= len(piece)
     if left <= 0:
         raise too_large
     return b"".join(pieces)
+
+
+def _read_piece(request: Request, size: int) -> bytes:
+    try:
+        piece: bytes = request.stream.read(size)
+    except HTTPException:
+        raise
+    except Exception as error:  # noqa: BLE001 - each server has its own; its traceback would quote the body
+        log.debug("a request's body could not be read: %s", type(error).__name__)
+        raise BadRequest("body: expected all of it, got one that breaks off or is not chunked as HTTP wants") from None
+    return piece
 
 
 def convert(given: Mapping[str, Any], kind: type[T]) -> T:

@@ -84,17 +84,19 @@ def test_a_bad_body_names_the_field(gate: Gateway, upstream: ScriptedOllama, bod
     assert upstream.requests == []
 
 
-@pytest.mark.parametrize("depth", [*range(60, 140, 7), *range(700, 1100, 23)])
-def test_depth_never_breaks_the_gateway(gate: Gateway, upstream: ScriptedOllama, depth: int) -> None:
+def test_depth_never_breaks_the_gateway(gate: Gateway, upstream: ScriptedOllama) -> None:
     """What is taken in can be passed on, stored and shown; what cannot is refused."""
-    calls = b'[{"a":' + b"[" * depth + b"]" * depth + b"}]"
-    body = b'{"session_id": "s-deep", "stream": false, "messages": [{"role": "assistant", "tool_calls": %b}]}' % calls
-    reply = gate.post("/api/chat", body)
-    if reply.status == 200:
-        assert gate.get("/api/sessions/s-deep").status == 200
-        assert len(upstream.chats) == 1
-    else:
-        assert (reply.status, reply.json["error"]["code"]) == (400, "bad_request"), reply
+    taken = 0
+    for depth in [*range(60, 140, 7), *range(700, 1100, 23)]:
+        calls = b'[{"a":' + b"[" * depth + b"]" * depth + b"}]"
+        body = b'{"session_id": "s-deep", "stream": false, "messages": [{"role": "assistant", "tool_calls": %b}]}'
+        reply = gate.post("/api/chat", body % calls)
+        if reply.status == 200:
+            taken += 1
+            assert gate.get("/api/sessions/s-deep").status == 200
+        else:
+            assert (reply.status, reply.json["error"]["code"]) == (400, "bad_request"), (depth, reply)
+    assert len(upstream.chats) == taken >= 1
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"])

@@ -41,8 +41,6 @@ def test_lines_have_their_form_and_tell_no_secret(
 
     lines = [line.rstrip("\n") for line in started.lines if line not in started.stdout]
     for line in lines:
-        if form == "text" and line.startswith("  "):  # gunicorn's list of its settings, which it shows at debug
-            continue
         assert level_of(line, form) in ("debug", "info", "warning", "error"), line
     for secret in (SAID, TOKEN, GUESS):
         assert secret not in started.log

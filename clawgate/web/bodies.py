@@ -100,12 +100,11 @@ EXPECTED = {
 """What a field is told to be when it is not; what is not here is told in msgspec's words."""
 
 
-def read_chat(request: Request, max_bytes: int, model: ModelConfig) -> tuple[Order, bool]:
-    """Read the body of POST /api/chat: the order, and whether the answer is to be streamed.
+def read_chat(given: Mapping[str, Any], model: ModelConfig) -> tuple[Order, bool]:
+    """Check the object of POST /api/chat: the order, and whether the answer is to be streamed.
 
-    Errors: UnsupportedMediaType, TooLarge, BadRequest, ModelNotAllowed.
+    Errors: BadRequest, ModelNotAllowed.
     """
-    given = read_object(request, max_bytes)
     body = convert(given, ChatBody)
     ways = [name for name in ("messages", "message", "continue") if given.get(name) is not None]
     if len(ways) != 1:
@@ -120,12 +119,12 @@ def read_chat(request: Request, max_bytes: int, model: ModelConfig) -> tuple[Ord
     return body.order(name, _unknown_fields(given)), body.stream
 
 
-def read_interrupt(request: Request, max_bytes: int) -> InterruptBody:
-    """Read the body of POST /api/interrupt.
+def read_interrupt(given: Mapping[str, Any]) -> InterruptBody:
+    """Check the object of POST /api/interrupt.
 
-    Errors: UnsupportedMediaType, TooLarge, BadRequest.
+    Errors: BadRequest.
     """
-    body = convert(read_object(request, max_bytes), InterruptBody)
+    body = convert(given, InterruptBody)
     if body.session_id is None and body.run_id is None:
         raise BadRequest("session_id: expected the session to interrupt (or a run_id), got neither")
     return body

@@ -58,9 +58,7 @@ class ChatRoutes:
     def chat(self) -> Response:
         """Answer a message: a stream of events, or with `stream: false` one JSON object when it is complete."""
         self._warn_without_threads()
-        order, is_streamed = bodies.read_chat(request, self._config.server.max_body_bytes, self._config.model)
-        if order.session_id is not None:
-            g.session_id = order.session_id
+        order, is_streamed = bodies.read_chat(self._read(), self._config.model)
         run = self._desk.admit(order)
         g.session_id = run.session_id
         try:
@@ -99,9 +97,7 @@ class ChatRoutes:
 
     def interrupt(self) -> Response:
         """End a session's running answer; answers once its text is settled and the connection to Ollama closed."""
-        body = bodies.read_interrupt(request, self._config.server.max_body_bytes)
-        if body.session_id is not None:
-            g.session_id = body.session_id
+        body = bodies.read_interrupt(self._read())
         done = self._desk.interrupt(body.session_id, body.run_id)
         answer = {"session_id": done.session_id, "run_id": done.run_id, "interrupted": done.interrupted}
         return jsonify(answer | ({"partial": done.partial} if done.interrupted else {}))
@@ -114,6 +110,14 @@ class ChatRoutes:
         """Interrupt what streams and forget everything."""
         self._desk.forget(self._checked(session_id))
         return Response(status=204)
+
+    def _read(self) -> dict[str, Any]:
+        """Read the request's body, and note its session, so that a refusal echoes it too."""
+        given = bodies.read_object(request, self._config.server.max_body_bytes)
+        session_id = given.get("session_id")
+        if isinstance(session_id, str) and bodies.SESSION_ID.fullmatch(session_id):
+            g.session_id = session_id
+        return given
 
     def _checked(self, session_id: str) -> str:
         if not bodies.SESSION_ID.fullmatch(session_id):

@@ -17,6 +17,8 @@ from clawgate.relay.desk import Desk
 
 ASK_EVERY_S = 2.0
 ASK_TIMEOUT_S = 1.5
+FIRST_ANSWER_S = 0.5
+"""How long others wait for the very first answer: an Ollama that hangs must not take their threads."""
 
 
 class UpstreamState(msgspec.Struct, frozen=True):
@@ -46,9 +48,8 @@ class Probe:
         """Return Ollama's state, at most some seconds old."""
         if self._state is not None and self._clock() < self._asked_at + ASK_EVERY_S:
             return self._state
-        if not self._asking.acquire(blocking=self._state is None):
-            assert self._state is not None
-            return self._state
+        if not self._asking.acquire(timeout=FIRST_ANSWER_S if self._state is None else 0):
+            return self._state or UpstreamState(reachable=False)
         try:
             if self._state is None or self._clock() >= self._asked_at + ASK_EVERY_S:
                 self._state = ask(self._client, self._model)

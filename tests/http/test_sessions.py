@@ -205,3 +205,10 @@ def test_a_view_while_streaming_changes_nothing(gate: Gateway, upstream: Scripte
         go.set()
         assert reason(finish(stream)) == "stop"
     assert session(gate, "s-look")["messages"][-1]["content"] == "春光"
+
+
+def test_a_refusal_echoes_the_session_too(gate: Gateway) -> None:
+    for body in ({}, {"message": 5}, {"message": "hi", "model": "other"}):
+        reply = gate.post("/api/chat", {"session_id": "s-refused", **body})
+        assert (reply.status in (400, 403), reply.headers["X-Session-Id"]) == (True, "s-refused")
+    assert gate.post("/api/chat", {"session_id": "s refused"}).headers["X-Session-Id"] is None

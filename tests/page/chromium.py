@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from selenium.common.exceptions import JavascriptException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService, Keys
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -73,7 +74,13 @@ class Page:
 
     def until(self, expression: str, what: str = "", deadline_s: float = DEADLINE_S) -> Any:
         """Wait for an expression to be true in the page."""
-        return wait_for(lambda: self.js(expression), what or expression, deadline_s)
+        return wait_for(lambda: self._js_or_none(expression), what or expression, deadline_s)
+
+    def _js_or_none(self, expression: str) -> Any:
+        try:
+            return self.js(expression)
+        except JavascriptException:  # what it looks at is not there yet
+            return None
 
     def find(self, selector: str) -> WebElement:
         """Find one element."""

@@ -15,7 +15,7 @@ from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ClawgateError, ModelNotAllowed, TooLarge, UnsupportedMediaType
 from clawgate.relay.desk import Order
 from clawgate.sessions import Message
-from clawgate.web.bodies import InterruptBody, read_chat, read_interrupt
+from clawgate.web.bodies import InterruptBody, read_chat, read_interrupt, read_object
 
 MODELS = ModelConfig(model_name="qwen3:32b", allowed_models=("llama3.2:1b",))
 QUESTION = {"role": "user", "content": "春光"}
@@ -53,7 +53,7 @@ def request_of(body: Any, content_type: str | None = "application/json", stream:
 
 def order_of(body: Any, max_bytes: int = 1 << 20) -> Order:
     """The order that a chat's body makes."""
-    return read_chat(request_of(body), max_bytes, MODELS)[0]
+    return read_chat(read_object(request_of(body), max_bytes), MODELS)[0]
 
 
 def mistake_in(body: Any) -> str:
@@ -66,7 +66,7 @@ def mistake_in(body: Any) -> str:
 
 def test_a_message_makes_an_order_with_every_default() -> None:
     request = request_of({"message": "春光"})
-    order, is_streamed = read_chat(request, 1 << 20, MODELS)
+    order, is_streamed = read_chat(read_object(request, 1 << 20), MODELS)
     assert order == Order(model="qwen3:32b", message=Message(role="user", content="春光"))
     assert is_streamed
 
@@ -87,7 +87,7 @@ def test_every_field_reaches_the_order() -> None:
         "stream": False,
         **extras,
     }
-    order, is_streamed = read_chat(request_of(body), 1 << 20, MODELS)
+    order, is_streamed = read_chat(read_object(request_of(body), 1 << 20), MODELS)
     assert order == Order(
         model="llama3.2:1b",
         session_id="s-1_A",
@@ -250,12 +250,12 @@ def test_a_body_that_is_nested_as_schemas_are_is_taken() -> None:
 )
 def test_another_content_type_is_refused(content_type: str | None) -> None:
     with pytest.raises(UnsupportedMediaType, match=r"^Content-Type: expected application/json$"):
-        read_chat(request_of({"message": "a"}, content_type), 1 << 20, MODELS)
+        read_chat(read_object(request_of({"message": "a"}, content_type), 1 << 20), MODELS)
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
 def test_json_is_taken_however_its_type_is_written(content_type: str) -> None:
-    assert read_chat(request_of({"message": "a"}, content_type), 1 << 20, MODELS)[1]
+    assert read_chat(read_object(request_of({"message": "a"}, content_type), 1 << 20), MODELS)[1]
 
 
 def test_a_body_at_the_limit_is_taken_and_one_byte_more_is_refused() -> None:
@@ -271,7 +271,7 @@ def test_a_body_that_announces_too_much_is_refused_unread() -> None:
     request = request_of(b"x" * 1000)
     request.environ["wsgi.input"] = body
     with pytest.raises(TooLarge):
-        read_chat(request, 999, MODELS)
+        read_chat(read_object(request, 999), MODELS)
     assert body.taken == 0
 
 
@@ -281,19 +281,19 @@ def test_a_chunked_body_is_counted_and_no_more_is_read_than_the_limit() -> None:
         stream = io.BytesIO(body)
         request = request_of(b"", stream=stream)
         if is_taken:
-            assert read_chat(request, limit, MODELS)[0].message
+            assert read_chat(read_object(request, limit), MODELS)[0].message
         else:
             with pytest.raises(TooLarge):
-                read_chat(request, limit, MODELS)
+                read_chat(read_object(request, limit), MODELS)
     endless = Pieces(iter(lambda: b"x" * 1000, b""))
     with pytest.raises(TooLarge):
-        read_chat(request_of(b"", stream=io.BufferedReader(endless, 1000)), 5000, MODELS)
+        read_chat(read_object(request_of(b"", stream=io.BufferedReader(endless, 1000)), 5000), MODELS)
     assert endless.taken <= 7000
 
 
 def test_an_interrupt_names_a_session_or_a_run() -> None:
-    assert read_interrupt(request_of({"session_id": "s"}), 100) == InterruptBody(session_id="s")
-    assert read_interrupt(request_of({"run_id": "run_1", "x": 1}), 100) == InterruptBody(run_id="run_1")
+    assert read_interrupt(read_object(request_of({"session_id": "s"}), 100)) == InterruptBody(session_id="s")
+    assert read_interrupt(read_object(request_of({"run_id": "run_1", "x": 1}), 100)) == InterruptBody(run_id="run_1")
     for body, words in (
         ({}, "session_id: expected the session to interrupt (or a run_id), got neither"),
         ({"session_id": None}, "session_id: expected the session to interrupt (or a run_id), got neither"),
@@ -301,5 +301,5 @@ def test_an_interrupt_names_a_session_or_a_run() -> None:
         ({"session_id": "s", "run_id": 5}, f"run_id: expected {ID}, got int"),
     ):
         with pytest.raises(ClawgateError) as caught:
-            read_interrupt(request_of(body), 100)
+            read_interrupt(read_object(request_of(body), 100))
         assert caught.value.message == words

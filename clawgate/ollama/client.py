@@ -391,14 +391,14 @@ def _framing_of(response: requests.Response) -> Body:
     if "chunked" in headers.get("Transfer-Encoding", "").lower():
         return ChunkedBody()
     length = headers.get("Content-Length", "")
-    return SizedBody(int(length)) if length.isdecimal() else OpenBody()
+    return SizedBody(int(length)) if re.fullmatch(r"[0-9]{1,18}", length) else OpenBody()
 
 
 def _read_ahead(response: requests.Response) -> bytes:
     """Return what http.client's buffer took in together with the headers."""
     try:
         ahead: bytes = response.raw._fp.fp.peek()  # type: ignore[union-attr]
-    except (ssl.SSLWantReadError, AttributeError):  # nothing there; http.client lets go of fp when the body is empty
+    except (OSError, AttributeError):  # nothing there (http.client lets go of fp), or reset: the next read sees the end
         return b""
     return ahead
 

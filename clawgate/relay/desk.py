@@ -1,8 +1,8 @@
 """The desk: which session has which run. It admits, interrupts, supersedes, forgets and drains.
 
 At most one run per session is in flight. A run is here from its admission until its request is over. Its slot is free a
-moment earlier, before its reader is told the end: whoever reads that may ask again at once. What a reader that reads
-nothing holds is a thread and a slot, because its end cannot be told.
+moment earlier, before its reader is told the end: whoever reads that may ask again at once. A reader that reads
+nothing holds its thread for as long as a write may take, and its slot too unless a newer run took that over.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class Desk:
         with self._lock:
             if self._by_session.get(run.session_id) is run:
                 del self._by_session[run.session_id]
-            del self._by_id[run.run_id]
+            self._by_id.pop(run.run_id, None)
             if not self._by_id:
                 self._is_idle.notify_all()
         _log_end(run)

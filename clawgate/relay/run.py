@@ -102,11 +102,12 @@ class Run:
         with self._lock:
             if self.ended is not None:
                 return False
-            self.ended = Ended(self.session_id, self.run_id, done_reason, stats or {}, error)
-            try:
+            ended = Ended(self.session_id, self.run_id, done_reason, stats or {}, error)
+            try:  # settled before it counts as ended: who sees the end finds the text
                 self._settle(self.session_id, self.run_id, self._answer(is_unfinished=done_reason != "stop"))
             finally:  # the reader is told the end, and the connection closed, even where the store fails
-                self.log.append(self.ended)
+                self.ended = ended
+                self.log.append(ended)
                 self.flag.set()
         return True
 

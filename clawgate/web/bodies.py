@@ -105,7 +105,7 @@ def read_chat(given: Mapping[str, Any], model: ModelConfig) -> tuple[Order, bool
 
     Errors: BadRequest, ModelNotAllowed.
     """
-    body = convert(given, ChatBody)
+    body = convert(_without_nulls(given), ChatBody)
     ways = [name for name in ("messages", "message", "continue") if given.get(name) is not None]
     if len(ways) != 1:
         found = " and ".join(ways) or "none of them"
@@ -210,6 +210,22 @@ def _mistake(text: str) -> str:
         return f"{field}: {reason[:1].lower()}{reason[1:]}"
     got = re.search(r"got `(\w+)`", reason)
     return f"{field}: expected {expected}" + (f", got {got[1]}" if got else "")
+
+
+def _without_nulls(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the null members of messages: histories in OpenAI's shape have `"content": null` beside tool calls."""
+
+    def clean(message: Any) -> Any:
+        return (
+            {name: each for name, each in message.items() if each is not None} if isinstance(message, dict) else message
+        )
+
+    cleaned = dict(given)
+    if isinstance(given.get("messages"), list):
+        cleaned["messages"] = [clean(message) for message in given["messages"]]
+    if "message" in given:
+        cleaned["message"] = clean(given["message"])
+    return cleaned
 
 
 def _unknown_fields(given: Mapping[str, Any]) -> tuple[str, ...]:

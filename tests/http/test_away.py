@@ -9,7 +9,19 @@ import pytest
 from tests.http.asking import CLOSE_S, ask, assert_closed, configured, finish, opening, reason, said, session, start
 from tests.support.client import StreamClient
 from tests.support.gateway import Gateway
-from tests.support.ollama import DEFAULT_MODEL, ScriptedOllama, done, drop, hang, headers, status, text
+from tests.support.ollama import (
+    DEFAULT_MODEL,
+    ScriptedOllama,
+    Step,
+    done,
+    drop,
+    hang,
+    headers,
+    raw,
+    reset,
+    status,
+    text,
+)
 from tests.support.sse import Event, end_of, text_of
 
 PATIENCE_S = 1.0
@@ -196,3 +208,21 @@ def test_an_answer_that_is_not_http_is_an_error(gate: Gateway, upstream: Scripte
                 connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
                 connection.shutdown(socket.SHUT_WR)
                 assert reason(finish(stream)).startswith("upstream_")
+
+
+@pytest.mark.parametrize(
+    "head", [headers(), raw(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n")], ids=["chunked", "sized"]
+)
+def test_a_reset_right_behind_the_headers_is_waited_out(gate: Gateway, upstream: ScriptedOllama, head: Step) -> None:
+    for _ in range(5):
+        upstream.script(head, reset())
+    upstream.script(text("a"), done())
+    events = ask(gate, "hi")
+    assert (text_of(events), reason(events)) == ("a", "stop")
+    assert "waiting" in [event.data.get("status") for event in events]
+
+
+def test_an_absurd_length_reads_as_none(gate: Gateway, upstream: ScriptedOllama) -> None:
+    upstream.script(raw(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"), drop())
+    events = ask(gate, "hi")
+    assert reason(events) == "truncated"

@@ -127,6 +127,15 @@ def test_embedded_model_answers_where_no_ollama_does(up: Callable[..., Up], nobo
         end_it(process, stream, signal.SIGTERM)
 
 
+@pytest.fixture
+def heeds_hangup() -> Iterator[None]:
+    """Undo a nohup that these tests may run under: children inherit what is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heeds_hangup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_signal_ends_it_and_its_answers(up: Callable[..., Up], ollama: ScriptedOllama, number: int) -> None:
     ollama.default(text("Once"), hang())

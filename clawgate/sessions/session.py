@@ -41,14 +41,14 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def for_ollama(self) -> dict[str, Any]:
         """Give the fields that Ollama knows, content always among them."""
-        fields: dict[str, Any] = msgspec.to_builtins(self)
+        fields = self.for_view()
         fields.pop("interrupted", None)
-        fields.setdefault("content", "")
         return fields
 
     def for_view(self) -> dict[str, Any]:
-        """Give what `GET /api/sessions/<id>` shows of it."""
-        return {"role": self.role, "content": self.content, **msgspec.to_builtins(self)}
+        """Give what `GET /api/sessions/<id>` shows of it: role, content, and what else is not empty."""
+        given = {name: value for name, value in msgspec.to_builtins(self).items() if value}
+        return {"role": self.role, "content": self.content, **given}
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

@@ -343,16 +343,8 @@ class _CapturingHTTPConnection(HTTPConnection):
         return super().getresponse()
 
 
-class _CapturingHTTPSConnection(HTTPSConnection):
-    """The same over TLS."""
-
-    def connect(self) -> None:
-        super().connect()
-        _hand_over(self.sock)
-
-    def getresponse(self) -> Any:
-        _hand_over(self.sock)
-        return super().getresponse()
+class _CapturingHTTPSConnection(_CapturingHTTPConnection, HTTPSConnection):
+    """The same over TLS: `super()` there is HTTPSConnection here."""
 
 
 def _hand_over(sock: socket.socket | None) -> None:
@@ -364,20 +356,13 @@ class _HTTPPool(HTTPConnectionPool):
     ConnectionCls = _CapturingHTTPConnection
 
     def _put_conn(self, conn: Any) -> None:
-        _close(conn)
+        """Close instead of keeping: an error's body that was read to its end would leave an idle socket."""
+        if conn is not None:
+            conn.close()
 
 
-class _HTTPSPool(HTTPSConnectionPool):
+class _HTTPSPool(_HTTPPool, HTTPSConnectionPool):
     ConnectionCls = _CapturingHTTPSConnection
-
-    def _put_conn(self, conn: Any) -> None:
-        _close(conn)
-
-
-def _close(conn: Any) -> None:
-    """Take the place of urllib3's keeping: an error's body that was read to its end would leave an idle socket."""
-    if conn is not None:
-        conn.close()
 
 
 class _CapturingAdapter(HTTPAdapter):

@@ -106,7 +106,7 @@ class Desk:
             old.end("superseded")
         context = self._context(order, session_id)
         prompt = tuple(message.for_ollama() for message in prompt_of(context))
-        is_continuation = order.is_continue and prompt[-1:] != () and prompt[-1]["role"] == "assistant"
+        is_continuation = order.is_continue and bool(prompt) and prompt[-1]["role"] == "assistant"
         ask = Ask(model=order.model, messages=prompt, extras=order.extras, is_continuation=is_continuation)
         run_id = f"run_{secrets.token_hex(16)}"
         self._store.begin(session_id, run_id, context)

@@ -1,4 +1,8 @@
-"""Builds the gateway: each part once, handed on to the parts above it. There is no other shared state."""
+"""Builds the gateway: each part once, handed on to the parts above it. There is no other shared state.
+
+A reload changes the parts that hold something (sessions, the desk with its runs), and builds the application that
+stands before them anew: whatever reads a setting there is handed the new one, and no request sees half of a change.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from typing import NamedTuple
 
 from flask import Blueprint, Flask
 
-from clawgate.config import Config
+from clawgate.config import Change, Config, changed
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.desk import Desk
 from clawgate.sessions import MemoryStore
@@ -16,47 +20,86 @@ from clawgate.web.health import HealthRoutes, Probe
 from clawgate.web.page import STATIC, Look, PageRoutes, templates
 from clawgate.web.render import RenderRoutes
 from clawgate.web.setup import SetupRoutes
+from clawgate.web.trace import Trace
 
 
-class Gateway(NamedTuple):
-    """The parts that live as long as the process; `app.extensions["clawgate"]`."""
+class Gateway:
+    """The parts that live as long as the process, and the configuration in force; `app.extensions["clawgate"]`."""
 
-    config: Config
-    desk: Desk
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.client = OllamaClient(config.model.endpoint)
+        self._store = MemoryStore(
+            config.session.max_sessions, config.session.ttl_seconds, config.session.max_context_bytes
+        )
+        self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream)
+
+    def change(self, config: Config) -> Change:
+        """Put another configuration in force, as far as a running process can; running answers keep the old one."""
+        change = changed(self.config, config)
+        self.config = config = change.config
+        if self.client.endpoint != config.model.endpoint:
+            self.client = OllamaClient(config.model.endpoint)
+        self._store.change(config.session.max_sessions, config.session.ttl_seconds, config.session.max_context_bytes)
+        self.desk.change(self.client, config.stream)
+        return change
 
 
-def build(config: Config) -> tuple[Gateway, Blueprint]:
-    """Build the parts and the blueprint that serves them, which its application has yet to guard."""
-    client = OllamaClient(config.model.endpoint)
-    store = MemoryStore(config.session.max_sessions, config.session.ttl_seconds, config.session.max_context_bytes)
-    desk = Desk(store, client, config.server.max_streams, config.stream)
+def build(gateway: Gateway) -> Blueprint:
+    """Build the blueprint before these parts, which its application has yet to guard."""
+    config, desk = gateway.config, gateway.desk
     blueprint = Blueprint(
         "clawgate", __name__, template_folder=templates(), static_folder=STATIC, static_url_path="/static"
     )
     ChatRoutes(config, desk).install(blueprint)
-    probe = Probe(client, config.model.model_name)
+    probe = Probe(gateway.client, config.model.model_name)
     HealthRoutes(config, desk, probe).install(blueprint)
     look = Look()
-    PageRoutes(config, client, look).install(blueprint)
+    PageRoutes(config, gateway.client, look).install(blueprint)
     RenderRoutes(config.server).install(blueprint)
     SetupRoutes(config, probe, look).install(blueprint)
-    return Gateway(config, desk), blueprint
+    return blueprint
+
+
+def guard(gateway: Gateway, routes: Blueprint | Flask) -> None:
+    """Put the request's id and every check before these routes."""
+    Trace(gateway.config.server.trusted_proxies).install(routes)
+    Guard(gateway.config.server).install(routes)
 
 
 def create_blueprint(config: Config | None = None) -> Blueprint:
     """Build the API as a blueprint, for another application's `register_blueprint(…, url_prefix="/llm")`."""
-    gateway, blueprint = build(config or Config())
-    Guard(gateway.config.server).install(blueprint)
+    gateway = Gateway(config or Config())
+    blueprint = build(gateway)
+    guard(gateway, blueprint)
     return blueprint
 
 
 def create_app(config: Config | None = None) -> Flask:
     """Build the whole gateway; without a config, every setting has its default."""
-    gateway, blueprint = build(config or Config())
+    return application(Gateway(config or Config()))
+
+
+def application(gateway: Gateway) -> Flask:
+    """Build the application that stands before a gateway's parts; at a reload, another one."""
     app = Flask("clawgate", static_folder=None)
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.register_blueprint(blueprint)
-    Guard(gateway.config.server).install(app)
+    app.register_blueprint(build(gateway))
+    guard(gateway, app)
     app.extensions["clawgate"] = gateway
     return app
+
+
+class Reloaded(NamedTuple):
+    """The application that is to serve from now on, and what has changed."""
+
+    app: Flask
+    change: Change
+
+
+def reloaded(app: Flask, config: Config) -> Reloaded:
+    """Put another configuration in force behind an application, and build the one that takes its place."""
+    gateway: Gateway = app.extensions["clawgate"]
+    change = gateway.change(config)
+    return Reloaded(application(gateway), change)

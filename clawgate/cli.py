@@ -113,7 +113,8 @@ def configure(options: argparse.Namespace) -> Config:
 def serve(options: argparse.Namespace) -> int:
     """Run the gateway under gunicorn, as `gunicorn -c python:clawgate.gunicorn_conf clawgate.wsgi:app` would."""
     config = configure(options)
-    if (problem := _why_not_bindable(config.server.host, config.server.port)) is not None:
+    is_given_socket = os.environ.get("LISTEN_PID") == str(os.getpid())  # by systemd's socket unit, already bound
+    if not is_given_socket and (problem := _why_not_bindable(config.server.host, config.server.port)) is not None:
         print(f"clawgate: {problem}", file=sys.stderr)
         return 1
     from gunicorn.app.wsgiapp import WSGIApplication

@@ -1,7 +1,7 @@
 """Every setting once: type, bounds, default, unit and help; read from a YAML file and the environment, then frozen.
 
 The declarations below feed the checks, their messages, the README's table (a test compares the two) and
-`clawgate check`. `load` is called once a process, by wsgi.py, gunicorn_conf.py and cli.py; everything else is handed
+`clawgate check`. `load` is called by wsgi.py, gunicorn_conf.py and cli.py, again at a reload; everything else is handed
 the finished Config.
 """
 
@@ -25,8 +25,9 @@ from clawgate.errors import ConfigError
 ENVIRONMENT_PREFIX = "CLAWGATE_"
 
 
-def _help(text: str, *, expected: str = "", **bounds: Any) -> Meta:
-    return Meta(description=text, extra={"expected": expected}, **bounds)
+def _help(text: str, *, expected: str = "", is_fixed: bool = False, **bounds: Any) -> Meta:
+    """Describe a setting; is_fixed: what it shapes (the port, the threads) lasts as long as the process."""
+    return Meta(description=text, extra={"expected": expected, "is_fixed": is_fixed}, **bounds)
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,12 +50,13 @@ class ModelConfig(_Section, frozen=True, kw_only=True):
 class ServerConfig(_Section, frozen=True, kw_only=True):
     """The gateway's own port and who may use it."""
 
-    host: Annotated[str, _help("address to bind; `0.0.0.0` opens it up", min_length=1)] = "127.0.0.1"
+    host: Annotated[str, _help("address to bind; `0.0.0.0` opens it up", is_fixed=True, min_length=1)] = "127.0.0.1"
     port: Annotated[
         int,
         _help(
             "port to bind; 0 takes a free one, and the line that is printed names it",
             expected="an integer from 1 to 65535",
+            is_fixed=True,
             ge=0,
             le=65535,
         ),
@@ -67,7 +69,8 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
         ),
     ] = ()
     max_streams: Annotated[
-        int, _help("answers in flight; beyond it 503 `busy`. Threads = this + a reserve", ge=1, le=10_000)
+        int,
+        _help("answers in flight; beyond it 503 `busy`. Threads = this + a reserve", is_fixed=True, ge=1, le=10_000),
     ] = 100
     auth_token: Annotated[
         str | None,
@@ -76,6 +79,13 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
             expected="a text of at least 8 visible ASCII characters",
         ),
     ] = None
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        _help(
+            "whose `X-Forwarded-For` and `X-Request-Id` count; addresses or networks",
+            expected='addresses or networks like "10.0.0.0/8"',
+        ),
+    ] = ("127.0.0.1",)
     graceful_seconds: Annotated[float, _help("what running answers get at SIGTERM, in seconds", ge=0, le=86_400)] = 30
     trusted_hosts: Annotated[
         tuple[str, ...],
@@ -87,7 +97,7 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
     max_body_bytes: Annotated[int, _help("largest request body, in bytes", ge=1024, le=1 << 30)] = 16 << 20
     workers: Annotated[
         int,
-        _help("processes; sessions live in one process's memory, so it is 1", expected="1", ge=1, le=1),
+        _help("processes; sessions live in one process's memory, so it is 1", expected="1", is_fixed=True, ge=1, le=1),
     ] = 1
 
 
@@ -149,6 +159,7 @@ class Setting(NamedTuple):
     default: Any
     help: str
     expected: str
+    is_fixed: bool
 
     @property
     def name(self) -> str:
@@ -160,6 +171,10 @@ class Setting(NamedTuple):
         """The environment variable that overrides it, `CLAWGATE_SERVER_PORT`."""
         return f"{ENVIRONMENT_PREFIX}{self.section}_{self.key}".upper()
 
+    def of(self, config: Config) -> Any:
+        """Its value in a configuration."""
+        return getattr(getattr(config, self.section), self.key)
+
 
 def settings() -> Iterator[Setting]:
     """Yield every setting in the order of the declarations."""
@@ -167,8 +182,10 @@ def settings() -> Iterator[Setting]:
         hints = get_type_hints(section.type, include_extras=True)
         for field in msgspec.structs.fields(section.type):
             kind, meta = get_args(hints[field.name])[:2]
-            expected = (meta.extra or {}).get("expected") or _describe(kind, meta)
-            yield Setting(section.name, field.name, hints[field.name], field.default, meta.description, expected)
+            expected, is_fixed = meta.extra["expected"] or _describe(kind, meta), meta.extra["is_fixed"]
+            yield Setting(
+                section.name, field.name, hints[field.name], field.default, meta.description, expected, is_fixed
+            )
 
 
 def _describe(kind: Any, meta: Meta) -> str:
@@ -204,6 +221,29 @@ def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, s
         values.setdefault(setting.section, {})[setting.key] = _checked(setting, found, setting.variable)
     return Config(
         **{section.name: section.type(**values.get(section.name, {})) for section in msgspec.structs.fields(Config)}
+    )
+
+
+class Change(NamedTuple):
+    """What a reload makes of a new configuration: the one in force now, and the dotted names of what differs."""
+
+    config: Config
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+def changed(old: Config, new: Config) -> Change:
+    """Take over from new what can change in a running process; the rest stays as it was and is named."""
+    different = [setting for setting in settings() if setting.of(old) != setting.of(new)]
+    kept: dict[str, dict[str, Any]] = {}
+    for setting in different:
+        if setting.is_fixed:
+            kept.setdefault(setting.section, {})[setting.key] = setting.of(old)
+    sections = {name: msgspec.structs.replace(getattr(new, name), **values) for name, values in kept.items()}
+    return Change(
+        msgspec.structs.replace(new, **sections),
+        tuple(setting.name for setting in different if not setting.is_fixed),
+        tuple(setting.name for setting in different if setting.is_fixed),
     )
 
 
@@ -352,9 +392,16 @@ def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _networks(proxies: tuple[str, ...]) -> tuple[str, ...]:
+    for proxy in proxies:
+        ipaddress.ip_network(proxy)  # a ValueError also for a network with host bits set, which is a slip
+    return proxies
+
+
 _REFINE: dict[str, Any] = {
     "model.endpoint": _base_url,
     "server.cors_allowed_origins": _origins,
     "server.auth_token": _token,
     "server.trusted_hosts": _hosts,
+    "server.trusted_proxies": _networks,
 }

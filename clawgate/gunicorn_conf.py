@@ -2,26 +2,43 @@
 
 `clawgate serve` runs exactly that. One worker, because sessions live in its memory; gthread with a thread for every
 answer in flight and a reserve, so that interrupt, health and the page answer while every stream is taken.
+
+The application is built in the master and inherited by each worker: a worker that crashed is replaced by one with the
+configuration in force, whatever the file says by then. SIGHUP changes that configuration in the master and in the
+worker, in place; gunicorn's own reload would replace the worker, and the sessions in its memory with it.
 """
 
 from __future__ import annotations
 
+import logging
+import logging.config
 import os
 import sys
+from functools import partial
+from signal import SIGHUP
 from typing import Any
 
+from gunicorn.systemd import sd_notify
+
+from clawgate.app import Gateway, Reloaded, reloaded
 from clawgate.config import load
-from clawgate.drain import Drain
 from clawgate.errors import ConfigError
-from clawgate.logs import dict_config
+from clawgate.logs import ACCESS_LINE, dict_config
+from clawgate.signals import Signals
 
 RESERVED_THREADS = 16
+SAFETY_NET_S = 10
+"""What gunicorn waits longer than our own drain, which ends the answers."""
+log = logging.getLogger("clawgate")
 
 try:
     _config = load(os.environ.get("CLAWGATE_CONFIG"))
 except ConfigError as error:
     print(f"clawgate: {error}", file=sys.stderr)
     raise SystemExit(2) from error
+
+# gunicorn would tell systemd READY before there is a worker; ours tells it when it serves.
+_notify_socket = os.environ.pop("NOTIFY_SOCKET", None)
 
 _host = _config.server.host
 bind = f"[{_host}]:{_config.server.port}" if ":" in _host else f"{_host}:{_config.server.port}"
@@ -30,11 +47,13 @@ workers = _config.server.workers
 threads = _config.server.max_streams + RESERVED_THREADS
 worker_connections = threads + 1000  # beside the threads: kept-alive connections that ask nothing
 timeout = 60  # of the worker's main loop, not of requests: 0 would leave a hung worker for ever
-graceful_timeout = int(_config.server.graceful_seconds) + 10  # our own drain ends the answers; this is its safety net
+graceful_timeout = int(_config.server.graceful_seconds) + SAFETY_NET_S
 keepalive = 75  # longer than nginx keeps an idle connection to us (60 s), so that it never meets a closed one
+preload_app = True
 control_socket_disable = True  # it wants a writable home
+forwarded_allow_ips = ",".join(_config.server.trusted_proxies)
 logconfig_dict = dict_config(_config.logging)
-accesslog = None
+access_log_format = ACCESS_LINE
 
 
 def on_starting(server: Any) -> None:
@@ -45,12 +64,56 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Print the one line on stdout that scripts wait for."""
-    port = server.LISTENERS[0].sock.getsockname()[1]
-    print(f"Server started on :{port}", flush=True)
+    """Take gunicorn's reload over."""
+    server.handle_hup = partial(_reload_master, server)
 
 
 def post_worker_init(worker: Any) -> None:
-    """Put our drain before gunicorn's own ending of a worker."""
-    gateway = worker.wsgi.extensions["clawgate"]
-    Drain(gateway.desk, gateway.config.server.graceful_seconds).install()
+    """Put our drain and reload before gunicorn's own ending of a worker, and say that it serves."""
+    gateway: Gateway = worker.wsgi.extensions["clawgate"]
+    Signals(
+        drain=lambda is_patient: gateway.desk.drain(gateway.config.server.graceful_seconds * is_patient),
+        reload=partial(_reload_worker, worker),
+    ).install()
+    _announce(worker)
+
+
+def _announce(worker: Any) -> None:
+    """Print the one line on stdout that scripts wait for, and tell systemd; a replaced worker tells it again."""
+    if worker.age == 1:
+        port = worker.sockets[0].sock.getsockname()[1]
+        print(f"Server started on :{port}", flush=True)
+    if _notify_socket is not None:
+        os.environ["NOTIFY_SOCKET"] = _notify_socket
+        sd_notify("READY=1\nSTATUS=Serving", worker.log, unset_environment=True)
+
+
+def _reload_master(server: Any) -> None:
+    """Read the configuration again: what is wrong with it is said and nothing changes, else the worker follows."""
+    done = _reload(server.app.callable)
+    if done is not None:
+        server.app.callable = done.app  # what a worker that replaces this one inherits
+        server.cfg.set("graceful_timeout", int(done.change.config.server.graceful_seconds) + SAFETY_NET_S)
+        server.kill_workers(SIGHUP)
+
+
+def _reload_worker(worker: Any) -> None:
+    """Do the same where the requests are served, and say what came of it."""
+    done = _reload(worker.wsgi)
+    if done is not None:
+        worker.wsgi = done.app
+        log.info("reloaded: %s", ", ".join(done.change.changed) or "nothing has changed")
+        if done.change.needs_restart:
+            log.warning("needs a restart: %s", ", ".join(done.change.needs_restart))
+
+
+def _reload(app: Any) -> Reloaded | None:
+    try:
+        config = load(os.environ.get("CLAWGATE_CONFIG"))
+    except ConfigError as error:
+        log.error("not reloaded: %s", error)
+        return None
+    done = reloaded(app, config)
+    if any(name.startswith("logging.") for name in done.change.changed):
+        logging.config.dictConfig(dict_config(done.change.config.logging))
+    return done

@@ -1,6 +1,7 @@
 """Where log lines go and what they look like: one configuration for clawgate and gunicorn alike, on stderr.
 
-No message text and no token is ever logged.
+A line that tells of one thing is a title and `name=value` pairs, and in JSON each pair is a member of its own. No
+message text and no token is ever logged.
 """
 
 from __future__ import annotations
@@ -17,6 +18,28 @@ from clawgate.config import LoggingConfig
 QUOTING = ("Invalid request from ip=", "Ignored premature client disconnection.")
 """How gunicorn's reports of what it cannot read begin; they quote it."""
 _QUOTATION = re.compile(r"""[:,]? ?(\w+\()?b?['"].*""", re.DOTALL)
+
+
+NOT_KNOWN = "-"
+"""What stands for a value that is not there; JSON leaves the member out."""
+ACCESS_LINE = (
+    'request: client=%({clawgate.client}e)s method=%(m)s path="%(U)s" status=%(s)s bytes=%(B)s duration_ms=%(M)s '
+    "session=%({x-session-id}o)s run=%({x-run-id}o)s request=%({x-request-id}o)s"
+)
+"""gunicorn's access line: {…}e is of the WSGI environment, {…}o a header of the response."""
+ROUTINE = ("/static/", "/healthz", "/readyz", "/api/status", "/render")
+"""What pages and monitors ask all day: where that goes well, it is in the access log only at debug."""
+_PAIR = re.compile(r'(\w+)="?%\(([^)]+)\)s')
+
+
+class Interest(logging.Filter):
+    """Leaves what is routine and goes well out of the access log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep a request that somebody made, or that was refused."""
+        asked = record.args
+        assert isinstance(asked, dict)
+        return not str(asked["U"]).startswith(ROUTINE) or int(asked["s"]) >= 400
 
 
 class Discretion(logging.Filter):
@@ -45,7 +68,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (RFC 3339), level, logger, message, and the traceback where there is one."""
+    """One JSON object a line: time (RFC 3339), level, logger, message, the pairs, a traceback where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the record as its line."""
@@ -55,6 +78,9 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if isinstance(record.args, dict) and (pairs := _PAIR.findall(record.msg)):
+            entry["message"] = record.msg.partition(":")[0]
+            entry |= {name: value for name, key in pairs if (value := record.args[key]) not in (None, NOT_KNOWN)}
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return msgspec.json.encode(entry).decode()
@@ -70,7 +96,7 @@ def dict_config(logging_config: LoggingConfig) -> dict[str, Any]:
             "text": {"()": TextFormatter, "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
             "json": {"()": JsonFormatter},
         },
-        "filters": {"discretion": {"()": Discretion}},
+        "filters": {"discretion": {"()": Discretion}, "interest": {"()": Interest}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
@@ -82,6 +108,11 @@ def dict_config(logging_config: LoggingConfig) -> dict[str, Any]:
         "loggers": {
             "clawgate": {"level": level},
             "gunicorn.error": {"level": level, "propagate": True, "handlers": []},
-            "gunicorn.access": {"level": "WARNING", "propagate": True, "handlers": []},
+            "gunicorn.access": {
+                "level": level,
+                "propagate": True,
+                "handlers": [],
+                "filters": [] if level == "DEBUG" else ["interest"],
+            },
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -54,7 +55,7 @@ def shown(default: Any) -> str:
     """A default as the README writes it."""
     if default is None:
         return "none"
-    return "`[]`" if default == () else f"`{default}`"
+    return f"`{json.dumps(default)}`" if isinstance(default, tuple) else f"`{default}`"
 
 
 def test_the_readme_has_every_setting_with_its_default() -> None:
@@ -75,6 +76,12 @@ def test_the_readme_has_no_setting_that_is_not_there() -> None:
     assert named == IDS, "README.md, Settings: the order of the declarations"
     elsewhere = set(re.findall(r"`((?:model|server|logging|stream|session)\.[a-z_]+)`", readme()))
     assert elsewhere - set(IDS) == set(), "README.md names settings that are not there"
+
+
+def test_the_readme_names_what_a_reload_cannot_change() -> None:
+    rule = next(line for line in section("Settings").split("\n\n") if "SIGHUP" in line)
+    named = re.findall(r"`(\w+\.\w+)`", rule)
+    assert named == [setting.name for setting in SETTINGS if setting.is_fixed]
 
 
 def test_the_readme_has_the_rules_of_the_environment() -> None:

@@ -16,7 +16,7 @@ ORDER = [
     {"errors", "config"},
     {"logs", "sessions", "ollama"},
     {"relay"},
-    {"drain", "web"},
+    {"signals", "web"},
     {"app"},
     {"", "wsgi", "gunicorn_conf", "up", "cli", "__main__"},
 ]

@@ -79,12 +79,18 @@ class Exchange:
     """
 
     def __init__(
-        self, session: requests.Session, url: str, body: bytes, check: Callable[[], None] | None = None
+        self,
+        session: requests.Session,
+        url: str,
+        body: bytes,
+        check: Callable[[], None] | None = None,
+        request_id: str = "",
     ) -> None:
         self._check = check
         self._session = session
         self._url = url
         self._body = body
+        self._headers = {**HEADERS, "X-Request-Id": request_id} if request_id else HEADERS
         self._lock = threading.Lock()
         self._is_closing = False
         self._is_released = False
@@ -140,7 +146,7 @@ class Exchange:
             return self._session.post(
                 self._url,
                 data=self._body,
-                headers=HEADERS,
+                headers=self._headers,
                 stream=True,
                 allow_redirects=False,
                 timeout=(CONNECT_TIMEOUT_S, None),
@@ -275,13 +281,14 @@ class OllamaClient:
         self._questions = _session(HTTPAdapter())
         self._questions.headers["Connection"] = "close"  # rare: no idle socket is worth keeping
 
-    def chat(self, request: dict[str, Any], is_going_on: bool = False) -> Exchange:
+    def chat(self, request: dict[str, Any], is_going_on: bool = False, request_id: str = "") -> Exchange:
         """Prepare an exchange; nothing is sent before it is opened.
 
         is_going_on: its last message is a partial answer; the model's template is asked first whether it can.
+        request_id: goes along, for the log of a proxy before Ollama.
         """
         check = partial(self._check_template, request["model"]) if is_going_on else None
-        return Exchange(self._chats, f"{self.endpoint}/api/chat", msgspec.json.encode(request), check)
+        return Exchange(self._chats, f"{self.endpoint}/api/chat", msgspec.json.encode(request), check, request_id)
 
     def _check_template(self, model: str) -> None:
         try:

@@ -19,6 +19,7 @@ import msgspec
 
 from clawgate.config import StreamConfig
 from clawgate.errors import Busy, BusySession, NothingToContinue, ShuttingDown, UnknownSession
+from clawgate.logs import NOT_KNOWN
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.ask import Ask
 from clawgate.relay.events import Ended, Event
@@ -34,7 +35,10 @@ LAST_WORDS_S = 5.0
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked request for an answer. Exactly one of messages, message and is_continue is given."""
+    """A checked request for an answer. Exactly one of messages, message and is_continue is given.
+
+    request_id: the id under which logs, and Ollama, know the HTTP request.
+    """
 
     model: str
     session_id: str | None = None
@@ -44,6 +48,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     extras: dict[str, Any] = {}
     on_busy: Literal["interrupt", "reject"] = "interrupt"
     ignored: tuple[str, ...] = ()
+    request_id: str = ""
 
 
 class Interruption(NamedTuple):
@@ -84,6 +89,11 @@ class Desk:
         """True once the process takes no new chats."""
         return self._is_draining
 
+    def change(self, client: OllamaClient, limits: StreamConfig) -> None:
+        """Give the answers from now on another Ollama and other limits; running ones keep theirs."""
+        with self._lock:
+            self._client, self._limits = client, limits
+
     def admit(self, order: Order) -> Run:
         """Take an order: give it a slot, end the session's running answer, store the context, make the run.
 
@@ -110,7 +120,7 @@ class Desk:
         ask = Ask(model=order.model, messages=prompt, extras=order.extras, is_continuation=is_continuation)
         run_id = f"run_{secrets.token_hex(16)}"
         self._store.begin(session_id, run_id, context)
-        run = Run(session_id, run_id, ask, self._store.settle, flag, order.ignored, predecessor=old)
+        run = Run(session_id, run_id, ask, self._store.settle, flag, order.ignored, order.request_id, predecessor=old)
         self._take_slot(old)
         self._by_session[session_id] = self._by_id[run_id] = run
         return run
@@ -233,15 +243,22 @@ def _is_unfinished(session: Session) -> bool:
 
 def _log_end(run: Run) -> None:
     assert run.ended is not None
-    now = time.monotonic()
-    first = f"{(run.first_text_at - run.started_at) * 1000:.0f} ms" if run.first_text_at is not None else "none"
     log.info(
-        "answer ended: session=%s run=%s model=%s reason=%s tokens=%s first_text=%s duration=%.1f s",
-        run.session_id,
-        run.run_id,
-        run.ask.model,
-        run.ended.error.code if run.ended.error else run.ended.done_reason,
-        run.ended.stats.get("eval_count", "unknown"),
-        first,
-        now - run.started_at,
+        "answer ended: session=%(session)s run=%(run)s request=%(request)s model=%(model)s reason=%(reason)s "
+        "tokens=%(tokens)s first_token_ms=%(first_token_ms)s duration_ms=%(duration_ms)s bytes=%(bytes)s",
+        {
+            "session": run.session_id,
+            "run": run.run_id,
+            "request": run.request_id or NOT_KNOWN,
+            "model": run.ask.model,
+            "reason": run.ended.error.code if run.ended.error else run.ended.done_reason,
+            "tokens": run.ended.stats.get("eval_count", NOT_KNOWN),
+            "first_token_ms": _ms(run.first_token_at - run.started_at) if run.first_token_at else NOT_KNOWN,
+            "duration_ms": _ms(time.monotonic() - run.started_at),
+            "bytes": len((run.thinking + run.text).encode()),
+        },
     )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

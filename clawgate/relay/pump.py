@@ -104,7 +104,8 @@ class Pump:
         run.close_predecessor()
         self._attempt += 1
         request = run.ask.request_from(run.text, run.thinking, self._tokens)
-        self._exchange = self._client.chat(request, is_going_on=run.has_text or run.ask.is_continuation)
+        is_going_on = run.has_text or run.ask.is_continuation
+        self._exchange = self._client.chat(request, is_going_on, run.request_id)
         self._frames = FrameReader(self._limits.max_bad_frames)
         self._asked_at = self._clock()
         self._heard_at = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from clawgate.errors import ClawgateError
 from clawgate.ollama.client import Exchange
@@ -37,15 +37,17 @@ class Run:
         settle: Settle,
         flag: Flag,
         ignored: tuple[str, ...] = (),
+        request_id: str = "",
         predecessor: Run | None = None,
     ) -> None:
         self.session_id = session_id
         self.run_id = run_id
         self.ask = ask
         self.flag = flag
+        self.request_id = request_id
         self.log: list[Event] = [Started(session_id, run_id, ask.model, ignored)]
         self.started_at = time.monotonic()
-        self.first_text_at: float | None = None
+        self.first_token_at: float | None = None
         self.ended: Ended | None = None
         self.has_slot = True
         self._settle = settle
@@ -76,16 +78,16 @@ class Run:
         """True once the model has asked for a tool."""
         return bool(self._tool_calls)
 
-    def publish(self, events: Iterable[Event]) -> None:
+    def publish(self, events: Sequence[Event]) -> None:
         """Append events to the log and keep what they say; nothing after the end."""
         with self._lock:
             if self.ended is not None:
                 return
+            if self.first_token_at is None and any(isinstance(event, Text | Thinking | ToolCalls) for event in events):
+                self.first_token_at = time.monotonic()
             for event in events:
                 if isinstance(event, Text):
                     self._text.append(event.text)
-                    if self.first_text_at is None:
-                        self.first_text_at = time.monotonic()
                 elif isinstance(event, Thinking):
                     self._thinking.append(event.text)
                 elif isinstance(event, ToolCalls):

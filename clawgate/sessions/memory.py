@@ -43,6 +43,11 @@ class MemoryStore:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._used_at: dict[str, float] = {}
 
+    def change(self, max_sessions: int, ttl_s: float, max_context_bytes: int) -> None:
+        """Put other limits in force; what is over them goes at the next use."""
+        with self._lock:
+            self._max_sessions, self._ttl_s, self._max_context_bytes = max_sessions, ttl_s, max_context_bytes
+
     def __len__(self) -> int:
         with self._lock:
             return len(self._sessions)

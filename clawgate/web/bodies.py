@@ -50,7 +50,7 @@ class ChatBody(msgspec.Struct, frozen=True, kw_only=True, rename={"is_continue":
     tools: list[dict[str, Any]] | None = None
     keep_alive: str | int | float | None = None
 
-    def order(self, model: str, ignored: tuple[str, ...]) -> Order:
+    def order(self, model: str, ignored: tuple[str, ...], request_id: str) -> Order:
         """Make the order of it for the desk."""
         message = Message(role="user", content=self.message) if isinstance(self.message, str) else self.message
         extras = {name: value for name in PASSED_ON if (value := getattr(self, name)) is not None}
@@ -63,6 +63,7 @@ class ChatBody(msgspec.Struct, frozen=True, kw_only=True, rename={"is_continue":
             extras=extras,
             on_busy=self.on_busy,
             ignored=ignored,
+            request_id=request_id,
         )
 
 
@@ -100,7 +101,7 @@ EXPECTED = {
 """What a field is told to be when it is not; what is not here is told in msgspec's words."""
 
 
-def read_chat(given: Mapping[str, Any], model: ModelConfig) -> tuple[Order, bool]:
+def read_chat(given: Mapping[str, Any], model: ModelConfig, request_id: str = "") -> tuple[Order, bool]:
     """Check the object of POST /api/chat: the order, and whether the answer is to be streamed.
 
     Errors: BadRequest, ModelNotAllowed.
@@ -116,7 +117,7 @@ def read_chat(given: Mapping[str, Any], model: ModelConfig) -> tuple[Order, bool
     if name not in (model.model_name, *model.allowed_models):
         allowed = ", ".join((model.model_name, *model.allowed_models))
         raise ModelNotAllowed(f"model: expected one of {allowed}")
-    return body.order(name, _unknown_fields(given)), body.stream
+    return body.order(name, _unknown_fields(given), request_id), body.stream
 
 
 def read_interrupt(given: Mapping[str, Any]) -> InterruptBody:

@@ -58,14 +58,15 @@ class ChatRoutes:
     def chat(self) -> Response:
         """Answer a message: a stream of events, or with `stream: false` one JSON object when it is complete."""
         self._warn_without_threads()
-        order, is_streamed = bodies.read_chat(self._read(), self._config.model)
+        order, is_streamed = bodies.read_chat(self._read(), self._config.model, g.request_id)
         run = self._desk.admit(order)
         g.session_id = run.session_id
         try:
             told = self._desk.pump(run, bounded_socket(request.environ.get("gunicorn.socket")))
             if not is_streamed:
                 return self._whole(run, told)
-            response = Response(sse.stream(run.run_id, told), mimetype=sse.MIMETYPE, headers=sse.HEADERS)
+            headers = {**sse.HEADERS, "X-Run-Id": run.run_id}
+            response = Response(sse.stream(run.run_id, told), mimetype=sse.MIMETYPE, headers=headers)
             response.call_on_close(lambda: self._desk.release(run))
             return response
         except BaseException:
@@ -92,8 +93,10 @@ class ChatRoutes:
             "done_reason": run.ended.done_reason,
             "stats": run.ended.stats,
         }
+        response = jsonify({name: value for name, value in answer.items() if value or name in ("message", "stats")})
+        response.headers["X-Run-Id"] = run.run_id
         self._desk.release(run)
-        return jsonify({name: value for name, value in answer.items() if value or name in ("message", "stats")})
+        return response
 
     def interrupt(self) -> Response:
         """End a session's running answer; answers once its text is settled and the connection to Ollama closed."""

@@ -98,7 +98,7 @@ class Guard:
         if origin is None or not {"*", origin} & set(allowed):
             return
         response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
-        response.headers["Access-Control-Expose-Headers"] = "X-Session-Id, Retry-After"
+        response.headers["Access-Control-Expose-Headers"] = "X-Session-Id, X-Run-Id, X-Request-Id, Retry-After"
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE, OPTIONS"
             response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-Session-Id"

@@ -44,13 +44,14 @@ def test_lines_have_their_form_and_tell_no_secret(
         assert level_of(line, form) in ("debug", "info", "warning", "error"), line
     for secret in (SAID, TOKEN, GUESS):
         assert secret not in started.log
-    ended = [line for line in lines if "answer ended: session=sess_" in line]
-    assert {found[1] for line in ended if (found := re.search(r"reason=(\w+)", line))} >= {
-        "stop",
-        "interrupted",
-        "upstream_error",
-        "upstream_bad_frames",
-    }
+    ended = [pairs_of(line, form) for line in lines if "answer ended" in line]
+    assert {pairs["reason"] for pairs in ended} >= {"stop", "interrupted", "upstream_error", "upstream_bad_frames"}
+    whole = next(pairs for pairs in ended if pairs["reason"] == "stop")
+    forms = {"session": "sess_[0-9a-f]{32}", "run": "run_[0-9a-f]{32}", "request": "[0-9a-f]{32}", "model": "qwen3:32b"}
+    assert all(re.fullmatch(pattern, whole[name]) for name, pattern in forms.items())
+    assert all(whole[name].isdigit() for name in ("tokens", "first_token_ms", "duration_ms"))
+    assert str(len(SAID)) in {pairs["bytes"] for pairs in ended if pairs["reason"] == "stop"}
+    assert whole["run"] in {pairs_of(line, form).get("run") for line in lines if "gunicorn.access" in line}
     assert any(str(children[0]) in line for line in lines), "the killed worker is not mentioned"
 
 
@@ -128,6 +129,13 @@ def test_body_that_is_cut_or_garbled_is_not_logged(gateway: Callable[..., Gatewa
     assert "Traceback" not in started.log, "a client's mistake is told as ours"
 
 
+def pairs_of(line: str, form: str) -> dict[str, str]:
+    """Return the pairs of a line that tells of one thing."""
+    if form == "json":
+        return {name: str(value) for name, value in json.loads(line).items()}
+    return dict(re.findall(r"(\w+)=(\S+)", line))
+
+
 def level_of(line: str, form: str) -> str:
     """Return a line's level.
 
@@ -139,6 +147,6 @@ def level_of(line: str, form: str) -> str:
         return found["level"].lower()
     entry = json.loads(line)
     assert {"time", "level", "logger", "message"} <= entry.keys()
-    assert all(isinstance(value, str) for value in entry.values())
+    assert all(isinstance(value, str | int) and value != "-" for value in entry.values()), entry
     assert datetime.fromisoformat(entry["time"]).tzinfo is not None
     return str(entry["level"])

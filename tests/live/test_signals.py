@@ -50,10 +50,10 @@ def test_sigterm_lets_answers_finish_and_then_ends_the_rest(
 ) -> None:
     released = threading.Event()
     started = gateway(server={"graceful_seconds": GRACE_S}, stream=PATIENT)
-    for _ in range(10):
+    for _ in range(25):
         ollama.script(text("Half"), wait(released), text(" and whole"), done())
     ollama.default(text("Half"), hang())
-    with streaming(started, 20) as streams:
+    with streaming(started, 50) as streams:
         began_at = time.monotonic()
         started.signal(signal.SIGTERM)
         ready = wait_for(lambda: is_draining(started), "the gateway says that it is not ready")
@@ -63,9 +63,9 @@ def test_sigterm_lets_answers_finish_and_then_ends_the_rest(
             assert (refused.status, refused.json["error"]["code"]) == (503, "shutting_down")
         assert started.get("/healthz").status == 200
         released.set()
-        for stream in streams[:10]:
+        for stream in streams[:25]:
             assert_ended(stream, "stop", "Half and whole")
-        for stream in streams[10:]:
+        for stream in streams[25:]:
             assert_ended(stream, "interrupted", "Half")
         assert time.monotonic() - began_at > GRACE_S * 0.9, "the rest got less than the grace"
         assert started.wait() == 0

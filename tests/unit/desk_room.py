@@ -89,7 +89,7 @@ class ScriptedClient:
     def __init__(self) -> None:
         self.exchanges: list[ScriptedExchange] = []
 
-    def chat(self, request: dict[str, Any], **_: Any) -> ScriptedExchange:
+    def chat(self, request: dict[str, Any], *_: Any, **__: Any) -> ScriptedExchange:
         """Prepare an exchange."""
         self.exchanges.append(ScriptedExchange(request))
         return self.exchanges[-1]

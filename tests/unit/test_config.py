@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from clawgate.config import Config, load, settings
+from clawgate.config import Config, ServerConfig, StreamConfig, changed, load, settings
+from clawgate.errors import ConfigError
 
 Write = Callable[[str | bytes], Path]
 
@@ -44,7 +45,6 @@ CONTRACT: dict[str, object] = {
     "session.max_context_bytes": 1024 * 1024,
 }
 LATER = {
-    "server.trusted_proxies",
     "stream.unload_wedged",
     "stream.detach_seconds",
     "session.backend",
@@ -188,3 +188,25 @@ def test_every_setting_says_what_it_is_and_what_it_expects() -> None:
         assert setting.help, setting.name
         assert setting.expected, setting.name
         assert msgspec.convert(msgspec.to_builtins(setting.default), setting.type) == setting.default
+
+
+def test_a_reload_takes_over_what_can_change_and_names_the_rest() -> None:
+    old = Config(server=ServerConfig(port=1, auth_token="a-token-1"))
+    new = Config(
+        server=ServerConfig(port=2, max_streams=7, auth_token="a-token-2"), stream=StreamConfig(smoothing_ms=9)
+    )
+    change = changed(old, new)
+    assert change.changed == ("server.auth_token", "stream.smoothing_ms")
+    assert change.needs_restart == ("server.port", "server.max_streams")
+    assert change.config.server == ServerConfig(port=1, max_streams=100, auth_token="a-token-2")
+    assert change.config.stream == StreamConfig(smoothing_ms=9)
+
+
+def test_a_reload_of_the_same_changes_nothing() -> None:
+    assert changed(Config(), Config()) == (Config(), (), ())
+
+
+@pytest.mark.parametrize("wrong", [["nginx"], ["10.0.0.1/8"], ["1.2.3.4:80"], ["*"], 7])
+def test_a_proxy_is_an_address_or_a_network(write: Write, wrong: object) -> None:
+    with pytest.raises(ConfigError, match=r"server\.trusted_proxies: expected addresses or networks like"):
+        load(write(f"server: {{trusted_proxies: {wrong}}}".encode()), {})

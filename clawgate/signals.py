@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C for a gunicorn worker: every running answer gets its proper end before gunicorn's own comes.
+"""Signals for a gunicorn worker: SIGTERM and Ctrl-C end every answer properly, SIGHUP reloads without ending any.
 
 gunicorn by itself cuts streams at its graceful time-out without a final chunk, and accepts nothing once it has the
 signal. So our handler comes first: new chats get 503, running answers go on for the grace time, what is left ends as
@@ -7,25 +7,29 @@ signal. So our handler comes first: new chats get 503, running answers go on for
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from clawgate.relay.desk import Desk
+log = logging.getLogger(__name__)
 
 
-class Drain:
+class Signals:
     """Stands between the signals and gunicorn's handlers of them.
 
+    Shape: `drain` gets True for the patient end (SIGTERM) and False for the quick one (SIGINT, SIGQUIT), and returns
+    when the worker may go; `reload` is called for SIGHUP.
     Threads: a signal handler may take no lock and log nothing, since it interrupts the main thread anywhere; it writes
     one byte to a pipe, and a thread that reads the pipe does the work.
     """
 
-    def __init__(self, desk: Desk, grace_s: float) -> None:
-        self._desk = desk
-        self._grace_s = {signal.SIGTERM: grace_s, signal.SIGINT: 0.0, signal.SIGQUIT: 0.0}
+    def __init__(self, drain: Callable[[bool], None], reload: Callable[[], None]) -> None:
+        self._drain = drain
+        self._reload = reload
         self._handlers: dict[int, Any] = {}
         self._is_over = False
         self._read_fd, self._write_fd = os.pipe()
@@ -33,12 +37,12 @@ class Drain:
 
     def install(self) -> None:
         """Take the signals over; call in the worker's main thread."""
-        for number in self._grace_s:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
             self._handlers[number] = signal.signal(number, self._on_signal)
-        threading.Thread(target=self._watch, name="drain", daemon=True).start()
+        threading.Thread(target=self._watch, name="signals", daemon=True).start()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._is_over:
+        if self._is_over and number != signal.SIGHUP:
             self._handlers[number](number, frame)
         else:
             os.write(self._write_fd, bytes([number]))
@@ -46,10 +50,18 @@ class Drain:
     def _watch(self) -> None:
         while data := os.read(self._read_fd, 1):
             number = signal.Signals(data[0])
-            # a thread each, so that a Ctrl-C cuts the patience of a SIGTERM short
-            threading.Thread(target=self._drain, args=(number,), name=f"drain-{number.name}", daemon=True).start()
+            if number == signal.SIGHUP:
+                self._reload_safely()
+            else:  # a thread each, so that a Ctrl-C cuts the patience of a SIGTERM short
+                threading.Thread(target=self._end, args=(number,), name=f"drain-{number.name}", daemon=True).start()
 
-    def _drain(self, number: signal.Signals) -> None:
-        self._desk.drain(self._grace_s[number])
+    def _reload_safely(self) -> None:
+        try:
+            self._reload()
+        except Exception:  # the thread must live on: SIGTERM comes the same way
+            log.exception("the reload failed")
+
+    def _end(self, number: signal.Signals) -> None:
+        self._drain(number == signal.SIGTERM)
         self._is_over = True
         os.kill(os.getpid(), number)

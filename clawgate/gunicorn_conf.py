@@ -10,6 +10,7 @@ worker, in place; gunicorn's own reload would replace the worker, and the sessio
 
 from __future__ import annotations
 
+import gc
 import logging
 import logging.config
 import os
@@ -66,6 +67,7 @@ def on_starting(server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Take gunicorn's reload over."""
     server.handle_hup = partial(_reload_master, server)
+    gc.freeze()
 
 
 def post_worker_init(worker: Any) -> None:

@@ -74,8 +74,8 @@ class CannotContinue(OpenFailure):
 class Exchange:
     """One `POST /api/chat` and its answer: opened on a helper thread, read by the pump, closed by anybody.
 
-    Threads: `_lock` guards the captured socket, the response and the flags. `close` may be called from any thread;
-    `read` and `release` only from the pump's.
+    Threads: `_lock` guards the captured socket, the response and the flags; `_shutting` makes every `close` wait for
+    the first. `close` may be called from any thread; `read` and `release` only from the pump's.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Exchange:
         self._is_done = False
         self._socket: socket.socket | None = None
         self._active_at = 0.0
-        self._closed = threading.Event()
+        self._shutting = threading.Lock()
         self._response: requests.Response | None = None
         self._ahead = b""
         self._framing: Body = OpenBody()
@@ -160,15 +160,24 @@ class Exchange:
             ) from error
 
     def _take_over(self, response: requests.Response) -> None:
-        """Keep the response, and turn its socket into one that never blocks."""
+        """Keep the socket, as one that never blocks, and let go of all that the libraries built around it.
+
+        Their buffers and objects would be some 20 KB a stream. A TLS socket cannot leave its connection, and a mocked
+        response has none: these are kept whole.
+        """
         with self._lock:
             if self._is_released or self._is_closing:
                 raise Aborted
-            self._response = response
+            self._body = b""
             if self._socket is not None:
                 self._framing = _framing_of(response)
                 self._socket.setblocking(False)
                 self._ahead = _read_ahead(response)
+            if self._socket is None or isinstance(self._socket, ssl.SSLSocket):
+                self._response = response
+            else:
+                self._socket = _detached(self._socket)
+                response.raw.close()
         self.is_open = True
 
     def on_connected(self, sock: socket.socket) -> None:
@@ -195,9 +204,12 @@ class Exchange:
         """
         if self._socket is None:
             return self._read_blocking()
-        data, self._ahead = self._ahead + self._receive(self._socket), b""
+        data = self._receive(self._socket)
+        if self._ahead:
+            data, self._ahead = self._ahead + data, b""
         payload = self._framing.feed(data) if data else b""
-        self.is_at_end = self.is_at_end or self._framing.is_whole
+        if self._framing.is_whole:
+            self.is_at_end = True
         return payload
 
     def _receive(self, sock: socket.socket) -> bytes:
@@ -243,20 +255,16 @@ class Exchange:
         Units: waits until 40 ms have passed since the request was sent, else for nothing.
         """
         with self._lock:
-            is_first = not self._is_closing
             self._is_closing = True
-        if not is_first:
-            self._closed.wait()
-            return
-        while self._socket is not None and not self._is_done:
-            left_s = self._active_at + MIN_OPEN_S - time.monotonic()
-            if left_s <= 0:
-                break
-            time.sleep(left_s)
-        with self._lock:
-            if self._socket is not None:
-                _shut_down(self._socket)
-        self._closed.set()
+        with self._shutting:
+            while self._socket is not None and not self._is_done:
+                left_s = self._active_at + MIN_OPEN_S - time.monotonic()
+                if left_s <= 0:
+                    break
+                time.sleep(left_s)
+            with self._lock:
+                if self._socket is not None:
+                    _shut_down(self._socket)
 
     def release(self) -> None:
         """Close and give the socket's fd back; the pump's last act, since nobody else polls it."""
@@ -266,6 +274,8 @@ class Exchange:
             response, self._response = self._response, None
         if response is not None:
             response.raw.close()
+        elif self.is_open and self._socket is not None:
+            self._socket.close()
 
 
 class OllamaClient:
@@ -384,6 +394,13 @@ def _framing_of(response: requests.Response) -> Body:
         return ChunkedBody()
     length = headers.get("Content-Length", "")
     return SizedBody(int(length)) if re.fullmatch(r"[0-9]{1,18}", length) else OpenBody()
+
+
+def _detached(sock: socket.socket) -> socket.socket:
+    """Take a connected socket out of the object that the libraries know, as one that never blocks."""
+    taken = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+    taken.setblocking(False)
+    return taken
 
 
 def _read_ahead(response: requests.Response) -> bytes:

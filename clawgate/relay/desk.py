@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -22,7 +23,7 @@ from clawgate.errors import Busy, BusySession, NothingToContinue, ShuttingDown, 
 from clawgate.logs import NOT_KNOWN
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.ask import Ask
-from clawgate.relay.events import Ended, Event
+from clawgate.relay.events import Event
 from clawgate.relay.pump import Pump
 from clawgate.relay.run import Run
 from clawgate.relay.wait import Flag
@@ -161,10 +162,7 @@ class Desk:
 
     def pump(self, run: Run, reader_socket: socket.socket | None) -> Iterator[Event]:
         """Yield the run's events on this thread, which drives the run."""
-        for event in Pump(run, self._client, self._limits, reader_socket).events():
-            if isinstance(event, Ended):
-                self._give_slot_back(run)
-            yield event
+        return Pump(run, self._client, self._limits, reader_socket, partial(self._give_slot_back, run)).events()
 
     def _give_slot_back(self, run: Run) -> None:
         with self._lock:

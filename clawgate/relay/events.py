@@ -26,13 +26,13 @@ class Started(Event, frozen=True):
     ignored: tuple[str, ...] = ()
 
 
-class Text(Event, frozen=True):
+class Text(Event, frozen=True, gc=False):
     """A piece of the answer."""
 
     text: str
 
 
-class Thinking(Event, frozen=True):
+class Thinking(Event, frozen=True, gc=False):
     """A piece of what the model thinks before it answers."""
 
     text: str

@@ -53,11 +53,13 @@ class Pump:
         client: OllamaClient,
         limits: StreamConfig,
         reader_socket: socket.socket | None = None,
+        before_end: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
         self._client = client
         self._limits = limits
+        self._before_end = before_end
         self._clock = clock
         self._waiter = Waiter(run.flag, reader_socket)
         self._stall_s = max(limits.stall_seconds, HELD_BACK_STALL_S * run.ask.holds_frames_back)
@@ -83,9 +85,11 @@ class Pump:
             while position < len(told):
                 event = told[position]
                 position += 1
-                yield event
-                if isinstance(event, Ended):
+                if type(event) is Ended:
+                    self._before_end()
+                    yield event
                     return
+                yield event
             if self._clock() >= self._ping_at:
                 self._ping_at = max(self._ping_at + self._limits.heartbeat_seconds, self._clock())
                 yield PING
@@ -188,10 +192,7 @@ class Pump:
         if self._heard_at is None and self._attempt > 1:
             self._tell_resumed()
         self._heard_at = now
-        end = next((index for index, frame in enumerate(frames) if frame.done or frame.error is not None), None)
-        if end is not None:
-            del frames[end + 1 :]
-        events = list(merge(frames))
+        events, end = merge(frames)
         if events:
             self._said_at = now
             self._flush_at = now + self._smoothing_s
@@ -199,7 +200,7 @@ class Pump:
             self._tokens += len(frames)
             self._run.publish(events)
         if end is not None:
-            self._take_done(frames[end])
+            self._take_done(end)
 
     def _tell_resumed(self) -> None:
         run = self._run

@@ -6,32 +6,39 @@ calls begin a new event. Ollama's empty frames make none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from clawgate.ollama.ndjson import Frame
 from clawgate.relay.events import Event, Text, Thinking, ToolCalls
 
 
-def merge(frames: Iterable[Frame]) -> Iterator[Event]:
-    """Yield the events of some frames, in their order."""
+def merge(frames: list[Frame]) -> tuple[list[Event], Frame | None]:
+    """Give the events of some frames, in their order, and the one that is the end; what follows that is nothing."""
+    events: list[Event] = []
     kind: type[Text] | type[Thinking] = Text
     pieces: list[str] = []
+    end = None
     for frame in frames:
         message = frame.message
-        if message is None:
-            continue
-        for piece_kind, piece in ((Thinking, message.thinking), (Text, message.content)):
-            if not piece:
-                continue
-            if piece_kind is not kind and pieces:
-                yield kind("".join(pieces))
-                pieces = []
-            kind = piece_kind
-            pieces.append(piece)
-        if message.tool_calls:
-            if pieces:
-                yield kind("".join(pieces))
-                pieces = []
-            yield ToolCalls(tuple(message.tool_calls))
+        if message is not None:
+            if message.thinking:
+                if kind is not Thinking and pieces:
+                    events.append(kind("".join(pieces)))
+                    pieces = []
+                kind = Thinking
+                pieces.append(message.thinking)
+            if message.content:
+                if kind is not Text and pieces:
+                    events.append(kind("".join(pieces)))
+                    pieces = []
+                kind = Text
+                pieces.append(message.content)
+            if message.tool_calls:
+                if pieces:
+                    events.append(kind("".join(pieces)))
+                    pieces = []
+                events.append(ToolCalls(tuple(message.tool_calls)))
+        if frame.done or frame.error is not None:
+            end = frame
+            break
     if pieces:
-        yield kind("".join(pieces))
+        events.append(kind("".join(pieces)))
+    return events, end

@@ -66,7 +66,7 @@ class ChatRoutes:
             if not is_streamed:
                 return self._whole(run, told)
             headers = {**sse.HEADERS, "X-Run-Id": run.run_id}
-            response = Response(sse.stream(run.run_id, told), mimetype=sse.MIMETYPE, headers=headers)
+            response = EventStream(sse.stream(run.run_id, told), mimetype=sse.MIMETYPE, headers=headers)
             response.call_on_close(lambda: self._desk.release(run))
             return response
         except BaseException:
@@ -132,6 +132,17 @@ class ChatRoutes:
         if not self._is_warned and not request.environ.get("wsgi.multithread", True):
             self._is_warned = True
             log.warning("this server has no threads: while one answer streams, nobody can interrupt it")
+
+
+class EventStream(Response):
+    """A response that is the server's iterable itself: Werkzeug's two layers around it would run once an event."""
+
+    def get_app_iter(self, environ: Any) -> Any:  # noqa: ARG002 - Werkzeug's own name
+        """Give what the server iterates, and closes when the request is over."""
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.response)  # type: ignore[arg-type]
 
 
 def bounded_socket(client: socket.socket | None) -> socket.socket | None:

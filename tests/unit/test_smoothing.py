@@ -40,7 +40,7 @@ def frame(content: str | None = None, thinking: str | None = None, calls: list[d
     ],
 )
 def test_neighbours_of_a_kind_become_one_event(frames: list[Frame], events: list[Event]) -> None:
-    assert list(merge(frames)) == events
+    assert merge(frames)[0] == events
 
 
 pieces = st.sampled_from(["", "a", "春", " ", "\n", "🙂"])
@@ -55,7 +55,8 @@ def test_nothing_is_lost_or_reordered_and_neighbours_differ(frames: list[Frame])
         said += [(Thinking, letter) for letter in message.thinking or ""]
         said += [(Text, letter) for letter in message.content or ""]
         said += [(ToolCalls, tuple(message.tool_calls))] if message.tool_calls else []
-    events = list(merge(frames))
+    events, end = merge(frames)
+    assert end is None
     told: list[tuple[type[Event], Any]] = []
     for event in events:
         if isinstance(event, ToolCalls):
@@ -66,3 +67,10 @@ def test_nothing_is_lost_or_reordered_and_neighbours_differ(frames: list[Frame])
             told += [(type(event), letter) for letter in event.text]
     assert told == said
     assert all(type(one) is not type(other) or isinstance(one, ToolCalls) for one, other in pairwise(events))
+
+
+@pytest.mark.parametrize("last", [Frame(done=True), Frame(error="out of memory"), Frame(FrameMessage("b"), done=True)])
+def test_what_follows_the_end_is_nothing(last: Frame) -> None:
+    events, end = merge([frame("a", ""), last, frame("c", "")])
+    assert end is last
+    assert events == [Text("ab" if last.message else "a")]

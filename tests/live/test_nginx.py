@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.support import client, sse
 from tests.support.client import StreamClient
 from tests.support.gateway import Gateway
-from tests.support.nginx import SHIPPED, Nginx
+from tests.support.nginx import Nginx
 from tests.support.ollama import ScriptedOllama, Step, done, hang, text, thinking, wait
-from tests.support.tools import DEADLINE_S, require, wait_for
+from tests.support.tools import DEADLINE_S, wait_for
 
 UNHURRIED = {"heartbeat_seconds": 3600, "stall_seconds": 600, "first_frame_seconds": 600}
 """Nothing but the client's hang-up can end an answer: no heartbeat fails to be written, no time-out passes."""
@@ -44,16 +42,6 @@ def chain(gateway: Callable[..., Gateway], nginx: Callable[..., Nginx]) -> Calla
         return Chain(started, nginx(started))
 
     return start
-
-
-def test_shipped_file_passes_nginx_t(tmp_path: Path) -> None:
-    nginx = require("nginx", "the test checks the shipped configuration")
-    main = tmp_path / "nginx.conf"
-    main.write_text(f"pid {tmp_path}/nginx.pid;\nevents {{}}\nhttp {{ access_log off; include {SHIPPED}; }}\n")
-    command = [nginx, "-t", "-q", "-p", str(tmp_path), "-e", "stderr", "-c", str(main)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-    warnings = [line for line in done.stderr.splitlines() if "[alert]" not in line]  # no root: its own log's place
-    assert (done.returncode, warnings) == (0, [])
 
 
 def test_fragments_arrive_one_by_one(chain: Callable[..., Chain], ollama: ScriptedOllama) -> None:

@@ -1,4 +1,4 @@
-"""Nginx: a real nginx with the shipped `nginx/clawgate.conf`, as it is but for its ports and addresses.
+"""Nginx: a real nginx with one of the shipped files, as they are but for their ports and paths.
 
 Tests get a factory of these from the fixture `nginx`.
 """
@@ -17,9 +17,15 @@ from pathlib import Path
 from tests.support.process import ChildProcess
 from tests.support.tools import DEADLINE_S, ROOT, free_port, require, wait_for
 
-SHIPPED = ROOT / "nginx" / "clawgate.conf"
+FOLDER = ROOT / "nginx"
+SHIPPED = FOLDER / "clawgate.conf"
+SNIPPET = FOLDER / "clawgate-locations.conf"
+VARIANTS = tuple(path for path in sorted(FOLDER.glob("*.conf")) if path != SNIPPET)
 LISTEN = "listen 8080"
 UPSTREAM = "server 127.0.0.1:18789"
+ACCESS_LOG = "/var/log/nginx/clawgate.log"
+
+MIME_TYPES = (Path("/etc/nginx/mime.types"), Path("/usr/local/etc/nginx/mime.types"))
 
 _MAIN = """\
 daemon off;
@@ -30,7 +36,8 @@ pid {prefix}/nginx.pid;
 error_log stderr notice;
 events {{ worker_connections 4096; }}
 http {{
-    access_log {prefix}/access.log;
+    access_log off;
+    {types}
     client_body_temp_path {prefix}/client_body;
     proxy_temp_path {prefix}/proxy;
     fastcgi_temp_path {prefix}/fastcgi;
@@ -44,22 +51,28 @@ http {{
 class Nginx(ChildProcess):
     """A running nginx before one upstream. A context manager that ends it.
 
-    Shape: `upstream` is "host:port"; `replace` holds further substitutions for `substituted`. The constructor returns
-    once the port accepts.
+    Shape: `upstream` is "host:port"; `replace` holds further substitutions for `substituted`, in the file and in its
+    snippet; `port` is the one to wait for where `replace` says what it listens on. The constructor returns once the
+    port accepts.
     Errors: skips (fails in CI) without nginx; AssertionError with its log when it does not start.
     """
 
     def __init__(
-        self, upstream: str, folder: Path, *, replace: Mapping[str, str] | None = None, shipped: Path = SHIPPED
+        self,
+        upstream: str,
+        folder: Path,
+        *,
+        replace: Mapping[str, str] | None = None,
+        shipped: Path = SHIPPED,
+        port: int = 0,
     ) -> None:
         binary = require("nginx", "the test runs the shipped nginx configuration")
-        self.port = free_port()
+        self.port = port or free_port()
         self.prefix = folder
-        changes = {LISTEN: f"listen 127.0.0.1:{self.port}", UPSTREAM: f"server {upstream}", **(replace or {})}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "clawgate.conf").write_text(substituted(shipped.read_text(encoding="utf-8"), changes))
-        main = folder / "nginx.conf"
-        main.write_text(_MAIN.format(prefix=folder, user=_user_directive()))
+        changes = {UPSTREAM: f"server {upstream}", ACCESS_LOG: str(folder / "access.log"), **(replace or {})}
+        if not port:
+            changes[LISTEN] = f"listen 127.0.0.1:{self.port}"
+        main = write_config(folder, shipped, changes)
         super().__init__([binary, "-p", str(folder), "-e", "stderr", "-c", str(main)], cwd=folder, name="nginx")
         self._wait_until_it_accepts()
 
@@ -89,6 +102,27 @@ class Nginx(ChildProcess):
             raise
 
 
+def write_config(folder: Path, shipped: Path, changes: Mapping[str, str]) -> Path:
+    """Write a shipped file, its snippet and a main file around them into a folder, and return the main file."""
+    texts = {"clawgate.conf": shipped, "snippets/clawgate-locations.conf": SNIPPET}
+    whole = {name: path.read_text(encoding="utf-8") for name, path in texts.items()}
+    (folder / "snippets").mkdir(parents=True, exist_ok=True)
+    for old in changes:
+        assert any(_pattern(old).search(text) for text in whole.values()), f"the shipped files have no {old!r}"
+    for name, text in whole.items():
+        here = {old: new for old, new in changes.items() if _pattern(old).search(text)}
+        (folder / name).write_text(substituted(text, here), encoding="utf-8")
+    main = folder / "nginx.conf"
+    types = next((path for path in MIME_TYPES if path.is_file()), None)
+    include = f"include {types};" if types else ""
+    main.write_text(_MAIN.format(prefix=folder, user=_user_directive(), types=include), encoding="utf-8")
+    return main
+
+
+def _pattern(directive: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w.:]){re.escape(directive)}(?![\w.:])")
+
+
 def substituted(text: str, changes: Mapping[str, str]) -> str:
     """Replace each of these directives everywhere in a configuration.
 
@@ -96,8 +130,7 @@ def substituted(text: str, changes: Mapping[str, str]) -> str:
     Errors: AssertionError that names the key that is not there; then the shipped file and the tests have parted.
     """
     for old, new in changes.items():
-        pattern = rf"(?<![\w.:]){re.escape(old)}(?![\w.:])"
-        text, count = re.subn(pattern, new.replace("\\", r"\\"), text)
+        text, count = _pattern(old).subn(new.replace("\\", r"\\"), text)
         assert count, f"the shipped configuration has no {old!r} to substitute"
     return text
 

@@ -59,8 +59,17 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 @pytest.fixture(scope="module")
 def wheel(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy, because building leaves files behind."""
+    """The wheel."""
     folder = tmp_path_factory.mktemp("wheel")
+    source = copied_source(folder)
+    built = environment.pip("wheel", ".", "--no-deps", "--no-build-isolation", "-w", str(folder), cwd=source)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert "Warning" not in built.stdout + built.stderr
+    return next(folder.glob("*.whl"))
+
+
+def copied_source(folder: Path) -> Path:
+    """Copy what the wheel is built of, because building leaves files behind."""
     source = folder / "source"
     source.mkdir()
     for name in SOURCES:
@@ -68,10 +77,7 @@ def wheel(environment: Environment, tmp_path_factory: pytest.TempPathFactory) ->
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copy(ROOT / name, source)
-    built = environment.pip("wheel", ".", "--no-deps", "--no-build-isolation", "-w", str(folder), cwd=source)
-    assert built.returncode == 0, built.stdout + built.stderr
-    assert "Warning" not in built.stdout + built.stderr
-    return next(folder.glob("*.whl"))
+    return source
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +99,7 @@ def test_wheel_carries_every_file_of_the_checkout(wheel: Path) -> None:
         "clawgate/static/chat.js",
         "clawgate/nginx/clawgate.conf",
         "clawgate/systemd/clawgate.service",
+        "clawgate/systemd/clawgate.socket",
         "clawgate/embedded/__main__.py",
     } <= carried
 

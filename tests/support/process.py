@@ -25,7 +25,13 @@ class ChildProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None, name: str = ""
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        name: str = "",
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.name = name or command[0]
         self.lines: list[str] = []
@@ -44,6 +50,7 @@ class ChildProcess:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
+            pass_fds=pass_fds,
         )
         assert self.process.stdout
         assert self.process.stderr

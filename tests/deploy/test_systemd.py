@@ -1,0 +1,217 @@
+"""The shipped units: systemd has nothing to say against them, they agree with the gateway, and they run."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from clawgate.config import Config, settings
+from tests.deploy.test_wheel import copied_source
+from tests.support import client, sse
+from tests.support.client import StreamClient
+from tests.support.gateway import write_config
+from tests.support.ollama import ScriptedOllama, done, hang, text, wait
+from tests.support.proc import children_of
+from tests.support.process import ChildProcess
+from tests.support.systemd import PLACE, Box, python_binds
+from tests.support.tools import DEADLINE_S, ROOT, free_port, require, wait_for
+
+pytestmark = pytest.mark.deadline(180)
+
+UNITS = ROOT / "systemd"
+SERVICE = (UNITS / "clawgate.service").read_text(encoding="utf-8")
+SOCKET = (UNITS / "clawgate.socket").read_text(encoding="utf-8")
+PROGRAM = "/opt/clawgate/bin/clawgate serve --config /etc/clawgate/config.yaml"
+ADDRESS = "127.0.0.1:18789"
+MOST_EXPOSURE = 1.5
+STREAMS = 50
+
+
+def option(unit: str, name: str) -> str:
+    """Return what a unit says of something, the last time it does."""
+    return str(re.findall(rf"^{name}=(.*)$", unit, re.M)[-1])
+
+
+@pytest.mark.parametrize("name", ["clawgate.service", "clawgate.socket", "ollama.service"])
+def test_systemd_has_nothing_to_say(name: str, tmp_path: Path) -> None:
+    analyze = require("systemd-analyze", "the test checks the shipped units")
+    assert PROGRAM in SERVICE
+    (tmp_path / "clawgate.service").write_text(SERVICE.replace(PROGRAM, "/bin/true"))
+    (tmp_path / "clawgate.socket").write_text(SOCKET)
+    (tmp_path / "ollama.service").write_text("[Unit]\nDescription=Ollama\n[Service]\nExecStart=/bin/true\n")
+    (tmp_path / "ollama.service.d").mkdir()
+    (tmp_path / "ollama.service.d" / "clawgate.conf").write_text((UNITS / "ollama.conf").read_text())
+    command = [analyze, "verify", "--man=no", "--recursive-errors=no", str(tmp_path / name)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
+
+
+def test_service_is_exposed_no_more_than_it_must_be() -> None:
+    analyze = require("systemd-analyze", "the test checks the shipped units")
+    command = [analyze, "security", "--offline=true", "--no-pager", str(UNITS / "clawgate.service")]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True).stdout
+    found = re.search(r"Overall exposure level for clawgate\.service: ([\d.]+)", said)
+    assert found, said
+    assert float(found[1]) <= MOST_EXPOSURE
+    assert f"gives it {found[1]} of 10" in (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+
+def test_limits_agree_with_the_gateways_own() -> None:
+    server = Config().server
+    assert int(option(SERVICE, "TimeoutStopSec")) > server.graceful_seconds + 10
+    assert option(SOCKET, "ListenStream") == f"{server.host}:{server.port}" == ADDRESS
+    most = 10_000  # of server.max_streams
+    assert int(option(SERVICE, "LimitNOFILE")) > 3 * most
+    assert int(option(SERVICE, "TasksMax")) > 2 * most
+
+
+def test_environment_file_names_what_is_there() -> None:
+    lines = (UNITS / "clawgate.env").read_text(encoding="utf-8").splitlines()
+    named = {line.lstrip("#").partition("=")[0] for line in lines if re.match(r"#?CLAWGATE_", line)}
+    assert named == {"CLAWGATE_SERVER_AUTH_TOKEN"}
+    assert named <= {setting.variable for setting in settings()}
+    assert option(SERVICE, "EnvironmentFile").endswith("/etc/clawgate/environment")
+
+
+class Inheriting(ChildProcess):
+    """A gateway that is given its listening socket, as systemd gives it."""
+
+    def __init__(self, config: Path, listener: socket.socket) -> None:
+        self._listener = listener.dup()
+        self._listener.set_inheritable(True)
+        serve = f"{sys.executable} -m clawgate serve --config {config}"
+        script = f"exec 3<&{self._listener.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec {serve}"
+        super().__init__(["bash", "-c", script], cwd=ROOT, name="gateway", pass_fds=(self._listener.fileno(),))
+        self._listener.close()
+
+    def __enter__(self) -> Inheriting:
+        return self
+
+
+def test_who_connects_while_no_gateway_runs_is_served_by_the_next(ollama: ScriptedOllama, tmp_path: Path) -> None:
+    config = write_config({"model": {"endpoint": ollama.base_url}, "server": {"port": 1}}, tmp_path)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        for _ in range(2):
+            # nobody accepts the first one's connection yet
+            with StreamClient(base_url, {"message": "Hi"}) as early, Inheriting(config, listener) as gateway:
+                early.read_all()
+                sse.check(early.events)
+                assert sse.text_of(early.events) == "Hello."
+                gateway.wait_for_line(rf"^Server started on :{listener.getsockname()[1]}$")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the wheel installs."""
+    folder = tmp_path_factory.mktemp("installed")
+    source = copied_source(tmp_path_factory.mktemp("source"))
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), str(source)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if ended.returncode:
+        require("setuptools-from-the-registry", f"the test builds the wheel: {ended.stderr[-300:]}")
+    folder.chmod(0o755)  # the unit's user may look in
+    return folder
+
+
+@pytest.fixture
+def box(ollama: ScriptedOllama, installed: Path, tmp_path: Path) -> Iterator[tuple[Box, str]]:
+    """A systemd with the shipped units, but for the port and for where Python is; and where the gateway listens."""
+    port = free_port()
+    config = {
+        "model": {"endpoint": ollama.base_url},
+        "stream": {"stall_seconds": 600},
+        "server": {"port": 1, "graceful_seconds": 2},
+    }
+    binds, python, environment = python_binds(installed)
+    binds["config.yaml"] = write_config(config, tmp_path)
+    units = tmp_path / "units"
+    units.mkdir()
+    program = f"{python} -m clawgate serve --config {PLACE}/config.yaml"
+    texts = {
+        "clawgate.service": SERVICE.replace(PROGRAM, program),
+        "clawgate.socket": SOCKET.replace(ADDRESS, f"127.0.0.1:{port}"),
+        "clawgate.service.d/python.conf": f"[Service]\n{environment}StandardError=append:{tmp_path}/log\n",
+    }
+    with Box(units, texts, binds) as started:
+        started.systemctl("start", "clawgate.socket", "clawgate.service")
+        yield started, f"http://127.0.0.1:{port}"
+        started.systemctl("stop", "clawgate.socket", "clawgate.service")
+    print(f"--- the gateway's log ---\n{(tmp_path / 'log').read_text()}")
+
+
+def test_a_real_systemd_runs_the_units(box: tuple[Box, str], ollama: ScriptedOllama) -> None:
+    systemd, base_url = box
+    assert 'Status: "Serving"' in systemd.systemctl("status", "clawgate.service")
+    main = systemd.main_pid("clawgate.service")
+    for pid in (main, *children_of(main)):
+        status = dict(re.findall(r"^(\w+):\s+(.*)$", Path(f"/proc/{pid}/status").read_text(), re.M))
+        assert status["Uid"].split()[0] != "0"
+        assert (status["CapBnd"], status["NoNewPrivs"], status["Seccomp"]) == ("0" * 16, "1", "2")
+    released = threading.Event()
+    ollama.default(text("Half"), wait(released), text(" and whole"), done())
+    with ExitStack() as stack:
+        streams = [stack.enter_context(StreamClient(base_url, {"message": f"{n}"})) for n in range(STREAMS)]
+        for stream in streams:
+            stream.read_text("Half")
+        run_id = streams[0].events[0].data["run_id"]
+        assert client.post(base_url, "/api/interrupt", {"run_id": run_id}).json["partial"] == "Half"
+        systemd.systemctl("reload", "clawgate.service")
+        released.set()
+        for number, stream in enumerate(streams):
+            stream.read_all()
+            sse.check(stream.events)
+            assert stream.complete
+            assert sse.text_of(stream.events) == ("Half" if number == 0 else "Half and whole")
+    assert systemd.main_pid("clawgate.service") == main
+
+
+def test_a_restart_refuses_no_connection_and_ends_every_answer(box: tuple[Box, str], ollama: ScriptedOllama) -> None:
+    systemd, base_url = box
+    ollama.default(text("Half"), hang())
+    answers: list[int] = []
+    is_over = threading.Event()
+
+    def ask_on() -> None:
+        while not is_over.is_set():
+            try:
+                answers.append(client.get(base_url, "/healthz").status)
+            except (OSError, http.client.HTTPException):
+                answers.append(0)
+            time.sleep(0.005)
+
+    asking = threading.Thread(target=ask_on)
+    with ExitStack() as stack:
+        streams = [stack.enter_context(StreamClient(base_url, {"message": f"{n}"})) for n in range(STREAMS)]
+        for stream in streams:
+            stream.read_text("Half")
+        before = systemd.main_pid("clawgate.service")
+        asking.start()
+        systemd.systemctl("restart", "clawgate.service")
+        for stream in streams:
+            stream.read_all()
+            sse.check(stream.events)
+            assert stream.complete
+            end = sse.end_of(stream.events)
+            assert (end["done_reason"], sse.text_of(stream.events)) == ("interrupted", "Half")
+    is_over.set()
+    asking.join(DEADLINE_S)
+    assert set(answers) == {200}, "a connection was refused, or cut"
+    assert systemd.main_pid("clawgate.service") != before
+
+
+def test_a_killed_gateway_comes_back_by_itself(box: tuple[Box, str]) -> None:
+    systemd, base_url = box
+    subprocess.run(["kill", "-9", str(systemd.main_pid("clawgate.service"))], check=True)
+    wait_for(lambda: "=running" in systemd.systemctl("show", "--property=SubState", "clawgate.service"), "it is back")
+    assert client.get(base_url, "/healthz").status == 200

@@ -11,7 +11,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ RATES = (5, 20, 50, 200, 500)
 TOKENS = (10, 100, 1000, 5000, 20_000)
 HISTORIES = (1 << 10, 1 << 14, 1 << 17, 1 << 20)
 SESSIONS = (100, 1000, 10_000)
+AT_ONCE = 32
 FAST = 20_000.0
 """Tokens a second of the answers that are asked one by one: as fast as the upstream writes."""
 
@@ -83,9 +86,10 @@ def _one_by_one(test_bed: Bed, count: int, script: Script, history_bytes: int = 
     """
     settings: dict[str, Any] = {"session.max_sessions": 100_000, "session.max_context_bytes": 4 << 20}
     with test_bed.fresh():
-        target = test_bed.start("clawgate", 8, settings)
-        for number in range(max(before, 3)):
-            _ask(target, Script(rate=FAST, tokens=1), f"before-{number}", 0)
+        target = test_bed.start("clawgate", AT_ONCE, settings)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            warm_up = partial(_ask, target, Script(rate=FAST, tokens=1), history_bytes=0)
+            list(pool.map(warm_up, (f"before-{number}" for number in range(max(before, 3)))))
         begin = target.usage().cpu_s
         for number in range(count):
             _ask(target, script, f"counted-{number}", history_bytes)

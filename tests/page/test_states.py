@@ -120,6 +120,24 @@ def test_gateway_that_goes_and_comes_back_goes_on_with_the_whole_conversation(
     page.driver.get("about:blank")
 
 
+def test_crash_of_the_worker_says_what_happened_and_goes_on_from_the_text(
+    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
+) -> None:
+    ollama.script(text("Half"), hang())
+    started = gateway()
+    page = blank.open(started.base_url + "/")
+    page.send("go")
+    page.until_answer("Half")
+    started.kill_worker()
+    page.until_shown("[data-failure]")
+    assert page.text("[data-failure-title]") == "The connection to the gateway was lost."
+    ollama.script(text(" and half."), done())
+    page.click("[data-do=retry]")
+    page.until_answer("Half and half.")
+    assert ollama.chats[-1].messages[-1]["content"] == "Half"
+    page.driver.get("about:blank")
+
+
 def test_forgotten_session_goes_on_with_the_whole_conversation(
     page: Page, gate: Gateway, upstream: ScriptedOllama
 ) -> None:

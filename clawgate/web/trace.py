@@ -43,18 +43,20 @@ class Trace:
         """Return the address of the client: the last one in X-Forwarded-For that no trusted proxy has."""
         client: str = asked.environ.get("REMOTE_ADDR", "")
         for hop in reversed(asked.headers.get("X-Forwarded-For", "").split(",")):
-            if not self._is_trusted(client) or not _is_address(hop.strip()):
+            if not self._is_trusted(client) or _address_of(hop.strip()) is None:
                 break
             client = hop.strip()
         return client
 
-    def _is_trusted(self, address: str) -> bool:
-        return _is_address(address) and any(ipaddress.ip_address(address) in network for network in self._trusted)
+    def _is_trusted(self, text: str) -> bool:
+        address = _address_of(text)
+        return address is not None and any(address in network for network in self._trusted)
 
 
-def _is_address(text: str) -> bool:
+def _address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address; an IPv4 one that a socket for both writes as ::ffff:1.2.3.4 is an IPv4 one."""
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

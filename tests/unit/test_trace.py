@@ -32,6 +32,7 @@ def test_an_id_that_could_forge_a_line_is_replaced(given: str) -> None:
         ((), "127.0.0.1", "1.2.3.4", "127.0.0.1"),
         (("10.0.0.0/8", "::1"), "10.1.2.3", "2001:db8::7, 10.9.9.9", "2001:db8::7"),
         (("10.0.0.0/8", "::1"), "::1", "10.9.9.9", "10.9.9.9"),
+        (("127.0.0.1",), "::ffff:127.0.0.1", "1.2.3.4", "1.2.3.4"),
     ],
 )
 def test_the_client_is_the_last_address_that_no_trusted_proxy_has(

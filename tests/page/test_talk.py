@@ -48,7 +48,7 @@ def test_interrupt_is_red_and_only_usable_while_an_answer_streams(page: Page, up
     assert page.js(f"(document.querySelector('[data-interrupt]').click(), {DISABLED})"), "not disabled at once"
     page.until_idle()
     assert page.js(DISABLED)
-    assert page.text("[data-mark]") == "Interrupted"
+    page.until("document.querySelector('[data-mark]').innerText === 'Interrupted'", "the mark")
     assert upstream.next_request().closed.wait(DEADLINE_S)
     upstream.script(text("again"), hang())
     page.send("more")

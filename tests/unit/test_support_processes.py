@@ -40,6 +40,7 @@ SHIPPED = """
 upstream clawgate { server 127.0.0.1:18789; keepalive 8; }
 server {
     listen 8080;
+    access_log /var/log/nginx/clawgate.log;
     location / {
         proxy_pass http://clawgate;
         proxy_buffering off;

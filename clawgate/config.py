@@ -128,6 +128,7 @@ class StreamConfig(_Section, frozen=True, kw_only=True):
     retry_seconds: Annotated[
         float, _help("how long an Ollama that is away is waited for; 0 = fail at once", ge=0, le=86_400)
     ] = 60
+    unload_wedged: Annotated[bool, _help("unload the model and ask once more where a slot of Ollama's hangs")] = False
 
 
 class SessionConfig(_Section, frozen=True, kw_only=True):
@@ -195,6 +196,8 @@ def _describe(kind: Any, meta: Meta) -> str:
         return "a list of texts"
     if kind is str:
         return "a text that is not empty"
+    if kind is bool:
+        return "true or false"
     noun = "an integer" if kind is int else "a number"
     low = meta.ge if meta.ge is not None else meta.gt
     if meta.le is not None:
@@ -312,10 +315,12 @@ def _from_environment(known: list[Setting], environment: Mapping[str, str]) -> I
 
 
 def _parse_variable(setting: Setting, text: str) -> Any:
-    """Read a variable's text as the file would have given it: a number, a comma-separated list, or the text."""
+    """Read a variable's text as the file would have given it: a number, a boolean, a list with commas, or the text."""
     kind = get_args(setting.type)[0]
     if get_origin(kind) is tuple:
         return [item.strip() for item in text.split(",") if item.strip()]
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.strip().lower(), text)
     if kind in (int, float):
         try:
             return kind(text)

@@ -10,11 +10,15 @@ worker, in place; gunicorn's own reload would replace the worker, and the sessio
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import logging.config
+import math
 import os
 import sys
+import time
+from collections.abc import Callable
 from functools import partial
 from signal import SIGHUP
 from typing import Any
@@ -30,6 +34,8 @@ from clawgate.signals import Signals
 RESERVED_THREADS = 16
 SAFETY_NET_S = 10
 """What gunicorn waits longer than our own drain, which ends the answers."""
+OUT_OF_FDS_S = 0.1
+SAY_EVERY_S = 5
 log = logging.getLogger("clawgate")
 
 try:
@@ -72,12 +78,32 @@ def when_ready(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Put our drain and reload before gunicorn's own ending of a worker, and say that it serves."""
+    worker.accept = _patient(worker.accept)
     gateway: Gateway = worker.wsgi.extensions["clawgate"]
     Signals(
         drain=lambda is_patient: gateway.desk.drain(gateway.config.server.graceful_seconds * is_patient),
         reload=partial(_reload_worker, worker),
     ).install()
     _announce(worker)
+
+
+def _patient(accept: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Let a worker that is out of fds wait for some: gunicorn's would end, and the sessions in its memory with it."""
+    said_at = -math.inf
+
+    def accept_or_wait(listener: Any) -> None:
+        nonlocal said_at
+        try:
+            accept(listener)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            if time.monotonic() > said_at + SAY_EVERY_S:
+                said_at = time.monotonic()
+                log.error("no file descriptor is left for new connections: raise LimitNOFILE or `ulimit -n`")
+            time.sleep(OUT_OF_FDS_S)
+
+    return accept_or_wait
 
 
 def _announce(worker: Any) -> None:

@@ -107,6 +107,7 @@ def dict_config(logging_config: LoggingConfig) -> dict[str, Any]:
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {
             "clawgate": {"level": level},
+            "urllib3": {"level": "ERROR"},  # it warns, with a traceback, of a head that was cut; the relay tells that
             "gunicorn.error": {"level": level, "propagate": True, "handlers": []},
             "gunicorn.access": {
                 "level": level,

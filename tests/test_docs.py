@@ -55,7 +55,7 @@ def shown(default: Any) -> str:
     """A default as the README writes it."""
     if default is None:
         return "none"
-    return f"`{json.dumps(default)}`" if isinstance(default, tuple) else f"`{default}`"
+    return f"`{json.dumps(default)}`" if isinstance(default, tuple | bool) else f"`{default}`"
 
 
 def test_the_readme_has_every_setting_with_its_default() -> None:

@@ -124,10 +124,15 @@ class SizedBody:
 
 
 class OpenBody:
-    """Neither: the body ends with the connection, and nothing tells a proper end from a cut (HTTP/1.0)."""
+    """Neither: the body ends with the connection, and nothing tells a proper end from a cut (HTTP/1.0).
+
+    Where it has not begun, the head may have been cut before it said how the body is framed.
+    """
 
     is_whole = False
+    has_begun = False
 
     def feed(self, data: bytes) -> bytes:
         """Take what came in; all of it is payload."""
+        self.has_begun = self.has_begun or bool(data)
         return data

@@ -9,6 +9,7 @@ from another thread blocks until the read time-out. Once open, the pump reads th
 from __future__ import annotations
 
 import logging
+import math
 import re
 import socket
 import ssl
@@ -236,12 +237,13 @@ class Exchange:
         assert self._response is not None
         payload: bytes = self._response.raw.read(RECV_BYTES)
         self.is_at_end = not payload
-        return payload
+        return self._framing.feed(payload)
 
     @property
     def is_whole(self) -> bool:
-        """True when the body properly ended; at the end of an unframed one nothing speaks against it."""
-        return self._framing.is_whole or (self.is_at_end and isinstance(self._framing, OpenBody))
+        """True when the body properly ended; at the end of an unframed one that has begun nothing speaks against it."""
+        framing = self._framing
+        return framing.is_whole or (self.is_at_end and isinstance(framing, OpenBody) and framing.has_begun)
 
     # --- closing: anybody -----------------------------------------------------------------------------------------
 
@@ -289,6 +291,7 @@ class OllamaClient:
         self.endpoint = endpoint
         self._chats = _session(_CapturingAdapter())
         self._questions = _session(HTTPAdapter())
+        self._answered_at: dict[str, float] = {}
         self._questions.headers["Connection"] = "close"  # rare: no idle socket is worth keeping
 
     def chat(self, request: dict[str, Any], is_going_on: bool = False, request_id: str = "") -> Exchange:
@@ -299,6 +302,14 @@ class OllamaClient:
         """
         check = partial(self._check_template, request["model"]) if is_going_on else None
         return Exchange(self._chats, f"{self.endpoint}/api/chat", msgspec.json.encode(request), check, request_id)
+
+    def note_answer(self, model: str, now: float) -> None:
+        """Note that a frame of a model's has come, whoever asked."""
+        self._answered_at[model] = now
+
+    def has_answered_since(self, model: str, moment: float) -> bool:
+        """Tell whether a model has said anything to anybody since then."""
+        return self._answered_at.get(model, -math.inf) >= moment
 
     def _check_template(self, model: str) -> None:
         try:
@@ -454,6 +465,7 @@ def _reason_of(error: Exception) -> str:
     for mark, words in (
         ("NameResolution", "has a name that cannot be resolved"),
         ("refused", "refused the connection"),
+        ("Too many open files", "cannot be asked: the gateway has no file descriptor left"),
         ("SSLError", "has a TLS certificate that is not accepted"),
     ):
         if mark in text:

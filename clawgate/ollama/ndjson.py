@@ -99,7 +99,7 @@ class FrameReader:
     def finish(self) -> list[Frame]:
         """Return the last frame where the stream ended without its LF."""
         rest = self._take_open()
-        return self._read_one_by_one(rest)
+        return [] if self.is_broken else self._read_one_by_one(rest)
 
     def _keep(self, piece: bytes) -> None:
         self._open.append(piece)

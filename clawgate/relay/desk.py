@@ -78,12 +78,18 @@ class Desk:
         self._by_session: dict[str, Run] = {}
         self._by_id: dict[str, Run] = {}
         self._slots = 0
+        self._wedges = 0
         self._is_draining = False
 
     @property
     def streams(self) -> int:
         """Return how many answers are in flight."""
         return self._slots
+
+    @property
+    def wedges(self) -> int:
+        """Return how often a slot of Ollama's was found to hang."""
+        return self._wedges
 
     @property
     def is_draining(self) -> bool:
@@ -177,6 +183,7 @@ class Desk:
             if self._by_session.get(run.session_id) is run:
                 del self._by_session[run.session_id]
             self._by_id.pop(run.run_id, None)
+            self._wedges += run.wedges
             if not self._by_id:
                 self._is_idle.notify_all()
         _log_end(run)

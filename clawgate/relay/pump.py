@@ -2,7 +2,8 @@
 
     begin ─► opening ─► reading ─► (end)
       ▲         │          │
-      └──── backing off ◄──┘   refused, 502, 503, dropped: waited for, then asked to go on from the partial text
+      ├──── backing off ◄──┤   refused, 502, 503, dropped: waited for, then asked to go on from the partial text
+      └───── unloading ◄───┘   no first frame in time, because a slot of Ollama's hangs
 
 One state is one method that waits at most once, in `Waiter.wait`. The kernel is the micro-buffer: after a flush the
 upstream socket is not looked at until the next flush is due; then all that came in is taken in one non-blocking read,
@@ -15,6 +16,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from clawgate.config import StreamConfig
 from clawgate.errors import (
@@ -28,6 +30,7 @@ from clawgate.errors import (
 )
 from clawgate.ollama.client import CannotContinue, Exchange, MalformedBody, OllamaClient, OpenFailure
 from clawgate.ollama.ndjson import Frame, FrameReader
+from clawgate.ollama.silence import UNKNOWN, Errand, Silence, unload, why_silent
 from clawgate.relay.events import PING, Ended, Event, Restarted, Resumed, Waiting
 from clawgate.relay.run import Run
 from clawgate.relay.smoothing import merge
@@ -76,28 +79,41 @@ class Pump:
         self._said_at: float | None = None  # the last frame of any that said something; before one, the first failure
         self._flush_at = 0.0
         self._retry_at = 0.0
+        self._inquiry: Errand[Silence] | None = None
+        self._unload: Errand[bool] | None = None
 
     def events(self) -> Iterator[Event]:
-        """Yield the run's log as it grows, and a ping whenever one is due, up to and including the end."""
+        """Yield the run's log as it grows, and a ping whenever one is due, up to and including the end.
+
+        Closed before the end, it hangs up: a write failed, or took too long. gunicorn would wait 2 s for such a client
+        to close, on the loop that serves everybody: ten of them were seen to hold all others up for 20 s.
+        """
         told = self._run.log
         position = 0
-        while True:
-            while position < len(told):
-                event = told[position]
-                position += 1
-                if type(event) is Ended:
-                    self._before_end()
+        try:
+            while True:
+                while position < len(told):
+                    event = told[position]
+                    position += 1
+                    if type(event) is Ended:
+                        self._before_end()
+                        yield event
+                        return
                     yield event
-                    return
-                yield event
-            if self._clock() >= self._ping_at:
-                self._ping_at = max(self._ping_at + self._limits.heartbeat_seconds, self._clock())
-                yield PING
-            try:
-                self._step()
-            except Exception:
-                log.exception("run %s of session %s failed", self._run.run_id, self._run.session_id)
-                self._fail(InternalError())
+                if self._clock() >= self._ping_at:
+                    self._ping_at = max(self._ping_at + self._limits.heartbeat_seconds, self._clock())
+                    yield PING
+                self._take_step()
+        except GeneratorExit:
+            self._waiter.hang_up()
+            raise
+
+    def _take_step(self) -> None:
+        try:
+            self._step()
+        except Exception:
+            log.exception("run %s of session %s failed", self._run.run_id, self._run.session_id)
+            self._fail(InternalError())
 
     # --- states ---------------------------------------------------------------------------------------------------
 
@@ -113,6 +129,7 @@ class Pump:
         self._frames = FrameReader(self._limits.max_bad_frames)
         self._asked_at = self._clock()
         self._heard_at = None
+        self._inquiry = None
         self._step = self._opening
         if run.connect(self._exchange):
             self._exchange.start(tell=run.flag.wake)
@@ -130,7 +147,7 @@ class Pump:
         elif self._clock() < deadline:
             self._wait(until=deadline)
         else:
-            self._fail(self._timeout())
+            self._inquire()
 
     def _reading(self) -> None:
         """Take what has come in once it is due, or wait for it."""
@@ -163,6 +180,16 @@ class Pump:
         else:
             self._step = self._begin
 
+    def _unloading(self) -> None:
+        """Wait until the model is gone, to ask once more."""
+        assert self._unload is not None
+        if self._unload.result is None:
+            self._wait(until=self._ping_at)
+        elif self._unload.result:
+            self._step = self._begin
+        else:
+            self._fail(self._timeout("a slot of Ollama's hangs and the model could not be unloaded; restart Ollama"))
+
     # --- steps ----------------------------------------------------------------------------------------------------
 
     def _wait(self, until: float, for_upstream: bool = False) -> None:
@@ -182,7 +209,7 @@ class Pump:
         if self._clock() < deadline:
             self._wait(until=deadline, for_upstream=True)
         elif self._heard_at is None:
-            self._fail(self._timeout())
+            self._inquire()
         else:
             self._fail(UpstreamStalled(f"Ollama sent nothing for {self._stall_s:g} s in the middle of its answer"))
 
@@ -192,6 +219,7 @@ class Pump:
         if self._heard_at is None and self._attempt > 1:
             self._tell_resumed()
         self._heard_at = now
+        self._client.note_answer(self._run.ask.model, now)
         events, end = merge(frames)
         if events:
             self._said_at = now
@@ -252,8 +280,36 @@ class Pump:
             run.publish([Waiting(failure.error.code, self._attempt + 1)])
             self._step = self._backing_off
 
-    def _timeout(self) -> UpstreamTimeout:
-        return UpstreamTimeout(f"no first frame from Ollama within {self._limits.first_frame_seconds:g} s")
+    def _inquire(self) -> None:
+        """Ask why the first frame is overdue; it is still taken if it comes meanwhile."""
+        if self._inquiry is None:
+            model, now = self._run.ask.model, self._clock()
+            answers_others = self._client.has_answered_since(model, (self._asked_at + now) / 2)
+            ask = partial(why_silent, self._client, model, answers_others)
+            self._inquiry = Errand(ask, UNKNOWN, tell=self._run.flag.wake)
+        elif self._inquiry.result is None:
+            self._wait(until=self._ping_at, for_upstream=True)
+        else:
+            self._take_silence(self._inquiry.result)
+
+    def _take_silence(self, silence: Silence) -> None:
+        """Tell why nothing came; a slot that hangs is freed where that is allowed, once."""
+        run = self._run
+        assert self._exchange is not None
+        if silence.is_wedge:
+            run.wedges += 1
+        if not silence.is_wedge or not self._limits.unload_wedged or self._unload is not None:
+            self._fail(self._timeout(silence.words))
+            return
+        log.warning("run %s of session %s: a slot of Ollama's hangs; unloading the model", run.run_id, run.session_id)
+        self._waiter.watch(None)
+        self._exchange.release()  # first, because Ollama unloads nothing that is asked something
+        run.publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
+        self._unload = Errand(partial(unload, self._client, run.ask.model, run.flag), False, tell=run.flag.wake)
+        self._step = self._unloading
+
+    def _timeout(self, why: str) -> UpstreamTimeout:
+        return UpstreamTimeout(f"no first frame from Ollama within {self._limits.first_frame_seconds:g} s: {why}")
 
     def _end(self, done_reason: str, stats: dict[str, int] | None = None) -> None:
         self._run.end(done_reason, stats=stats)

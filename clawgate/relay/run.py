@@ -50,6 +50,7 @@ class Run:
         self.first_token_at: float | None = None
         self.ended: Ended | None = None
         self.has_slot = True
+        self.wedges = 0
         self._settle = settle
         self._predecessor = predecessor
         self._lock = threading.Lock()

@@ -117,6 +117,14 @@ class Waiter:
         if self._upstream_fd >= 0:
             self._all.register(self._upstream_fd, select.POLLIN)
 
+    def hang_up(self) -> None:
+        """Close the client's connection for both directions: nothing can be written to it any more."""
+        if self._client is not None:
+            try:
+                self._client.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it has gone
+
     def wait(self, timeout_s: float, for_upstream: bool) -> Wake:
         """Wait until something happens, for_upstream data too where it is watched, or the time is over.
 

@@ -13,6 +13,7 @@ from clawgate import __version__
 from clawgate.config import Config
 from clawgate.errors import UpstreamFailure
 from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.silence import full_name
 from clawgate.relay.desk import Desk
 
 ASK_EVERY_S = 2.0
@@ -66,12 +67,7 @@ def ask(client: OllamaClient, model: str) -> UpstreamState:
         names = [str(entry["name"]) for entry in client.ask("/api/tags", ASK_TIMEOUT_S)["models"]]
     except (UpstreamFailure, KeyError, TypeError):
         return UpstreamState(reachable=False)
-    return UpstreamState(reachable=True, version=str(version), model_ready=_with_tag(model) in map(_with_tag, names))
-
-
-def _with_tag(model: str) -> str:
-    """Give a model's full name: Ollama's default tag is `latest`."""
-    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+    return UpstreamState(reachable=True, version=str(version), model_ready=full_name(model) in map(full_name, names))
 
 
 class HealthRoutes:

@@ -17,6 +17,7 @@ from tests.support.ollama import (
     drop,
     hang,
     headers,
+    line,
     raw,
     reset,
     status,
@@ -223,6 +224,7 @@ def test_a_reset_right_behind_the_headers_is_waited_out(gate: Gateway, upstream:
 
 
 def test_an_absurd_length_reads_as_none(gate: Gateway, upstream: ScriptedOllama) -> None:
-    upstream.script(raw(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"), drop())
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"
+    upstream.script(raw(head + line(text("a"))), drop())
     events = ask(gate, "hi")
-    assert reason(events) == "truncated"
+    assert (text_of(events), reason(events)) == ("a", "truncated")

@@ -104,6 +104,8 @@ class ScriptedOllama:
         self.models: list[str] = [DEFAULT_MODEL]
         self.loaded: list[str] = []
         """What /api/ps lists: a chat adds its model, an unload takes it away."""
+        self.is_loading = False
+        """Whether what /api/ps lists is new: it has not ended a first answer yet, and its `expires_at` moves on."""
         self.checks_model = True
         self.requests: list[Request] = []
         """Every request, of any path, in the order in which their bodies were whole."""
@@ -234,7 +236,7 @@ class ScriptedOllama:
             return queue.popleft()
         if ollama_routes.is_unload(request):
             self._unload(request)
-        return (ollama_routes.unscripted(request, self.models, self.loaded),)
+        return (ollama_routes.unscripted(request, self.models, self.loaded, is_loading=self.is_loading),)
 
     def _chat(self, request: Request) -> Sequence[Step]:
         if not isinstance(request.json, dict):

@@ -6,6 +6,7 @@ Source: Ollama server/routes.go and docs/api.md.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +31,7 @@ def model_not_found(name: str) -> Act:
     return status(404, {"error": f"model '{name}' not found"})
 
 
-def unscripted(request: Request, models: Iterable[str], loaded: Iterable[str]) -> Step:
+def unscripted(request: Request, models: Iterable[str], loaded: Iterable[str], *, is_loading: bool = False) -> Step:
     """Return the answer to anything but a chat."""
     route = ("GET" if request.method == "HEAD" else request.method, request.path)
     if route == ("GET", "/"):
@@ -40,7 +41,8 @@ def unscripted(request: Request, models: Iterable[str], loaded: Iterable[str]) -
     if route == ("GET", "/api/tags"):
         return status(200, {"models": [_listed(name) for name in models]})
     if route == ("GET", "/api/ps"):
-        return status(200, {"models": [{**_listed(name), "size_vram": 0} for name in loaded]})
+        expires_at = datetime.now(timezone.utc).isoformat() if is_loading else CREATED_AT
+        return status(200, {"models": [{**_listed(name), "expires_at": expires_at, "size_vram": 0} for name in loaded]})
     if route[0] == "POST" and route[1] in _MODEL_ROUTES:
         return _of_model(request, models)
     return status(404, b"404 page not found")

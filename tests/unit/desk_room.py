@@ -94,6 +94,9 @@ class ScriptedClient:
         self.exchanges.append(ScriptedExchange(request))
         return self.exchanges[-1]
 
+    def note_answer(self, model: str, now: float) -> None:
+        """Note nothing."""
+
 
 class Reader:
     """Pumps a run on a thread of its own, as a request does, and keeps what it was told."""

@@ -127,6 +127,7 @@ def test_every_setting_can_be_overridden_by_its_variable(write: Write) -> None:
         "stream.stall_seconds": ("1e1", 10),
         "stream.first_frame_seconds": ("7", 7),
         "stream.retry_seconds": ("0", 0),
+        "stream.unload_wedged": ("True", True),
         "session.max_sessions": ("1", 1),
         "session.ttl_seconds": ("0.1", 0.1),
         "session.max_context_bytes": ("1024", 1024),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import pytest
@@ -123,6 +124,34 @@ def test_a_run_that_was_never_pumped_gives_everything_back(room: MakeRoom) -> No
     here.desk.release(run)
     assert here.messages() == [("user", "q", False), ("assistant", "", True)]
     del told
+
+
+def test_a_reader_that_cannot_be_written_to_is_hung_up_on(room: MakeRoom) -> None:
+    """The server closes what it could not write on; whoever waits for that reader to close finds it done."""
+    here = room()
+    ours, readers = socket.socketpair()
+    with ours, readers:
+        run = here.desk.admit(Order(model="m", session_id="s", messages=(QUESTION,)))
+        told = here.desk.pump(run, ours)
+        next(told)
+        told.close()  # type: ignore[attr-defined]
+        ours.settimeout(5)
+        assert ours.recv(1) == readers.recv(1) == b"", "closed for both directions"
+        here.desk.release(run)
+    assert here.messages() == [("user", "q", False), ("assistant", "", True)]
+
+
+def test_an_answer_told_to_its_end_leaves_the_connection_to_the_server(room: MakeRoom) -> None:
+    """It may be kept for another request."""
+    here = room()
+    ours, readers = socket.socketpair()
+    with ours, readers:
+        run = here.desk.admit(Order(model="m", session_id="s", messages=(QUESTION,)))
+        here.desk.interrupt("s", None)
+        assert [type(event) for event in here.desk.pump(run, ours)] == [Started, Ended]
+        here.desk.release(run)
+        ours.sendall(b"x")
+        assert readers.recv(1) == b"x"
 
 
 def test_an_ollama_that_is_away_is_the_end_where_nothing_is_retried(room: MakeRoom) -> None:

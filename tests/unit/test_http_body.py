@@ -144,3 +144,10 @@ def test_an_open_body_is_all_payload_and_never_whole() -> None:
     body = OpenBody()
     assert payload_of(body, b"a", b"", b"b") == b"ab"
     assert not body.is_whole
+    assert body.has_begun
+
+
+def test_an_open_body_without_a_byte_has_not_begun() -> None:
+    body = OpenBody()
+    assert body.feed(b"") == b""
+    assert not body.has_begun

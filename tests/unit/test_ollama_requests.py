@@ -166,6 +166,10 @@ def test_a_refusal_is_told_in_ollamas_own_words(
         (requests.exceptions.SSLError("SSLError at 0x7f"), "Ollama has a TLS certificate that is not accepted"),
         (requests.ConnectionError("RemoteDisconnected <object at 0x7f>"), "Ollama dropped the connection"),
         (ConnectionResetError(104, "reset"), "Ollama dropped the connection"),
+        (
+            requests.ConnectionError("OSError(24, 'Too many open files')"),
+            "Ollama cannot be asked: the gateway has no file descriptor left",
+        ),
     ],
 )
 def test_a_connection_that_fails_is_told_in_few_words_and_may_be_tried_again(
@@ -285,7 +289,7 @@ def test_a_pump_without_a_socket_reads_the_whole_answer(
         (ANSWER + '{"error":"out of memory"}\n', "error", "upstream_error"),
         (ANSWER + "x\n" * 3 + DONE, "error", "upstream_bad_frames"),
         (ANSWER + "x\n" * 2 + DONE, "stop", None),
-        ("", "truncated", None),
+        ("", "error", "upstream_unreachable"),
     ],
 )
 def test_a_pump_without_a_socket_tells_every_end(

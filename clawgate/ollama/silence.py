@@ -1,0 +1,124 @@
+"""Why Ollama has not begun to answer, asked when its first frame is overdue; and the cure where a slot of it hangs.
+
+An Ollama whose slot leaked when an answer was aborted accepts the next request and never answers it, while
+everything else answers (its issue 17131): a wedge. From outside that looks like a slow load, a queue, or an Ollama
+that hangs altogether. relay/pump.py is the only caller; it goes on with heartbeats while an `Errand` asks.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from clawgate.errors import UpstreamFailure
+from clawgate.ollama.client import OllamaClient
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+QUESTION_TIMEOUT_S = 5.0
+APART_S = 0.1
+"""Between two looks at /api/ps, and between those at a model that is to go."""
+UNLOAD_S = 15.0
+"""Ollama gives an unloaded model's memory up to 5 s to come back before it no longer lists it."""
+UNUSUAL = (UpstreamFailure, KeyError, TypeError)
+"""What reading an answer raises that is not Ollama's."""
+
+
+class Silence(NamedTuple):
+    """What is known of a silence, in words that follow "no first frame within 300 s"."""
+
+    words: str
+    is_wedge: bool = False
+
+
+class Errand(Generic[_T]):
+    """Something asked of Ollama on a helper thread; `result` is there once it is done.
+
+    Threads: the helper thread writes `result` once, then calls `tell`; anybody reads it.
+    """
+
+    def __init__(self, ask: Callable[[], _T], if_it_fails: _T, tell: Callable[[], None]) -> None:
+        self.result: _T | None = None
+        self._ask = ask
+        self._if_it_fails = if_it_fails
+        self._tell = tell
+        threading.Thread(target=self._run, name="ask-upstream", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.result = self._ask()
+        except Exception:  # a helper thread has nobody else to tell
+            log.exception("asking Ollama failed")
+            self.result = self._if_it_fails
+        finally:
+            self._tell()
+
+
+UNKNOWN = Silence("the reason is not known")
+
+
+def why_silent(client: OllamaClient, model: str, answers_others: bool) -> Silence:
+    """Tell why a request for a model is not being answered, as far as Ollama lets that be known.
+
+    /api/ps lists a model from the moment it begins to load, and gives it `expires_at` = now + keep_alive until a first
+    answer has ended: where that moves, the model is new. Where it stands, the model has answered before.
+
+    Units: takes `APART_S` as a rule, a few `QUESTION_TIMEOUT_S` at the most.
+    Source: Ollama server/routes.go, PsHandler; server/sched.go, processCompleted.
+    """
+    if answers_others:
+        return Silence("the model answers others, so this request is queued behind them (OLLAMA_NUM_PARALLEL)")
+    try:
+        client.ask("/api/version", QUESTION_TIMEOUT_S)
+        first = _expiry(client, model)
+        time.sleep(APART_S)
+        second = _expiry(client, model)
+    except UNUSUAL as error:
+        why = f": {error}" if isinstance(error, UpstreamFailure) else ""
+        return Silence(f"Ollama as a whole does not answer{why}")
+    if first is None or second is None:
+        return Silence("Ollama lives but has not loaded the model: it loads it, or waits for memory")
+    if first != second:
+        return Silence("Ollama lives and still loads the model, or reads its first prompt")
+    return Silence(
+        "Ollama lives and the model is loaded: it reads a very long prompt, or a slot of it hangs since an answer was "
+        f"aborted; `ollama stop {model}` or a restart of Ollama frees that",
+        is_wedge=True,
+    )
+
+
+def unload(client: OllamaClient, model: str, given_up: threading.Event, patience_s: float = UNLOAD_S) -> bool:
+    """Unload a model and return once it is gone; False where it stays, or nobody waits any more.
+
+    Ollama answers at once and unloads when the last request for the model has ended.
+
+    Source: Ollama docs/api.md, "Generate a completion", Unload a model.
+    """
+    ends_at = time.monotonic() + patience_s
+    try:
+        client.ask("/api/generate", QUESTION_TIMEOUT_S, json={"model": model, "keep_alive": 0})
+        while time.monotonic() < ends_at and not given_up.is_set():
+            if _expiry(client, model) is None:
+                return True
+            given_up.wait(APART_S)
+    except UNUSUAL as error:
+        log.warning("%s could not be unloaded: %s", model, error)
+    return False
+
+
+def full_name(model: str) -> str:
+    """Give a model's full name: Ollama's default tag is `latest`."""
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+
+
+def _expiry(client: OllamaClient, model: str) -> str | None:
+    """Return when Ollama will forget a loaded model; None where it is not loaded."""
+    listed: dict[str, Any] = {
+        full_name(str(entry["name"])).lower(): entry for entry in client.ask("/api/ps", QUESTION_TIMEOUT_S)["models"]
+    }
+    entry = listed.get(full_name(model).lower())
+    return None if entry is None else str(entry.get("expires_at", ""))

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from selenium.common.exceptions import JavascriptException
+from selenium.common.exceptions import JavascriptException, StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService, Keys
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -88,8 +88,17 @@ class Page:
 
     def click(self, selector: str) -> None:
         """Click what is visible."""
-        wait_for(lambda: self.find(selector).is_displayed(), f"{selector} is visible")
-        self.find(selector).click()
+        wait_for(lambda: self._is_clicked(selector), f"{selector} is visible")
+
+    def _is_clicked(self, selector: str) -> bool:
+        try:
+            element = self.find(selector)
+            if not element.is_displayed():
+                return False
+            element.click()
+        except StaleElementReferenceException:  # the page has drawn another in its place
+            return False
+        return True
 
     def write(self, text: str) -> None:
         """Type into the message field."""
@@ -129,8 +138,11 @@ class Page:
 
     def is_shown(self, selector: str) -> bool:
         """Tell whether the last such element is visible."""
-        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
-        return bool(found) and found[-1].is_displayed()
+        try:
+            found = self.driver.find_elements(By.CSS_SELECTOR, selector)
+            return bool(found) and found[-1].is_displayed()
+        except StaleElementReferenceException:  # the page has drawn another in its place
+            return False
 
     def until_shown(self, selector: str) -> None:
         """Wait until the last such element is visible."""

@@ -17,6 +17,7 @@ from clawgate.sessions import MemoryStore
 from clawgate.web.chat import ChatRoutes
 from clawgate.web.guard import Guard
 from clawgate.web.health import HealthRoutes, Probe
+from clawgate.web.openapi import OpenApiRoutes
 from clawgate.web.page import STATIC, Look, PageRoutes, templates
 from clawgate.web.render import RenderRoutes
 from clawgate.web.setup import SetupRoutes
@@ -58,6 +59,7 @@ def build(gateway: Gateway) -> Blueprint:
     PageRoutes(config, gateway.client, look).install(blueprint)
     RenderRoutes(config.server).install(blueprint)
     SetupRoutes(config, probe, look).install(blueprint)
+    OpenApiRoutes(config.server).install(blueprint)
     return blueprint
 
 

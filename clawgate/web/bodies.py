@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ModelNotAllowed, TooLarge, UnsupportedMediaType
 from clawgate.relay.desk import Order
 from clawgate.sessions import Message
+from clawgate.web.deadline import BodyDeadline
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,10 @@ READ_BYTES = 1 << 16
 MAX_DEPTH = 100
 """Deepest nesting of a body: decoding bears more, but what it decoded must be encoded again deeper in the stack."""
 TOO_DEEP = "body: expected JSON, got one that is nested too deeply"
+BROKEN_OFF = "body: expected all of it, got one that breaks off or is not chunked as HTTP wants"
+MAX_CONTAINERS = 1 << 17
+"""Objects and lists in a body: one of 15 bytes takes 500 in memory, and a million of them took 600 MiB and 2 s."""
+_UNCOUNTED = bytes(set(range(256)) - set(b'"{[:'))
 T = TypeVar("T")
 
 
@@ -131,34 +137,65 @@ def read_interrupt(given: Mapping[str, Any]) -> InterruptBody:
     return body
 
 
-def read_object(request: Request, max_bytes: int) -> dict[str, Any]:
-    """Read a request's body as one JSON object.
+def read_object(request: Request, max_bytes: int, deadline: BodyDeadline | None = None) -> dict[str, Any]:
+    """Read a request's body as one JSON object; without a deadline it may take as long as it likes to come.
 
     Errors: UnsupportedMediaType, TooLarge, BadRequest.
     """
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("Content-Type: expected application/json")
+    with deadline.over(request.environ.get("gunicorn.socket")) if deadline else nullcontext():
+        data = _read_bytes(request, max_bytes)
+    if _count_outside_strings(data, b"{", b"[") > MAX_CONTAINERS:
+        raise BadRequest(f"body: expected at most {MAX_CONTAINERS} objects and lists, got more")
     try:
-        given = msgspec.json.decode(_read_bytes(request, max_bytes))
+        given = msgspec.json.decode(data)
     except RecursionError as error:
         raise BadRequest(TOO_DEEP) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"body: expected JSON in UTF-8, got something else ({error})") from error
     if not isinstance(given, dict):
         raise BadRequest("body: expected a JSON object")
-    if _is_deeper_than(MAX_DEPTH, given):
-        raise BadRequest(TOO_DEEP)
+    members = _count_members(given)
+    if _count_outside_strings(data, b":", enough=members) > members:  # of two with one name the dict has the last
+        raise BadRequest("body: expected each name once in an object, got one twice")
     return given
 
 
-def _is_deeper_than(limit: int, given: dict[str, Any]) -> bool:
+def _count_members(given: dict[str, Any]) -> int:
+    """Count the members of all objects.
+
+    Errors: BadRequest where one is nested too deeply.
+    """
+    members = 0
     level: list[Any] = [given]
-    for _ in range(limit):
+    for _ in range(MAX_DEPTH):
         if not level:
-            return False
+            return members
+        members += sum(len(each) for each in level if isinstance(each, dict))
         inner = (each.values() if isinstance(each, dict) else each for each in level)
         level = [child for children in inner for child in children if isinstance(child, dict | list)]
-    return bool(level)
+    if level:
+        raise BadRequest(TOO_DEEP)
+    return members
+
+
+def _count_outside_strings(data: bytes, *signs: bytes, enough: int = MAX_CONTAINERS) -> int:
+    """Count signs of JSON that are not in strings; those in strings too where all together are not more than `enough`.
+
+    In pieces, because a list of all strings of a hostile body would take twenty times its length.
+    """
+    found = sum(map(data.count, signs))
+    if found <= enough:
+        return found
+    found, is_in_string = 0, False
+    rest = data.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _UNCOUNTED)
+    for start in range(0, len(rest), READ_BYTES):
+        parts = rest[start : start + READ_BYTES].split(b'"')
+        outside = b"".join(parts[is_in_string::2])
+        found += sum(map(outside.count, signs))
+        is_in_string ^= len(parts) % 2 == 0
+    return found
 
 
 def _read_bytes(request: Request, max_bytes: int) -> bytes:
@@ -173,7 +210,10 @@ def _read_bytes(request: Request, max_bytes: int) -> bytes:
         left -= len(piece)
     if left <= 0:
         raise too_large
-    return b"".join(pieces)
+    data = b"".join(pieces)
+    if len(data) < (request.content_length or 0):  # gunicorn ends the body of a client that left without a word
+        raise BadRequest(BROKEN_OFF)
+    return data
 
 
 def _read_piece(request: Request, size: int) -> bytes:
@@ -183,7 +223,7 @@ def _read_piece(request: Request, size: int) -> bytes:
         raise
     except Exception as error:  # noqa: BLE001 - each server has its own; its traceback would quote the body
         log.debug("a request's body could not be read: %s", type(error).__name__)
-        raise BadRequest("body: expected all of it, got one that breaks off or is not chunked as HTTP wants") from None
+        raise BadRequest(BROKEN_OFF) from None
     return piece
 
 

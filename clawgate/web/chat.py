@@ -22,6 +22,7 @@ from clawgate.relay.desk import Desk
 from clawgate.relay.run import Run
 from clawgate.sessions import Session, digest_of, turns_of
 from clawgate.web import bodies, sse
+from clawgate.web.deadline import BodyDeadline
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class ChatRoutes:
         self._config = config
         self._desk = desk
         self._is_warned = False
+        self._deadline = BodyDeadline()
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the routes to the blueprint."""
@@ -116,7 +118,7 @@ class ChatRoutes:
 
     def _read(self) -> dict[str, Any]:
         """Read the request's body, and note its session, so that a refusal echoes it too."""
-        given = bodies.read_object(request, self._config.server.max_body_bytes)
+        given = bodies.read_object(request, self._config.server.max_body_bytes, self._deadline)
         session_id = given.get("session_id")
         if isinstance(session_id, str) and bodies.SESSION_ID.fullmatch(session_id):
             g.session_id = session_id

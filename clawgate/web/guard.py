@@ -72,8 +72,7 @@ class Guard:
 
     def _check_token(self) -> None:
         token = self._server.auth_token
-        is_open = "/api/" not in f"{request.path}/" and (request.endpoint or "").rpartition(".")[2] not in TOKEN_PAGES
-        if token is None or is_open:
+        if token is None or not wants_token(request.path, request.endpoint or ""):
             return
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
@@ -103,6 +102,11 @@ class Guard:
             response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE, OPTIONS"
             response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-Session-Id"
             response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
+
+
+def wants_token(path: str, endpoint: str) -> bool:
+    """Tell whether a path, or a route's rule, is closed without the token, where one is set."""
+    return "/api/" in f"{path}/" or endpoint.rpartition(".")[2] in TOKEN_PAGES
 
 
 def _name_of(host: str) -> str:

@@ -30,6 +30,7 @@ from pygments.util import ClassNotFound
 from clawgate.config import ServerConfig
 from clawgate.errors import TooLarge
 from clawgate.web.bodies import convert, read_object
+from clawgate.web.deadline import BodyDeadline
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +168,7 @@ class RenderRoutes:
     def __init__(self, server: ServerConfig) -> None:
         self._server = server
         self._renderer = Renderer()
+        self._deadline = BodyDeadline()
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the route to the blueprint."""
@@ -174,7 +176,7 @@ class RenderRoutes:
 
     def render(self) -> Response:
         """Render `{"text": …}` as `{"html": …}`."""
-        text = convert(read_object(request, self._server.max_body_bytes), RenderBody).text
+        text = convert(read_object(request, self._server.max_body_bytes, self._deadline), RenderBody).text
         if len(text) > MAX_TEXT_BYTES or len(text.encode()) > MAX_TEXT_BYTES:
             raise TooLarge(f"text: expected at most {MAX_TEXT_BYTES} bytes of Markdown")
         return jsonify(html=self._renderer.html_of(text))

@@ -1,0 +1,214 @@
+"""Requests that are not HTTP as it should be, and bodies that do not come: each is ended and hides no other request."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.http.asking import configured, streams_of
+from tests.support.gateway import Gateway
+from tests.support.ollama import ScriptedOllama
+from tests.support.tools import DEADLINE_S, wait_for
+
+WITHOUT = configured()
+HIDDEN = b"DELETE /api/sessions/hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+OTHER = b"DELETE /api/sessions/other HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+BODY = b'{"message": "hi", "stream": false}'
+HEAD = b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+def connected(gate: Gateway) -> socket.socket:
+    """A connection on which nothing has been said."""
+    return socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S)
+
+
+def said_to(gate: Gateway, data: bytes, is_all: bool = True) -> bytes:
+    """Send bytes (and their end) and return all that comes back until the gateway closes; a hang fails the test."""
+    answer = b""
+    with connected(gate) as sock:
+        sock.sendall(data)
+        if is_all:
+            sock.shutdown(socket.SHUT_WR)
+        try:
+            while piece := sock.recv(65536):
+                answer += piece
+        except ConnectionResetError:
+            pass  # it did not read what it refused
+    return answer
+
+
+def chunked(*chunks: bytes) -> bytes:
+    """A chat with a chunked body of these bytes as they are."""
+    return HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(chunks)
+
+
+WRONG = {
+    "length and chunks": HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks and length": HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "two lengths": HEAD + b"Content-Length: 5\r\nContent-Length: 0\r\n\r\n",
+    "a list of lengths": HEAD + b"Content-Length: 0, 5\r\n\r\n",
+    "a signed length": HEAD + b"Content-Length: +5\r\n\r\n",
+    "a negative length": HEAD + b"Content-Length: -1\r\n\r\n",
+    "a length in hex": HEAD + b"Content-Length: 0x5\r\n\r\n",
+    "an unknown coding": HEAD + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a hidden coding": HEAD + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "chunked twice": HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    "a space before the colon": HEAD + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "a folded header": HEAD + b"X: y\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "no colon": HEAD + b"X\r\n\r\n",
+    "a NUL": HEAD + b"X: \0\r\n\r\n",
+    "a bare CR": HEAD + b"X: y\rZ: 1\r\n\r\n",
+    "two hosts": HEAD + b"Host: y\r\n\r\n",
+    "a size that is none": chunked(b"zz\r\n\r\n0\r\n\r\n"),
+    "a signed size": chunked(b"-1\r\nx\r\n0\r\n\r\n"),
+    "a size in words": chunked(b"0x5\r\nhello\r\n0\r\n\r\n"),
+    "a chunk that is longer": chunked(b"1\r\nhello\r\n0\r\n\r\n"),
+    "a chunk without end": chunked(b"5\r\nhello0\r\n\r\n"),
+    "bare LFs": chunked(b"5\nhello\n0\n\n"),
+    "a size of 20 digits": chunked(b"fffffffffffffffffffff\r\nhello\r\n0\r\n\r\n"),
+    "a forbidden trailer": chunked(b"0\r\nContent-Length: 5\r\n\r\n"),
+    "HTTP/1.0 in chunks": chunked(b"0\r\n\r\n").replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "HTTP/3.0": HEAD.replace(b"HTTP/1.1", b"HTTP/3.0") + b"\r\n",
+    "no version": b"GET /healthz\r\n\r\n",
+    "no words": b"\r\n\r\n\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "a space in the address": b"GET /healthz x HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a long address": b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a long header": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+    "many headers": b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 500 + b"\r\n",
+}
+
+
+@WITHOUT
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_not_http_is_refused_and_what_follows_it_is_never_read(
+    gate: Gateway, upstream: ScriptedOllama, name: str
+) -> None:
+    answer = said_to(gate, WRONG[name] + HIDDEN)
+    assert answer.count(b"HTTP/1.1 ") <= 1, answer
+    if answer:
+        assert int(answer.split(b" ")[1]) in (400, 405, 413, 414, 417, 431, 501, 505), answer
+    assert b"gunicorn/" not in answer
+    assert b"Traceback" not in answer
+    assert "/api/sessions/hidden" not in gate.log, "the hidden request was served"
+    assert upstream.requests == []
+    assert gate.get("/healthz").status == 200
+
+
+@WITHOUT
+def test_two_proper_requests_on_one_connection_are_two(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """The other side of the test above: what follows a proper request is one of its own."""
+    wire = chunked(b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)) + OTHER
+    answer = said_to(gate, wire, is_all=False)
+    assert [part.split(b" ")[0] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404"]
+    assert len(upstream.chats) == 1
+
+
+@WITHOUT
+@pytest.mark.parametrize("length", [len(BODY) + 1, 10_000])
+def test_a_body_that_breaks_off_is_400(gate: Gateway, upstream: ScriptedOllama, length: int) -> None:
+    answer = said_to(gate, HEAD + b"Content-Length: %d\r\n\r\n" % length + BODY)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"breaks off" in answer
+    assert upstream.requests == []
+
+
+HURRIED = """
+import sys
+from clawgate.web.deadline import BodyDeadline
+BodyDeadline.__init__.__defaults__ = (1.0, 0.1)
+from clawgate.cli import main
+sys.exit(main())
+"""
+"""The gateway, with a second for a body instead of a minute."""
+THREADS = 1 + 16
+"""One stream and the reserve."""
+
+
+@pytest.fixture
+def hurried(gateway: Callable[..., Gateway]) -> Gateway:
+    """A gateway that waits a second for a body, with few threads."""
+    return gateway(command=(sys.executable, "-c", HURRIED, "serve"), server={"max_streams": 1})
+
+
+SLOW = {
+    "announced": HEAD + b"Content-Length: 1000\r\n\r\n{",
+    "in chunks": chunked(b"1\r\n{\r\n"),
+    "in a chunk": chunked(b"ffff\r\n{"),
+    "within a size": chunked(b"1\r\n{\r\n1"),
+    "render": HEAD.replace(b"/api/chat", b"/render") + b"Content-Length: 1000\r\n\r\n{",
+}
+
+
+@pytest.mark.parametrize("drips", [False, True], ids=["silent", "dripping"])
+def test_a_body_that_does_not_come_holds_no_thread_for_ever(
+    hurried: Gateway, ollama: ScriptedOllama, drips: bool
+) -> None:
+    """Every thread waits for a body; each is told after a second, and the gateway serves again."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(hurried)) for _ in range(THREADS)]
+        for client, data in zip(clients, round_robin(list(SLOW.values())), strict=False):
+            client.sendall(data)
+        is_over = threading.Event()
+        dripper = threading.Thread(target=drip, args=(clients if drips else [], is_over))
+        dripper.start()
+        try:
+            for client in clients:
+                answer = b""
+                while not answer.endswith(b"}}\n"):
+                    answer += client.recv(65536) or pytest.fail(f"closed after {answer!r}")
+                assert answer.startswith(b"HTTP/1.1 400 "), answer
+                assert b"body: expected all of it within 1 s" in answer
+        finally:
+            is_over.set()
+            dripper.join()
+    assert hurried.get("/healthz").status == 200
+    assert hurried.post("/api/chat", {"message": "hi", "stream": False}).status == 200
+    assert len(ollama.chats) == 1
+    assert "Traceback" not in hurried.log
+
+
+def round_robin(values: list[bytes]) -> Iterator[bytes]:
+    """Yield them again and again."""
+    while True:
+        yield from values
+
+
+def drip(clients: list[socket.socket], is_over: threading.Event) -> None:
+    """Send a byte on each connection now and then, so that no time-out of the socket itself ever passes."""
+    while not is_over.wait(0.2):
+        for client in clients:
+            try:
+                client.sendall(b"1")
+            except OSError:
+                pass  # it has been answered and closed
+
+
+def test_a_slow_body_that_comes_in_time_is_taken(hurried: Gateway, ollama: ScriptedOllama) -> None:
+    with connected(hurried) as sock:
+        sock.sendall(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY))
+        for byte in BODY:
+            sock.sendall(bytes([byte]))
+            time.sleep(0.005)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+    time.sleep(1.2)  # the deadline passes; nobody's socket is shut down for a body that came
+    assert hurried.get("/healthz").status == 200
+    assert len(ollama.chats) == 1
+
+
+@WITHOUT
+def test_a_body_that_nobody_reads_ends_with_its_client(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """Refused by its type before it is read; the rest of it is not taken for a request."""
+    refused = HEAD.replace(b"application/json", b"text/plain") + b"Content-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN
+    answer = said_to(gate, refused)
+    assert [part.split(b" ")[0] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"415"]
+    assert "/api/sessions/hidden" not in gate.log
+    wait_for(lambda: streams_of(gate) == 0, "nothing is in flight")
+    assert upstream.requests == []

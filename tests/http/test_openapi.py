@@ -1,0 +1,153 @@
+"""`/openapi.json` says what there is: every route, status, code, field and event, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from flask import Flask
+
+from clawgate import create_app, create_blueprint
+from clawgate.config import Config, ModelConfig, ServerConfig
+from clawgate.errors import ClawgateError, ConfigError, MethodNotAllowed, UntrustedHost, UpstreamStalled
+from clawgate.relay import events
+from clawgate.sessions import Message
+from clawgate.web import answers, sse
+from clawgate.web.bodies import CHAT_FIELDS, MESSAGE_FIELDS
+from clawgate.web.openapi import METHODS, OPERATIONS
+
+CLOSED = Config(
+    model=ModelConfig(endpoint="http://10.1.2.3:4567", model_name="secret:7b", allowed_models=("other:1b",)),
+    server=ServerConfig(auth_token="s3cret-token", trusted_hosts=("localhost",)),
+)
+
+
+def description(app: Flask, path: str = "/openapi.json") -> dict[str, Any]:
+    """The description that an application serves, without a token."""
+    reply = app.test_client().get(path)
+    assert (reply.status_code, reply.mimetype) == (200, "application/json")
+    found: dict[str, Any] = reply.get_json()
+    return found
+
+
+def routes(app: Flask) -> Iterator[tuple[str, str]]:
+    """Yield the method and path of every route, as the description writes them."""
+    for rule in app.url_map.iter_rules():
+        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
+            yield method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+
+
+def operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every operation."""
+    for methods in described["paths"].values():
+        yield from methods.values()
+
+
+def codes(described: dict[str, Any]) -> dict[str, str]:
+    """Every error code in the description, with its status."""
+    found: dict[str, str] = {}
+    for operation in operations(described):
+        for status, response in operation["responses"].items():
+            schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+            if "error" in schema.get("properties", {}):
+                for code in schema["properties"]["error"]["properties"]["code"]["enum"]:
+                    assert found.setdefault(code, status) == status
+    return found
+
+
+def test_every_route_is_described_and_nothing_that_is_not_there() -> None:
+    app = create_app()
+    described = {(method, path) for path, methods in description(app)["paths"].items() for method in methods}
+    assert described == set(routes(app))
+    assert {operation["operationId"] for operation in operations(description(app))} == set(OPERATIONS)
+
+
+def test_no_route_has_a_method_that_is_never_described() -> None:
+    assert {method.upper() for method, _ in routes(create_app())} <= set(METHODS)
+
+
+def test_every_error_code_is_described_with_its_status() -> None:
+    def below(kind: type[ClawgateError]) -> Iterator[type[ClawgateError]]:
+        yield kind
+        for each in kind.__subclasses__():
+            yield from below(each)
+
+    elsewhere = (ConfigError, MethodNotAllowed)  # before there is a gateway; of a method that no operation has
+    wanted = {kind.code: str(kind.status) for kind in below(ClawgateError) if kind not in elsewhere}
+    assert codes(description(create_app(CLOSED))) == wanted | {"internal": "500"}
+
+
+def test_every_field_of_a_body_is_described() -> None:
+    schemas = description(create_app())["components"]["schemas"]
+    assert set(schemas["ChatBody"]["properties"]) == CHAT_FIELDS
+    assert set(schemas["Message"]["properties"]) == MESSAGE_FIELDS
+    assert schemas["ChatBody"]["properties"]["session_id"]["anyOf"][0]["pattern"] == "^[A-Za-z0-9_-]{1,128}$"
+
+
+TOLD: list[tuple[events.Event, type[answers.Answer]]] = [
+    (events.Started("s", "run_1", "m"), answers.StartEvent),
+    (events.Started("s", "run_1", "m", ("mesage",)), answers.StartEvent),
+    (events.Text("春"), answers.TextEvent),
+    (events.Thinking("hm"), answers.ThinkingEvent),
+    (events.ToolCalls(({"function": {"name": "f"}},)), answers.ToolCallsEvent),
+    (events.PING, answers.PingEvent),
+    (events.Waiting("upstream_unreachable", 2), answers.WaitingEvent),
+    (events.Resumed(), answers.ResumedEvent),
+    (events.Restarted(), answers.ResumedEvent),
+    (events.Ended("s", "run_1", "stop", {"eval_count": 1}), answers.EndEvent),
+    (events.Ended("s", "run_1", "error", {}, UpstreamStalled("silence")), answers.ErrorEvent),
+]
+
+
+def test_every_kind_of_event_is_described_by_exactly_one_type() -> None:
+    assert {type(event) for event, _ in TOLD} == set(events.Event.__subclasses__())
+    assert {kind for _, kind in TOLD} == set(answers.EVENTS)
+    for event, kind in TOLD:
+        data = json.loads(b"".join(sse.stream("run_1", [event])).split(b"data: ")[1])
+        assert [each for each in answers.EVENTS if is_one(data, each)] == [kind], event
+
+
+def is_one(data: Any, kind: type[answers.Answer]) -> bool:
+    """Whether this is an instance of a type that is described."""
+    try:
+        msgspec.convert(data, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def test_what_the_token_closes_says_so() -> None:
+    described, open_ = description(create_app(CLOSED)), description(create_app())
+    closed = {operation["operationId"] for operation in operations(described) if "security" in operation}
+    assert closed == {"describe", "chat", "interrupt", "session", "forget", "status", "render", "setup"}
+    assert described["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    assert all(("401" in operation["responses"]) == ("security" in operation) for operation in operations(described))
+    assert all(UntrustedHost.code in str(operation["responses"]["400"]) for operation in operations(described))
+    assert not [operation for operation in operations(open_) if "security" in operation or "401" in str(operation)]
+    assert UntrustedHost.code not in codes(open_)
+
+
+def test_it_says_nothing_private() -> None:
+    """It wants no token, so it names no model, address, version or secret."""
+    text = json.dumps(description(create_app(CLOSED)))
+    for word in ("10.1.2.3", "4567", "secret:7b", "other:1b", "s3cret", "localhost", "qwen"):
+        assert word not in text
+    assert description(create_app())["info"] == {"title": "clawgate", "version": "1"}
+
+
+def test_under_a_prefix_it_describes_its_own_routes_there() -> None:
+    other = Flask("other")
+    other.register_blueprint(create_blueprint(), url_prefix="/llm")
+    other.add_url_rule("/their-own", "theirs", lambda: "hello")
+    described = description(other, "/llm/openapi.json")
+    assert set(described["paths"]) == {f"/llm{path}" for path in description(create_app())["paths"]}
+
+
+@pytest.mark.parametrize("name", ["Message"])
+def test_descriptions_are_one_line_for_people(name: str) -> None:
+    schema = description(create_app())["components"]["schemas"][name]
+    assert schema["description"] == (Message.__doc__ or "").partition("\n")[0]

@@ -1,0 +1,109 @@
+"""The gateway does what its description says, whatever is sent: bodies made from the description, right and wrong.
+
+schemathesis makes them and judges each answer: never a 500, no status, type or field that is not described, no wrong
+body that is taken and no right one that is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+
+from clawgate import create_app
+from clawgate.web.bodies import PASSED_ON
+from tests.http.asking import configured, streams_of
+from tests.support.gateway import Gateway
+from tests.support.ollama import ScriptedOllama, Step, chunk, done, drop, end, error_line, hang, status, text
+from tests.support.ollama import thinking as thought
+from tests.support.ollama import tool_calls as called
+from tests.support.tools import wait_for
+from tests.support.tries import TRIES
+
+pytestmark = configured(
+    stream={"smoothing_ms": 0, "retry_seconds": 0.2, "stall_seconds": 0.2, "first_frame_seconds": 0.5}
+)
+
+
+def operations(schema: Any) -> list[Any]:
+    """All operations of a description."""
+    return [found.ok() for found in schema.get_all_operations()]
+
+
+OPERATIONS = operations(schemathesis.openapi.from_wsgi("/openapi.json", create_app()))
+CASES = [
+    *((operation.label, GenerationMode.POSITIVE) for operation in OPERATIONS),
+    *((operation.label, GenerationMode.NEGATIVE) for operation in OPERATIONS if operation.body),
+    ("GET /api/sessions/{session_id}", GenerationMode.NEGATIVE),
+    ("DELETE /api/sessions/{session_id}", GenerationMode.NEGATIVE),
+]
+
+
+def operation_of(gate: Gateway, label: str) -> Any:
+    """What the running gateway says of an operation."""
+    schema = schemathesis.openapi.from_dict(gate.get("/openapi.json").json)
+    return next(operation for operation in operations(schema) if operation.label == label)
+
+
+def send(gate: Gateway, case: Any) -> Any:
+    """Send a case and judge the answer."""
+    response = case.call(base_url=gate.base_url, headers={"Connection": "close"}, timeout=20)
+    case.validate_response(response)
+    return response
+
+
+@pytest.mark.parametrize(("label", "mode"), CASES)
+def test_whatever_is_sent_the_answer_is_as_described(
+    gate: Gateway, upstream: ScriptedOllama, label: str, mode: GenerationMode
+) -> None:
+    upstream.default(thought("hm"), text("春"), called([{"function": {"name": "f", "arguments": {}}}]), done())
+    operation = operation_of(gate, label)
+
+    @settings(
+        max_examples=max(TRIES, 50),
+        deadline=None,
+        database=None,
+        derandomize=not TRIES,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def judge(case: Any) -> None:
+        send(gate, case)
+
+    judge()
+    for chat in upstream.chats:
+        assert set(chat.json) <= {"model", "messages", "stream", *PASSED_ON}
+        assert (chat.json["model"], chat.json["stream"]) == ("qwen3:32b", True)
+    wait_for(lambda: streams_of(gate) == 0, "no answer is left in flight")
+
+
+ENDS: dict[str, tuple[Step, ...]] = {
+    "stop": (text("a"), done()),
+    "cut": (text("a"), end()),
+    "error": (error_line("out of memory"),),
+    "late error": (text("a"), error_line("out of memory")),
+    "dropped": (drop(),),
+    "silent": (hang(),),
+    "stalled": (text("a"), hang()),
+    "bad frames": (chunk(b"x\nx\nx\n"), end()),
+    "busy": (status(503, {"error": "queue is full"}),),
+    "missing": (status(404, {"error": "model 'x' not found"}),),
+    "refused": (status(400, {"error": "bad"}),),
+}
+
+
+@pytest.mark.parametrize("is_streamed", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("name", ENDS)
+def test_however_ollama_fails_the_answer_is_as_described(
+    gate: Gateway, upstream: ScriptedOllama, name: str, is_streamed: bool
+) -> None:
+    upstream.default(*ENDS[name])
+    operation = operation_of(gate, "POST /api/chat")
+    case = operation.Case(body={"message": "hi", "stream": is_streamed}, media_type="application/json")
+    response = case.call(base_url=gate.base_url, headers={"Connection": "close"}, timeout=20)
+    case.validate_response(response, excluded_checks=[schemathesis.checks.not_a_server_error])
+    assert response.status_code == (200 if is_streamed or name in ("stop", "cut") else response.status_code)
+    assert response.status_code != 500

@@ -124,6 +124,8 @@ def describe(rules: list[Rule], server: ServerConfig, root: str = "") -> dict[st
     schemas = _plain(components)
     for name, either in EITHER.items():
         schemas[name]["anyOf"] = either
+    members = schemas["Message"]["properties"]
+    members |= {name: {"anyOf": [schema, NULL]} for name, schema in members.items() if name != "role"}
     schemas["Event"] = {"oneOf": [{"$ref": COMPONENTS + kind.__name__} for kind in answers.EVENTS]}
     paths: dict[str, Any] = {}
     for rule in rules:

@@ -23,7 +23,7 @@ import pytest
 from tests.support.gateway import Gateway
 from tests.support.nginx import Nginx
 from tests.support.ollama import ScriptedOllama
-from tests.support.tools import wait_for
+from tests.support.tools import on_a_free_port, wait_for
 
 TEST_DEADLINE_S = 60.0
 """What each phase of a test may take; `@pytest.mark.deadline(seconds)` gives one test more."""
@@ -75,7 +75,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
         def start(upstream: Gateway | str, **options: Any) -> Nginx:
             address = upstream if isinstance(upstream, str) else f"127.0.0.1:{upstream.port}"
             folder = tmp_path / f"nginx{len(list(tmp_path.glob('nginx*')))}"
-            started = Nginx(address, folder, **options)
+            started = on_a_free_port(lambda: Nginx(address, folder, **options))
             stack.callback(_stop_and_show, started)
             return started
 

@@ -14,7 +14,7 @@ from tests.support.client import StreamClient
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
 from tests.support.proxies import Caddy, Proxy, Vite, install_vite
-from tests.support.tools import DEADLINE_S
+from tests.support.tools import DEADLINE_S, on_a_free_port
 
 pytestmark = pytest.mark.deadline(180)
 
@@ -39,9 +39,10 @@ def proxy(
     """A gateway, and the proxy before it."""
     started = gateway(stream=UNHURRIED)
     if request.param == "caddy":
-        made: Proxy = Caddy(started.port, tmp_path)
+        made: Proxy = on_a_free_port(lambda: Caddy(started.port, tmp_path))
     else:
-        made = Vite(started.port, request.getfixturevalue("vite_folder"))
+        folder = request.getfixturevalue("vite_folder")
+        made = on_a_free_port(lambda: Vite(started.port, folder))
     with made:
         yield started, made
 
@@ -91,7 +92,7 @@ def test_killed_worker_ends_the_answer_without_an_end_event(
 
 def test_what_a_browser_says_of_its_address_does_not_count(gateway: Callable[..., Gateway], tmp_path: Path) -> None:
     started = gateway()
-    with Caddy(started.port, tmp_path) as front:
+    with on_a_free_port(lambda: Caddy(started.port, tmp_path)) as front:
         forged = {"X-Forwarded-For": "6.6.6.6", "X-Request-Id": "forged"}
         answer = client.post(front.base_url, "/api/chat", {"message": "Hi", "stream": False}, forged)
     assert answer.headers["X-Request-Id"] != "forged"
@@ -103,7 +104,7 @@ def test_the_setting_that_the_recipe_warns_of_does_what_it_says(
 ) -> None:
     ollama.script(text("Well"), hang())
     started = gateway(stream=UNHURRIED)
-    with Caddy(started.port, tmp_path, insert="flush_interval -1") as front:
+    with on_a_free_port(lambda: Caddy(started.port, tmp_path, insert="flush_interval -1")) as front:
         with StreamClient(front.base_url, {"message": "Hi"}) as stream:
             run_id = stream.read_text("Well")[0].data["run_id"]
             request = ollama.next_request()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from signal import SIGKILL
 
 from tests.support.process import ChildProcess
 from tests.support.tools import DEADLINE_S, ROOT, free_port, require
@@ -37,6 +38,14 @@ class Proxy(ChildProcess):
     def __enter__(self) -> Proxy:
         return self
 
+    def wait_until_it_says(self, pattern: str) -> None:
+        """Wait for the line that tells that it serves; ends the process when it does not come."""
+        try:
+            self.wait_for_line(pattern)
+        except BaseException:
+            self.stop(SIGKILL)
+            raise
+
     @property
     def base_url(self) -> str:
         """Where it listens."""
@@ -50,11 +59,12 @@ class Caddy(Proxy):
         binary = require("caddy", "the test runs the recipe for Caddy")
         self.port = free_port()
         text = recipe("caddy", self.port, gateway_port)
-        (folder / "Caddyfile").write_text(text.replace("\t\theader_up", f"\t\t{insert}\n\t\theader_up"))
-        environment = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "CADDY_ADMIN": f"127.0.0.1:{free_port()}"}
+        text = text.replace("\t\theader_up", f"\t\t{insert}\n\t\theader_up")
+        (folder / "Caddyfile").write_text("{\n\tadmin off\n}\n" + text)  # its port may be another Caddy's
+        environment = {"HOME": str(folder), "XDG_DATA_HOME": str(folder)}
         command = [binary, "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
         super().__init__(command, cwd=folder, env=environment, name="caddy")
-        self.wait_for_line("serving initial configuration")
+        self.wait_until_it_says("serving initial configuration")
 
 
 class Vite(Proxy):
@@ -66,7 +76,7 @@ class Vite(Proxy):
         (folder / "index.html").write_text("<h1>mine</h1>")
         command = [require("node", "the test runs Vite"), "node_modules/vite/bin/vite.js", "--host", "127.0.0.1"]
         super().__init__([*command, "--strictPort"], cwd=folder, name="vite")
-        self.wait_for_line(rf"127\.0\.0\.1:.*{self.port}")
+        self.wait_until_it_says(rf"127\.0\.0\.1:.*{self.port}")
 
 
 def install_vite(folder: Path) -> None:

@@ -69,6 +69,17 @@ def wait_for(predicate: Callable[[], _T | None], what: str, deadline_s: float = 
         time.sleep(POLL_S)
 
 
+def on_a_free_port(start: Callable[[], _T], tries: int = 3) -> _T:
+    """Start something on a port of `free_port`, anew where somebody else was faster to take it."""
+    for left in reversed(range(tries)):
+        try:
+            return start()
+        except AssertionError as error:
+            if not left or "in use" not in str(error):
+                raise
+    raise AssertionError("no tries")
+
+
 def _is_importable(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None

@@ -1,6 +1,6 @@
 """gunicorn's settings, all derived from ours: `gunicorn -c python:clawgate.gunicorn_conf clawgate.wsgi:app`.
 
-`clawgate serve` runs exactly that. One worker, because sessions live in its memory; gthread with a thread for every
+`clawgate serve` runs exactly that. One worker (worker.py), because sessions live in its memory; a thread for every
 answer in flight and a reserve, so that interrupt, health and the page answer while every stream is taken.
 
 The application is built in the master and inherited by each worker: a worker that crashed is replaced by one with the
@@ -10,15 +10,11 @@ worker, in place; gunicorn's own reload would replace the worker, and the sessio
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import logging.config
-import math
 import os
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from signal import SIGHUP
 from typing import Any
@@ -34,8 +30,6 @@ from clawgate.signals import Signals
 RESERVED_THREADS = 16
 SAFETY_NET_S = 10
 """What gunicorn waits longer than our own drain, which ends the answers."""
-OUT_OF_FDS_S = 0.1
-SAY_EVERY_S = 5
 log = logging.getLogger("clawgate")
 
 try:
@@ -49,7 +43,7 @@ _notify_socket = os.environ.pop("NOTIFY_SOCKET", None)
 
 _host = _config.server.host
 bind = f"[{_host}]:{_config.server.port}" if ":" in _host else f"{_host}:{_config.server.port}"
-worker_class = "gthread"
+worker_class = "clawgate.worker.Worker"
 workers = _config.server.workers
 threads = _config.server.max_streams + RESERVED_THREADS
 worker_connections = threads + 1000  # beside the threads: kept-alive connections that ask nothing
@@ -59,6 +53,7 @@ keepalive = 75  # longer than nginx keeps an idle connection to us (60 s), so th
 preload_app = True
 control_socket_disable = True  # it wants a writable home
 forwarded_allow_ips = ",".join(_config.server.trusted_proxies)
+forwarder_headers = ""  # SCRIPT_NAME is gunicorn's default: a proxy that passes underscores on let clients move paths
 logconfig_dict = dict_config(_config.logging)
 access_log_format = ACCESS_LINE
 
@@ -78,32 +73,12 @@ def when_ready(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Put our drain and reload before gunicorn's own ending of a worker, and say that it serves."""
-    worker.accept = _patient(worker.accept)
     gateway: Gateway = worker.wsgi.extensions["clawgate"]
     Signals(
         drain=lambda is_patient: gateway.desk.drain(gateway.config.server.graceful_seconds * is_patient),
         reload=partial(_reload_worker, worker),
     ).install()
     _announce(worker)
-
-
-def _patient(accept: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Let a worker that is out of fds wait for some: gunicorn's would end, and the sessions in its memory with it."""
-    said_at = -math.inf
-
-    def accept_or_wait(listener: Any) -> None:
-        nonlocal said_at
-        try:
-            accept(listener)
-        except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
-                raise
-            if time.monotonic() > said_at + SAY_EVERY_S:
-                said_at = time.monotonic()
-                log.error("no file descriptor is left for new connections: raise LimitNOFILE or `ulimit -n`")
-            time.sleep(OUT_OF_FDS_S)
-
-    return accept_or_wait
 
 
 def _announce(worker: Any) -> None:

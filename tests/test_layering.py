@@ -18,7 +18,7 @@ ORDER = [
     {"relay"},
     {"signals", "web"},
     {"app"},
-    {"", "wsgi", "gunicorn_conf", "up", "cli", "__main__"},
+    {"", "wsgi", "worker", "gunicorn_conf", "up", "cli", "__main__"},
 ]
 """Each room may import from those before its own, and from its own. "" is the package itself."""
 WITHIN = {"config": {"errors"}, "cli": {"up"}, "__main__": {"cli"}}
@@ -31,7 +31,7 @@ ONLY_IN: dict[str, set[str]] = {
     "jinja2": {"web", "app"},
     "requests": {"ollama.client"},
     "urllib3": {"ollama.client"},
-    "gunicorn": {"gunicorn_conf", "cli"},
+    "gunicorn": {"worker", "gunicorn_conf", "cli"},
     "redis": {"redis"},
     "xllamacpp": {"embedded"},
     "yaml": {"config"},

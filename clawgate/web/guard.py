@@ -138,5 +138,5 @@ def answer_unexpected(error: Exception) -> Response:
         if isinstance(error, WerkzeugMethodNotAllowed):
             response.allow.update(error.valid_methods or ())
         return response
-    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    log.error("%s %r failed", request.method, request.path, exc_info=error)
     return answer_error(InternalError())

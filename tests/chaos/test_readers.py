@@ -154,16 +154,17 @@ def test_500_connections_that_say_nothing_are_nothing_behind_nginx(
         assert started.get("/healthz").status == 200
 
 
-@long_only
-@pytest.mark.deadline(90)
-def test_silent_connections_to_the_private_port_hold_its_threads_for_five_seconds(
+def test_500_connections_that_say_nothing_are_nothing_on_the_private_port(
     gateway: Callable[..., Gateway], ollama: ScriptedOllama
 ) -> None:
-    """gunicorn gives each new connection a thread for so long; after that it costs none. README.md here says more."""
+    """A twentieth of them would hold every thread, if a connection had one before it says something."""
     started = gateway(server={"max_streams": 8})
     ollama.default(text("a"), done())
     baseline = started.baseline()
-    with silent(started.port, THREADS):
-        assert reason(ask(started, "hi")) == "stop"
-        assert {started.get("/healthz").status for _ in range(10)} == {200}, "they are still open, and cost nothing now"
+    with silent(started.port, SILENT):
+        began_at = time.monotonic()
+        for _ in range(3):
+            assert reason(ask(started, "hi")) == "stop"
+        assert started.get("/healthz").status == 200
+        assert time.monotonic() - began_at < SILENT / THREADS
     started.wait_until_resources_settle(baseline)

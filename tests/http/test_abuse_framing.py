@@ -122,19 +122,19 @@ def test_a_body_that_breaks_off_is_400(gate: Gateway, upstream: ScriptedOllama, 
 
 HURRIED = """
 import sys
-from clawgate.web.deadline import BodyDeadline
-BodyDeadline.__init__.__defaults__ = (1.0, 0.1)
+from clawgate.web.deadline import Deadline
+Deadline.__init__.__defaults__ = (1.0, 0.1)
 from clawgate.cli import main
 sys.exit(main())
 """
-"""The gateway, with a second for a body instead of a minute."""
+"""The gateway, with a second for a head and for a body instead of a minute."""
 THREADS = 1 + 16
 """One stream and the reserve."""
 
 
 @pytest.fixture
 def hurried(gateway: Callable[..., Gateway]) -> Gateway:
-    """A gateway that waits a second for a body, with few threads."""
+    """A gateway that waits a second for a head or a body, with few threads."""
     return gateway(command=(sys.executable, "-c", HURRIED, "serve"), server={"max_streams": 1})
 
 
@@ -173,6 +173,73 @@ def test_a_body_that_does_not_come_holds_no_thread_for_ever(
     assert hurried.post("/api/chat", {"message": "hi", "stream": False}).status == 200
     assert len(ollama.chats) == 1
     assert "Traceback" not in hurried.log
+
+
+@pytest.mark.parametrize("drips", [False, True], ids=["silent", "dripping"])
+@pytest.mark.parametrize("said", [b"G", b"GET /healthz HTTP/1.1\r\nX: "], ids=["a letter", "half a head"])
+def test_a_head_that_does_not_come_holds_no_thread_for_ever(
+    hurried: Gateway, ollama: ScriptedOllama, drips: bool, said: bytes
+) -> None:
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(hurried)) for _ in range(THREADS)]
+        for client in clients:
+            client.sendall(said)
+        is_over = threading.Event()
+        dripper = threading.Thread(target=drip, args=(clients if drips else [], is_over))
+        dripper.start()
+        try:
+            for client in clients:
+                assert until_closed(client) == b""
+        finally:
+            is_over.set()
+            dripper.join()
+        assert hurried.get("/healthz").status == 200
+    assert "Traceback" not in hurried.log
+
+
+def test_a_kept_connection_has_as_long_for_its_next_head(hurried: Gateway, ollama: ScriptedOllama) -> None:
+    """Idle is not overdue: the time counts from the first byte."""
+    with connected(hurried) as sock:
+        for _ in range(2):
+            sock.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+            time.sleep(1.2)
+        sock.sendall(b"HEAD /healthz HTTP/1.1\r\n")
+        assert until_closed(sock) == b""
+
+
+def until_closed(sock: socket.socket) -> bytes:
+    """Read to the end."""
+    answer = b""
+    try:
+        while piece := sock.recv(65536):
+            answer += piece
+    except ConnectionResetError:
+        pass  # a byte that dripped after the close
+    return answer
+
+
+@WITHOUT
+def test_clients_that_stay_after_their_last_answer_hold_up_nobody(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """One after the other on the server's main loop they would take 2 s each."""
+    asked = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(gate)) for _ in range(THREADS)]
+        began_at = time.monotonic()
+        for client in clients:
+            client.sendall(asked)
+        for client in clients:
+            assert until_closed(client).startswith(b"HTTP/1.1 200 ")  # its own side stays open
+        assert gate.get("/healthz").status == 200
+        assert time.monotonic() - began_at < THREADS
+
+
+@WITHOUT
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "REMOTE_USER", "SCRIPT-NAME"])
+def test_no_header_moves_the_path(gate: Gateway, upstream: ScriptedOllama, name: str) -> None:
+    """Some proxies pass names with underscores on, and gunicorn would believe them of a trusted one."""
+    head = f"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{name}: /health\r\n\r\n"
+    assert said_to(gate, head.encode(), is_all=False).startswith(b"HTTP/1.1 200 ")
 
 
 def round_robin(values: list[bytes]) -> Iterator[bytes]:

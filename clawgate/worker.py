@@ -1,0 +1,75 @@
+"""Our gunicorn worker: gthread, but for what one client could hold up everybody with.
+
+gunicorn_conf.py names it. Behind nginx little of this happens; on port 18789 itself, it does:
+
+- a connection that says nothing has no thread (gunicorn gives it one for 5 s, so that 500 of them starve all threads);
+- the head of a request has a minute to come (gunicorn waits as long as a byte comes now and then, and longer);
+- a connection that lingers after its last answer is closed by its own thread (gunicorn's main loop waits 2 s for it,
+  and meanwhile accepts nobody);
+- no file descriptor left is waited out (gunicorn's worker ends, and the sessions in its memory with it).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import time
+from typing import Any
+
+from gunicorn.workers.gthread import _DEFER, ThreadWorker
+
+from clawgate.web.deadline import Deadline
+
+OUT_OF_FDS_S = 0.1
+SAY_EVERY_S = 5
+log = logging.getLogger(__name__)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Serves each request on a thread of its own.
+
+    Threads: `accept` and `finish_request` on the main loop, `handle` and `handle_request` on a request's own.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._heads = Deadline()
+        self._said_at = -math.inf
+
+    def accept(self, listener: Any) -> None:
+        """Accept a connection; where no fd is left, say so and wait for some."""
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            if time.monotonic() > self._said_at + SAY_EVERY_S:
+                self._said_at = time.monotonic()
+                log.error("no file descriptor is left for new connections: raise LimitNOFILE or `ulimit -n`")
+            time.sleep(OUT_OF_FDS_S)
+
+    def handle(self, conn: Any) -> Any:
+        """Serve one request of a connection; where none has begun, hand it back to the main loop's poll."""
+        if not conn.initialized and not conn.wait_for_data(0):
+            return _DEFER
+        self._heads.begin(conn.sock)
+        try:
+            is_kept = super().handle(conn)
+        finally:
+            self._heads.end(conn.sock)
+        if not is_kept:
+            conn.close(graceful=True)
+        return is_kept
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Serve a request whose head is there."""
+        self._heads.end(conn.sock)
+        return super().handle_request(req, conn)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Take a connection back from its thread, which may have closed it."""
+        if conn.sock.fileno() < 0:
+            self.nr_conns -= 1
+        else:
+            super().finish_request(conn, fs)

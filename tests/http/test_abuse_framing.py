@@ -177,9 +177,7 @@ def test_a_body_that_does_not_come_holds_no_thread_for_ever(
 
 @pytest.mark.parametrize("drips", [False, True], ids=["silent", "dripping"])
 @pytest.mark.parametrize("said", [b"G", b"GET /healthz HTTP/1.1\r\nX: "], ids=["a letter", "half a head"])
-def test_a_head_that_does_not_come_holds_no_thread_for_ever(
-    hurried: Gateway, ollama: ScriptedOllama, drips: bool, said: bytes
-) -> None:
+def test_a_head_that_does_not_come_holds_no_thread_for_ever(hurried: Gateway, drips: bool, said: bytes) -> None:
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(hurried)) for _ in range(THREADS)]
         for client in clients:
@@ -197,7 +195,7 @@ def test_a_head_that_does_not_come_holds_no_thread_for_ever(
     assert "Traceback" not in hurried.log
 
 
-def test_a_kept_connection_has_as_long_for_its_next_head(hurried: Gateway, ollama: ScriptedOllama) -> None:
+def test_a_kept_connection_has_as_long_for_its_next_head(hurried: Gateway) -> None:
     """Idle is not overdue: the time counts from the first byte."""
     with connected(hurried) as sock:
         for _ in range(2):
@@ -220,7 +218,7 @@ def until_closed(sock: socket.socket) -> bytes:
 
 
 @WITHOUT
-def test_clients_that_stay_after_their_last_answer_hold_up_nobody(gate: Gateway, upstream: ScriptedOllama) -> None:
+def test_clients_that_stay_after_their_last_answer_hold_up_nobody(gate: Gateway) -> None:
     """One after the other on the server's main loop they would take 2 s each."""
     asked = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with ExitStack() as stack:
@@ -236,7 +234,7 @@ def test_clients_that_stay_after_their_last_answer_hold_up_nobody(gate: Gateway,
 
 @WITHOUT
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "REMOTE_USER", "SCRIPT-NAME"])
-def test_no_header_moves_the_path(gate: Gateway, upstream: ScriptedOllama, name: str) -> None:
+def test_no_header_moves_the_path(gate: Gateway, name: str) -> None:
     """Some proxies pass names with underscores on, and gunicorn would believe them of a trusted one."""
     head = f"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{name}: /health\r\n\r\n"
     assert said_to(gate, head.encode(), is_all=False).startswith(b"HTTP/1.1 200 ")

@@ -126,7 +126,7 @@ function showProgress(root, message, state, now, page) {
   let key = "";
   if (isActive && state.isInterrupting) key = "interrupting";
   else if (isActive && silent) key = "silent";
-  else if (message.phase !== "done" && message.attempt) key = "waiting";
+  else if (message.phase !== "done" && message.attempt) key = message.isUnloading ? "unloading" : "waiting";
   else if (message.phase === "waiting") key = state.runId && waited > SHOWN_AFTER_MS ? "loading" : "connecting";
   hidden(root, "[data-progress]", key === "");
   hook(root, "progress").dataset.progress = key;

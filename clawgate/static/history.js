@@ -104,6 +104,7 @@ function fromWire(id, wire) {
     thinkingSince: 0,
     thoughtMs: 0,
     attempt: 0,
+    isUnloading: false,
   };
 }
 

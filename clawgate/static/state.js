@@ -24,6 +24,7 @@
  * @property {number} thinkingSince
  * @property {number} thoughtMs
  * @property {number} attempt the request to Ollama that is awaited; 0 while it is not away
+ * @property {boolean} isUnloading it is awaited because a request hung, and the model is unloaded
  *
  * @typedef {"connecting" | "connected" | "waiting" | "missing" | "disconnected" | "locked"} Link
  *
@@ -77,6 +78,7 @@ function message(id, role, given) {
     thinkingSince: 0,
     thoughtMs: 0,
     attempt: 0,
+    isUnloading: false,
     ...given,
   };
 }
@@ -238,7 +240,8 @@ export function received(state, id, event, now) {
 function said(old, event, now) {
   const isOver = old.phase === "done"; // superseded: its last words come after the next question
   if (event.status === "waiting") {
-    return { attempt: event.attempt, askedAt: old.attempt ? old.askedAt : now };
+    const isUnloading = event.reason === "upstream_timeout";
+    return { attempt: event.attempt, isUnloading, askedAt: old.attempt ? old.askedAt : now };
   }
   if (event.status === "resumed") return { attempt: 0, askedAt: now };
   if (event.status === "restarted") return { attempt: 0, askedAt: now, thinking: "", phase: isOver ? "done" : "waiting" };

@@ -139,7 +139,7 @@ class PingEvent(Answer, frozen=True):
 
 
 class WaitingEvent(Answer, frozen=True):
-    """Ollama is away and waited for."""
+    """Ollama is away and waited for; reason `upstream_timeout`: the model is unloaded, because a slot hangs."""
 
     status: Literal["waiting"]
     reason: str

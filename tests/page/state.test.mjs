@@ -46,6 +46,12 @@ test("thinking that is restarted is void", () => {
   assert.deepEqual([s.lastMessage(state).thinking, s.lastMessage(state).attempt], ["", 0]);
 });
 
+test("waiting for a model that is unloaded is another waiting", () => {
+  const waits = (/** @type {string} */ reason) => conversation({ status: "waiting", reason, attempt: 2, message: "" });
+  assert.equal(s.lastMessage(waits("upstream_timeout")).isUnloading, true);
+  assert.equal(s.lastMessage(waits("upstream_unreachable")).isUnloading, false);
+});
+
 test("waiting keeps its attempt until something comes", () => {
   const waiting = conversation({ message: "a" }, { status: "waiting", attempt: 3, message: "" });
   assert.equal(s.lastMessage(waiting).attempt, 3);

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.support.gateway import Gateway
-from tests.support.ollama import ScriptedOllama, done, error_line, hang, text, wait
+from tests.support.ollama import ScriptedOllama, done, error_line, hang, status, text, wait
 from tests.support.tools import wait_for
 
 if TYPE_CHECKING:
@@ -40,6 +40,24 @@ def test_away_ollama_shows_its_attempts_and_the_link_waits(page: Page, upstream:
     upstream.start()
     page.until_answer("Hello.")
     page.until("document.querySelector('[data-link-text]').textContent === 'Connected'")
+
+
+def test_model_that_is_loaded_anew_is_said(
+    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
+) -> None:
+    is_unloaded = threading.Event()
+    ollama.script(wait(is_unloaded), status(200, {"done": True}), path="/api/generate")
+    ollama.script(hang())
+    page = blank.open(gateway(stream={"first_frame_seconds": 1, "unload_wedged": True}).base_url + "/")
+    page.send("go")
+    page.until(
+        "/^The request hung in Ollama; .* [0-9]+ s$/.test(document.querySelector('[data-progress-text]').textContent)"
+    )
+    assert page.text("[data-link-text]") == "Waiting for Ollama"
+    ollama.loaded.clear()
+    is_unloaded.set()
+    page.until_answer("Hello.")
+    page.until("document.querySelector('[data-progress]').hidden")
 
 
 def test_stalled_answer_can_be_tried_again_from_where_it_stopped(page: Page, upstream: ScriptedOllama) -> None:

@@ -29,8 +29,8 @@ ONLY_IN: dict[str, set[str]] = {
     "flask": {"web", "app"},
     "werkzeug": {"web", "app"},
     "jinja2": {"web", "app"},
-    "requests": {"ollama.client"},
-    "urllib3": {"ollama.client"},
+    "requests": {"ollama.capture", "ollama.client", "ollama.exchange", "ollama.failures"},
+    "urllib3": {"ollama.capture", "ollama.client"},
     "gunicorn": {"worker", "gunicorn_conf", "cli"},
     "redis": {"redis"},
     "xllamacpp": {"embedded"},
@@ -38,7 +38,7 @@ ONLY_IN: dict[str, set[str]] = {
 }
 WITH_FLASK = {"werkzeug", "jinja2"}
 MUTATORS = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
-WRITTEN = {("ollama.client", "_opening")}
+WRITTEN = {("ollama.capture", "_opening")}
 """The one module-level object that is written to: a thread-local, for a library that makes connections by itself."""
 
 

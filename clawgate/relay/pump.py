@@ -28,7 +28,10 @@ from clawgate.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from clawgate.ollama.client import CannotContinue, Exchange, MalformedBody, OllamaClient, OpenFailure
+from clawgate.ollama.body import MalformedBody
+from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.exchange import Exchange
+from clawgate.ollama.failures import CannotContinue, OpenFailure
 from clawgate.ollama.ndjson import Frame, FrameReader
 from clawgate.ollama.silence import UNKNOWN, Errand, Silence, unload, why_silent
 from clawgate.relay.events import PING, Ended, Event, Restarted, Resumed, Waiting

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from clawgate.errors import ClawgateError
-from clawgate.ollama.client import Exchange
+from clawgate.ollama.exchange import Exchange
 from clawgate.relay.ask import Ask
 from clawgate.relay.events import Ended, Event, Started, Text, Thinking, ToolCalls
 from clawgate.relay.wait import Flag

@@ -140,8 +140,9 @@ def test_interrupt_while_the_template_is_asked_for(gate: Gateway, upstream: Scri
     upstream.script(text("half "), drop())
     upstream.script(hang(), path="/api/show")
     with gate.stream(OPENING) as stream:
-        upstream.next_request(path="/api/show")
+        question = upstream.next_request(path="/api/show")
         assert interrupt(gate, "s-int")["partial"] == "half "
+        assert_closed(question)
         assert reason(finish(stream)) == "interrupted"
     assert len(upstream.chats) == 1
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from clawgate.config import StreamConfig
+from clawgate.errors import UpstreamUnreachable
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.silence import unload, why_silent
 from clawgate.relay.desk import Desk, Order
@@ -26,9 +28,22 @@ from tests.http.asking import (
     streams_of,
 )
 from tests.support.gateway import Gateway
-from tests.support.ollama import DEFAULT_MODEL, ScriptedOllama, Step, done, every, hang, headers, status, text, wait
+from tests.support.ollama import (
+    DEFAULT_MODEL,
+    ScriptedOllama,
+    Step,
+    chunk,
+    done,
+    every,
+    hang,
+    headers,
+    raw,
+    status,
+    text,
+    wait,
+)
 from tests.support.sse import end_of, text_of
-from tests.support.tools import wait_for
+from tests.support.tools import DEADLINE_S, wait_for
 
 FIRST_S = 0.6
 TIMING = {"smoothing_ms": 0, "first_frame_seconds": FIRST_S, "heartbeat_seconds": 0.1, "stall_seconds": 30}
@@ -254,3 +269,15 @@ def test_an_unload_that_lasts_is_given_up(ollama: ScriptedOllama, end: str) -> N
     if end == "given up":
         given_up.set()
     assert not unload(OllamaClient(ollama.base_url), "m", given_up, patience_s=0.3 if end == "impatient" else 60)
+
+
+@pytest.mark.parametrize("length", [None, 10_000], ids=["in chunks", "with a length"])
+def test_a_question_whose_answer_drips_is_given_up(ollama: ScriptedOllama, length: int | None) -> None:
+    """Each byte comes in time; all of it does not."""
+    drip = raw(b" ") if length else chunk(b" ")
+    ollama.script(headers(200, content_length=length), every(0.05, 400, lambda _: drip), path="/api/version")
+    began_at = time.monotonic()
+    with pytest.raises(UpstreamUnreachable, match="did not answer in time"):
+        OllamaClient(ollama.base_url).ask("/api/version", 0.3)
+    assert time.monotonic() - began_at < DEADLINE_S
+    assert_closed(ollama.next_request(path="/api/version"))

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from clawgate.config import StreamConfig
-from clawgate.ollama.client import OpenFailure
+from clawgate.ollama.failures import OpenFailure
 from clawgate.relay.desk import Desk, Order
 from clawgate.relay.events import Ended, Event
 from clawgate.relay.run import Run

@@ -14,8 +14,10 @@ from requests import PreparedRequest
 
 from clawgate.config import StreamConfig
 from clawgate.errors import ModelNotFound, UpstreamError, UpstreamFailure, UpstreamUnreachable
-from clawgate.ollama import client
-from clawgate.ollama.client import CannotContinue, Exchange, OllamaClient, can_continue
+from clawgate.ollama import exchange
+from clawgate.ollama.client import OllamaClient, can_continue
+from clawgate.ollama.exchange import Exchange
+from clawgate.ollama.failures import CannotContinue
 from clawgate.relay.ask import Ask
 from clawgate.relay.events import Ended, Event, Text, Thinking
 from clawgate.relay.pump import Pump
@@ -244,6 +246,11 @@ def test_a_question_is_a_small_get_or_post(ollama: responses.RequestsMock) -> No
         ({"body": "<html>"}, UpstreamError, "what answers /api/version is not Ollama"),
         ({"body": b'"\xff"'}, UpstreamError, "what answers /api/version is not Ollama"),
         ({"body": ""}, UpstreamError, "what answers /api/version is not Ollama"),
+        (
+            {"body": b" " * 17_000_000},
+            UpstreamError,
+            "what answers /api/version is not Ollama: more than 16777216 bytes",
+        ),
         ({"body": requests.ConnectionError("refused")}, UpstreamUnreachable, "Ollama refused the connection"),
         ({"body": requests.ReadTimeout()}, UpstreamUnreachable, "Ollama did not answer in time"),
     ],
@@ -272,7 +279,7 @@ def pumped(**limits: Any) -> tuple[Run, list[Event]]:
 def test_a_pump_without_a_socket_reads_the_whole_answer(
     ollama: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch, smoothing_ms: int, read_bytes: int
 ) -> None:
-    monkeypatch.setattr(client, "RECV_BYTES", read_bytes)
+    monkeypatch.setattr(exchange, "RECV_BYTES", read_bytes)
     ollama.post(CHAT, body=ANSWER + DONE)
     run, told = pumped(smoothing_ms=smoothing_ms)
     assert "".join(event.text for event in told if isinstance(event, Thinking)) == "嗯"

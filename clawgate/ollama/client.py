@@ -9,6 +9,7 @@ import math
 import re
 import time
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import msgspec
@@ -123,4 +124,5 @@ def _session(adapter: HTTPAdapter) -> requests.Session:
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     session.headers["User-Agent"] = "clawgate"
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # one for all users would be nobody's
     return session

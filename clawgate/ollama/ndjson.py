@@ -13,6 +13,10 @@ MAX_LINE_BYTES = 8 << 20
 """Longest line that is put together; Ollama's own longest frames (tool calls, final contexts) stay under 1 MiB."""
 
 
+MAX_DEPTH = 100
+"""Deepest nesting of tool calls, as of what a request may say: decoding bears more than encoding them again does."""
+
+
 class FrameMessage(msgspec.Struct, frozen=True, gc=False):
     """The `message` of a frame."""
 
@@ -58,6 +62,24 @@ _decoder = msgspec.json.Decoder(Frame)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+def _shallow(frame: Frame) -> Frame:
+    """Return a frame whose tool calls are not nested too deeply.
+
+    Errors: RecursionError.
+    """
+    level: list[Any] = list((frame.message and frame.message.tool_calls) or ())
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return frame
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    raise RecursionError
+
+
 class FrameReader:
     """Puts lines together wherever the reads were cut, and reads each as a frame.
 
@@ -89,6 +111,8 @@ class FrameReader:
         if end < len(data):
             self._keep(data[end:])
         try:
+            if b'"tool_calls"' in lines:  # rare, and the only part of a frame that can be nested
+                return self._read_one_by_one(lines)
             frames = _decoder.decode_lines(lines)  # 0.5 µs a frame
         except _UNREADABLE:
             return self._read_one_by_one(lines)
@@ -121,7 +145,7 @@ class FrameReader:
             if not line.strip():
                 continue
             try:
-                frames.append(_decoder.decode(line))
+                frames.append(_shallow(_decoder.decode(line)))
                 self._bad_in_a_row = 0
             except _UNREADABLE:
                 self.bad += 1

@@ -47,6 +47,10 @@ HELD_BACK_STALL_S = 30.0
 """With `tools` or `format` Ollama gathers frames before it sends them."""
 
 
+MAX_ANSWER_BYTES = 1 << 25
+"""Of Ollama's stream, some 200,000 tokens: a model that never ends would take all memory."""
+
+
 class Pump:
     """Drives one run to its end.
 
@@ -77,6 +81,7 @@ class Pump:
         self._attempt = 0
         self._failures = 0
         self._tokens = 0
+        self._taken_bytes = 0
         self._asked_at = 0.0
         self._heard_at: float | None = None  # the last frame of this exchange
         self._said_at: float | None = None  # the last frame of any that said something; before one, the first failure
@@ -164,6 +169,7 @@ class Pump:
             payload = self._exchange.read()
         except MalformedBody as error:
             payload, fault = error.payload, error
+        self._taken_bytes += len(payload)
         frames = self._frames.feed(payload)
         if frames:
             self._take(frames)
@@ -171,6 +177,8 @@ class Pump:
             self._fail(UpstreamBadFrames(f"Ollama's stream cannot be read: {fault}"))
         elif self._frames.is_broken:
             self._fail(UpstreamBadFrames(f"{self._frames.bad} frames of Ollama's stream could not be read"))
+        elif self._taken_bytes > MAX_ANSWER_BYTES:
+            self._end("length")
         elif self._exchange.is_at_end:
             self._take_end()
         elif not frames:

@@ -1,11 +1,13 @@
 """Sessions in this process's memory: a lock-guarded dict in order of last use, with a limit and a time to live.
 
 The store of a gateway with one worker. Bounded: at most max_sessions of them (a session with a run in flight is never
-evicted, so max_streams more at the worst), each at most max_context_bytes beyond its system messages and last turn.
+evicted, so max_streams more at the worst), each at most max_context_bytes beyond its system messages and last turn,
+and what is idle of them together at most max_sessions * max_context_bytes, however large single turns are.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -22,8 +24,8 @@ Clock = Callable[[], float]
 class MemoryStore:
     """The least-recently-used sessions go first, and each `ttl_s` after its last use.
 
-    Threads: `_lock` guards both dicts; it is held for memory only. Time to live is counted on a monotonic clock, so
-    that a clock that is set back or forward forgets nothing.
+    Threads: `_lock` guards the dicts and the sum; it is held for memory only. Time to live is counted on a monotonic
+    clock, so that a clock that is set back or forward forgets nothing.
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._used_at: dict[str, float] = {}
+        self._bytes: dict[str, int] = {}
+        self._all_bytes = 0
 
     def change(self, max_sessions: int, ttl_s: float, max_context_bytes: int) -> None:
         """Put other limits in force; what is over them goes at the next use."""
@@ -59,18 +63,20 @@ class MemoryStore:
             session = self._sessions.get(session_id)
             if session is None:
                 return None
-            return self._put(msgspec.structs.replace(session, last_active=self._wall_clock()))
+            return self._put(msgspec.structs.replace(session, last_active=self._wall_clock()), self._bytes[session_id])
 
     def begin(self, session_id: str, run_id: str, messages: Sequence[Message]) -> Session:
         """Make run_id the owner and messages the context, creating the session where it is new."""
         kept = trim(messages, self._max_context_bytes)
+        size = _memory_of(kept)
         with self._lock:
             self._expire()
             now = self._wall_clock()
             known = self._sessions.get(session_id)
             created_at = known.created_at if known else now
             session = self._put(
-                Session(session_id=session_id, messages=kept, created_at=created_at, last_active=now, run_id=run_id)
+                Session(session_id=session_id, messages=kept, created_at=created_at, last_active=now, run_id=run_id),
+                size,
             )
             self._evict()
             return session
@@ -84,17 +90,22 @@ class MemoryStore:
             messages = trim(join_answer(session.messages, answer), self._max_context_bytes)
             self._evict()  # before it is idle itself: the one just used is the last to go
             now = self._wall_clock()
-            self._put(msgspec.structs.replace(session, messages=messages, last_active=now, run_id=None))
+            settled = msgspec.structs.replace(session, messages=messages, last_active=now, run_id=None)
+            self._put(settled, _memory_of(messages))
             return True
 
     def delete(self, session_id: str) -> bool:
         """Forget the session whoever owns it; False when there was none."""
         with self._lock:
             self._expire()
-            self._used_at.pop(session_id, None)
-            return self._sessions.pop(session_id, None) is not None
+            is_known = session_id in self._sessions
+            if is_known:
+                self._forget(session_id)
+            return is_known
 
-    def _put(self, session: Session) -> Session:
+    def _put(self, session: Session, size: int) -> Session:
+        self._all_bytes += size - self._bytes.get(session.session_id, 0)
+        self._bytes[session.session_id] = size
         self._sessions[session.session_id] = session
         self._sessions.move_to_end(session.session_id)
         self._used_at[session.session_id] = self._clock()
@@ -111,10 +122,27 @@ class MemoryStore:
         if excess > 0:
             for session_id in list(islice(self._idle(), excess)):
                 self._forget(session_id)
+        while self._all_bytes > self._max_sessions * self._max_context_bytes:
+            oldest = next(self._idle(), None)
+            if oldest is None:
+                break
+            self._forget(oldest)
 
     def _idle(self) -> Iterator[str]:
         """Yield the sessions without a run in flight, least recently used first."""
         return (session_id for session_id, session in self._sessions.items() if session.run_id is None)
 
     def _forget(self, session_id: str) -> None:
+        self._all_bytes -= self._bytes.pop(session_id)
         del self._sessions[session_id], self._used_at[session_id]
+
+
+def _memory_of(messages: Sequence[Message]) -> int:
+    """Give what the texts of messages take: one emoji makes each character of its text take four bytes."""
+    return sum(
+        sys.getsizeof(message.content)
+        + (sys.getsizeof(message.thinking) if message.thinking else 0)
+        + sum(map(sys.getsizeof, message.images))
+        + (len(msgspec.json.encode(message.tool_calls)) if message.tool_calls else 0)
+        for message in messages
+    )

@@ -38,13 +38,22 @@ class Deadline:
         with self._lock:
             self._due[client] = time.monotonic() + self._limit_s
             if not self._is_watched:
-                self._is_watched = True
-                threading.Thread(target=self._watch, name="deadline", daemon=True).start()
+                try:
+                    threading.Thread(target=self._watch, name="deadline", daemon=True).start()
+                    self._is_watched = True
+                except RuntimeError:
+                    pass  # no thread is to be had; the next socket tries again
 
     def end(self, client: socket.socket) -> bool:
         """Stop counting; False where the socket was overdue, or not counted."""
         with self._lock:
             return self._due.pop(client, None) is not None
+
+    def expire(self) -> None:
+        """Let nobody wait any longer."""
+        with self._lock:
+            for client in self._due:
+                self._due[client] = 0.0
 
     def _watch(self) -> None:
         while True:

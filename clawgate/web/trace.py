@@ -54,7 +54,12 @@ class Trace:
 
 
 def _address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an address; an IPv4 one that a socket for both writes as ::ffff:1.2.3.4 is an IPv4 one."""
+    """Read an address; an IPv4 one that a socket for both writes as ::ffff:1.2.3.4 is an IPv4 one.
+
+    One with a scope is none: what follows the % is free text, and would stand in the log as it is.
+    """
+    if "%" in text:
+        return None
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

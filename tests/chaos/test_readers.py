@@ -64,6 +64,7 @@ def test_readers_that_read_nothing_slow_nobody_hold_little_and_are_left(
         events = ask(started, "hi")
         took_s = time.monotonic() - began_at
         assert text_of(events) == "a" + "b" * 20
+        assert took_s < STUCK, "they slow another"
         print(f"{STUCK} readers, {sent / MB:.1f} MB sent, {held}, baseline {baseline}, another answer {took_s:.2f} s")
         assert held["rss_bytes"] - baseline["rss_bytes"] < STUCK * MB + 24 * MB, "a stuck reader holds memory"
         wait_for(lambda: streams_of(started) == 0, "they are left", SEND_TIMEOUT_S * 4 + DEADLINE_S)

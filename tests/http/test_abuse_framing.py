@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 import threading
@@ -124,10 +125,12 @@ HURRIED = """
 import sys
 from clawgate.web.deadline import Deadline
 Deadline.__init__.__defaults__ = (1.0, 0.1)
+from clawgate.web import chat
+chat.SEND_TIMEOUT_S = 1
 from clawgate.cli import main
 sys.exit(main())
 """
-"""The gateway, with a second for a head and for a body instead of a minute."""
+"""The gateway, with a second for a head, a body and a write instead of a minute and 15 s."""
 THREADS = 1 + 16
 """One stream and the reserve."""
 
@@ -230,6 +233,31 @@ def test_clients_that_stay_after_their_last_answer_hold_up_nobody(gate: Gateway)
             assert until_closed(client).startswith(b"HTTP/1.1 200 ")  # its own side stays open
         assert gate.get("/healthz").status == 200
         assert time.monotonic() - began_at < THREADS
+
+
+def test_answers_that_nobody_reads_hold_no_thread_for_ever(hurried: Gateway) -> None:
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
+    with ExitStack() as stack:
+        for _ in range(THREADS):
+            client = stack.enter_context(connected(hurried))
+            client.setblocking(False)
+            client.send(asked)
+        wait_for(lambda: hurried.get("/healthz").status == 200, "it serves again")
+        wait_for(lambda: hurried.resources()["sockets"] < THREADS, "they are left")
+    assert "Traceback" not in hurried.log
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\nX: "], ids=["silent", "half a head"])
+def test_a_connection_that_says_nothing_does_not_hold_up_the_end(
+    gateway: Callable[..., Gateway], ollama: ScriptedOllama, said: bytes
+) -> None:
+    started = gateway(server={"graceful_seconds": 2 * DEADLINE_S}, model={"endpoint": ollama.base_url})
+    with connected(started) as client:
+        client.sendall(said)
+        assert started.get("/healthz").status == 200
+        began_at = time.monotonic()
+        started.stop(signal.SIGTERM)
+        assert time.monotonic() - began_at < DEADLINE_S
 
 
 @WITHOUT

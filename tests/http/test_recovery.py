@@ -213,7 +213,8 @@ def test_ollama_killed_behind_the_done_frame_is_a_stop(gate: Gateway, upstream: 
 def test_the_drop_of_an_old_answer_does_not_touch_the_next(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.script(text("a"), done(is_terminated=False), drop())
     upstream.script(text("b"), done())
-    ask(gate, opening("s-next"))
+    assert reason(ask(gate, opening("s-next"))) == "stop"
+    assert len(upstream.chats) == 1, "what was whole is not asked again"
     events = ask(gate, {"message": "and?", "session_id": "s-next"})
     assert (text_of(events), reason(events)) == ("b", "stop")
 

@@ -12,10 +12,11 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pygments.lexers import get_lexer_by_name
 
 from clawgate.app import create_app
 from clawgate.config import Config, ServerConfig
-from clawgate.web.render import ATTRIBUTES, FIXED_VALUES, MAX_TEXT_BYTES, TAGS, Renderer
+from clawgate.web.render import ATTRIBUTES, FIXED_VALUES, HIGHLIGHTED, MAX_HIGHLIGHTED, MAX_TEXT_BYTES, TAGS, Renderer
 
 HARMLESS = {"target", "rel", *(name for names in (*ATTRIBUTES.values(), *FIXED_VALUES.values()) for name in names)}
 SLOWEST_S = 8.0
@@ -128,6 +129,22 @@ def test_odd_text_is_answered_in_time(page: FlaskClient, text: str) -> None:
     began = time.monotonic()
     assert render(page, text).status_code == 200
     assert time.monotonic() - began < SLOWEST_S
+
+
+@pytest.mark.parametrize("unit", ["\t", "<\t", "a(", '"a'])
+@pytest.mark.parametrize("language", sorted(HIGHLIGHTED))
+def test_no_code_takes_long_to_colour(language: str, unit: str) -> None:
+    """Expressions that go back and back, in one match that holds the interpreter or in many that hold a core."""
+    assert get_lexer_by_name(language).aliases[0] == language
+    began = time.thread_time()
+    SHARED.html_of(f"```{language}\n{(unit * MAX_HIGHLIGHTED)[: MAX_HIGHLIGHTED - 1]}\n```\n")
+    assert time.thread_time() - began < SLOWEST_S
+
+
+@pytest.mark.parametrize("language", ["easytrieve", "autohotkey", "mcschema", "scala"])
+def test_a_language_that_could_take_long_stays_plain(language: str) -> None:
+    html = SHARED.html_of(f"```{language}\nif x then 1\n```\n")
+    assert (html.count("<span"), "if x then 1" in html) == (0, True)
 
 
 def test_text_that_the_parser_cannot_take_comes_back_as_text(

@@ -155,6 +155,23 @@ def test_a_run_of_a_deleted_session_writes_nothing() -> None:
     assert not store.settle("s", "r", ANSWER)
 
 
+@pytest.mark.parametrize("text", ["x" * 3000, "x" * 549 + "\N{PARTY POPPER}"], ids=["ascii", "four bytes a character"])
+def test_large_turns_cannot_fill_the_memory(text: str) -> None:
+    """A turn that is too large to be trimmed away counts: ten sessions of 1,000 bytes are three of 3,000."""
+    store = store_of(10, max_context_bytes=1000)
+    large = (Message(role="user", content=text),)
+    store.begin("busy", "r", large)
+    for session_id in "abcdef":
+        store.begin(session_id, "r", large)
+        assert store.settle(session_id, "r", ANSWER)
+    assert known(store, "busy", *"abcdef") == {"busy", "e", "f"}
+    for session_id in ("busy", "e", "f"):
+        assert store.delete(session_id)
+    for number in range(10):
+        talk(store, f"s{number}")
+    assert len(store) == 10, "what was forgotten is not counted any more"
+
+
 def test_what_is_stored_is_trimmed_at_begin_and_at_settle() -> None:
     store = store_of(max_context_bytes=200)
     long = Message(role="user", content="x" * 190)

@@ -18,6 +18,8 @@ from clawgate.ollama import exchange
 from clawgate.ollama.client import OllamaClient, can_continue
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue
+from clawgate.ollama.ndjson import FrameReader
+from clawgate.relay import pump as pump_module
 from clawgate.relay.ask import Ask
 from clawgate.relay.events import Ended, Event, Text, Thinking
 from clawgate.relay.pump import Pump
@@ -308,3 +310,28 @@ def test_a_pump_without_a_socket_tells_every_end(
     assert isinstance(ended, Ended)
     assert (ended.done_reason, ended.error.code if ended.error else None) == (reason, code)
     assert run.text == ("春光" if body else "")
+
+
+def test_no_cookie_is_kept(ollama: responses.RequestsMock) -> None:
+    ollama.get(f"{ENDPOINT}/api/version", json={}, headers={"Set-Cookie": "a=b; Path=/"})
+    asks = OllamaClient(ENDPOINT)
+    for number in (0, 1):
+        asks.ask("/api/version", 1)
+        assert "Cookie" not in sent(ollama, number).headers
+
+
+@pytest.mark.parametrize(("depth", "calls"), [(90, 1), (101, 0), (900, 0)])
+def test_tool_calls_that_are_nested_too_deeply_are_a_bad_frame(depth: int, calls: int) -> None:
+    nested = b'{"a":' * depth + b"1" + b"}" * depth
+    reader = FrameReader(3)
+    frames = reader.feed(b'{"message":{"tool_calls":[%b]}}\n{"message":{"content":"a"}}\n' % nested)
+    assert (len(frames), reader.bad) == (1 + calls, 1 - calls)
+
+
+def test_an_answer_without_end_is_ended(ollama: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(exchange, "RECV_BYTES", 500)
+    ollama.post(CHAT, body=ANSWER * 100)
+    _, events = pumped()
+    assert isinstance(events[-1], Ended)
+    assert events[-1].done_reason == "length"

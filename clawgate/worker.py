@@ -20,6 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from clawgate.web.chat import bounded_socket
@@ -27,6 +28,8 @@ from clawgate.web.deadline import Deadline
 
 LAST_CHANCE_S = 1.0
 """What a connection that has said nothing yet has to begin while the worker ends."""
+MAX_DRAIN_BYTES = 1 << 26
+"""Of a body that was refused: closing before a client has sent it all resets the connection, and its answer is lost."""
 OUT_OF_FDS_S = 0.1
 SAY_EVERY_S = 5
 log = logging.getLogger(__name__)
@@ -72,8 +75,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             is_kept = super().handle(conn)
         finally:
             self._heads.end(conn.sock)
-        if not is_kept:
-            conn.close(graceful=True)
+        if not is_kept and conn.sock.fileno() >= 0:
+            conn.sock.setblocking(True)
+            close_graceful(conn.sock, max_drain=MAX_DRAIN_BYTES)
         return is_kept
 
     def handle_request(self, req: Any, conn: Any) -> Any:

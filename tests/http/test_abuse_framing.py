@@ -304,4 +304,4 @@ def test_a_body_that_nobody_reads_ends_with_its_client(gate: Gateway, upstream: 
     assert [part.split(b" ")[0] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"415"]
     assert "/api/sessions/hidden" not in gate.log
     wait_for(lambda: streams_of(gate) == 0, "nothing is in flight")
-    assert upstream.requests == []
+    assert upstream.chats == []

@@ -131,7 +131,7 @@ def test_odd_text_is_answered_in_time(page: FlaskClient, text: str) -> None:
     assert time.monotonic() - began < SLOWEST_S
 
 
-@pytest.mark.parametrize("unit", ["\t", "<\t", "a(", '"a'])
+@pytest.mark.parametrize("unit", ["\t", "a("])
 @pytest.mark.parametrize("language", sorted(HIGHLIGHTED))
 def test_no_code_takes_long_to_colour(language: str, unit: str) -> None:
     """Expressions that go back and back, in one match that holds the interpreter or in many that hold a core."""

@@ -31,16 +31,21 @@ def connected(gate: Gateway) -> socket.socket:
 
 def said_to(gate: Gateway, data: bytes, is_all: bool = True) -> bytes:
     """Send bytes (and their end) and return all that comes back until the gateway closes; a hang fails the test."""
-    answer = b""
     with connected(gate) as sock:
         sock.sendall(data)
         if is_all:
             sock.shutdown(socket.SHUT_WR)
-        try:
-            while piece := sock.recv(65536):
-                answer += piece
-        except ConnectionResetError:
-            pass  # it did not read what it refused
+        return until_closed(sock)
+
+
+def until_closed(sock: socket.socket) -> bytes:
+    """Return all that comes back until the gateway closes."""
+    answer = b""
+    try:
+        while piece := sock.recv(65536):
+            answer += piece
+    except ConnectionResetError:
+        pass  # it did not read what it refused, or a byte dripped after the close
     return answer
 
 
@@ -207,17 +212,6 @@ def test_a_kept_connection_has_as_long_for_its_next_head(hurried: Gateway) -> No
             time.sleep(1.2)
         sock.sendall(b"HEAD /healthz HTTP/1.1\r\n")
         assert until_closed(sock) == b""
-
-
-def until_closed(sock: socket.socket) -> bytes:
-    """Read to the end."""
-    answer = b""
-    try:
-        while piece := sock.recv(65536):
-            answer += piece
-    except ConnectionResetError:
-        pass  # a byte that dripped after the close
-    return answer
 
 
 @WITHOUT

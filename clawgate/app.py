@@ -13,7 +13,7 @@ from flask import Blueprint, Flask
 from clawgate.config import Change, Config, changed
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.desk import Desk
-from clawgate.sessions import MemoryStore
+from clawgate.sessions import Bounds, MemoryStore
 from clawgate.web.chat import ChatRoutes
 from clawgate.web.guard import Guard
 from clawgate.web.health import HealthRoutes, Probe
@@ -30,9 +30,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.client = OllamaClient(config.model.endpoint)
-        self._store = MemoryStore(
-            config.session.max_sessions, config.session.ttl_seconds, config.session.max_context_bytes
-        )
+        self._store = MemoryStore(_bounds(config))
         self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream)
 
     def change(self, config: Config) -> Change:
@@ -41,9 +39,16 @@ class Gateway:
         self.config = config = change.config
         if self.client.endpoint != config.model.endpoint:
             self.client = OllamaClient(config.model.endpoint)
-        self._store.change(config.session.max_sessions, config.session.ttl_seconds, config.session.max_context_bytes)
+        self._store.change(_bounds(config))
         self.desk.change(self.client, config.stream)
         return change
+
+
+def _bounds(config: Config) -> Bounds:
+    """Give the store's bounds; whatever one request brings still fits on what is kept of its session."""
+    kept = config.session
+    most = kept.max_context_bytes + config.server.max_body_bytes
+    return Bounds(kept.max_sessions, kept.ttl_seconds, kept.max_context_bytes, most)
 
 
 def build(gateway: Gateway) -> Blueprint:

@@ -134,7 +134,9 @@ class StreamConfig(_Section, frozen=True, kw_only=True):
 class SessionConfig(_Section, frozen=True, kw_only=True):
     """How much is remembered, and for how long."""
 
-    max_sessions: Annotated[int, _help("beyond it the least recently used is forgotten", ge=1, le=10_000_000)] = 100
+    max_sessions: Annotated[
+        int, _help("idle sessions; beyond it the least recently used is forgotten", ge=1, le=10_000_000)
+    ] = 100
     ttl_seconds: Annotated[float, _help("a session is forgotten so many seconds after its last use", gt=0)] = 1800
     max_context_bytes: Annotated[
         int, _help("what one session keeps, in bytes; oldest turns go first", ge=1024, le=1 << 30)

@@ -114,7 +114,7 @@ class NothingToContinue(RequestError):
 
 
 class TooLarge(RequestError):
-    """The body is over server.max_body_bytes."""
+    """The body, or what its session would have to keep, is over its limit."""
 
     code = "too_large"
     status = 413

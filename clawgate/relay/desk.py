@@ -1,8 +1,10 @@
 """The desk: which session has which run. It admits, interrupts, supersedes, forgets and drains.
 
 At most one run per session is in flight. A run is here from its admission until its request is over. Its slot is free a
-moment earlier, before its reader is told the end: whoever reads that may ask again at once. A reader that reads
-nothing holds its thread for as long as a write may take, and its slot too unless a newer run took that over.
+moment earlier, before its reader is told the end: whoever reads that may ask again at once.
+
+What is done for one session is done in turn (turns.py): the store is asked and prompts are built while that turn is
+held, never under the desk's own lock, so that a long history or a slow store holds up its own session alone.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -26,13 +28,15 @@ from clawgate.relay.ask import Ask
 from clawgate.relay.events import Event
 from clawgate.relay.pump import Pump
 from clawgate.relay.run import Run
+from clawgate.relay.turns import Turns
 from clawgate.relay.wait import Flag
-from clawgate.sessions import Message, Session, SessionStore, prompt_of
+from clawgate.sessions import Message, Session, SessionStore, join_answer, prompt_of
 
 log = logging.getLogger(__name__)
 
 LAST_WORDS_S = 5.0
 """How long a drain waits for ended runs to tell their readers so."""
+_LEAVING = "the gateway is shutting down; try again in a moment"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +68,9 @@ class Interruption(NamedTuple):
 class Desk:
     """Keeps the runs in flight.
 
-    Threads: `_lock` guards the runs, the slots and whether the desk is draining. A run's own lock and the store's are
-    taken under it, never the other way round; nothing is waited for under it but the drain's condition.
+    Threads: `_lock` guards the runs, the slots and whether the desk is draining; it is held for memory only, and
+    nothing is waited for under it but the drain's condition. A session's turn is taken before it, a run's own lock and
+    the store's after it.
     """
 
     def __init__(self, store: SessionStore, client: OllamaClient, max_streams: int, limits: StreamConfig) -> None:
@@ -73,6 +78,7 @@ class Desk:
         self._client = client
         self._max_streams = max_streams
         self._limits = limits
+        self._turns = Turns()
         self._lock = threading.Lock()
         self._is_idle = threading.Condition(self._lock)
         self._by_session: dict[str, Run] = {}
@@ -80,6 +86,7 @@ class Desk:
         self._slots = 0
         self._wedges = 0
         self._is_draining = False
+        self._is_over = False
 
     @property
     def streams(self) -> int:
@@ -104,67 +111,95 @@ class Desk:
     def admit(self, order: Order) -> Run:
         """Take an order: give it a slot, end the session's running answer, store the context, make the run.
 
-        Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, Busy; then nothing has changed.
+        Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, Busy; then nothing has changed.
         """
         flag = Flag()  # first, because it may fail: a process out of fds refuses before it changes anything
+        session_id = order.session_id or f"sess_{secrets.token_hex(16)}"
         try:
-            with self._lock:
-                return self._admit(order, order.session_id or f"sess_{secrets.token_hex(16)}", flag)
+            with self._turns.of(session_id):
+                return self._admit(order, session_id, flag)
         except BaseException:
             flag.close()
             raise
 
     def _admit(self, order: Order, session_id: str, flag: Flag) -> Run:
         if self._is_draining:
-            raise ShuttingDown("the gateway is shutting down; try again in a moment")
+            raise ShuttingDown(_LEAVING)
+        is_known = order.session_id is not None and order.messages is None
+        session = self._known(session_id) if is_known else None
         old = self._by_session.get(session_id)
-        self._check(order, session_id, old)
-        if old is not None:
-            old.end("superseded")
-        context = self._context(order, session_id)
-        prompt = tuple(message.for_ollama() for message in prompt_of(context))
-        is_continuation = order.is_continue and bool(prompt) and prompt[-1]["role"] == "assistant"
-        ask = Ask(model=order.model, messages=prompt, extras=order.extras, is_continuation=is_continuation)
-        run_id = f"run_{secrets.token_hex(16)}"
-        self._store.begin(session_id, run_id, context)
-        run = Run(session_id, run_id, ask, self._store.settle, flag, order.ignored, order.request_id, predecessor=old)
+        self._check(order, session, old)
         self._take_slot(old)
-        self._by_session[session_id] = self._by_id[run_id] = run
+        try:
+            run = self._take_over(order, session, session_id, flag, old)
+        except BaseException:
+            with self._lock:
+                self._slots -= 1
+            raise
+        with self._lock:
+            self._by_session[session_id] = self._by_id[run.run_id] = run
+            is_over = self._is_over
+        if is_over:  # admitted in the very moment in which the drain ended all that there were
+            run.end("interrupted")
         return run
 
-    def _check(self, order: Order, session_id: str, old: Run | None) -> None:
+    def _check(self, order: Order, session: Session | None, old: Run | None) -> None:
         """Refuse what cannot be served, before anything is changed for it."""
-        is_answering = old is not None and old.ended is None
-        if order.messages is None and order.session_id is not None:
-            session = self._known(session_id)
-            if order.is_continue and not is_answering and not _is_unfinished(session):
-                raise NothingToContinue("continue: the session's last message is not an unfinished answer")
-        if is_answering and order.on_busy == "reject":
+        if old is not None and not old.is_concluded and order.on_busy == "reject":
             raise BusySession("an answer of this session is still streaming; interrupt it, or drop on_busy: reject")
-        if (old is None or not old.has_slot) and self._slots >= self._max_streams:
-            raise Busy(f"all {self._max_streams} streams are taken; try again in a moment")
+        if session is not None:
+            unsettled = old.unsettled() if old is not None else None
+            if order.is_continue and not _is_unfinished(_joined(session.messages, unsettled)):
+                raise NothingToContinue("continue: the session's last message is not an unfinished answer")
+            self._store.check(session, [message for message in (unsettled, order.message) if message is not None])
 
-    def _context(self, order: Order, session_id: str) -> tuple[Message, ...]:
-        if order.messages is not None:
-            return order.messages
-        before = self._known(session_id).messages if order.session_id is not None else ()
-        if order.message is not None:
-            return (*before, order.message)
-        if not before or not before[-1].is_unfinished:  # the running answer ended by itself meanwhile
-            raise NothingToContinue("continue: the answer has just ended by itself")
-        return before
+    def _take_slot(self, old: Run | None) -> None:
+        """Take a slot, the running answer's where there is one.
+
+        Errors: ShuttingDown, Busy.
+        """
+        with self._lock:
+            if self._is_draining:
+                raise ShuttingDown(_LEAVING)
+            if old is not None and old.has_slot:
+                old.has_slot = False
+            elif self._slots < self._max_streams:
+                self._slots += 1
+            else:
+                raise Busy(f"all {self._max_streams} streams are taken; try again in a moment")
+
+    def _take_over(self, order: Order, session: Session | None, session_id: str, flag: Flag, old: Run | None) -> Run:
+        """End the running answer and make the next one the session's owner in its place, in one step of the store's."""
+        if old is not None:
+            old.conclude("superseded")
+        answer = old.take_answer() if old is not None else None
+        try:
+            context = _context(order, session, answer)
+            prompt = tuple(message.for_ollama() for message in prompt_of(context))
+            is_continuation = order.is_continue and bool(prompt) and prompt[-1]["role"] == "assistant"
+            ask = Ask(model=order.model, messages=prompt, extras=order.extras, is_continuation=is_continuation)
+            run_id = f"run_{secrets.token_hex(16)}"
+            self._store.begin(session_id, run_id, context)
+        except BaseException:
+            if old is not None and answer is not None:
+                self._store.settle(session_id, old.run_id, answer)
+            raise
+        finally:
+            if old is not None:
+                old.announce()
+        return Run(session_id, run_id, ask, self._settle, flag, order.ignored, order.request_id, predecessor=old)
+
+    def _settle(self, run: Run) -> None:
+        with self._turns.of(run.session_id):
+            answer = run.take_answer()  # None where a newer run has taken the session over, with what this one said
+            if answer is not None:
+                self._store.settle(run.session_id, run.run_id, answer)
 
     def _known(self, session_id: str) -> Session:
         session = self._store.get(session_id)
         if session is None:
             raise UnknownSession("this session does not exist (any more); send the full history as `messages`")
         return session
-
-    def _take_slot(self, old: Run | None) -> None:
-        if old is not None and old.has_slot:
-            old.has_slot = False
-        else:
-            self._slots += 1
 
     def pump(self, run: Run, reader_socket: socket.socket | None) -> Iterator[Event]:
         """Yield the run's events on this thread, which drives the run."""
@@ -194,11 +229,17 @@ class Desk:
         Errors: UnknownSession.
         """
         with self._lock:
+            run = self._by_id.get(run_id or "")
+        whose = session_id or (run.session_id if run is not None else None)
+        if whose is None:
+            return Interruption(None, run_id, interrupted=False)
+        with self._turns.of(whose):  # so that it hits an answer that is just being superseded, or the one that follows
             if session_id is not None:
                 self._known(session_id)  # a deleted one may have a run here whose reader has not left yet
-            run = self._by_session.get(session_id) if session_id is not None else self._by_id.get(run_id or "")
-        if run is None or (run_id is not None and run.run_id != run_id) or not run.end("interrupted"):
-            return Interruption(session_id or (run.session_id if run else None), run_id, interrupted=False)
+                run = self._by_session.get(session_id)
+            is_meant = run is not None and run_id in (None, run.run_id)
+            if run is None or not is_meant or not run.end("interrupted"):
+                return Interruption(whose, run_id, interrupted=False)
         run.close()
         return Interruption(run.session_id, run.run_id, interrupted=True, partial=run.text)
 
@@ -214,11 +255,16 @@ class Desk:
 
         Errors: UnknownSession.
         """
-        with self._lock:
+        with self._turns.of(session_id):
             run = self._by_session.get(session_id)
             if run is not None:
-                run.end("interrupted")
-            is_known = self._store.delete(session_id)
+                run.conclude("interrupted")
+                run.take_answer()  # nobody is to settle it any more
+            try:
+                is_known = self._store.delete(session_id)
+            finally:
+                if run is not None:
+                    run.announce()
         if run is not None:
             run.close()
         if not is_known:
@@ -233,6 +279,7 @@ class Desk:
             self._is_draining = True
             if self._is_idle.wait_for(lambda: not self._by_id, grace_s):
                 return
+            self._is_over = True
             left = list(self._by_id.values())
         for run in left:
             run.end("interrupted")
@@ -242,8 +289,24 @@ class Desk:
             self._is_idle.wait_for(lambda: not self._by_id, LAST_WORDS_S)
 
 
-def _is_unfinished(session: Session) -> bool:
-    return bool(session.messages) and session.messages[-1].is_unfinished
+def _context(order: Order, session: Session | None, answer: Message | None) -> Sequence[Message]:
+    """Give what the session knows from now on: what was said, what the ended run adds to it, and the new message."""
+    if order.messages is not None:
+        return order.messages
+    before = _joined(session.messages if session is not None else (), answer)
+    if order.message is not None:
+        return (*before, order.message)
+    if not _is_unfinished(before):  # the running answer ended by itself meanwhile
+        raise NothingToContinue("continue: the answer has just ended by itself")
+    return before
+
+
+def _joined(messages: Sequence[Message], answer: Message | None) -> Sequence[Message]:
+    return messages if answer is None else join_answer(messages, answer)
+
+
+def _is_unfinished(messages: Sequence[Message]) -> bool:
+    return bool(messages) and messages[-1].is_unfinished
 
 
 def _log_end(run: Run) -> None:

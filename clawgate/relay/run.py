@@ -1,8 +1,10 @@
 """A run: one answer being made, shared by its pump, its readers, and whoever ends it.
 
-Every end passes the same door, `end`: the first caller wins, the partial text is settled in the session, the one end
-event closes the log, the flag wakes the pump. No end waits for a socket, least of all a reader's; closing the
-connection to Ollama is a second step, `close`, that waits for nothing but that.
+Every end passes the same door in three steps: `conclude`, which the first caller wins and after which nothing more is
+said; the settling of the partial text in the session; `announce`, by which the one end event closes the log and the
+flag wakes the pump. `end` does all three, and whoever takes the session over does the second step itself. No end
+waits for a socket, least of all a reader's; closing the connection to Ollama is another step, `close`, that waits for
+nothing but that.
 """
 
 from __future__ import annotations
@@ -18,15 +20,16 @@ from clawgate.relay.events import Ended, Event, Started, Text, Thinking, ToolCal
 from clawgate.relay.wait import Flag
 from clawgate.sessions import Message
 
-Settle = Callable[[str, str, Message], object]
+Settle = Callable[["Run"], object]
+"""Stores what `take_answer` of the run gives, unless somebody else has taken it."""
 
 
 class Run:
     """One answer being made.
 
-    Threads: `_lock` guards the log, the text, the outcome and the exchange. `end`, `close` and the properties may be
-    used from any thread; `publish`, `connect` and `forget_thinking` are the pump's. The log only grows, so a reader
-    may look at it without the lock.
+    Threads: `_lock` guards the log, the text, the outcome and the exchange, and is held for memory only. `end` and its
+    steps, `close` and the properties may be used from any thread; `publish`, `connect` and `forget_thinking` are the
+    pump's. The log only grows, so a reader may look at it without the lock.
     """
 
     def __init__(
@@ -48,7 +51,9 @@ class Run:
         self.log: list[Event] = [Started(session_id, run_id, ask.model, ignored)]
         self.started_at = time.monotonic()
         self.first_token_at: float | None = None
-        self.ended: Ended | None = None
+        self.ended: Ended | None = None  # announced: everything of the run is in the session by then
+        self._outcome: Ended | None = None
+        self._answer: Message | None = None
         self.has_slot = True
         self.wedges = 0
         self._settle = settle
@@ -79,10 +84,15 @@ class Run:
         """True once the model has asked for a tool."""
         return bool(self._tool_calls)
 
+    @property
+    def is_concluded(self) -> bool:
+        """True once it is clear how the run ended, a moment before that is told."""
+        return self._outcome is not None
+
     def publish(self, events: Sequence[Event]) -> None:
         """Append events to the log and keep what they say; nothing after the end."""
         with self._lock:
-            if self.ended is not None:
+            if self._outcome is not None:
                 return
             if self.first_token_at is None and any(isinstance(event, Text | Thinking | ToolCalls) for event in events):
                 self.first_token_at = time.monotonic()
@@ -101,20 +111,32 @@ class Run:
             self._thinking.clear()
 
     def end(self, done_reason: str, error: ClawgateError | None = None, stats: dict[str, int] | None = None) -> bool:
-        """End the run and settle its text; False when it had ended already."""
-        with self._lock:
-            if self.ended is not None:
-                return False
-            ended = Ended(self.session_id, self.run_id, done_reason, stats or {}, error)
-            try:  # settled before it counts as ended: who sees the end finds the text
-                self._settle(self.session_id, self.run_id, self._answer(is_unfinished=done_reason != "stop"))
-            finally:  # the reader is told the end, and the connection closed, even where the store fails
-                self.ended = ended
-                self.log.append(ended)
-                self.flag.set()
+        """End the run, settle its text, and tell so; False when it had ended already, or is ending."""
+        if not self.conclude(done_reason, error, stats):
+            return False
+        try:  # settled before it is announced: who sees the end finds the text
+            self._settle(self)
+        finally:  # the reader is told the end, and the connection closed, even where the store fails
+            self.announce()
         return True
 
-    def _answer(self, is_unfinished: bool) -> Message:
+    def conclude(
+        self, done_reason: str, error: ClawgateError | None = None, stats: dict[str, int] | None = None
+    ) -> bool:
+        """Say how the run ended, once: nothing is published after it; False when that has been said."""
+        with self._lock:
+            if self._outcome is not None:
+                return False
+            self._outcome = Ended(self.session_id, self.run_id, done_reason, stats or {}, error)
+            self._answer = self._message(is_unfinished=done_reason != "stop")
+            return True
+
+    def unsettled(self) -> Message | None:
+        """Give what was said so far and is not in the session yet; None where nothing is left to settle."""
+        with self._lock:
+            return self._message(is_unfinished=True) if self._outcome is None else self._answer
+
+    def _message(self, is_unfinished: bool) -> Message:
         return Message(
             role="assistant",
             content=self.text,
@@ -123,10 +145,24 @@ class Run:
             interrupted=is_unfinished,
         )
 
+    def take_answer(self) -> Message | None:
+        """Take what a concluded run said, to settle it; None where somebody has taken it."""
+        with self._lock:
+            answer, self._answer = self._answer, None
+            return answer
+
+    def announce(self) -> None:
+        """Tell the end of a concluded run: everything it said is where it belongs."""
+        with self._lock:
+            if self.ended is None and self._outcome is not None:
+                self.ended = self._outcome
+                self.log.append(self._outcome)
+                self.flag.set()
+
     def connect(self, exchange: Exchange) -> bool:
         """Make the exchange the run's own, so that an end closes it; False when the run has ended."""
         with self._lock:
-            if self.ended is not None:
+            if self._outcome is not None:
                 return False
             self._exchange = exchange
             return True
@@ -148,7 +184,8 @@ class Run:
 
     def release(self) -> None:
         """Give back what the run holds, ending it where nobody did; the pump's last act."""
-        self.end("interrupted")
+        if not self.end("interrupted"):
+            self.flag.wait()  # somebody else ended it and may still be settling its text
         self.close_predecessor()
         if self._exchange is not None:
             self._exchange.release()

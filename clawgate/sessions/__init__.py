@@ -5,7 +5,29 @@ The relay's desk is the only caller that writes; web/ reads.
 
 from __future__ import annotations
 
-from clawgate.sessions.memory import MemoryStore
-from clawgate.sessions.session import Message, Session, SessionStore, digest_of, prompt_of, trim, turns_of
+from clawgate.sessions.memory import Bounds, MemoryStore
+from clawgate.sessions.session import (
+    Message,
+    Session,
+    SessionStore,
+    digest_of,
+    join_answer,
+    prompt_of,
+    size_of,
+    trimmed,
+    turns_of,
+)
 
-__all__ = ["MemoryStore", "Message", "Session", "SessionStore", "digest_of", "prompt_of", "trim", "turns_of"]
+__all__ = [
+    "Bounds",
+    "MemoryStore",
+    "Message",
+    "Session",
+    "SessionStore",
+    "digest_of",
+    "join_answer",
+    "prompt_of",
+    "size_of",
+    "trimmed",
+    "turns_of",
+]

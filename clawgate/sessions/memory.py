@@ -1,146 +1,195 @@
 """Sessions in this process's memory: a lock-guarded dict in order of last use, with a limit and a time to live.
 
-The store of a gateway with one worker. Bounded: at most max_sessions of them (a session with a run in flight is never
-evicted, so max_streams more at the worst), each at most max_context_bytes beyond its system messages and last turn,
-and what is idle of them together at most max_sessions * max_context_bytes, however large single turns are.
+The store of a gateway with one worker. Each session is bounded, whatever its roles. Idle ones are bounded together: at
+most max_sessions of them, which take at most max_sessions * max_context_bytes, however large single turns are. Sessions
+with a run in flight are counted apart: there are as many as answers in flight, they push out no idle one, and none of
+them is ever evicted.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice, takewhile
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from clawgate.sessions.session import Message, Session, join_answer, trim
+from clawgate.errors import TooLarge
+from clawgate.sessions.session import Message, Session, join_answer, size_of, trimmed
 
 Clock = Callable[[], float]
+
+
+class Bounds(NamedTuple):
+    """What is kept, and for how long.
+
+    max_context_bytes: of one session, beyond its system messages and its last turn, which stay. max_session_bytes: of
+    one session, whatever stays; a request that would go beyond it is refused.
+    """
+
+    max_sessions: int
+    ttl_s: float
+    max_context_bytes: int
+    max_session_bytes: float = math.inf
+
+
+class _Entry(NamedTuple):
+    """A session as it is kept. Units: memory_bytes of its texts; used_at on the monotonic clock."""
+
+    session: Session
+    memory_bytes: int
+    used_at: float
 
 
 class MemoryStore:
     """The least-recently-used sessions go first, and each `ttl_s` after its last use.
 
-    Threads: `_lock` guards the dicts and the sum; it is held for memory only. Time to live is counted on a monotonic
-    clock, so that a clock that is set back or forward forgets nothing.
+    Threads: `_lock` guards the dicts and the sum; it is held for memory only, and nothing is measured or trimmed under
+    it. Time to live is counted on a monotonic clock, so that a clock that is set back or forward forgets nothing.
     """
 
-    def __init__(
-        self,
-        max_sessions: int,
-        ttl_s: float,
-        max_context_bytes: int,
-        clock: Clock = time.monotonic,
-        wall_clock: Clock = time.time,
-    ) -> None:
-        self._max_sessions = max_sessions
-        self._ttl_s = ttl_s
-        self._max_context_bytes = max_context_bytes
+    def __init__(self, bounds: Bounds, clock: Clock = time.monotonic, wall_clock: Clock = time.time) -> None:
+        self._bounds = bounds
         self._clock = clock
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
-        self._used_at: dict[str, float] = {}
-        self._bytes: dict[str, int] = {}
-        self._all_bytes = 0
+        self._in_flight: dict[str, _Entry] = {}
+        self._idle: OrderedDict[str, _Entry] = OrderedDict()  # least recently used first
+        self._idle_bytes = 0
 
-    def change(self, max_sessions: int, ttl_s: float, max_context_bytes: int) -> None:
-        """Put other limits in force; what is over them goes at the next use."""
-        with self._lock:
-            self._max_sessions, self._ttl_s, self._max_context_bytes = max_sessions, ttl_s, max_context_bytes
+    def change(self, bounds: Bounds) -> None:
+        """Put other bounds in force; what is over them goes at the next use."""
+        self._bounds = bounds
 
     def __len__(self) -> int:
         with self._lock:
-            return len(self._sessions)
+            return len(self._in_flight) + len(self._idle)
 
     def get(self, session_id: str) -> Session | None:
         """Return the session and count that as a use; None when there is none (any more)."""
         with self._lock:
             self._expire()
-            session = self._sessions.get(session_id)
-            if session is None:
+            entry = self._take(session_id)
+            if entry is None:
                 return None
-            return self._put(msgspec.structs.replace(session, last_active=self._wall_clock()), self._bytes[session_id])
+            session = msgspec.structs.replace(entry.session, last_active=self._wall_clock())
+            self._put(session, entry.memory_bytes)
+            return session
+
+    def check(self, session: Session, more: Sequence[Message]) -> None:
+        """See that a session has room for more messages, before anything is changed.
+
+        Errors: TooLarge where what trimming would leave is more than one session may hold.
+        """
+        most = self._bounds.max_session_bytes
+        if session.size_bytes + sum(map(size_of, more)) <= most:
+            return
+        if trimmed((*session.messages, *more), self._bounds.max_context_bytes).size_bytes > most:
+            raise TooLarge(
+                f"message: expected a session of at most {most} bytes, got one that grows beyond: system messages "
+                "and the last turn are never dropped; begin a new session"
+            )
 
     def begin(self, session_id: str, run_id: str, messages: Sequence[Message]) -> Session:
-        """Make run_id the owner and messages the context, creating the session where it is new."""
-        kept = trim(messages, self._max_context_bytes)
-        size = _memory_of(kept)
+        """Make run_id the owner and messages the context, creating the session where it is new.
+
+        An owner that there is already is replaced: the session is never without one meanwhile.
+        """
+        kept = trimmed(messages, self._bounds.max_context_bytes)
+        memory_bytes = _memory_of(kept.messages)
         with self._lock:
             self._expire()
             now = self._wall_clock()
-            known = self._sessions.get(session_id)
-            created_at = known.created_at if known else now
-            session = self._put(
-                Session(session_id=session_id, messages=kept, created_at=created_at, last_active=now, run_id=run_id),
-                size,
+            known = self._take(session_id)
+            session = Session(
+                session_id=session_id,
+                messages=kept.messages,
+                size_bytes=kept.size_bytes,
+                created_at=known.session.created_at if known else now,
+                last_active=now,
+                run_id=run_id,
             )
+            self._put(session, memory_bytes)
             self._evict()
             return session
 
     def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
         """Append what the run said and end its ownership; False (and nothing written) when it is not the owner."""
+        owned = self._owned(session_id, run_id)
+        if owned is None:
+            return False
+        kept = trimmed(join_answer(owned.messages, answer), self._bounds.max_context_bytes)
+        memory_bytes = _memory_of(kept.messages)
         with self._lock:
-            session = self._sessions.get(session_id)
-            if session is None or session.run_id != run_id:
+            entry = self._in_flight.get(session_id)
+            if entry is None or entry.session.run_id != run_id:  # deleted, or taken over, while it was measured
                 return False
-            messages = trim(join_answer(session.messages, answer), self._max_context_bytes)
-            self._evict()  # before it is idle itself: the one just used is the last to go
-            now = self._wall_clock()
-            settled = msgspec.structs.replace(session, messages=messages, last_active=now, run_id=None)
-            self._put(settled, _memory_of(messages))
+            del self._in_flight[session_id]
+            settled = msgspec.structs.replace(
+                entry.session,
+                messages=kept.messages,
+                size_bytes=kept.size_bytes,
+                last_active=self._wall_clock(),
+                run_id=None,
+            )
+            self._put(settled, memory_bytes)
+            self._evict()
             return True
 
     def delete(self, session_id: str) -> bool:
         """Forget the session whoever owns it; False when there was none."""
         with self._lock:
             self._expire()
-            is_known = session_id in self._sessions
-            if is_known:
-                self._forget(session_id)
-            return is_known
+            return self._take(session_id) is not None
 
-    def _put(self, session: Session, size: int) -> Session:
-        self._all_bytes += size - self._bytes.get(session.session_id, 0)
-        self._bytes[session.session_id] = size
-        self._sessions[session.session_id] = session
-        self._sessions.move_to_end(session.session_id)
-        self._used_at[session.session_id] = self._clock()
-        return session
+    def _owned(self, session_id: str, run_id: str) -> Session | None:
+        with self._lock:
+            entry = self._in_flight.get(session_id)
+        return entry.session if entry is not None and entry.session.run_id == run_id else None
+
+    def _put(self, session: Session, memory_bytes: int) -> None:
+        entry = _Entry(session, memory_bytes, self._clock())
+        if session.run_id is not None:
+            self._in_flight[session.session_id] = entry
+        else:
+            self._idle[session.session_id] = entry
+            self._idle_bytes += memory_bytes
+
+    def _take(self, session_id: str) -> _Entry | None:
+        """Take a session out, to forget it or to put it back as the one used last."""
+        entry = self._in_flight.pop(session_id, None)
+        if entry is None:
+            entry = self._idle.pop(session_id, None)
+            self._idle_bytes -= entry.memory_bytes if entry is not None else 0
+        return entry
 
     def _expire(self) -> None:
         """Forget what was not used for the time to live; the dict is in that order, so the first live one ends it."""
-        horizon = self._clock() - self._ttl_s
-        for session_id in list(takewhile(lambda each: self._used_at[each] <= horizon, self._idle())):
-            self._forget(session_id)
+        horizon = self._clock() - self._bounds.ttl_s
+        while self._idle and next(iter(self._idle.values())).used_at <= horizon:
+            self._forget_oldest()
 
     def _evict(self) -> None:
-        excess = len(self._sessions) - self._max_sessions
-        if excess > 0:
-            for session_id in list(islice(self._idle(), excess)):
-                self._forget(session_id)
-        while self._all_bytes > self._max_sessions * self._max_context_bytes:
-            oldest = next(self._idle(), None)
-            if oldest is None:
-                break
-            self._forget(oldest)
+        """Forget what is over the limits, but for the one that was used last."""
+        most = self._bounds.max_sessions
+        most_bytes = most * self._bounds.max_context_bytes
+        while len(self._idle) > 1 and (len(self._idle) > most or self._idle_bytes > most_bytes):
+            self._forget_oldest()
 
-    def _idle(self) -> Iterator[str]:
-        """Yield the sessions without a run in flight, least recently used first."""
-        return (session_id for session_id, session in self._sessions.items() if session.run_id is None)
-
-    def _forget(self, session_id: str) -> None:
-        self._all_bytes -= self._bytes.pop(session_id)
-        del self._sessions[session_id], self._used_at[session_id]
+    def _forget_oldest(self) -> None:
+        _, entry = self._idle.popitem(last=False)
+        self._idle_bytes -= entry.memory_bytes
 
 
 def _memory_of(messages: Sequence[Message]) -> int:
-    """Give what the texts of messages take: one emoji makes each character of its text take four bytes."""
+    """Give what messages take: one emoji makes each character of its text take four bytes."""
     return sum(
-        sys.getsizeof(message.content)
+        sys.getsizeof(message)
+        + sys.getsizeof(message.content)
         + (sys.getsizeof(message.thinking) if message.thinking else 0)
         + sum(map(sys.getsizeof, message.images))
         + (len(msgspec.json.encode(message.tool_calls)) if message.tool_calls else 0)

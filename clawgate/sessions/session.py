@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -54,27 +54,39 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """What has been said under one id.
 
-    Units: created_at and last_active are seconds since the epoch. run_id is the run in flight that alone may settle.
+    Units: created_at and last_active are seconds since the epoch; size_bytes is that of the messages' own JSON. run_id
+    is the run in flight that alone may settle.
     """
 
     session_id: str
     messages: tuple[Message, ...]
     created_at: float
     last_active: float
+    size_bytes: int = 0
     run_id: str | None = None
 
 
 class SessionStore(Protocol):
-    """What the desk wants of a store. A run owns its session from `begin` to `settle`; nobody else writes meanwhile.
+    """What the desk wants of a store. A run owns its session from `begin` to `settle`, or to the `begin` of the next.
 
-    Threads: every method may be called from any thread.
+    Threads: every method may be called from any thread. The desk calls `begin`, `settle` and `delete` of one session
+    one after the other.
     """
 
     def get(self, session_id: str) -> Session | None:
         """Return the session and count that as a use; None when there is none (any more)."""
 
+    def check(self, session: Session, more: Sequence[Message]) -> None:
+        """See that a session has room for more messages, before anything is changed.
+
+        Errors: TooLarge where what trimming would leave is more than one session may hold.
+        """
+
     def begin(self, session_id: str, run_id: str, messages: Sequence[Message]) -> Session:
-        """Make run_id the owner and messages the context, creating the session where it is new."""
+        """Make run_id the owner and messages the context, creating the session where it is new.
+
+        One step: an owner that there is already is replaced, and the session is never without one meanwhile.
+        """
 
     def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
         """Append what the run said and end its ownership; False (and nothing written) when it is not the owner."""
@@ -125,23 +137,33 @@ def digest_of(messages: Sequence[Message]) -> str:
     return hashlib.sha256(msgspec.json.encode(pairs)).hexdigest()
 
 
-def trim(messages: Sequence[Message], max_bytes: int) -> tuple[Message, ...]:
+class Trimmed(NamedTuple):
+    """What is kept of messages, and the bytes of its JSON."""
+
+    messages: tuple[Message, ...]
+    size_bytes: int
+
+
+def trimmed(messages: Sequence[Message], max_bytes: int) -> Trimmed:
     """Drop the oldest turns until the rest fits; system messages and the last turn stay, whatever their size.
 
     Units: bytes of the messages' own JSON.
     """
-    sizes = [len(msgspec.json.encode(message)) for message in messages]
-    excess = sum(sizes) - max_bytes
-    if excess <= 0:
-        return tuple(messages)
+    sizes = [size_of(message) for message in messages]
+    total = sum(sizes)
     starts = turns_of(messages)
     last = starts[-1] if starts else 0
     kept_from = 0
     for start in [*starts[1:], last]:
-        if excess <= 0 or kept_from >= last:
+        if total <= max_bytes or kept_from >= last:
             break
         dropped = range(kept_from, start)
-        excess -= sum(sizes[index] for index in dropped if messages[index].role != "system")
+        total -= sum(sizes[index] for index in dropped if messages[index].role != "system")
         kept_from = start
     system = [message for message in messages[:kept_from] if message.role == "system"]
-    return (*system, *messages[kept_from:])
+    return Trimmed((*system, *messages[kept_from:]), total)
+
+
+def size_of(message: Message) -> int:
+    """Give the bytes of a message's own JSON."""
+    return len(msgspec.json.encode(message))

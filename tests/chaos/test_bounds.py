@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from clawgate.sessions import MemoryStore, Message
+from clawgate.sessions import Bounds, MemoryStore, Message
 from tests.support.tools import ROOT
 
 SESSIONS = 100_000
@@ -29,7 +29,7 @@ WALL_CLOCK_NAMES = {
 
 
 def test_100_000_sessions_through_a_store_of_100_take_the_same_time_and_memory() -> None:
-    store = MemoryStore(KEPT, 1800, MB)
+    store = MemoryStore(Bounds(KEPT, 1800, MB))
     answer = Message(role="assistant", content="a" * 500)
     taken_s: list[float] = []
     held: list[int] = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from tests.http.asking import ask, configured, contents, finish, interrupt, opening, reason, session
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
@@ -14,6 +16,9 @@ TTL_S = 1.0
 MAX_BYTES = 1024
 FEW = configured(session={"max_sessions": 3}, stream={"smoothing_ms": 0, "stall_seconds": 30})
 BRIEF = configured(session={"ttl_seconds": TTL_S}, stream={"smoothing_ms": 0, "stall_seconds": 30})
+TIGHT = configured(
+    session={"max_context_bytes": MAX_BYTES}, server={"max_body_bytes": 2 * MAX_BYTES}, stream={"smoothing_ms": 0}
+)
 SMALL = configured(session={"max_context_bytes": MAX_BYTES}, stream={"smoothing_ms": 0})
 
 
@@ -137,3 +142,22 @@ def test_an_interrupted_answer_survives_the_trimming(gate: Gateway, upstream: Sc
     ask(gate, {"continue": True, "session_id": "s-cut"})
     assert contents(upstream.chats[2].messages) == [("user", "more"), ("assistant", "答" * 400)]
     assert contents(session(gate, "s-cut")["messages"])[-1] == ("assistant", "答" * 400 + "!")
+
+
+@TIGHT
+@pytest.mark.parametrize("role", ["system", "tool"])
+def test_no_role_lengthens_a_session_without_end(gate: Gateway, upstream: ScriptedOllama, role: str) -> None:  # noqa: ARG001
+    session_id = f"s-{role}"
+    ask(gate, opening(session_id))
+    rule = {"role": role, "content": "x" * 500}
+    statuses = [gate.post("/api/chat", {"message": rule, "session_id": session_id, "stream": False}).status]
+    while statuses[-1] == 200 and len(statuses) < 20:
+        before = session(gate, session_id)["messages"]
+        reply = gate.post("/api/chat", {"message": rule, "session_id": session_id, "stream": False})
+        statuses.append(reply.status)
+    assert statuses == [200] * (len(statuses) - 1) + [413]
+    assert reply.json["error"]["code"] == "too_large"
+    assert "begin a new session" in reply.json["error"]["message"]
+    kept = session(gate, session_id)["messages"]
+    assert kept[: len(before)] == before
+    assert sum(len(message["content"]) for message in kept) < 3 * MAX_BYTES + 100

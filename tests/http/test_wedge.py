@@ -13,7 +13,7 @@ from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.silence import unload, why_silent
 from clawgate.relay.desk import Desk, Order
 from clawgate.relay.events import Ended
-from clawgate.sessions import MemoryStore, Message
+from clawgate.sessions import Bounds, MemoryStore, Message
 from tests.http.asking import (
     ask,
     assert_closed,
@@ -230,7 +230,7 @@ def test_every_way_out_is_open_while_the_model_is_unloaded(gate: Gateway, upstre
 def test_wedges_are_counted(ollama: ScriptedOllama, unload_wedged: bool, expected: int) -> None:
     ollama.default(hang())
     limits = StreamConfig(first_frame_seconds=0.1, unload_wedged=unload_wedged)
-    desk = Desk(MemoryStore(10, 60, 1 << 20), OllamaClient(ollama.base_url), 1, limits)
+    desk = Desk(MemoryStore(Bounds(10, 60, 1 << 20)), OllamaClient(ollama.base_url), 1, limits)
     run = desk.admit(Order(model=DEFAULT_MODEL, messages=(Message(role="user", content="hi"),)))
     last = list(desk.pump(run, None))[-1]
     desk.release(run)

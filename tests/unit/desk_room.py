@@ -17,7 +17,7 @@ from clawgate.ollama.failures import OpenFailure
 from clawgate.relay.desk import Desk, Order
 from clawgate.relay.events import Ended, Event
 from clawgate.relay.run import Run
-from clawgate.sessions import MemoryStore, Message
+from clawgate.sessions import Bounds, MemoryStore, Message
 from tests.support.tools import wait_for
 
 LIMITS = StreamConfig(smoothing_ms=0, retry_seconds=0)
@@ -127,7 +127,7 @@ class Room:
 
     def __init__(self, max_streams: int = 100, max_sessions: int = 100) -> None:
         self.client = ScriptedClient()
-        self.store = MemoryStore(max_sessions, 1800, 1 << 20)
+        self.store = MemoryStore(Bounds(max_sessions, 1800, 1 << 20))
         self.desk = Desk(self.store, self.client, max_streams, LIMITS)  # type: ignore[arg-type]
         self.readers: list[Reader] = []
 

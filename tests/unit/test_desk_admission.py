@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from clawgate.errors import Busy, BusySession, NothingToContinue, UnknownSession
+from clawgate.errors import Busy, BusySession, NothingToContinue, TooLarge, UnknownSession
 from clawgate.relay.desk import Order
-from tests.unit.desk_room import QUESTION, MakeRoom, Reader
+from clawgate.sessions import Bounds, Message
+from tests.support.tools import DEADLINE_S
+from tests.unit.desk_room import QUESTION, MakeRoom, Reader, ScriptedExchange
 
 
 def test_a_new_session_gets_an_id_of_its_own_that_nobody_guesses(room: MakeRoom) -> None:
@@ -155,6 +158,122 @@ def test_the_partial_text_survives_where_answers_in_flight_take_all_sessions(roo
     here.exchange(1, said="a ")
     here.ask("s", message=QUESTION)
     assert here.messages()[1] == ("assistant", "a ", True)
+
+
+def test_a_follow_up_finds_its_session_while_others_settle(room: MakeRoom) -> None:
+    """The session is never idle between two runs: with room for one idle one, any other that settles would evict it."""
+    here = room(max_sessions=1)
+    is_over = threading.Event()
+
+    def press(name: str) -> None:
+        while not is_over.is_set():
+            here.store.begin(name, "r", (QUESTION,))
+            here.store.settle(name, "r", QUESTION)
+
+    threads = [threading.Thread(target=press, args=(f"other{number}",)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        here.ask("s")
+        for _ in range(300):
+            here.ask("s", message=QUESTION)  # UnknownSession, where it was forgotten
+        assert here.desk.session("s").run_id == here.readers[-1].run.run_id
+        assert here.messages()[0] == ("user", "q", False)
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    here.desk.interrupt("s", None)
+
+
+def say_the_rest(exchange: ScriptedExchange) -> None:
+    """End an answer, unless it was cut before."""
+    try:
+        exchange.say("b", is_done=True)
+    except OSError:
+        pass
+
+
+def test_what_is_said_to_the_last_moment_is_in_the_next_prompt(room: MakeRoom) -> None:
+    """The answer ends by itself while the next message is admitted: whoever comes first, its text is there once."""
+    here = room()
+    for number in range(100):
+        session_id = f"s{number}"
+        here.ask(session_id)
+        exchange = here.exchange(said="a")
+        ends = threading.Thread(target=say_the_rest, args=(exchange,))
+        ends.start()
+        reader = here.ask(session_id, message=QUESTION)
+        ends.join()
+        said = [message["content"] for message in here.exchange().request["messages"] if message["role"] != "user"]
+        assert said in (["a"], ["ab"])
+        assert here.messages(session_id)[1][1] == said[0]
+        here.desk.interrupt(session_id, None)
+        reader.end()
+
+
+def test_a_session_that_would_grow_without_end_is_refused_and_nothing_changes(room: MakeRoom) -> None:
+    here = room()
+    here.store.change(Bounds(100, 1800, 1000, 3000))
+    rule = Message(role="system", content="x" * 400)
+    first = here.ask()
+    here.exchange(said="a")
+    for _ in range(5):
+        here.ask(message=rule)
+        here.exchange(said="a")
+    before = here.messages()
+    running = here.readers[-1].run
+    for _ in range(3):
+        with pytest.raises(TooLarge, match="begin a new session"):
+            here.ask(message=Message(role="system", content="x" * 1000))
+    assert here.messages() == before
+    assert (running.ended, here.desk.streams) == (None, 1)
+    assert first.end().done_reason == "superseded"
+    here.desk.interrupt("s", None)
+
+
+@pytest.mark.parametrize("asked", ["get", "begin"])
+def test_a_store_that_is_slow_for_one_session_holds_up_no_other(room: MakeRoom, asked: str) -> None:
+    here = room()
+    here.ask("slow")
+    here.exchange(0, said="a")
+    is_asked, go = threading.Event(), threading.Event()
+    plain = getattr(here.store, asked)
+
+    def wait(session_id: str, *given: Any) -> Any:
+        if session_id == "slow":
+            is_asked.set()
+            assert go.wait(DEADLINE_S)
+        return plain(session_id, *given)
+
+    setattr(here.store, asked, wait)
+    follow_up = threading.Thread(target=here.ask, args=("slow",), kwargs={"message": QUESTION})
+    follow_up.start()
+    assert is_asked.wait(DEADLINE_S)
+    here.ask("quick")
+    here.exchange(1, said="b")
+    assert here.desk.interrupt("quick", None).partial == "b"
+    here.ask("gone")
+    here.desk.forget("gone")
+    go.set()
+    follow_up.join()
+    here.desk.interrupt("slow", None)
+    assert here.messages("slow")[1] == ("assistant", "a", True)
+
+
+def test_an_interrupt_that_meets_a_follow_up_ends_one_of_the_two(room: MakeRoom) -> None:
+    here = room()
+    for number in range(100):
+        session_id = f"s{number}"
+        here.ask(session_id)
+        with ThreadPoolExecutor(1) as pool:
+            cut = pool.submit(here.desk.interrupt, session_id, None)
+            reader = here.ask(session_id, message=QUESTION)
+            done = cut.result()
+        assert done.interrupted
+        if done.run_id != reader.run.run_id:
+            here.desk.interrupt(session_id, None)
+        assert reader.end().done_reason == "interrupted"
 
 
 def test_a_store_that_fails_costs_no_fds(room: MakeRoom) -> None:

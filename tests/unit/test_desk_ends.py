@@ -11,7 +11,7 @@ from clawgate.errors import ShuttingDown, UnknownSession, UpstreamUnreachable
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.desk import Desk, Order
 from clawgate.relay.events import Ended, Started, Text
-from clawgate.sessions import MemoryStore
+from clawgate.sessions import Bounds, MemoryStore
 from tests.support.tools import free_port, wait_for
 from tests.unit.desk_room import LIMITS, QUESTION, MakeRoom
 
@@ -157,7 +157,7 @@ def test_an_answer_told_to_its_end_leaves_the_connection_to_the_server(room: Mak
 def test_an_ollama_that_is_away_is_the_end_where_nothing_is_retried(room: MakeRoom) -> None:
     room()  # for its counting of fds
     client = OllamaClient(f"http://127.0.0.1:{free_port()}")
-    desk = Desk(MemoryStore(100, 1800, 1 << 20), client, 1, LIMITS)
+    desk = Desk(MemoryStore(Bounds(100, 1800, 1 << 20)), client, 1, LIMITS)
     run = desk.admit(Order(model="m", session_id="s", messages=(QUESTION,)))
     told = list(desk.pump(run, None))
     desk.release(run)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import random
 import threading
 import time
+import tracemalloc
+from unittest.mock import ANY
 
+import msgspec
 import pytest
 
-from clawgate.sessions import MemoryStore, Message
+from clawgate.errors import TooLarge
+from clawgate.sessions import Bounds, MemoryStore, Message, size_of, trimmed
+from clawgate.sessions.session import Role
 
 ASK = (Message(role="user", content="q"),)
 ANSWER = Message(role="assistant", content="a")
@@ -26,7 +31,7 @@ class Clock:
 
 def store_of(max_sessions: int = 100, ttl_s: float = 1e9, max_context_bytes: int = 1 << 20) -> MemoryStore:
     """A store on the real clocks."""
-    return MemoryStore(max_sessions, ttl_s, max_context_bytes)
+    return MemoryStore(Bounds(max_sessions, ttl_s, max_context_bytes))
 
 
 def talk(store: MemoryStore, session_id: str) -> None:
@@ -42,7 +47,7 @@ def known(store: MemoryStore, *session_ids: str) -> set[str]:
 
 def test_a_session_is_what_was_said() -> None:
     wall = Clock(1000.0)
-    store = MemoryStore(100, 60, 1 << 20, Clock(0.0), wall)
+    store = MemoryStore(Bounds(100, 60, 1 << 20), Clock(0.0), wall)
     begun = store.begin("s", "r1", ASK)
     assert (begun.messages, begun.run_id, begun.created_at, begun.last_active) == (ASK, "r1", 1000.0, 1000.0)
     wall.now = 1001.0
@@ -72,7 +77,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 def test_a_session_is_forgotten_its_time_after_the_last_use_whatever_the_wall_clock_does() -> None:
     clock, wall = Clock(0.0), Clock(1e9)
-    store = MemoryStore(100, 60, 1 << 20, clock, wall)
+    store = MemoryStore(Bounds(100, 60, 1 << 20), clock, wall)
     talk(store, "old")
     clock.now = 30
     talk(store, "used")
@@ -93,7 +98,7 @@ def test_a_session_is_forgotten_its_time_after_the_last_use_whatever_the_wall_cl
 @pytest.mark.parametrize("way", ["begin", "delete"])
 def test_an_expired_session_is_new_to_every_way_in(way: str) -> None:
     clock, wall = Clock(0.0), Clock(5.0)
-    store = MemoryStore(100, 60, 1 << 20, clock, wall)
+    store = MemoryStore(Bounds(100, 60, 1 << 20), clock, wall)
     talk(store, "s")
     clock.now, wall.now = 60.0, 65.0
     if way == "begin":
@@ -104,7 +109,7 @@ def test_an_expired_session_is_new_to_every_way_in(way: str) -> None:
 
 def test_a_session_with_a_run_in_flight_is_never_forgotten() -> None:
     clock = Clock(0.0)
-    store = MemoryStore(2, 60, 1 << 20, clock)
+    store = MemoryStore(Bounds(2, 60, 1 << 20), clock)
     for session_id in "abc":
         store.begin(session_id, session_id, ASK)
     talk(store, "d")
@@ -157,19 +162,62 @@ def test_a_run_of_a_deleted_session_writes_nothing() -> None:
 
 @pytest.mark.parametrize("text", ["x" * 3000, "x" * 549 + "\N{PARTY POPPER}"], ids=["ascii", "four bytes a character"])
 def test_large_turns_cannot_fill_the_memory(text: str) -> None:
-    """A turn that is too large to be trimmed away counts: ten sessions of 1,000 bytes are three of 3,000."""
+    """A turn that is too large to be trimmed away counts: ten sessions of 1,000 bytes are two of 3,000 and some."""
     store = store_of(10, max_context_bytes=1000)
     large = (Message(role="user", content=text),)
     store.begin("busy", "r", large)
     for session_id in "abcdef":
         store.begin(session_id, "r", large)
         assert store.settle(session_id, "r", ANSWER)
-    assert known(store, "busy", *"abcdef") == {"busy", "e", "f"}
-    for session_id in ("busy", "e", "f"):
+    assert known(store, "busy", *"abcdef") == {"busy", "d", "e", "f"}
+    for session_id in ("busy", "d", "e", "f"):
         assert store.delete(session_id)
     for number in range(10):
         talk(store, f"s{number}")
     assert len(store) == 10, "what was forgotten is not counted any more"
+
+
+def test_many_tiny_messages_count_as_what_they_take() -> None:
+    """A message of 15 bytes of JSON takes ten times that in memory."""
+    tiny = tuple(Message(role="user") for _ in range(60_000))
+    store = store_of(10)
+    tracemalloc.start()
+    try:
+        for number in range(4):
+            store.begin(f"s{number}", "r", tuple(Message(role="user") for _ in range(60_000)))
+            store.settle(f"s{number}", "r", ANSWER)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert trimmed(tiny, 1 << 20).messages == tiny, "each alone is within its own bound"
+    assert held < 1.5 * 10 * (1 << 20), "together they are within that of all"
+
+
+@pytest.mark.parametrize("role", ["system", "tool", "assistant"])
+def test_no_role_lengthens_a_session_without_end(role: Role) -> None:
+    """What trimming never drops is bounded, too; a session that was refused more is as it was."""
+    store = MemoryStore(Bounds(10, 60, 1000, 3000))
+    session = store.begin("s", "r", ASK)
+    more = Message(role=role, content="x" * 400)
+    while session.size_bytes + size_of(more) <= 3000:
+        store.check(session, [more])
+        session = store.begin("s", "r", (*session.messages, more))
+    with pytest.raises(TooLarge, match="system messages and the last turn"):
+        store.check(session, [more])
+    assert store.get("s") == msgspec.structs.replace(session, last_active=ANY)
+
+
+def test_answers_in_flight_push_out_no_idle_session() -> None:
+    store = store_of(3, max_context_bytes=1000)
+    for session_id in "abc":
+        talk(store, session_id)
+    for number in range(20):
+        store.begin(f"busy{number}", "r", (Message(role="user", content="x" * 300),))
+    assert known(store, *"abc") == set("abc")
+    assert len(store) == 23
+    for number in range(20):
+        assert store.settle(f"busy{number}", "r", ANSWER)
+    assert len(store) == 3
 
 
 def test_what_is_stored_is_trimmed_at_begin_and_at_settle() -> None:
@@ -193,13 +241,13 @@ def test_20_000_sessions_stay_within_the_limit_and_cost_little() -> None:
         store.begin(session_id, "r", ASK)
         store.settle(session_id, "r", ANSWER)
     each_s = (time.process_time() - began) / 20_000
-    assert len(store) == 100
+    assert len(store) == 101
     assert known(store, "busy", "s19999", "s0") == {"busy", "s19999"}
     assert each_s < 0.001
 
 
 def test_many_threads_leave_the_store_whole() -> None:
-    store = MemoryStore(5, 1e9, 1 << 20)
+    store = MemoryStore(Bounds(5, 1e9, 1 << 20))
     won_twice: list[str] = []
     ids = [f"s{number}" for number in range(8)]
 

@@ -22,10 +22,11 @@ CALL = {"function": {"name": "f", "arguments": {}}}
 class Settled(list[tuple[str, str, Message]]):
     """What was settled, in order."""
 
-    def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
-        """Take an answer as a store does."""
-        self.append((session_id, run_id, answer))
-        return True
+    def settle(self, run: Run) -> None:
+        """Take an answer as a desk does."""
+        answer = run.take_answer()
+        assert answer is not None
+        self.append((run.session_id, run.run_id, answer))
 
 
 class Connection:
@@ -189,11 +190,11 @@ def test_releasing_ends_what_nobody_ended_and_gives_the_fds_back(settled: Settle
 
 
 def test_the_end_is_told_even_where_settling_fails() -> None:
-    def fail(session_id: str, run_id: str, answer: Message) -> None:
-        raise RuntimeError(f"{session_id} {run_id} {answer.content}")
+    def fail(run: Run) -> None:
+        raise RuntimeError(f"{run.session_id} {run.run_id}")
 
     run = Run("s", "r", Ask(model="m", messages=()), fail, Flag())
-    with pytest.raises(RuntimeError, match="s r "):
+    with pytest.raises(RuntimeError, match="s r"):
         run.end("stop")
     run.flag.close()
     assert isinstance(run.log[-1], Ended)

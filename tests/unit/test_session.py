@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawgate.sessions import Message, prompt_of, trim, turns_of
+from clawgate.sessions import Message, prompt_of, trimmed, turns_of
 from clawgate.sessions.session import join_answer
 
 CALL = {"function": {"name": "f", "arguments": {}}}
@@ -116,7 +116,7 @@ def test_the_oldest_turns_go_first_and_system_messages_stay() -> None:
         user("3"),
         said("c"),
     )
-    sizes = {limit: trim(messages, limit) for limit in (size_of(messages), size_of(messages) - 1, 0)}
+    sizes = {limit: trimmed(messages, limit).messages for limit in (size_of(messages), size_of(messages) - 1, 0)}
     assert list(sizes.values()) == [
         messages,
         (system("s"), system("t"), user("2"), said("b"), user("3"), said("c")),
@@ -126,11 +126,15 @@ def test_the_oldest_turns_go_first_and_system_messages_stay() -> None:
 
 def test_what_has_no_turn_before_the_last_is_kept() -> None:
     for messages in ((), (system("s"),), (said("a"), said("b")), (user("q" * 100), said("a" * 100))):
-        assert trim(messages, 0) == messages
+        assert trimmed(messages, 0).messages == messages
 
 
 def test_what_comes_before_the_first_turn_goes_with_it() -> None:
-    assert trim((said("hello"), system("s"), user("1"), said("a")), 0) == (system("s"), user("1"), said("a"))
+    assert trimmed((said("hello"), system("s"), user("1"), said("a")), 0).messages == (
+        system("s"),
+        user("1"),
+        said("a"),
+    )
 
 
 roles = st.sampled_from(["system", "user", "assistant", "tool"])
@@ -142,7 +146,8 @@ histories = st.lists(
 @given(histories, st.integers(0, 900))
 @settings(max_examples=50, deadline=None)
 def test_what_is_left_fits_or_is_the_least_there_is(messages: list[Message], limit: int) -> None:
-    left = trim(messages, limit)
+    left, size_bytes = trimmed(messages, limit)
+    assert size_bytes == size_of(left)
     starts = turns_of(messages)
     last = messages[starts[-1] :] if starts else messages
     systems = [message for message in messages if message.role == "system"]

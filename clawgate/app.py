@@ -14,6 +14,7 @@ from clawgate.config import Change, Config, changed
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.desk import Desk
 from clawgate.sessions import Bounds, MemoryStore
+from clawgate.sockets import Clients
 from clawgate.web.chat import ChatRoutes
 from clawgate.web.guard import Guard
 from clawgate.web.health import HealthRoutes, Probe
@@ -31,6 +32,7 @@ class Gateway:
         self.config = config
         self.client = OllamaClient(config.model.endpoint)
         self._store = MemoryStore(_bounds(config))
+        self.clients = Clients()
         self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream)
 
     def change(self, config: Config) -> Change:
@@ -57,12 +59,12 @@ def build(gateway: Gateway) -> Blueprint:
     blueprint = Blueprint(
         "clawgate", __name__, template_folder=templates(), static_folder=STATIC, static_url_path="/static"
     )
-    ChatRoutes(config, desk).install(blueprint)
+    ChatRoutes(config, desk, gateway.clients).install(blueprint)
     probe = Probe(gateway.client, config.model.model_name)
     HealthRoutes(config, desk, probe).install(blueprint)
     look = Look()
     PageRoutes(config, gateway.client, look).install(blueprint)
-    RenderRoutes(config.server).install(blueprint)
+    RenderRoutes(config.server, gateway.clients).install(blueprint)
     SetupRoutes(config, probe, look).install(blueprint)
     OpenApiRoutes(config.server).install(blueprint)
     return blueprint

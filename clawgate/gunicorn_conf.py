@@ -74,6 +74,7 @@ def when_ready(server: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Put our drain and reload before gunicorn's own ending of a worker, and say that it serves."""
     gateway: Gateway = worker.wsgi.extensions["clawgate"]
+    worker.clients = gateway.clients
     Signals(
         drain=lambda is_patient: gateway.desk.drain(gateway.config.server.graceful_seconds * is_patient),
         reload=partial(_reload_worker, worker),

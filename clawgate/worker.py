@@ -2,11 +2,14 @@
 
 gunicorn_conf.py names it. Behind nginx little of this happens; on port 18789 itself, it does:
 
-- a connection that says nothing has no thread (gunicorn gives it one for 5 s, so that 500 of them starve all threads);
-- the head of a request has a minute to come (gunicorn waits as long as a byte comes now and then, and longer);
-- an answer that is not read is given up (gunicorn's write would wait for ever);
+- a request has a thread from the moment its head is there: connections that say nothing, or half a head, wait in the
+  main loop's poll (gunicorn gives each one a thread, so that a hundred of them starve all);
+- a head has a minute to come; an answer that is not read is given up (gunicorn's write would wait for ever);
+- where few threads are free, those that wait for their client are freed at once, oldest first (sockets.py), but for
+  answers in flight, which max_streams bounds: so an interrupt always finds a thread;
 - a connection that lingers after its last answer is closed by its own thread (gunicorn's main loop waits 2 s for it,
   and meanwhile accepts nobody);
+- where all connections are taken, the oldest that says nothing makes room (gunicorn accepts nobody for up to 75 s);
 - no file descriptor left is waited out, and no thread left too: those that there are serve (gunicorn's worker ends in
   both cases, and the sessions in its memory with it).
 """
@@ -16,16 +19,25 @@ from __future__ import annotations
 import errno
 import logging
 import math
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from selectors import EVENT_READ
 from typing import Any
 
 from gunicorn.util import close_graceful
-from gunicorn.workers.gthread import _DEFER, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
-from clawgate.web.chat import bounded_socket
-from clawgate.web.deadline import Deadline
+from clawgate.sockets import Clients, bounded
 
+SPARE_THREADS = 8
+"""Kept free for requests that their clients do not hold up; half of the reserve beside the answers in flight."""
+CROWDED_TICK_S = 0.02
+LOOK_EVERY_S = 0.25
+HEAD_END = b"\r\n\r\n"
+PEEKED_BYTES = 1 << 14
+"""A head that is longer is read by a thread, which refuses it or can be freed like any other."""
 LAST_CHANCE_S = 1.0
 """What a connection that has said nothing yet has to begin while the worker ends."""
 MAX_DRAIN_BYTES = 1 << 26
@@ -38,19 +50,31 @@ log = logging.getLogger(__name__)
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Serves each request on a thread of its own.
 
-    Threads: `accept`, `finish_request` and `murder_pending` on the main loop, `handle` and `handle_request` on a
-    request's own.
+    Threads: `handle` and `handle_request` on a request's own, everything else on the main loop.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._heads = Deadline()
+        self.clients = Clients()
         self._said_at = -math.inf
-        self._closes_at: float | None = None
+        self._looked_at = -math.inf
+        self._closes_at = math.inf
+        self._is_crowded = False
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """Make the pool of a request's threads."""
-        return _Pool(max_workers=self.cfg.threads)
+        self._pool = _Pool(max_workers=self.cfg.threads)
+        return self._pool
+
+    # --- the main loop: connections without a thread ----------------------------------------------------------------
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for connections and for what they say; where threads are few, look soon whether some can be freed."""
+        super().wait_for_and_dispatch_events(min(timeout, CROWDED_TICK_S) if self._is_crowded else timeout)
+        missing = SPARE_THREADS + self._pool.waiting + len(self.clients) - self.cfg.threads
+        self._is_crowded = missing > 0
+        if self._is_crowded:
+            self.clients.shed(missing)
 
     def accept(self, listener: Any) -> None:
         """Accept a connection; where no fd is left, say so and wait for some."""
@@ -63,30 +87,58 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._said_at = time.monotonic()
                 log.error("no file descriptor is left for new connections: raise LimitNOFILE or `ulimit -n`")
             time.sleep(OUT_OF_FDS_S)
+        waiting = self.pending_conns or self.keepalived_conns
+        if self.nr_conns >= self.worker_connections and waiting:
+            self._drop(waiting[0])
 
-    def handle(self, conn: Any) -> Any:
-        """Serve one request of a connection; where none has begun, hand it back to the main loop's poll."""
-        if not conn.initialized and not conn.wait_for_data(0 if self.alive else LAST_CHANCE_S):
-            return _DEFER
-        try:
-            if not conn.initialized:
-                bounded_socket(conn.sock)
-            self._heads.begin(conn.sock)
-            is_kept = super().handle(conn)
-        finally:
-            self._heads.end(conn.sock)
-        if not is_kept and conn.sock.fileno() >= 0:
-            conn.sock.setblocking(True)
-            close_graceful(conn.sock, max_drain=MAX_DRAIN_BYTES)
-        return is_kept
+    def enqueue_req(self, conn: Any) -> None:
+        """Give a request a thread where its head is there; else wait for more of it without one."""
+        if self._has_head(conn):
+            conn.data_ready = True
+            super().enqueue_req(conn)
+            return
+        conn.sock.setblocking(False)
+        conn.timeout = getattr(conn, "head_due", time.monotonic() + self.cfg.keepalive)
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        """Serve a request whose head is there."""
-        self._heads.end(conn.sock)
+    def _has_head(self, conn: Any) -> bool:
+        """Look whether a whole head is there, without taking it; where it is not, the poll shall wait for more."""
+        if self.cfg.is_ssl or (conn.parser is not None and conn.parser.unreader.buf.getvalue()):
+            return True  # nothing that could be looked at
         try:
-            return super().handle_request(req, conn)
-        except BlockingIOError as error:  # a write that took too long: the client is as good as gone, and no fault
-            raise BrokenPipeError(errno.EPIPE, "the client reads nothing") from error
+            said = conn.sock.recv(PEEKED_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # its thread meets the same
+        is_whole = not said or HEAD_END in said or len(said) == PEEKED_BYTES
+        if not is_whole and not hasattr(conn, "head_due"):
+            conn.head_due = time.monotonic() + self.clients.reads.limit_s
+        if hasattr(conn, "head_due"):
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1 if is_whole else len(said) + 1)
+        if is_whole and hasattr(conn, "head_due"):
+            del conn.head_due
+        return is_whole
+
+    def murder_pending(self) -> None:
+        """Close what has said nothing, or no whole head, for too long; while the worker ends, that is a moment."""
+        now = time.monotonic()
+        if not self.alive:
+            self._closes_at = min(self._closes_at, now + LAST_CHANCE_S)
+        if now < self._looked_at + LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        for conn in [conn for conn in self.pending_conns if min(conn.timeout, self._closes_at) <= now]:
+            self._drop(conn)
+
+    def _drop(self, conn: Any) -> None:
+        """Close a connection that waits in the poll."""
+        waiting = self.pending_conns if conn in self.pending_conns else self.keepalived_conns
+        waiting.remove(conn)
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Take a connection back from its thread, which may have closed it."""
@@ -95,19 +147,44 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         else:
             super().finish_request(conn, fs)
 
-    def murder_pending(self) -> None:
-        """Close what has said nothing for too long; while the worker ends, that is a moment, for half a head too."""
-        if not self.alive:
-            if self._closes_at is None:
-                self._closes_at = time.monotonic() + LAST_CHANCE_S
-                self._heads.expire()
-            for conn in self.pending_conns:
-                conn.timeout = min(conn.timeout, self._closes_at)
-        super().murder_pending()
+    # --- a request's own thread --------------------------------------------------------------------------------------
+
+    def handle(self, conn: Any) -> Any:
+        """Serve one request of a connection."""
+        client = conn.sock
+        self.clients.enter(client)
+        try:
+            if not conn.initialized:
+                bounded(client)
+            self.clients.reads.begin(client)
+            is_kept = super().handle(conn)
+            if not is_kept and client.fileno() >= 0:
+                self.clients.linger(client)
+                client.setblocking(True)
+                close_graceful(client, max_drain=MAX_DRAIN_BYTES)
+            return is_kept
+        finally:
+            self.clients.reads.end(client)
+            self.clients.leave(client)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Serve a request whose head is there."""
+        self.clients.reads.end(conn.sock)
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError as error:  # a write that took too long: the client is as good as gone, and no fault
+            raise BrokenPipeError(errno.EPIPE, "the client reads nothing") from error
+        finally:
+            self.clients.linger(conn.sock)  # gunicorn takes what is left of the body
 
 
 class _Pool(ThreadPoolExecutor):
     """Waits for one of its threads where the system gives it no more."""
+
+    @property
+    def waiting(self) -> int:
+        """Return how many requests wait for a thread."""
+        return self._work_queue.qsize()
 
     def _adjust_thread_count(self) -> None:
         try:

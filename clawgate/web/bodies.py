@@ -20,7 +20,7 @@ from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ModelNotAllowed, TooLarge, UnsupportedMediaType
 from clawgate.relay.desk import Order
 from clawgate.sessions import Message
-from clawgate.web.deadline import BodyDeadline
+from clawgate.sockets import ReadDeadlines
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def read_interrupt(given: Mapping[str, Any]) -> InterruptBody:
     return body
 
 
-def read_object(request: Request, max_bytes: int, deadline: BodyDeadline | None = None) -> dict[str, Any]:
+def read_object(request: Request, max_bytes: int, deadline: ReadDeadlines | None = None) -> dict[str, Any]:
     """Read a request's body as one JSON object; without a deadline it may take as long as it likes to come.
 
     Errors: UnsupportedMediaType, TooLarge, BadRequest.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import struct
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
@@ -21,23 +20,20 @@ from clawgate.relay import events
 from clawgate.relay.desk import Desk
 from clawgate.relay.run import Run
 from clawgate.sessions import Session, digest_of, turns_of
+from clawgate.sockets import Clients, bounded
 from clawgate.web import bodies, sse
-from clawgate.web.deadline import BodyDeadline
 
 log = logging.getLogger(__name__)
-
-SEND_TIMEOUT_S = 15
-SEND_BUFFER_BYTES = 1 << 16
 
 
 class ChatRoutes:
     """Handlers for everything that is said and interrupted."""
 
-    def __init__(self, config: Config, desk: Desk) -> None:
+    def __init__(self, config: Config, desk: Desk, clients: Clients) -> None:
         self._config = config
         self._desk = desk
+        self._clients = clients
         self._is_warned = False
-        self._deadline = BodyDeadline()
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the routes to the blueprint."""
@@ -64,7 +60,7 @@ class ChatRoutes:
         run = self._desk.admit(order)
         g.session_id = run.session_id
         try:
-            told = self._desk.pump(run, bounded_socket(request.environ.get("gunicorn.socket")))
+            told = self._desk.pump(run, self._client_of(run))
             if not is_streamed:
                 return self._whole(run, told)
             headers = {**sse.HEADERS, "X-Run-Id": run.run_id}
@@ -118,11 +114,19 @@ class ChatRoutes:
 
     def _read(self) -> dict[str, Any]:
         """Read the request's body, and note its session, so that a refusal echoes it too."""
-        given = bodies.read_object(request, self._config.server.max_body_bytes, self._deadline)
+        given = bodies.read_object(request, self._config.server.max_body_bytes, self._clients.reads)
         session_id = given.get("session_id")
         if isinstance(session_id, str) and bodies.SESSION_ID.fullmatch(session_id):
             g.session_id = session_id
         return given
+
+    def _client_of(self, run: Run) -> socket.socket | None:
+        """Give the reader's socket, where the server has one, as that of an answer in flight."""
+        client: socket.socket | None = request.environ.get("gunicorn.socket")
+        if client is None:
+            return None
+        self._clients.protect(client, lambda: run.has_slot)
+        return bounded(client)
 
     def _checked(self, session_id: str) -> str:
         if not bodies.SESSION_ID.fullmatch(session_id):
@@ -145,17 +149,6 @@ class EventStream(Response):
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.response)  # type: ignore[arg-type]
-
-
-def bounded_socket(client: socket.socket | None) -> socket.socket | None:
-    """Bound what a reader that reads nothing can hold: a small kernel buffer, and a thread for 15 s.
-
-    SO_SNDTIMEO rather than settimeout, which would cost a poll() before every write.
-    """
-    if client is not None:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_S, 0))
-    return client
 
 
 def _view(session: Session) -> dict[str, Any]:

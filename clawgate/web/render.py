@@ -30,8 +30,8 @@ from pygments.util import ClassNotFound
 
 from clawgate.config import ServerConfig
 from clawgate.errors import TooLarge
+from clawgate.sockets import Clients
 from clawgate.web.bodies import convert, read_object
-from clawgate.web.deadline import BodyDeadline
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -188,10 +188,10 @@ def _filtered(tag: str, attribute: str, value: str) -> str | None:
 class RenderRoutes:
     """`POST /render` for the page."""
 
-    def __init__(self, server: ServerConfig) -> None:
+    def __init__(self, server: ServerConfig, clients: Clients) -> None:
         self._server = server
+        self._clients = clients
         self._renderer = Renderer()
-        self._deadline = BodyDeadline()
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the route to the blueprint."""
@@ -199,7 +199,7 @@ class RenderRoutes:
 
     def render(self) -> Response:
         """Render `{"text": …}` as `{"html": …}`."""
-        text = convert(read_object(request, self._server.max_body_bytes, self._deadline), RenderBody).text
+        text = convert(read_object(request, self._server.max_body_bytes, self._clients.reads), RenderBody).text
         if len(text) > MAX_TEXT_BYTES or len(text.encode()) > MAX_TEXT_BYTES:
             raise TooLarge(f"text: expected at most {MAX_TEXT_BYTES} bytes of Markdown")
         return jsonify(html=self._renderer.html_of(text))

@@ -26,8 +26,8 @@ SEND_TIMEOUT_S = scaled(2, 15)
 HURRIED = (
     sys.executable,
     "-c",
-    "import sys; from clawgate.web import chat; from clawgate.cli import main; "
-    f"chat.SEND_TIMEOUT_S = {SEND_TIMEOUT_S}; sys.exit(main())",
+    "import sys; from clawgate import sockets; from clawgate.cli import main; "
+    f"sockets.SEND_TIMEOUT_S = {SEND_TIMEOUT_S}; sys.exit(main())",
     "serve",
 )
 """The gateway, with less time for a write; `make chaos` gives it the real 15 s."""

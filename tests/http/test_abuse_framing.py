@@ -128,10 +128,9 @@ def test_a_body_that_breaks_off_is_400(gate: Gateway, upstream: ScriptedOllama, 
 
 HURRIED = """
 import sys
-from clawgate.web.deadline import Deadline
-Deadline.__init__.__defaults__ = (1.0, 0.1)
-from clawgate.web import chat
-chat.SEND_TIMEOUT_S = 1
+from clawgate import sockets
+sockets.ReadDeadlines.__init__.__defaults__ = (1.0, 0.1)
+sockets.SEND_TIMEOUT_S = 1
 from clawgate.cli import main
 sys.exit(main())
 """
@@ -159,7 +158,7 @@ SLOW = {
 def test_a_body_that_does_not_come_holds_no_thread_for_ever(
     hurried: Gateway, ollama: ScriptedOllama, drips: bool
 ) -> None:
-    """Every thread waits for a body; each is told after a second, and the gateway serves again."""
+    """Every thread waits for a body; each client is told after a second, or at once where threads get few."""
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(hurried)) for _ in range(THREADS)]
         for client, data in zip(clients, round_robin(list(SLOW.values())), strict=False):
@@ -173,7 +172,7 @@ def test_a_body_that_does_not_come_holds_no_thread_for_ever(
                 while not answer.endswith(b"}}\n"):
                     answer += client.recv(65536) or pytest.fail(f"closed after {answer!r}")
                 assert answer.startswith(b"HTTP/1.1 400 "), answer
-                assert b"body: expected all of it within 1 s" in answer
+                assert b"body: expected all of it" in answer
         finally:
             is_over.set()
             dripper.join()

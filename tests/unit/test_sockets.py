@@ -1,0 +1,116 @@
+"""Which clients are shed where threads are few: those alone that keep one waiting, oldest first."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from clawgate.sockets import Clients
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pairs() -> Iterator[list[Pair]]:
+    """The gateway's side and the client's of some connections."""
+    made = [socket.socketpair() for _ in range(4)]
+    yield made
+    for pair in made:
+        for side in pair:
+            side.close()
+
+
+def fill(server: socket.socket) -> None:
+    """Write until the kernel takes no more."""
+    server.setblocking(False)
+    try:
+        while server.send(b"x" * 65536):
+            pass
+    except BlockingIOError:
+        pass
+
+
+def is_cut(client: socket.socket) -> bool:
+    """Tell whether the gateway's side was shut."""
+    client.setblocking(False)
+    try:
+        while client.recv(1 << 20):
+            pass
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_the_oldest_answers_that_nobody_reads_go_first(pairs: list[Pair]) -> None:
+    clients = Clients()
+    for server, _ in pairs:
+        clients.enter(server)
+        fill(server)
+    assert clients.shed(2) == 2
+    assert [is_cut(client) for _, client in pairs] == [True, True, False, False]
+
+
+def test_an_answer_in_flight_is_left_alone_until_it_ends(pairs: list[Pair]) -> None:
+    clients = Clients()
+    is_in_flight = True
+    server, client = pairs[0]
+    clients.enter(server)
+    clients.protect(server, lambda: is_in_flight)
+    fill(server)
+    assert clients.shed(9) == 0
+    is_in_flight = False
+    assert clients.shed(9) == 1
+    assert is_cut(client)
+
+
+def test_a_request_at_work_is_left_alone(pairs: list[Pair]) -> None:
+    clients = Clients()
+    for server, _ in pairs:
+        clients.enter(server)
+    assert clients.shed(9) == 0
+    assert not any(is_cut(client) for _, client in pairs)
+
+
+def test_a_body_that_does_not_come_ends_and_its_client_can_be_answered(pairs: list[Pair]) -> None:
+    clients = Clients()
+    (silent, asked), (sending, _), *_ = pairs
+    for server in (silent, sending):
+        clients.enter(server)
+        clients.reads.begin(server)
+    pairs[1][1].send(b"{")
+    assert clients.shed(9) == 1
+    assert silent.recv(10) == b""
+    silent.sendall(b"told")
+    assert asked.recv(10) == b"told"
+    assert sending.recv(10) == b"{"
+    for server in (silent, sending):
+        clients.reads.end(server)
+        clients.leave(server)
+    assert len(clients) == 0
+
+
+def test_a_client_that_lingers_is_not_waited_for(pairs: list[Pair]) -> None:
+    clients = Clients()
+    server = pairs[0][0]
+    clients.enter(server)
+    clients.linger(server)
+    assert clients.shed(9) == 1
+    assert server.recv(10) == b""
+
+
+def test_a_socket_that_was_closed_meanwhile_is_passed_over(pairs: list[Pair]) -> None:
+    clients = Clients()
+    server = pairs[0][0]
+    clients.enter(server)
+    server.close()
+    assert clients.shed(9) == 0
+    clients.leave(server)
+
+
+def test_clients_that_nobody_entered_are_nobodys_business(pairs: list[Pair]) -> None:
+    """Under another server than ours."""
+    clients = Clients()
+    clients.protect(pairs[0][0], lambda: True)
+    assert (len(clients), clients.shed(9)) == (0, 0)

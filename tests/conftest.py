@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import none
 
 from tests.support.gateway import Gateway
 from tests.support.nginx import Nginx
@@ -92,13 +94,20 @@ def _leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     except AssertionError:
         pytest.fail("threads outlive the test:\n" + "\n".join(_stack_of(thread) for thread in _leaked(before)))
     if "unit" not in request.path.parts:
-        gc.collect()  # 30 ms: too much for pure tests, which open nothing
+        gc.collect()  # finds what holds a socket in a circle; pure tests open none
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the real stderr, which capturing has not taken yet, for a hang that nothing else can end."""
     config.addinivalue_line("markers", "deadline(seconds): what each phase of this test may take")
     config.stash[_REAL_STDERR] = os.fdopen(os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2), "w")
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that collecting the tests made out of each later collection, which would look at it again."""
+    given(none())(lambda _: None)()  # hypothesis looks once who refers to its sources of chance: now it can
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

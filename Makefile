@@ -1,7 +1,7 @@
 # make run   a chat with a real model on a machine that has only Python 3.10 or later
 # make test  everything; a test whose tool is missing here is skipped with its reason (in CI it fails)
 # make lint  style and types
-# make chaos everything that breaks: all cuts, 10,000 races, half an hour of load (MINUTES=5, CURVE=curve.csv)
+# make chaos everything that breaks: all cuts, 10,000 races, 45 minutes of load (MINUTES=5 for 7.5, CURVE=curve.csv)
 # make bench what an answer costs, beside nginx and a naive relay: every goal of speed, some twelve minutes
 # make guard the same in half a minute: fails where the cost has grown out of all proportion
 

@@ -104,6 +104,7 @@ class Client:
         except (AssertionError, OSError) as error:
             act.fault = repr(error)[:300]
         act.over_at = time.monotonic()
+        act.open_after = self._teller.open_of(self._life)
         return act
 
     def _chat(self, step: Step) -> Act:

@@ -140,13 +140,24 @@ def an_interrupt_ends_one_run(life: Life) -> Iterator[str]:
 
 
 def an_interrupt_closes_upstream(life: Life) -> Iterator[str]:
-    """Once an interrupt is answered, and once a client has left, the model's connection is closed."""
-    hit_at = {act.reply["run_id"]: act.over_at for act in life.acts if _is_hit(act)}
+    """Once an interrupt or a delete is answered, the connection of what it ended is closed."""
+    for cut in life.acts:
+        for act, asked in life.asked:
+            is_cut = (
+                act.run_id == cut.reply["run_id"]
+                if _is_hit(cut)
+                else cut.status == 204 and act.started_at < cut.sent_at
+            )
+            if is_cut and asked.request.connection in cut.open_after:
+                yield f"{cut.name} was answered while connection {asked.request.connection} of {act.name} was open"
+
+
+def every_end_closes_upstream(life: Life) -> Iterator[str]:
+    """Once an answer is over, and once its client has left, the model's connection is closed."""
     for act, asked in life.asked:
         if asked.is_dropped or asked.ending_at < FOREVER:  # the model has ended it
             continue
-        ended_at = hit_at.get(act.run_id, act.over_at)
-        if (asked.request.closed_at or FOREVER) > ended_at + CLOSE_S:
+        if (asked.request.closed_at or FOREVER) > act.over_at + CLOSE_S:
             yield f"{act.name}: connection {asked.request.connection} was not closed within {CLOSE_S:g} s of its end"
 
 

@@ -24,6 +24,7 @@ INVARIANTS: tuple[Callable[[Life], Iterator[str]], ...] = (
     invariants.an_end_has_its_cause,
     invariants.an_interrupt_ends_one_run,
     invariants.an_interrupt_closes_upstream,
+    invariants.every_end_closes_upstream,
     invariants.one_connection_at_a_time,
     order.what_is_in_flight_is_found,
     order.busy_means_in_flight,

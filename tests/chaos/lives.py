@@ -72,6 +72,8 @@ class Act:
     fault: str = ""
     """What the strict reader, or the act itself, fell over."""
     asked: list[Asked] = field(default_factory=list)
+    open_after: list[int] = field(default_factory=list)
+    """The session's connections to the model that the gateway certainly had open when it was over."""
 
     @property
     def is_chat(self) -> bool:

@@ -60,6 +60,12 @@ class Teller:
                 self._known.pop(act.name, None)
             self._on_air.pop(life.number, None)
 
+    def open_of(self, life: Life) -> list[int]:
+        """Return which of a life's connections the gateway has certainly not closed by now."""
+        with self._lock:
+            on_air = self._on_air.get(life.number, [])
+        return [each.request.connection for each, sock in on_air if not _is_hung_up(sock) and _is_open_there(sock)]
+
     def __call__(self, answer: Answer) -> None:
         """Play one answer."""
         name = answer.request.headers.get("X-Request-Id", "")

@@ -92,7 +92,8 @@ class Histories:
             elif not act.reply["streaming"] and (flaw := self._flaw_of_mark(act)):
                 yield f"{act.name}: {flaw}"
         final = self.life.acts[-1]
-        if final.kind == "view" and final.status == 200 and final.reply["streaming"]:
+        is_unsure = any(act.is_left and act.may_be_admitted and not act.asked for act in self.life.chats)
+        if final.kind == "view" and final.status == 200 and final.reply["streaming"] and not is_unsure:
             yield f"{final.name}: {final.reply['run_id']} is in flight, and all are over"
 
     def _flaw_of_mark(self, view: Act) -> str:

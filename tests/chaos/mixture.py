@@ -63,7 +63,7 @@ class Mixture:
             reloading.result()
 
     def _live(self, cell: int, clients: ThreadPoolExecutor, until: float) -> None:
-        number = cell
+        number, before = cell, None
         while time.monotonic() < until:
             chance = random.Random(f"{self._seed}/{number}")
             is_named = self._cells[cell] > 1 or chance.random() < 0.7
@@ -71,7 +71,9 @@ class Mixture:
             scripts = [_script(chance, is_first=client == 0) for client in range(self._cells[cell])]
             list(clients.map(partial(self._act, life), scripts))
             self._end(life, chance)
-            number += len(self._cells)
+            if before is not None:  # a client that left at once may have its question asked a moment later
+                self.teller.forget(before)
+            number, before = number + len(self._cells), life
 
     def _act(self, life: Life, script: list[Step]) -> None:
         client = Client(self._gateway, self.teller, life, self.unit_s)
@@ -87,7 +89,6 @@ class Mixture:
             life.acts[-1].fault = f"the gateway left an answer open for {DEADLINE_S:g} s"
         self._act(life, [Step("view"), *[Step("delete"), Step("view")] * (chance.random() < 0.5)])
         self._judge.judge(life)
-        self.teller.forget(life)
         self._ollama.requests.clear()  # the harness must not grow itself
 
     def _reload(self, until: float, max_sessions: tuple[int, ...]) -> None:

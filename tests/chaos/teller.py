@@ -1,8 +1,8 @@
 """The scripted model of the mixed load: answers as the act's plan wants it, and notes what it was asked, and when.
 
-What it knows for certain: when a request was whole, what it had sent by then, and whether the gateway had closed an
-earlier connection of the session. A FIN that is still on its way is no overlap: the kernel of this very machine says
-whether the gateway's end of a connection is open.
+What it knows for certain: what it had sent by when, and whether the gateway has two connections of a session open at
+one moment. A FIN that is on its way, or a thread here that reads late, is no overlap: the kernel of this very machine
+says whether the gateway's end of a connection is open.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 import time
 
 from tests.chaos.answers import FRAME, RECOVERED, Plan, says, tag_of, thinks
-from tests.chaos.lives import FOREVER, Act, Asked, Life
+from tests.chaos.lives import Act, Asked, Life
 from tests.support import tcp
 from tests.support.answer import Answer
 from tests.support.ollama import Step, chunk, done, drop, end, error_line, reset, status, text, thinking
@@ -42,7 +42,7 @@ class Teller:
         self.unknown: list[str] = []
         """Requests that no act has led to."""
         self.late = 0
-        """How often a FIN was still on its way when the next request was there."""
+        """How often a close was noticed here only after the next request; the kernel knew better."""
         self._unit_s = unit_s
         self._lock = threading.Lock()
         self._known: dict[str, tuple[Life, Act]] = {}
@@ -90,20 +90,25 @@ class Teller:
         with self._lock:
             earlier = [each for each in self._on_air.get(life.number, ()) if not each[0].is_over]
             self._on_air[life.number] = [*earlier, (asked, sock)]
-        self._look_at_earlier(asked, earlier)
+        self._look_at_others(asked, sock, earlier)
         with life.lock:
             act.asked.append(asked)
         return asked
 
-    def _look_at_earlier(self, asked: Asked, earlier: list[tuple[Asked, socket.socket]]) -> None:
-        """Note which of the session's earlier connections the gateway has open now that it asks again."""
-        for other, sock in earlier:
-            if other.ending_at < asked.request.arrived or _is_hung_up(sock):
-                continue
-            if _is_open_there(sock):
-                asked.overlaps.append(other.request.connection)
-            elif other.ending_at == FOREVER:
-                self.late += 1
+    def _look_at_others(self, asked: Asked, sock: socket.socket, others: list[tuple[Asked, socket.socket]]) -> None:
+        """Note which others of the session's connections the gateway has open together with this one.
+
+        This one is looked at last: it was opened before all of that. A request may be read here after the gateway has
+        closed it and asked the next one, when its thread was long in coming; then this one is the closed one.
+        """
+        live = [other for other, its in others if other.ending_at > asked.request.arrived and not _is_hung_up(its)]
+        opened = [other.request.connection for other, its in others if other in live and _is_open_there(its)]
+        if not live:
+            return
+        if opened and _is_open_there(sock):
+            asked.overlaps += opened
+        else:
+            self.late += 1
 
     def _play(self, act: Act, asked: Asked, answer: Answer) -> None:
         plan = act.plan

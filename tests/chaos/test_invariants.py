@@ -64,9 +64,7 @@ def test_every_outcome_under_mixed_load_is_what_was_promised(
     wait_for(lambda: ollama.open_connections == 0, "no connection to Ollama is left")
     held = started.wait_until_resources_settle(baseline)
     with capsys.disabled() if IS_LONG else nullcontext():
-        print(
-            f"\nCHAOS_SEED={SEED}, {SECONDS:g} s, {mixture.reloads} reloads, {mixture.teller.late} closes on their way"
-        )
+        print(f"\nCHAOS_SEED={SEED}, {SECONDS:g} s, {mixture.reloads} reloads, {mixture.teller.late} closes seen late")
         print(f"{judge.report()}\nheld before {baseline}, after {held}")
     assert not judge.violations, judge.violations
     assert not mixture.teller.unknown, mixture.teller.unknown[:5]

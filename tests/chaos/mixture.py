@@ -157,7 +157,7 @@ def _chat(chance: random.Random, kind: str, phase: str = "") -> Step:
         _pause(chance),
         tuple(fields.items()),
         prefill=chance.choice((0, 0, 3)) if kind == "messages" else 0,
-        padding=chance.choice((0, 0, 20, 300)),
+        padding=chance.choice((0, 0, 100, 600)),
         phase=phase if way or then else "start",
         way=way,
         then=then,
@@ -167,7 +167,7 @@ def _chat(chance: random.Random, kind: str, phase: str = "") -> Step:
 def _then(chance: random.Random) -> Step:
     kind = chance.choices(("interrupt", "delete", "view", "message", "continue"), (8, 1, 2, 6, 2))[0]
     if kind in ("message", "continue"):
-        return Step(kind, _plan(chance), padding=chance.choice((0, 200)))
+        return Step(kind, _plan(chance), padding=chance.choice((0, 300)))
     return _aside(chance, kind, is_at_once=chance.random() < 0.7)
 
 

@@ -18,7 +18,7 @@ from tests.support import tcp
 from tests.support.answer import Answer
 from tests.support.ollama import Step, chunk, done, drop, end, error_line, reset, status, text, thinking
 
-LONG = 25
+LONG = 15
 """Units of time that a slow ending, or a load, takes: long enough to be cut, and it ends by itself."""
 LOADED = status(503, {"error": "server busy, please try again.  maximum pending requests exceeded"})
 REFUSED = status(400, {"error": "no such thing"})

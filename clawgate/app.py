@@ -36,7 +36,10 @@ class Gateway:
         self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream)
 
     def change(self, config: Config) -> Change:
-        """Put another configuration in force, as far as a running process can; running answers keep the old one."""
+        """Put another configuration in force, as far as a running process can.
+
+        A running answer keeps its model and its limits; where it has to ask again, it asks at the new address.
+        """
         change = changed(self.config, config)
         self.config = config = change.config
         if self.client.endpoint != config.model.endpoint:

@@ -203,7 +203,7 @@ class Desk:
 
     def pump(self, run: Run, reader_socket: socket.socket | None) -> Iterator[Event]:
         """Yield the run's events on this thread, which drives the run."""
-        return Pump(run, self._client, self._limits, reader_socket, partial(self._give_slot_back, run)).events()
+        return Pump(run, lambda: self._client, self._limits, reader_socket, partial(self._give_slot_back, run)).events()
 
     def _give_slot_back(self, run: Run) -> None:
         with self._lock:

@@ -54,20 +54,22 @@ MAX_ANSWER_BYTES = 1 << 25
 class Pump:
     """Drives one run to its end.
 
+    client_in_force: asked for at each attempt, so that one at a wrong address is made at the right one after a reload.
     Threads: one, the one that iterates `events`.
     """
 
     def __init__(
         self,
         run: Run,
-        client: OllamaClient,
+        client_in_force: Callable[[], OllamaClient],
         limits: StreamConfig,
         reader_socket: socket.socket | None = None,
         before_end: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
-        self._client = client
+        self._client_in_force = client_in_force
+        self._client = client_in_force()
         self._limits = limits
         self._before_end = before_end
         self._clock = clock
@@ -133,6 +135,7 @@ class Pump:
         self._attempt += 1
         request = run.ask.request_from(run.text, run.thinking, self._tokens)
         is_going_on = run.has_text or run.ask.is_continuation
+        self._client = self._client_in_force()  # a reload may have corrected the address that was waited for
         self._exchange = self._client.chat(request, is_going_on, run.request_id)
         self._frames = FrameReader(self._limits.max_bad_frames)
         self._asked_at = self._clock()

@@ -14,8 +14,8 @@ import pytest
 from tests.live.test_gunicorn import WAYS
 from tests.support import sse
 from tests.support.gateway import Gateway
-from tests.support.ollama import ScriptedOllama, done, hang, text, wait
-from tests.support.tools import wait_for
+from tests.support.ollama import ScriptedOllama, done, drop, hang, text, wait
+from tests.support.tools import free_port, wait_for
 
 STREAMS = 50
 TOKEN = "a-new-token-8"
@@ -101,6 +101,37 @@ def test_what_can_change_does_and_the_rest_is_named(gateway: Callable[..., Gatew
         assert json.loads(lines[0])["run"] == answer.json["run_id"]
         assert not other.problems
     assert not ollama.chats
+
+
+@pytest.mark.parametrize("said", ["", "Half"])
+def test_an_answer_that_waits_follows_a_corrected_address(
+    gateway: Callable[..., Gateway], ollama: ScriptedOllama, said: str
+) -> None:
+    """Whether it waits from the start on, or since the Ollama that it had begun with went away."""
+    started = gateway(
+        model={"endpoint": ollama.base_url if said else f"http://127.0.0.1:{free_port()}"},
+        stream={"retry_seconds": 600, "heartbeat_seconds": 600},
+    )
+    ollama.script(text(said), drop())
+    with ScriptedOllama() as other:
+        other.default(text(" and whole"), done())
+        with started.stream("Hi") as stream:
+            if said:
+                stream.read_text(said)
+                ollama.stop()
+            stream.read_until(lambda event: event.data.get("status") == "waiting")
+            reload(
+                started,
+                r"reloaded: model\.endpoint, model\.model_name, stream\.heartbeat_seconds$",
+                model={"endpoint": other.base_url, "model_name": "other:1b"},
+                stream={"heartbeat_seconds": 0.1},
+            )
+            stream.read_all()
+        sse.check(stream.events)
+        assert sse.text_of(stream.events) == f"{said} and whole"
+        assert not any(event.is_ping for event in stream.events), "the limits are those that it began with"
+        assert other.chats[-1].json["model"] == "qwen3:32b", "the model, too"
+        assert not other.problems
 
 
 def test_session_limits_change(gateway: Callable[..., Gateway], ollama: ScriptedOllama) -> None:  # noqa: ARG001

@@ -270,7 +270,7 @@ def test_a_question_that_fails_says_why(
 def pumped(**limits: Any) -> tuple[Run, list[Event]]:
     """A run that was pumped to its end."""
     run = Run("s", "r", Ask(model="m", messages=({"role": "user", "content": "q"},)), lambda *_: True, Flag())
-    pump = Pump(run, OllamaClient(ENDPOINT), StreamConfig(retry_seconds=0, **limits))
+    pump = Pump(run, lambda: OllamaClient(ENDPOINT), StreamConfig(retry_seconds=0, **limits))
     told = list(pump.events())
     run.release()
     return run, told

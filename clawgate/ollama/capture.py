@@ -16,9 +16,6 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-_opening = threading.local()
-"""Who captures on this thread: how a connection that urllib3 makes finds its exchange."""
-
 
 class Captor(Protocol):
     """Who wants to have the sockets."""
@@ -27,9 +24,18 @@ class Captor(Protocol):
         """Take a socket that is connected; again when its request has been sent."""
 
 
+class _Opening(threading.local):
+    """Who captures on this thread: how a connection that urllib3 makes finds its exchange."""
+
+    captor: Captor | None = None
+
+
+_opening = _Opening()
+
+
 @contextmanager
 def captured_by(captor: Captor) -> Iterator[None]:
-    """Hand the sockets of all connections that this thread makes through a `CapturingAdapter` to somebody."""
+    """Hand the sockets of all connections that this thread makes through a `SingleUseAdapter` to somebody."""
     _opening.captor = captor
     try:
         yield
@@ -54,7 +60,7 @@ class _CapturingHTTPSConnection(_CapturingHTTPConnection, HTTPSConnection):
 
 
 def _hand_over(sock: socket.socket | None) -> None:
-    if sock is not None:
+    if sock is not None and _opening.captor is not None:
         _opening.captor.on_connected(sock)
 
 
@@ -62,7 +68,11 @@ class _HTTPPool(HTTPConnectionPool):
     ConnectionCls = _CapturingHTTPConnection
 
     def _put_conn(self, conn: Any) -> None:
-        """Close instead of keeping: an error's body that was read to its end would leave an idle socket."""
+        """Close instead of keeping.
+
+        urllib3 has no setting for that, and keeps a connection that was announced to close, where the server does not
+        say that it will.
+        """
         if conn is not None:
             conn.close()
 
@@ -71,7 +81,7 @@ class _HTTPSPool(_HTTPPool, HTTPSConnectionPool):
     ConnectionCls = _CapturingHTTPSConnection
 
 
-class CapturingAdapter(HTTPAdapter):
+class SingleUseAdapter(HTTPAdapter):
     """Makes connections that hand their sockets over, and uses none twice."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

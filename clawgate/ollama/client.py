@@ -14,11 +14,10 @@ from typing import Any
 
 import msgspec
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from clawgate.errors import UpstreamError, UpstreamFailure, UpstreamUnreachable
-from clawgate.ollama.capture import CapturingAdapter
+from clawgate.ollama.capture import SingleUseAdapter
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import UNREADABLE, CannotContinue, reason_of
 
@@ -32,15 +31,13 @@ class OllamaClient:
     """Makes exchanges with one Ollama, and asks it small questions.
 
     Its own Host goes out and no Origin: Ollama on loopback answers 403 to foreign ones. Nothing of the environment
-    (proxies, .netrc) is used, no redirect followed, no connection used again after a chat.
+    (proxies, .netrc) is used, no redirect followed, no connection used twice, which each request announces.
     """
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
-        self._chats = _session(CapturingAdapter())
-        self._questions = _session(HTTPAdapter())
+        self._session = _session()
         self._answered_at: dict[str, float] = {}
-        self._questions.headers["Connection"] = "close"  # rare: no idle socket is worth keeping
 
     def chat(self, request: dict[str, Any], is_going_on: bool = False, request_id: str = "") -> Exchange:
         """Prepare an exchange; nothing is sent before it is opened.
@@ -49,7 +46,7 @@ class OllamaClient:
         request_id: goes along, for the log of a proxy before Ollama.
         """
         check = partial(self._check_template, request["model"]) if is_going_on else None
-        return Exchange(self._chats, f"{self.endpoint}/api/chat", msgspec.json.encode(request), check, request_id)
+        return Exchange(self._session, f"{self.endpoint}/api/chat", msgspec.json.encode(request), check, request_id)
 
     def note_answer(self, model: str, now: float) -> None:
         """Note that a frame of a model's has come, whoever asked."""
@@ -62,36 +59,50 @@ class OllamaClient:
     def _check_template(self, model: str) -> None:
         """Ask on a connection that the exchange captures, so that an interrupt ends this too."""
         try:
-            shown = self._ask(self._chats, "/api/show", TEMPLATE_TIMEOUT_S, {"model": model})
+            shown = self.ask("/api/show", TEMPLATE_TIMEOUT_S, {"model": model})
         except UpstreamFailure:
             return  # the chat itself will say what is wrong, or go well
         if isinstance(shown, dict) and not can_continue(str(shown.get("template", ""))):
             raise CannotContinue
 
     def ask(self, path: str, timeout_s: float, json: Any = None) -> Any:
-        """GET (with json: POST) a small JSON document.
+        """GET (with json: POST) a small JSON document; a GET that a mere close answers is asked once more.
 
         Units: timeout_s bounds connecting, each read of the head, and the body as a whole.
         Errors: UpstreamUnreachable; UpstreamError for another status than 200, a body that is not JSON or no small one.
         """
-        return self._ask(self._questions, path, timeout_s, json)
-
-    def _ask(self, session: requests.Session, path: str, timeout_s: float, json: Any) -> Any:
-        method = "GET" if json is None else "POST"
-        url = f"{self.endpoint}{path}"
         try:
-            with session.request(
-                method, url, json=json, timeout=timeout_s, allow_redirects=False, stream=True
-            ) as response:
-                if response.status_code != 200:
-                    raise UpstreamError(f"Ollama answered {path} with status {response.status_code}")
-                document = _small_body(response, path, time.monotonic() + timeout_s)
+            document = self._fetch(path, timeout_s, json)
         except (requests.RequestException, HTTPError, OSError) as error:
             raise UpstreamUnreachable(f"Ollama {reason_of(error)}") from error
         try:
             return msgspec.json.decode(document)
         except UNREADABLE as error:
             raise UpstreamError(f"what answers {path} is not Ollama") from error
+
+    def _fetch(self, path: str, timeout_s: float, json: Any) -> bytes:
+        ends_at = time.monotonic() + timeout_s
+        try:
+            return self._fetch_once(path, timeout_s, json)
+        except requests.ConnectionError as error:
+            left_s = ends_at - time.monotonic()
+            if json is not None or left_s <= 0 or not _is_cut_off(error):
+                raise
+        return self._fetch_once(path, left_s, json)
+
+    def _fetch_once(self, path: str, timeout_s: float, json: Any) -> bytes:
+        method = "GET" if json is None else "POST"
+        with self._session.request(
+            method, f"{self.endpoint}{path}", json=json, timeout=timeout_s, allow_redirects=False, stream=True
+        ) as response:
+            if response.status_code != 200:
+                raise UpstreamError(f"Ollama answered {path} with status {response.status_code}")
+            return _small_body(response, path, time.monotonic() + timeout_s)
+
+
+def _is_cut_off(error: requests.ConnectionError) -> bool:
+    """Tell whether a connection that had been made ended before an answer began: a server that restarts."""
+    return bool(error.args) and isinstance(error.args[0], ProtocolError)
 
 
 def _small_body(response: requests.Response, path: str, ends_at: float) -> bytes:
@@ -118,11 +129,13 @@ def can_continue(template: str) -> bool:
     return ".Messages" not in template or re.search(r"\blen\b", template) is not None
 
 
-def _session(adapter: HTTPAdapter) -> requests.Session:
+def _session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False
+    adapter = SingleUseAdapter()
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     session.headers["User-Agent"] = "clawgate"
+    session.headers["Connection"] = "close"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # one for all users would be nobody's
     return session

@@ -112,10 +112,10 @@ def test_a_model_that_ollama_lacks_is_not_found(gate: Gateway, upstream: Scripte
 
 @PATIENT
 def test_no_connection_is_kept_to_ollama(gate: Gateway, upstream: ScriptedOllama) -> None:
-    upstream.script(status(500, {"error": "x"}))
-    upstream.script(status(404, b"no"))
-    upstream.script(status(400))
-    upstream.script(text("a"), done())
+    upstream.script(status(500, {"error": "x"}), hang())
+    upstream.script(status(404, b"no"), hang())
+    upstream.script(status(400), hang())
+    upstream.script(text("a"), done(is_terminated=False), raw(b"0\r\n\r\n"), hang())
     for _ in range(4):
         ask(gate, "hi")
     assert all(chat.closed.wait(CLOSE_S) for chat in upstream.chats)

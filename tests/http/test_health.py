@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from clawgate import __version__
+from clawgate.errors import UpstreamUnreachable
 from clawgate.ollama.client import OllamaClient
 from clawgate.web.health import UpstreamState, ask
 from tests.http.asking import configured, finish, interrupt, opening
 from tests.support.client import call
 from tests.support.gateway import Gateway
-from tests.support.ollama import DEFAULT_MODEL, ScriptedOllama, hang, status, text
+from tests.support.ollama import DEFAULT_MODEL, Act, ScriptedOllama, drop, hang, keep, raw, reset, status, text
 from tests.support.tools import wait_for
 
 GATE = configured(stream={"smoothing_ms": 0, "stall_seconds": 30}, server={"max_streams": 7})
@@ -85,6 +87,43 @@ def test_a_stranger_at_the_endpoint_is_not_ollama(ollama: ScriptedOllama, path: 
 def test_another_status_is_not_ollama_either(ollama: ScriptedOllama, code: int) -> None:
     ollama.script(status(code), path="/api/version")
     assert ask(OllamaClient(ollama.base_url), DEFAULT_MODEL) == UpstreamState(reachable=False)
+
+
+def whole(document: object) -> Act:
+    """An answer that says nothing of what becomes of its connection."""
+    body = json.dumps(document).encode()
+    return raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+
+@pytest.mark.parametrize("end", [hang(), drop(), keep()], ids=repr)
+def test_one_question_is_one_connection_whatever_the_server_makes_of_it(ollama: ScriptedOllama, end: Act) -> None:
+    ollama.script(whole({"version": "1"}), end, path="/api/version")
+    ollama.script(whole({"models": [{"name": DEFAULT_MODEL}]}), end, path="/api/tags")
+    state = ask(OllamaClient(ollama.base_url), DEFAULT_MODEL)
+    assert state == UpstreamState(reachable=True, version="1", model_ready=True)
+    assert len({request.connection for request in ollama.requests}) == len(ollama.requests) == 2
+    assert {request.headers["Connection"] for request in ollama.requests} == {"close"}
+
+
+@pytest.mark.parametrize("end", [drop(), reset()], ids=repr)
+def test_a_question_that_a_mere_close_answers_is_asked_once_more(ollama: ScriptedOllama, end: Act) -> None:
+    ollama.script(end, path="/api/tags")
+    assert ask(OllamaClient(ollama.base_url), DEFAULT_MODEL).reachable
+    assert [request.path for request in ollama.requests] == ["/api/version", "/api/tags", "/api/tags"]
+    for _ in range(2):
+        ollama.script(end, path="/api/version")
+    assert not ask(OllamaClient(ollama.base_url), DEFAULT_MODEL).reachable
+    assert len(ollama.requests) == 5
+
+
+def test_neither_half_an_answer_nor_a_post_is_asked_again(ollama: ScriptedOllama) -> None:
+    client = OllamaClient(ollama.base_url)
+    ollama.script(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"), drop(), path="/api/version")
+    ollama.script(drop(), path="/api/show")
+    for path, document in (("/api/version", None), ("/api/show", {"model": DEFAULT_MODEL})):
+        with pytest.raises(UpstreamUnreachable, match="Ollama dropped the connection"):
+            client.ask(path, 5, document)
+    assert [request.path for request in ollama.requests] == ["/api/version", "/api/show"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import requests
 import responses
 from requests import PreparedRequest
+from urllib3.exceptions import ProtocolError
 
 from clawgate.config import StreamConfig
 from clawgate.errors import ModelNotFound, UpstreamError, UpstreamFailure, UpstreamUnreachable
@@ -69,7 +70,7 @@ def test_a_chat_is_exactly_this_request(ollama: responses.RequestsMock, monkeypa
         "Accept": "application/x-ndjson",
         "Accept-Encoding": "identity",
         "Content-Type": "application/json",
-        "Connection": "keep-alive",
+        "Connection": "close",
         "Content-Length": str(len(sent(ollama).body or b"")),
     }
     body = sent(ollama).body
@@ -265,6 +266,15 @@ def test_a_question_that_fails_says_why(
         OllamaClient(ENDPOINT).ask("/api/version", 1)
     assert caught.value.message == words
     assert len(ollama.calls) == 1
+
+
+def test_a_question_that_is_asked_once_more_has_the_time_that_is_left(ollama: responses.RequestsMock) -> None:
+    ollama.get(f"{ENDPOINT}/api/version", body=requests.ConnectionError(ProtocolError("Connection aborted.")))
+    ollama.get(f"{ENDPOINT}/api/version", json={"version": "0.24"})
+    assert OllamaClient(ENDPOINT).ask("/api/version", 1.5) == {"version": "0.24"}
+    timeouts = [sent(ollama, number).req_kwargs["timeout"] for number in (0, 1)]  # type: ignore[attr-defined]
+    assert timeouts[0] == 1.5
+    assert 0 < timeouts[1] < 1.5
 
 
 def pumped(**limits: Any) -> tuple[Run, list[Event]]:

@@ -9,6 +9,7 @@ Once open, the pump reads the socket itself, without blocking.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import socket
 import ssl
@@ -26,7 +27,11 @@ from clawgate.ollama.failures import CONNECT_TIMEOUT_S, OpenFailure, failure_of,
 log = logging.getLogger(__name__)
 
 MIN_OPEN_S = 0.04
-"""A real Ollama leaks a connection (and its slot) that is closed within 30 ms of its request: close no earlier."""
+"""A real Ollama leaks a connection (and its slot) that is closed within 30 ms of its request: close no earlier.
+
+Counted from the request's last byte; what is left of the 40 ms is for reading what lies before it. A request that is
+not whole is no matter: Ollama fails to decode it, so that one is cut at once, wherever it is.
+"""
 RECV_BYTES = 1 << 16
 MAX_READ_BYTES = 1 << 20
 HEADERS = {"Accept": "application/x-ndjson", "Accept-Encoding": "identity", "Content-Type": "application/json"}
@@ -61,7 +66,7 @@ class Exchange:
         self._is_released = False
         self._is_done = False
         self._socket: socket.socket | None = None
-        self._active_at = 0.0
+        self._whole_at = -math.inf
         self._shutting = threading.Lock()
         self._response: requests.Response | None = None
         self._ahead = b""
@@ -99,6 +104,8 @@ class Exchange:
                 raise failure_of(response)
             self._take_over(response)
         except BaseException:
+            if self._is_closing:
+                self.close()  # waits as long as the first close does: an answer has come, but perhaps too soon
             response.raw.close()
             raise
 
@@ -106,7 +113,7 @@ class Exchange:
         with self._lock:
             if self._is_closing:
                 raise Aborted
-            self._socket = None  # the check's, which is closed
+            self._socket, self._whole_at = None, -math.inf  # the check's, which is over
         try:
             return self._session.post(
                 self._url,
@@ -146,15 +153,24 @@ class Exchange:
         self.is_open = True
 
     def on_connected(self, sock: socket.socket) -> None:
-        """Capture the socket; called by the connection class, again when its request has been sent.
+        """Capture the socket; called by the connection class.
 
-        Errors: Aborted, where the exchange was closed before the socket existed.
+        Errors: Aborted, where the exchange was closed meanwhile.
         """
         with self._lock:
-            if self._is_closing and self._socket is None:
+            if self._is_closing:
                 raise Aborted
             self._socket = sock
-            self._active_at = time.monotonic()
+
+    def on_last_byte(self) -> None:
+        """Note that Ollama can have read the request from now on.
+
+        Errors: Aborted, where the exchange was closed meanwhile; then the request never becomes whole.
+        """
+        with self._lock:
+            if self._is_closing:
+                raise Aborted
+            self._whole_at = time.monotonic()
 
     # --- reading: the pump ----------------------------------------------------------------------------------------
 
@@ -218,15 +234,13 @@ class Exchange:
     def close(self) -> None:
         """End the connection and return once that is done, from any thread and in any phase; again is harmless.
 
-        Units: waits until 40 ms have passed since the request was sent, else for nothing.
+        Units: waits until 40 ms have passed since the request was whole, else for nothing.
         """
         with self._lock:
             self._is_closing = True
         with self._shutting:
-            while self._socket is not None and not self._is_done:
-                left_s = self._active_at + MIN_OPEN_S - time.monotonic()
-                if left_s <= 0:
-                    break
+            left_s = self._whole_at + MIN_OPEN_S - time.monotonic()
+            if left_s > 0 and not self._is_done:
                 time.sleep(left_s)
             with self._lock:
                 if self._socket is not None:

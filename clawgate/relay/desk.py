@@ -104,7 +104,7 @@ class Desk:
         return self._is_draining
 
     def change(self, client: OllamaClient, limits: StreamConfig) -> None:
-        """Give the answers from now on another Ollama and other limits; running ones keep theirs."""
+        """Give the answers from now on another Ollama and other limits; running ones keep their limits."""
         with self._lock:
             self._client, self._limits = client, limits
 

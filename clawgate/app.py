@@ -17,7 +17,7 @@ from clawgate.sessions import Bounds, MemoryStore
 from clawgate.sockets import Clients
 from clawgate.web.chat import ChatRoutes
 from clawgate.web.guard import Guard
-from clawgate.web.health import HealthRoutes, Probe
+from clawgate.web.health import HealthRoutes, probe_of
 from clawgate.web.openapi import OpenApiRoutes
 from clawgate.web.page import STATIC, Look, PageRoutes, templates
 from clawgate.web.render import RenderRoutes
@@ -63,7 +63,7 @@ def build(gateway: Gateway) -> Blueprint:
         "clawgate", __name__, template_folder=templates(), static_folder=STATIC, static_url_path="/static"
     )
     ChatRoutes(config, desk, gateway.clients).install(blueprint)
-    probe = Probe(gateway.client, config.model.model_name)
+    probe = probe_of(gateway.client, config.model.model_name)
     HealthRoutes(config, desk, probe).install(blueprint)
     look = Look()
     PageRoutes(config, gateway.client, look).install(blueprint)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Generic, TypeVar
 
 import msgspec
 from flask import Blueprint, Response, jsonify
@@ -19,7 +21,8 @@ from clawgate.relay.desk import Desk
 ASK_EVERY_S = 2.0
 ASK_TIMEOUT_S = 1.5
 FIRST_ANSWER_S = 0.5
-"""How long others wait for the very first answer: an Ollama that hangs must not take their threads."""
+"""How long others wait for the very first answer: a neighbour that hangs must not take their threads."""
+_T = TypeVar("_T")
 
 
 class UpstreamState(msgspec.Struct, frozen=True):
@@ -30,30 +33,30 @@ class UpstreamState(msgspec.Struct, frozen=True):
     model_ready: bool = False
 
 
-class Probe:
-    """Asks Ollama how it is, at most every 2 s however many ask.
+class Probe(Generic[_T]):
+    """Asks a neighbour in the chain how it is, at most every 2 s however many ask.
 
     Threads: `_asking` is held by the one thread that asks; the others take the last answer, and wait only where there
-    is none yet.
+    is none yet; what is `not_known` is theirs when that takes too long.
     """
 
-    def __init__(self, client: OllamaClient, model: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
-        self._model = model
+    def __init__(self, ask: Callable[[], _T], not_known: _T, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask = ask
+        self._not_known = not_known
         self._clock = clock
         self._asking = threading.Lock()
-        self._state: UpstreamState | None = None
+        self._state: _T | None = None
         self._asked_at = 0.0
 
-    def state(self) -> UpstreamState:
-        """Return Ollama's state, at most some seconds old."""
+    def state(self) -> _T:
+        """Return the neighbour's state, at most some seconds old."""
         if self._state is not None and self._clock() < self._asked_at + ASK_EVERY_S:
             return self._state
         if not self._asking.acquire(timeout=FIRST_ANSWER_S if self._state is None else 0):
-            return self._state or UpstreamState(reachable=False)
+            return self._not_known if self._state is None else self._state
         try:
             if self._state is None or self._clock() >= self._asked_at + ASK_EVERY_S:
-                self._state = ask(self._client, self._model)
+                self._state = self._ask()
                 self._asked_at = self._clock()
             return self._state
         finally:
@@ -70,10 +73,15 @@ def ask(client: OllamaClient, model: str) -> UpstreamState:
     return UpstreamState(reachable=True, version=str(version), model_ready=full_name(model) in map(full_name, names))
 
 
+def probe_of(client: OllamaClient, model: str) -> Probe[UpstreamState]:
+    """Make the probe of Ollama."""
+    return Probe(partial(ask, client, model), UpstreamState(reachable=False))
+
+
 class HealthRoutes:
     """Handlers that say nothing private: no address, no path, no session."""
 
-    def __init__(self, config: Config, desk: Desk, probe: Probe) -> None:
+    def __init__(self, config: Config, desk: Desk, probe: Probe[UpstreamState]) -> None:
         self._config = config
         self._desk = desk
         self._probe = probe

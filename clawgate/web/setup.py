@@ -16,7 +16,7 @@ from clawgate import __version__
 from clawgate.config import Config, settings
 from clawgate.errors import Unauthorized
 from clawgate.web.guard import answer_error
-from clawgate.web.health import Probe
+from clawgate.web.health import Probe, UpstreamState
 from clawgate.web.page import Look
 
 NGINX_PORT = 8080
@@ -43,10 +43,11 @@ class Hop(NamedTuple):
 class SetupRoutes:
     """`GET /setup`."""
 
-    def __init__(self, config: Config, probe: Probe, look: Look) -> None:
+    def __init__(self, config: Config, probe: Probe[UpstreamState], look: Look) -> None:
         self._config = config
         self._probe = probe
         self._look = look
+        self._nginx_probe = Probe[tuple[State, str]](lambda: ask_nginx(NGINX_PORT), ("unknown", "setup.nginx.asked"))
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the route to the blueprint."""
@@ -79,7 +80,7 @@ class SetupRoutes:
         start = "cp nginx/clawgate.conf /etc/nginx/conf.d/ && nginx"
         if request.headers.get("X-Forwarded-For"):
             return Hop("nginx", "nginx", request.host_url.rstrip("/"), "up", "setup.nginx.up", start=start)
-        state, word = ask_nginx(NGINX_PORT)
+        state, word = self._nginx_probe.state()
         cure = NGINX_CURE if state == "down" else ""
         return Hop("nginx", "nginx", address, state, word, start=start, cure=cure)
 

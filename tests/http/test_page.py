@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask.testing import FlaskClient
@@ -13,7 +15,7 @@ from clawgate.web import setup
 from tests.support.connection import Connection
 from tests.support.ollama import ScriptedOllama, status
 from tests.support.server import SocketServer
-from tests.support.tools import free_port
+from tests.support.tools import DEADLINE_S, free_port
 
 TOKEN = "a-very-secret-token"
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -157,6 +159,27 @@ def test_setup_knows_a_request_that_came_through_a_proxy(ollama: ScriptedOllama,
     )
     assert state_of(page, "nginx") == "up"
     assert f"http://gate.example:{nginx_port}" in page
+
+
+def test_setup_asks_nginx_once_however_many_look(ollama: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+    released, asked = threading.Event(), []
+
+    def serve(connection: Connection) -> None:
+        asked.append(connection)
+        released.wait(DEADLINE_S)
+
+    app = create_app(Config(model=ModelConfig(endpoint=ollama.base_url)))
+    server = SocketServer(serve, host="127.0.0.1", port=0)
+    monkeypatch.setattr(setup, "NGINX_PORT", server.port)
+    server.start()
+    try:
+        with ThreadPoolExecutor(20) as pool:
+            pages = [answer.text for answer in pool.map(lambda _: app.test_client().get("/setup"), range(20))]
+        assert {state_of(page, "nginx") for page in pages} <= {"down", "unknown"}
+        assert len(asked) == 1
+    finally:
+        released.set()
+        server.close()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from flask import Blueprint, Flask
 
-from clawgate.config import Change, Config, changed
+from clawgate.config import Change, Config, ServerConfig, changed
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.desk import Desk
 from clawgate.sessions import Bounds, MemoryStore
@@ -18,11 +18,19 @@ from clawgate.sockets import Clients
 from clawgate.web.chat import ChatRoutes
 from clawgate.web.guard import Guard
 from clawgate.web.health import HealthRoutes, probe_of
+from clawgate.web.hosts import Hosts
 from clawgate.web.openapi import OpenApiRoutes
 from clawgate.web.page import STATIC, Look, PageRoutes, templates
 from clawgate.web.render import RenderRoutes
 from clawgate.web.setup import SetupRoutes
 from clawgate.web.trace import Trace
+
+
+class Entrance(NamedTuple):
+    """Who comes in: whose word counts for where a request comes from, and the names that it may call us by."""
+
+    trace: Trace
+    hosts: Hosts
 
 
 class Gateway:
@@ -56,7 +64,12 @@ def _bounds(config: Config) -> Bounds:
     return Bounds(kept.max_sessions, kept.ttl_seconds, kept.max_context_bytes, most)
 
 
-def build(gateway: Gateway) -> Blueprint:
+def entrance_of(server: ServerConfig, *, is_own_port: bool) -> Entrance:
+    """Build what both the guard and the pages ask."""
+    return Entrance(Trace(server.trusted_proxies), Hosts(server, is_own_port=is_own_port))
+
+
+def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     """Build the blueprint before these parts, which its application has yet to guard."""
     config, desk = gateway.config, gateway.desk
     blueprint = Blueprint(
@@ -68,22 +81,23 @@ def build(gateway: Gateway) -> Blueprint:
     look = Look()
     PageRoutes(config, gateway.client, look).install(blueprint)
     RenderRoutes(config.server, gateway.clients).install(blueprint)
-    SetupRoutes(config, probe, look).install(blueprint)
-    OpenApiRoutes(config.server).install(blueprint)
+    SetupRoutes(config, probe, look, entrance.trace, entrance.hosts).install(blueprint)
+    OpenApiRoutes(config.server, entrance.hosts).install(blueprint)
     return blueprint
 
 
-def guard(gateway: Gateway, routes: Blueprint | Flask) -> None:
+def guard(gateway: Gateway, entrance: Entrance, routes: Blueprint | Flask) -> None:
     """Put the request's id and every check before these routes."""
-    Trace(gateway.config.server.trusted_proxies).install(routes)
-    Guard(gateway.config.server).install(routes)
+    entrance.trace.install(routes)
+    Guard(gateway.config.server, entrance.hosts).install(routes)
 
 
 def create_blueprint(config: Config | None = None) -> Blueprint:
     """Build the API as a blueprint, for another application's `register_blueprint(…, url_prefix="/llm")`."""
     gateway = Gateway(config or Config())
-    blueprint = build(gateway)
-    guard(gateway, blueprint)
+    entrance = entrance_of(gateway.config.server, is_own_port=False)
+    blueprint = build(gateway, entrance)
+    guard(gateway, entrance, blueprint)
     return blueprint
 
 
@@ -97,8 +111,9 @@ def application(gateway: Gateway) -> Flask:
     app = Flask("clawgate", static_folder=None)
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.register_blueprint(build(gateway))
-    guard(gateway, app)
+    entrance = entrance_of(gateway.config.server, is_own_port=True)
+    app.register_blueprint(build(gateway, entrance))
+    guard(gateway, entrance, app)
     app.extensions["clawgate"] = gateway
     return app
 

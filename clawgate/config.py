@@ -23,6 +23,8 @@ from msgspec import Meta
 from clawgate.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "CLAWGATE_"
+HOST_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
+"""A host's name as browsers send it: letters of other alphabets are `xn--…` there."""
 
 
 def _help(text: str, *, expected: str = "", is_fixed: bool = False, **bounds: Any) -> Meta:
@@ -90,7 +92,7 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
     trusted_hosts: Annotated[
         tuple[str, ...],
         _help(
-            "when set, any other `Host` is refused (DNS rebinding); names without port",
+            "when set, any other `Host` is refused; else a gateway bound to loopback takes local names and addresses",
             expected="a list of host names without port",
         ),
     ] = ()
@@ -392,11 +394,13 @@ def _token(token: str) -> str:
 
 
 def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(host.lower().strip("[]") for host in hosts)
-    for name in names:
-        if not re.fullmatch(r"[^\s/:@]+", name):
-            ipaddress.IPv6Address(name)  # a ValueError for what is neither a name nor an address
-    return names
+    return tuple(map(_host, hosts))
+
+
+def _host(host: str) -> str:
+    if re.fullmatch(HOST_NAME, host.removesuffix(".")):
+        return host.lower().removesuffix(".")
+    return str(ipaddress.IPv6Address(host.strip("[]")))  # a ValueError for what is neither a name nor an address
 
 
 def _networks(proxies: tuple[str, ...]) -> tuple[str, ...]:

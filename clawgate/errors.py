@@ -6,6 +6,7 @@ ClawgateError                     code · HTTP status · a message that names th
 │   ├── BadRequest                400
 │   ├── UntrustedHost             400
 │   ├── Unauthorized              401
+│   ├── Forbidden                 403
 │   ├── ModelNotAllowed           403
 │   ├── NotFound                  404
 │   │   └── UnknownSession        404
@@ -60,7 +61,7 @@ class BadRequest(RequestError):
 
 
 class UntrustedHost(RequestError):
-    """The Host header is none of server.trusted_hosts."""
+    """The Host header is none that this gateway is called by."""
 
     code = "untrusted_host"
 
@@ -70,6 +71,13 @@ class Unauthorized(RequestError):
 
     code = "unauthorized"
     status = 401
+
+
+class Forbidden(RequestError):
+    """A page of another site asks, and server.cors_allowed_origins does not have its origin."""
+
+    code = "forbidden"
+    status = 403
 
 
 class ModelNotAllowed(RequestError):

@@ -15,9 +15,10 @@ import time
 from types import FrameType
 from urllib.parse import urlsplit
 
-from clawgate.config import Config
+from clawgate.config import Config, ServerConfig
 from clawgate.ollama.client import OllamaClient
 from clawgate.web.health import ask
+from clawgate.web.hosts import is_local
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 STOP_S = 15
@@ -49,14 +50,21 @@ def run(config: Config) -> int:
         started = _read(gateway, r"Server started on :(\d+)")
         if started is None:
             return 1
-        host = config.server.host if config.server.host not in ("0.0.0.0", "::") else "127.0.0.1"
-        host = f"[{host}]" if ":" in host else host
-        print(f"Open http://{host}:{started[1]}/ in your browser. Ctrl-C ends it.", flush=True)
+        print(f"Open http://{_name(config.server)}:{started[1]}/ in your browser. Ctrl-C ends it.", flush=True)
         return _watch(children)
     except Ended:
         return 0
     finally:
         _stop(children)
+
+
+def _name(server: ServerConfig) -> str:
+    """Give a name for the browser that leads here and that the gateway takes."""
+    host = server.host if server.host not in ("0.0.0.0", "::") else "127.0.0.1"
+    trusted = server.trusted_hosts
+    if trusted and host not in trusted:
+        host = next(filter(is_local, trusted), trusted[0])
+    return f"[{host}]" if ":" in host else host
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -8,10 +8,18 @@ import os
 from clawgate.app import create_app
 from clawgate.config import load
 from clawgate.logs import dict_config
+from clawgate.web.hosts import is_loopback
 
 _config = load(os.environ.get("CLAWGATE_CONFIG"))
 logging.config.dictConfig(dict_config(_config.logging))
+_log = logging.getLogger("clawgate")
 if "*" in _config.server.cors_allowed_origins:
-    logging.getLogger("clawgate").warning("server.cors_allowed_origins is *: every page may use this gateway")
+    _log.warning("server.cors_allowed_origins is *: every page may use this gateway")
+if not _config.server.trusted_hosts and not is_loopback(_config.server.host):
+    _log.warning(
+        "server.host is %s and server.trusted_hosts is empty: a page whose own name is made to point at this machine "
+        "may use this gateway (DNS rebinding); name in server.trusted_hosts what it is called by",
+        _config.server.host,
+    )
 
 app = create_app(_config)

@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import hmac
 import logging
+from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Request, Response, g, jsonify, request
+from flask import Blueprint, Flask, Request, Response, g, jsonify, redirect, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
+from werkzeug.routing import RequestRedirect
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from clawgate.config import ServerConfig
 from clawgate.errors import (
     BadRequest,
     ClawgateError,
+    Forbidden,
     InternalError,
     MethodNotAllowed,
     NotFound,
     TooLarge,
     Unauthorized,
-    UntrustedHost,
     UpstreamFailure,
 )
+from clawgate.web.hosts import Hosts
 from clawgate.web.sse import error_of
 
 log = logging.getLogger(__name__)
@@ -35,6 +39,8 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+PAGES = ("page", "setup")
+"""Endpoints that a link on another site may lead to."""
 TOKEN_PAGES = ("render", "setup")
 """Endpoints outside /api/ that want the token too."""
 _BY_STATUS: dict[int, type[ClawgateError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
@@ -44,8 +50,9 @@ _WORDS = {404: "there is nothing at this address", 405: "this address does not t
 class Guard:
     """Checks each request before its handler, and finishes each answer after it."""
 
-    def __init__(self, server: ServerConfig) -> None:
+    def __init__(self, server: ServerConfig, hosts: Hosts) -> None:
         self._server = server
+        self._hosts = hosts
 
     def install(self, routes: Blueprint | Flask) -> None:
         """Put the checks around every route of a blueprint, or of a whole application and what it has no route for."""
@@ -54,21 +61,26 @@ class Guard:
         routes.register_error_handler(ClawgateError, answer_error)
         routes.register_error_handler(Exception, answer_unexpected)
 
-    def _check(self) -> Response | None:
-        self.check_host(request)
+    def _check(self) -> WerkzeugResponse | None:
+        self._hosts.check(request.headers.get("Host", ""))
         if request.method == "OPTIONS":
             return Response(status=204)
+        self._check_site()
         self._check_token()
-        return None
+        moved = request.routing_exception
+        return redirect(path_of(moved.new_url), moved.code) if isinstance(moved, RequestRedirect) else None
 
-    def check_host(self, asked: Request) -> None:
-        """Refuse a Host that is none of ours (DNS rebinding).
+    def _check_site(self) -> None:
+        """Refuse what a page of another site makes a browser send, whether or not that page could read the answer.
 
-        Errors: UntrustedHost.
+        Browsers say so to https and to loopback addresses; a client that says nothing is none, or is refused for its
+        body's type. Source: W3C Fetch Metadata Request Headers.
         """
-        trusted = self._server.trusted_hosts
-        if trusted and _name_of(asked.headers.get("Host", "")) not in trusted:
-            raise UntrustedHost("Host: expected one of server.trusted_hosts")
+        is_foreign = request.headers.get("Sec-Fetch-Site", "").lower() == "cross-site"
+        if is_foreign and not is_visit(request) and not self._is_allowed(request.headers.get("Origin")):
+            raise Forbidden(
+                "Origin: a page of another site asks, and server.cors_allowed_origins does not have its origin"
+            )
 
     def _check_token(self) -> None:
         token = self._server.auth_token
@@ -94,26 +106,39 @@ class Guard:
             return
         if "*" not in allowed:
             response.vary.add("Origin")
-        if origin is None or not {"*", origin} & set(allowed):
+        if not self._is_allowed(origin):
             return
-        response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
+        response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else str(origin)
         response.headers["Access-Control-Expose-Headers"] = "X-Session-Id, X-Run-Id, X-Request-Id, Retry-After"
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE, OPTIONS"
             response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-Session-Id"
             response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
 
+    def _is_allowed(self, origin: str | None) -> bool:
+        return origin is not None and not {"*", origin}.isdisjoint(self._server.cors_allowed_origins)
+
+
+def path_of(url: str) -> str:
+    """Return an address without its host: behind a proxy, ours is not what the browser knows."""
+    return urlsplit(url)._replace(scheme="", netloc="").geturl()
+
+
+def is_visit(asked: Request) -> bool:
+    """Tell whether a reader opens one of our pages by a link on another site."""
+    mode, place = asked.headers.get("Sec-Fetch-Mode"), asked.headers.get("Sec-Fetch-Dest", "document")
+    is_opened = asked.method == "GET" and (mode, place) == ("navigate", "document")
+    return is_opened and _name_of(asked.endpoint) in PAGES
+
 
 def wants_token(path: str, endpoint: str) -> bool:
     """Tell whether a path, or a route's rule, is closed without the token, where one is set."""
-    return "/api/" in f"{path}/" or endpoint.rpartition(".")[2] in TOKEN_PAGES
+    return "/api/" in f"{path}/" or _name_of(endpoint) in TOKEN_PAGES
 
 
-def _name_of(host: str) -> str:
-    """Give the Host header's name without its port, an IPv6 address without its brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower().rstrip(".")
+def _name_of(endpoint: str | None) -> str:
+    """Give an endpoint's name without the blueprint's."""
+    return (endpoint or "").rpartition(".")[2]
 
 
 def answer_error(error: ClawgateError) -> Response:

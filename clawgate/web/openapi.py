@@ -23,6 +23,7 @@ from clawgate.errors import ClawgateError
 from clawgate.web import answers, sse
 from clawgate.web.bodies import SESSION_ID, ChatBody, InterruptBody
 from clawgate.web.guard import wants_token
+from clawgate.web.hosts import Hosts
 from clawgate.web.render import RenderBody
 
 JSON = "application/json"
@@ -103,8 +104,9 @@ OPERATIONS = {
 class OpenApiRoutes:
     """`GET /openapi.json`."""
 
-    def __init__(self, server: ServerConfig) -> None:
+    def __init__(self, server: ServerConfig, hosts: Hosts) -> None:
         self._server = server
+        self._hosts = hosts
         self._documents: dict[str, bytes] = {}
 
     def install(self, blueprint: Blueprint) -> None:
@@ -117,11 +119,11 @@ class OpenApiRoutes:
         if root not in self._documents:  # some 10 ms of CPU, for a document that never changes
             ours = f"{request.blueprint}."
             rules = [rule for rule in current_app.url_map.iter_rules() if rule.endpoint.startswith(ours)]
-            self._documents[root] = msgspec.json.encode(describe(rules, self._server, root))
+            self._documents[root] = msgspec.json.encode(describe(rules, self._server, self._hosts, root))
         return Response(self._documents[root], mimetype=JSON)
 
 
-def describe(rules: list[Rule], server: ServerConfig, root: str = "") -> dict[str, Any]:
+def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = "") -> dict[str, Any]:
     """Describe these routes as a gateway with these settings answers them, as an OpenAPI document."""
     types = sorted(set(_types()), key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components(types, ref_template=COMPONENTS + "{name}")
@@ -135,7 +137,7 @@ def describe(rules: list[Rule], server: ServerConfig, root: str = "") -> dict[st
     for rule in rules:
         for method in sorted(set(METHODS) & (rule.methods or set())):
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-            paths.setdefault(path, {})[method.lower()] = _operation(rule, server)
+            paths.setdefault(path, {})[method.lower()] = _operation(rule, server, hosts)
     return {
         "openapi": "3.1.1",
         "info": {"title": "clawgate", "version": VERSION},
@@ -155,10 +157,10 @@ def _types() -> Iterator[type[msgspec.Struct]]:
         yield from (kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, msgspec.Struct))
 
 
-def _operation(rule: Rule, server: ServerConfig) -> dict[str, Any]:
+def _operation(rule: Rule, server: ServerConfig, hosts: Hosts) -> dict[str, Any]:
     name = rule.endpoint.rpartition(".")[2]
     operation = OPERATIONS[name]
-    raised = [*operation.errors, errors.InternalError]
+    raised = [*operation.errors, errors.Forbidden, errors.InternalError]
     described: dict[str, Any] = {"operationId": name}
     said = inspect.getdoc(current_app.view_functions[rule.endpoint]) if name != "static" else "Files of the page."
     described["summary"] = (said or "").partition("\n")[0]
@@ -172,7 +174,7 @@ def _operation(rule: Rule, server: ServerConfig) -> dict[str, Any]:
     if server.auth_token is not None and wants_token(rule.rule, rule.endpoint):
         described["security"] = [{"token": []}]
         raised.append(errors.Unauthorized)
-    if server.trusted_hosts:
+    if hosts.is_checked:
         raised.append(errors.UntrustedHost)
     described["responses"] = dict(sorted({**_failures(raised), **_successes(operation)}.items()))
     return described

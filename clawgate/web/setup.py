@@ -1,7 +1,8 @@
 """The setup page: the chain as an operator sees it, its state, its commands and the configuration in force.
 
 A browser cannot send the token with a link, so that without it the page is a 401 that asks for it; its script then
-fetches the same address with the token. What is shown renews itself the same way.
+fetches the same address with the token. What is shown renews itself the same way. Addresses, commands and the
+configuration are for the operator: for this machine, and for who has the token. Everybody else sees the states alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from clawgate.config import Config, settings
 from clawgate.errors import Unauthorized
 from clawgate.web.guard import answer_error
 from clawgate.web.health import Probe, UpstreamState
+from clawgate.web.hosts import Hosts, name_of
 from clawgate.web.page import Look
+from clawgate.web.trace import Trace
 
 NGINX_PORT = 8080
 """Where the shipped nginx/clawgate.conf listens."""
@@ -43,10 +46,12 @@ class Hop(NamedTuple):
 class SetupRoutes:
     """`GET /setup`."""
 
-    def __init__(self, config: Config, probe: Probe[UpstreamState], look: Look) -> None:
+    def __init__(self, config: Config, probe: Probe[UpstreamState], look: Look, trace: Trace, hosts: Hosts) -> None:
         self._config = config
         self._probe = probe
         self._look = look
+        self._trace = trace
+        self._hosts = hosts
         self._nginx_probe = Probe[tuple[State, str]](lambda: ask_nginx(NGINX_PORT), ("unknown", "setup.nginx.asked"))
 
     def install(self, blueprint: Blueprint) -> None:
@@ -56,14 +61,27 @@ class SetupRoutes:
 
     def setup(self) -> Response:
         """Render the page."""
+        hops = [self._browser(), self._nginx(), self._clawgate(), self._ollama(), self._model()]
+        if not self._is_operator():
+            hops = [hop._replace(address="", start="", cure="") for hop in hops]
+            return self._look.show(request, "setup.html", is_locked=False, is_operator=False, hops=hops)
         return self._look.show(
             request,
             "setup.html",
             is_locked=False,
-            hops=[self._browser(), self._nginx(), self._clawgate(), self._ollama(), self._model()],
+            is_operator=True,
+            hops=hops,
             ports=self._ports(),
             settings=[(setting.name, self._shown(setting.name), setting.variable) for setting in settings()],
         )
+
+    def _is_operator(self) -> bool:
+        """Tell whether the token was asked for, and so is here, or the reader sits at this machine.
+
+        A page whose name points here (DNS rebinding) is read at this machine, too: it gives itself away by the Host.
+        """
+        is_here = self._trace.is_local(request) and self._hosts.is_known(request.headers.get("Host", ""))
+        return is_here or self._config.server.auth_token is not None
 
     def answer_locked(self, error: Unauthorized) -> Response:
         """Ask a browser that opened the page for the token; everybody else gets the JSON error."""
@@ -73,16 +91,21 @@ class SetupRoutes:
         return self._look.show(request, "setup.html", error.status, is_locked=True)
 
     def _browser(self) -> Hop:
-        return Hop("browser", "browser", request.host_url.rstrip("/"), "up", "setup.browser.up")
+        return Hop("browser", "browser", self._address(), "up", "setup.browser.up")
 
     def _nginx(self) -> Hop:
-        address = f"http://{request.host.rpartition(':')[0] or request.host}:{NGINX_PORT}"
         start = "cp nginx/clawgate.conf /etc/nginx/conf.d/ && nginx"
         if request.headers.get("X-Forwarded-For"):
-            return Hop("nginx", "nginx", request.host_url.rstrip("/"), "up", "setup.nginx.up", start=start)
+            return Hop("nginx", "nginx", self._address(), "up", "setup.nginx.up", start=start)
+        host = name_of(self._trace.host_of(request)) or ""
+        address = f"http://{f'[{host}]' if ':' in host else host}:{NGINX_PORT}"
         state, word = self._nginx_probe.state()
         cure = NGINX_CURE if state == "down" else ""
         return Hop("nginx", "nginx", address, state, word, start=start, cure=cure)
+
+    def _address(self) -> str:
+        """Give the address by which the browser came."""
+        return f"{request.scheme}://{self._trace.host_of(request)}"
 
     def _clawgate(self) -> Hop:
         server = self._config.server

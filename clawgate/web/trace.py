@@ -12,9 +12,13 @@ import secrets
 
 from flask import Blueprint, Flask, Request, Response, g, request
 
+from clawgate.web.hosts import address_of, is_loopback_address, name_of
+
 CLIENT = "clawgate.client"
 """Where the access log finds the client's address in the WSGI environment."""
 HEADER = "X-Request-Id"
+PROXIED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+"""What tells that a proxy passed a request on."""
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -43,25 +47,28 @@ class Trace:
         """Return the address of the client: the last one in X-Forwarded-For that no trusted proxy has."""
         client: str = asked.environ.get("REMOTE_ADDR", "")
         for hop in reversed(asked.headers.get("X-Forwarded-For", "").split(",")):
-            if not self._is_trusted(client) or _address_of(hop.strip()) is None:
+            if not self._is_trusted(client) or address_of(hop.strip()) is None:
                 break
             client = hop.strip()
         return client
 
+    def is_local(self, asked: Request) -> bool:
+        """Tell whether the client sits at this machine, and not behind a proxy on it whose word does not count."""
+        peer = asked.environ.get("REMOTE_ADDR", "")
+        is_proxied = any(name in asked.headers for name in PROXIED)
+        hops = asked.headers.get("X-Forwarded-For", "").split(",") if is_proxied else []
+        is_told = self._is_trusted(peer) or not is_proxied
+        return is_told and all(is_loopback_address(hop.strip()) for hop in (peer, *hops))
+
+    def host_of(self, asked: Request) -> str:
+        """Return the host and port that the browser has in its address bar, to be shown; no check may rest on it."""
+        told = asked.headers.get("X-Forwarded-Host", "")
+        if self._is_trusted(asked.environ.get("REMOTE_ADDR", "")) and name_of(told):
+            return told
+        return asked.host if name_of(asked.host) else "localhost"
+
     def _is_trusted(self, text: str) -> bool:
-        address = _address_of(text)
+        """Look a peer up; an IPv4 address that a socket for both writes as ::ffff:1.2.3.4 is an IPv4 one."""
+        address = address_of(text)
+        address = getattr(address, "ipv4_mapped", None) or address
         return address is not None and any(address in network for network in self._trusted)
-
-
-def _address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an address; an IPv4 one that a socket for both writes as ::ffff:1.2.3.4 is an IPv4 one.
-
-    One with a scope is none: what follows the % is free text, and would stand in the log as it is.
-    """
-    if "%" in text:
-        return None
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address

@@ -139,7 +139,7 @@ def silent(port: int, count: int, first: bytes = b"") -> Iterator[list[socket.so
 
 
 @pytest.mark.parametrize(
-    "first", [b"", b"P", b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"], ids=repr
+    "first", [b"", b"P", b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{"], ids=repr
 )
 def test_500_connections_that_say_nothing_are_nothing_behind_nginx(
     gateway: Callable[..., Gateway], nginx: Callable[..., Nginx], ollama: ScriptedOllama, first: bytes

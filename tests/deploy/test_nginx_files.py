@@ -17,27 +17,11 @@ import pytest
 from tests.support import client, sse
 from tests.support.client import StreamClient
 from tests.support.gateway import Gateway
-from tests.support.nginx import ACCESS_LOG, FOLDER, SNIPPET, VARIANTS, Nginx, write_config
+from tests.support.nginx import ACCESS_LOG, FOLDER, FRONTEND, SEVERAL, SNIPPET, TLS, VARIANTS, Nginx, write_config
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
 from tests.support.tools import DEADLINE_S, free_port, require, wait_for
 
 UNHURRIED = {"heartbeat_seconds": 3600, "stall_seconds": 600, "first_frame_seconds": 600}
-FRONTEND, TLS, SEVERAL = (FOLDER / f"clawgate-{name}.conf" for name in ("frontend", "tls", "several"))
-CERTIFICATE = {
-    "/etc/ssl/clawgate/fullchain.pem": "fullchain.pem",
-    "/etc/ssl/clawgate/privkey.pem": "privkey.pem",
-}
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A certificate that signs itself, as substitutions for the shipped paths."""
-    openssl = require("openssl", "the test makes a certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")]
-    subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_S)
-    return {shipped: str(folder / name) for shipped, name in CERTIFICATE.items()}
 
 
 @pytest.mark.parametrize("shipped", VARIANTS, ids=lambda path: path.name)

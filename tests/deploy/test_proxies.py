@@ -90,6 +90,25 @@ def test_killed_worker_ends_the_answer_without_an_end_event(
         assert isinstance(front, Caddy) or not stream.complete, "a cut answer looks like a whole one"
 
 
+def test_a_name_that_points_here_opens_nothing(proxy: tuple[Gateway, Proxy], ollama: ScriptedOllama) -> None:
+    """Caddy leaves the decision to the gateway, Vite makes one of its own."""
+    front = proxy[1].base_url
+    for host in ("evil.example", f"evil.example:{proxy[1].port}", "localhost.evil.example", "2130706433"):
+        headers = {"Host": host, "X-Forwarded-Host": "localhost"}
+        assert client.post(front, "/api/chat", {"message": "Hi", "stream": False}, headers).status in (400, 403), host
+    assert ollama.requests == []
+    for host in (f"localhost:{proxy[1].port}", "127.0.0.1", "[::1]:8080", "192.168.1.5:8080"):
+        assert client.get(front, "/api/chat", headers={"Host": host}).status == 200, host
+
+
+def test_a_name_of_ones_own_is_served_once_it_is_trusted(gateway: Callable[..., Gateway], tmp_path: Path) -> None:
+    started = gateway(server={"trusted_hosts": ["chat.example.org"]})
+    with on_a_free_port(lambda: Caddy(started.port, tmp_path)) as front:
+        hosts = {"Host": "chat.example.org:8080"}
+        assert client.get(front.base_url, "/api/chat", headers=hosts).status == 200
+        assert "http://chat.example.org:8080" in client.get(front.base_url, "/setup", headers=hosts).json
+
+
 def test_what_a_browser_says_of_its_address_does_not_count(gateway: Callable[..., Gateway], tmp_path: Path) -> None:
     started = gateway()
     with on_a_free_port(lambda: Caddy(started.port, tmp_path)) as front:

@@ -18,10 +18,10 @@ from tests.support.ollama import ScriptedOllama
 from tests.support.tools import DEADLINE_S, wait_for
 
 WITHOUT = configured()
-HIDDEN = b"DELETE /api/sessions/hidden HTTP/1.1\r\nHost: x\r\n\r\n"
-OTHER = b"DELETE /api/sessions/other HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+HIDDEN = b"DELETE /api/sessions/hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
+OTHER = b"DELETE /api/sessions/other HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 BODY = b'{"message": "hi", "stream": false}'
-HEAD = b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 def connected(gate: Gateway) -> socket.socket:
@@ -85,10 +85,10 @@ WRONG = {
     "no words": b"\r\n\r\n\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "a space in the address": b"GET /healthz x HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a long address": b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a long header": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
-    "many headers": b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 500 + b"\r\n",
+    "a space in the address": b"GET /healthz x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a long address": b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a long header": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+    "many headers": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 500 + b"\r\n",
 }
 
 
@@ -206,7 +206,7 @@ def test_a_kept_connection_has_as_long_for_its_next_head(hurried: Gateway) -> No
     """Idle is not overdue: the time counts from the first byte."""
     with connected(hurried) as sock:
         for _ in range(2):
-            sock.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            sock.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
             time.sleep(1.2)
         sock.sendall(b"HEAD /healthz HTTP/1.1\r\n")
@@ -216,7 +216,7 @@ def test_a_kept_connection_has_as_long_for_its_next_head(hurried: Gateway) -> No
 @WITHOUT
 def test_clients_that_stay_after_their_last_answer_hold_up_nobody(gate: Gateway) -> None:
     """One after the other on the server's main loop they would take 2 s each."""
-    asked = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(gate)) for _ in range(THREADS)]
         began_at = time.monotonic()
@@ -229,7 +229,7 @@ def test_clients_that_stay_after_their_last_answer_hold_up_nobody(gate: Gateway)
 
 
 def test_answers_that_nobody_reads_hold_no_thread_for_ever(hurried: Gateway) -> None:
-    asked = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000
     with ExitStack() as stack:
         for _ in range(THREADS):
             client = stack.enter_context(connected(hurried))
@@ -257,7 +257,7 @@ def test_a_connection_that_says_nothing_does_not_hold_up_the_end(
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "REMOTE_USER", "SCRIPT-NAME"])
 def test_no_header_moves_the_path(gate: Gateway, name: str) -> None:
     """Some proxies pass names with underscores on, and gunicorn would believe them of a trusted one."""
-    head = f"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{name}: /health\r\n\r\n"
+    head = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{name}: /health\r\n\r\n"
     assert said_to(gate, head.encode(), is_all=False).startswith(b"HTTP/1.1 200 ")
 
 

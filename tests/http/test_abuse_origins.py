@@ -133,7 +133,7 @@ def test_a_foreign_page_cannot_start_a_chat(gate: Gateway, upstream: ScriptedOll
     with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
         lines = [f"{name}: {value}" for name, value in headers.items()]
         lines += [f"Content-Type: {content_type}"] if content_type else []
-        head = "POST /api/chat HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + "\r\n".join(lines)
+        head = "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + "\r\n".join(lines)
         sock.sendall(head.encode() + b"\r\nContent-Length: 17\r\n\r\n" + b'{"message": "hi"}')
         answer = b""
         while piece := sock.recv(65536):
@@ -159,7 +159,9 @@ def test_no_get_changes_anything(gate: Gateway, upstream: ScriptedOllama) -> Non
 def raw_authorization(gate: Gateway, value: bytes) -> int:
     """Ask for the status with these bytes as the header, and return what is answered."""
     with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
-        sock.sendall(b"GET /api/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: %b\r\n\r\n" % value)
+        sock.sendall(
+            b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: %b\r\n\r\n" % value
+        )
         answer = b""
         while piece := sock.recv(65536):
             answer += piece

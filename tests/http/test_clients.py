@@ -134,7 +134,9 @@ def test_a_request_that_is_never_finished_holds_no_slot(gate: Gateway, upstream:
     with ExitStack() as stack:
         for _ in range(5):
             half = stack.enter_context(gate.stream(method="GET", path="/healthz"))
-            half.sock.sendall(b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Le")
+            half.sock.sendall(
+                b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Le"
+            )
         assert reason(ask(gate, "hi")) == "stop"
     assert len(upstream.chats) == 1
 
@@ -142,7 +144,9 @@ def test_a_request_that_is_never_finished_holds_no_slot(gate: Gateway, upstream:
 def test_a_connection_is_used_again(gate: Gateway, upstream: ScriptedOllama) -> None:
     """Answer after answer on one connection, as nginx asks."""
     body = b'{"message": "hi", "stream": false}'
-    request = b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    request = (
+        b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    )
     with gate.stream("hi") as stream:
         finish(stream)
         for _ in range(5):

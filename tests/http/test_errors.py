@@ -128,7 +128,7 @@ def send_chunked(gate: Gateway, size: int) -> tuple[int, bytes]:
     body = b'{"message": "' + b"x" * (size - 31) + b'", "stream": false}'
     data = b""
     with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
-        sock.sendall(b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+        sock.sendall(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
         sock.sendall(b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
         for start in range(0, len(body), 1000):
             piece = body[start : start + 1000]
@@ -152,7 +152,8 @@ def test_a_body_far_above_the_limit_is_413_too(gate: Gateway) -> None:
     size = 50 << 20
     with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
         sock.sendall(
-            b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % size
+            b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % size
         )
 
         def send() -> None:

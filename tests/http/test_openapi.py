@@ -13,7 +13,7 @@ from flask import Flask
 
 from clawgate import create_app, create_blueprint
 from clawgate.config import Config, ModelConfig, ServerConfig
-from clawgate.errors import ClawgateError, ConfigError, MethodNotAllowed, UntrustedHost, UpstreamStalled
+from clawgate.errors import ClawgateError, ConfigError, Forbidden, MethodNotAllowed, UntrustedHost, UpstreamStalled
 from clawgate.relay import events
 from clawgate.sessions import Message
 from clawgate.web import answers, sse
@@ -128,7 +128,14 @@ def test_what_the_token_closes_says_so() -> None:
     assert all(("401" in operation["responses"]) == ("security" in operation) for operation in operations(described))
     assert all(UntrustedHost.code in str(operation["responses"]["400"]) for operation in operations(described))
     assert not [operation for operation in operations(open_) if "security" in operation or "401" in str(operation)]
-    assert UntrustedHost.code not in codes(open_)
+
+
+@pytest.mark.parametrize(("host", "is_checked"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_what_the_host_closes_says_so(host: str, is_checked: bool) -> None:
+    described = description(create_app(Config(server=ServerConfig(host=host))))
+    for operation in operations(described):
+        assert (UntrustedHost.code in str(operation["responses"].get("400", ""))) is is_checked
+        assert Forbidden.code in str(operation["responses"]["403"])
 
 
 def test_it_says_nothing_private() -> None:

@@ -18,6 +18,7 @@ from tests.support.server import SocketServer
 from tests.support.tools import DEADLINE_S, free_port
 
 TOKEN = "a-very-secret-token"
+WITH_TOKEN = {"Authorization": f"Bearer {TOKEN}"}
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
@@ -38,6 +39,11 @@ def state_of(page: str, hop: str) -> str:
     found = re.search(rf'data-hop="{hop}" data-state="(\w+)"', page)
     assert found, page
     return found[1]
+
+
+def addresses_of(page: str) -> list[str]:
+    """The addresses of the hops, the browser's first."""
+    return re.findall(r"<p><code>(.*?)</code>", page)
 
 
 def test_nothing_is_inline_and_nothing_comes_from_elsewhere(ollama: ScriptedOllama) -> None:
@@ -154,11 +160,86 @@ def test_setup_shows_what_is_up_and_what_mends_the_rest(ollama: ScriptedOllama, 
 def test_setup_knows_a_request_that_came_through_a_proxy(ollama: ScriptedOllama, nginx_port: int) -> None:
     page = (
         client_of(ollama)
-        .get("/setup", headers={"X-Forwarded-For": "192.0.2.1", "Host": f"gate.example:{nginx_port}"})
+        .get("/setup", headers={"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": f"gate.example:{nginx_port}"})
         .text
     )
     assert state_of(page, "nginx") == "up"
     assert f"http://gate.example:{nginx_port}" in page
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-Host": "<script>"},
+        {"X-Forwarded-Host": "evil.example/path"},
+        {"X-Forwarded-Host": "one.example, two.example"},
+        {"X-Forwarded-Host": ""},
+        {"Host": "local host"},
+        {"Host": "["},
+        {"Host": '"><b>'},
+    ],
+    ids=str,
+)
+def test_setup_shows_no_host_that_is_none(ollama: ScriptedOllama, headers: dict[str, str]) -> None:
+    answer = client_of(ollama, host="0.0.0.0", auth_token=TOKEN).get("/setup", headers={**WITH_TOKEN, **headers})
+    assert answer.status_code == 200
+    assert addresses_of(answer.text)[0] == "http://localhost"
+
+
+def test_setup_takes_the_host_from_a_trusted_proxy_alone(ollama: ScriptedOllama) -> None:
+    client = client_of(ollama, auth_token=TOKEN)
+    told = {**WITH_TOKEN, "X-Forwarded-Host": "gate.example:8080"}
+    for peer, shown in (("127.0.0.1", "http://gate.example:8080"), ("192.0.2.7", "http://localhost")):
+        page = client.get("/setup", headers=told, environ_base={"REMOTE_ADDR": peer}).text
+        assert addresses_of(page)[0] == shown
+
+
+HERE, ELSEWHERE = "127.0.0.1", "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "is_shown"),
+    [
+        (HERE, {}, True),
+        ("::1", {}, True),
+        ("::ffff:127.0.0.1", {}, True),
+        (HERE, {"Host": ""}, True),
+        (HERE, {"X-Forwarded-For": HERE, "X-Forwarded-Host": "gate.example"}, True),
+        (HERE, {"X-Forwarded-For": ELSEWHERE}, False),
+        (HERE, {"X-Forwarded-For": f"{HERE}, {ELSEWHERE}"}, False),
+        (HERE, {"X-Forwarded-For": f"{ELSEWHERE}, {HERE}"}, False),
+        (HERE, {"X-Forwarded-For": "unix:"}, False),
+        (HERE, {"X-Real-IP": ELSEWHERE}, False),
+        (HERE, {"Via": "1.1 proxy"}, False),
+        (HERE, {"Forwarded": "for=127.0.0.1"}, False),
+        (HERE, {"X-Forwarded-Host": "gate.example"}, False),
+        (HERE, {"Host": "evil.example"}, False),
+        ("::1", {"X-Forwarded-For": HERE}, False),
+        (ELSEWHERE, {}, False),
+        (ELSEWHERE, {"X-Forwarded-For": HERE}, False),
+        ("10.0.0.1", {"X-Forwarded-For": HERE}, False),
+    ],
+)
+def test_setup_shows_the_configuration_to_this_machine_alone(
+    ollama: ScriptedOllama, peer: str, headers: dict[str, str], is_shown: bool
+) -> None:
+    """Open, as the original was: a name that points here is served, and told no more than anybody."""
+    client = client_of(ollama, host="0.0.0.0", trusted_proxies=("127.0.0.1", "10.0.0.0/8"))
+    page = client.get("/setup", headers=headers, environ_base={"REMOTE_ADDR": peer}).text
+    states = [state_of(page, hop) for hop in ("browser", "clawgate", "ollama", "model")]
+    assert states == ["up"] * 4
+    assert ("data-setting" in page) is is_shown
+    assert ("data-closed" in page) is not is_shown
+    assert (str(ollama.port) in page) is is_shown
+    if not is_shown:
+        assert addresses_of(page) == []
+        assert not re.search(r"127\.0\.0\.1|0\.0\.0\.0|11434|/etc/|config\.yaml|CLAWGATE_", page)
+
+
+def test_setup_shows_it_to_whoever_has_the_token_from_anywhere(ollama: ScriptedOllama) -> None:
+    client = client_of(ollama, auth_token=TOKEN)
+    page = client.get("/setup", headers=WITH_TOKEN, environ_base={"REMOTE_ADDR": ELSEWHERE}).text
+    assert "data-setting" in page
 
 
 def test_setup_asks_nginx_once_however_many_look(ollama: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:

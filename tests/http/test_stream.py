@@ -202,7 +202,7 @@ def test_a_pipelined_request_is_answered_after_the_stream(gate: Gateway, upstrea
     upstream.script(text("one"), wait(go), done())
     with gate.stream(opening("s-pipe")) as stream:
         stream.read_text("one")
-        stream.sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        stream.sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         go.set()
         stream.sock.settimeout(DEADLINE_S)
         data = b""

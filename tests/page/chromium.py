@@ -16,6 +16,8 @@ from tests.support.tools import DEADLINE_S, wait_for
 
 INSECURE_HOST = "clawgate.test"
 """Leads to loopback, but is no secure context for the browser, as http://host:8080 is none."""
+EVIL_HOST = "evil.example"
+"""Somebody else's name, which is made to lead to loopback, too."""
 ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",
@@ -28,7 +30,7 @@ ARGUMENTS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
-    f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
+    f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1, MAP {EVIL_HOST} 127.0.0.1",
 )
 
 

@@ -194,4 +194,22 @@ def test_setup_knows_that_it_came_through_nginx(
     page = blank.open(proxy.base_url + "/setup")
     assert page.find("[data-hop=nginx]").get_attribute("data-state") == "up"
     assert str(proxy.port) in page.text("[data-hop=nginx]")
+    assert page.count("[data-setting]") > 20, "the reader sits at this machine, nginx says"
+    page.driver.get("about:blank")
+
+
+def test_setup_shows_a_browser_elsewhere_the_states_alone(
+    blank: Page, gate: Gateway, upstream: ScriptedOllama, nginx: Callable[..., Nginx]
+) -> None:
+    elsewhere = {"X-Forwarded-For $remote_addr": "X-Forwarded-For 192.0.2.7"}  # as nginx would see it
+    page = blank.open(nginx(gate, replace=elsewhere).base_url + "/setup")
+    states = "[...document.querySelectorAll('[data-hop]')].map(e => e.dataset.state).join()"
+    page.until(f"{states} === 'up,up,up,up,up'")
+    assert page.is_shown("[data-closed]")
+    assert [page.count(each) for each in ("[data-setting]", "table", "[data-cure]", ".command", "main code")] == [0] * 5
+    assert str(upstream.port) not in page.driver.page_source
+    assert findings(page) == []
+    upstream.stop()
+    page.until(f"{states} === 'up,up,up,down,unknown'", "it renews itself")
+    assert page.count("main code") == 0
     page.driver.get("about:blank")

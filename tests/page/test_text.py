@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.page.chromium import INSECURE_HOST
 from tests.support.gateway import Gateway
+from tests.support.nginx import Nginx
 from tests.support.ollama import ScriptedOllama, batch, done, hang, text, texts, thinking, wait
 
 if TYPE_CHECKING:
@@ -121,8 +123,11 @@ def test_harmful_text_is_harmless(page: Page, upstream: ScriptedOllama) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", INSECURE_HOST])
-def test_message_and_code_can_be_copied(blank: Page, gate: Gateway, upstream: ScriptedOllama, host: str) -> None:
-    page = blank.open(f"http://{host}:{gate.port}/")
+def test_message_and_code_can_be_copied(
+    blank: Page, gate: Gateway, upstream: ScriptedOllama, nginx: Callable[..., Nginx], host: str
+) -> None:
+    front = nginx(gate, replace={"chat.example.org": INSECURE_HOST})
+    page = blank.open(f"http://{host}:{front.port}/")
     assert page.js("isSecureContext") == (host == "127.0.0.1")
     page.cdp("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     whole = "Run **this**:\n\n```sh\nls -l\n```\n"

@@ -20,6 +20,7 @@ from tests.support.tools import DEADLINE_S, ROOT, free_port, require, wait_for
 FOLDER = ROOT / "nginx"
 SHIPPED = FOLDER / "clawgate.conf"
 SNIPPET = FOLDER / "clawgate-locations.conf"
+FRONTEND, TLS, SEVERAL = (FOLDER / f"clawgate-{name}.conf" for name in ("frontend", "tls", "several"))
 VARIANTS = tuple(path for path in sorted(FOLDER.glob("*.conf")) if path != SNIPPET)
 LISTEN = "listen 8080"
 UPSTREAM = "server 127.0.0.1:18789"

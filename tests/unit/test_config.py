@@ -116,7 +116,7 @@ def test_every_setting_can_be_overridden_by_its_variable(write: Write) -> None:
         "server.max_streams": ("2", 2),
         "server.auth_token": ("12345678", "12345678"),
         "server.graceful_seconds": ("0", 0),
-        "server.trusted_hosts": ("Chat.Example,[::1]", ("chat.example", "::1")),
+        "server.trusted_hosts": ("Chat.Example.,[::1],[0:0::2]", ("chat.example", "::1", "::2")),
         "server.max_body_bytes": ("1024", 1024),
         "server.workers": ("1", 1),
         "logging.level": ("WARNING", "warning"),

@@ -56,6 +56,8 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         ("server: {graceful_seconds: soon}", "a number from 0 to 86400", '"soon"'),
         ("server: {trusted_hosts: [1]}", "a list of host names without port", "[1]"),
         ("server: {trusted_hosts: ['a:80']}", "a list of host names without port", '["a:80"]'),
+        ("server: {trusted_hosts: ['*.example.org']}", "a list of host names without port", '["*.example.org"]'),
+        ("server: {trusted_hosts: [bücher.example]}", "a list of host names without port", '["bücher.example"]'),
         ("server: {max_body_bytes: 1023}", "an integer from 1024 to 1073741824", "1023"),
         ("model: {provider: openai}", '"ollama"', '"openai"'),
         ("model: {endpoint: 1}", URL, "1"),

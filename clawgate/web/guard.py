@@ -9,9 +9,8 @@ import hmac
 import logging
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Request, Response, g, jsonify, redirect, request
+from flask import Blueprint, Flask, Request, Response, current_app, g, jsonify, redirect, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -64,7 +63,7 @@ class Guard:
     def _check(self) -> WerkzeugResponse | None:
         self._hosts.check(request.headers.get("Host", ""))
         if request.method == "OPTIONS":
-            return Response(status=204)
+            return answer_options()
         self._check_site()
         self._check_token()
         moved = request.routing_exception
@@ -154,14 +153,28 @@ def answer_error(error: ClawgateError) -> Response:
     return response
 
 
+def answer_options() -> Response:
+    """Answer OPTIONS, a CORS preflight or not, with what the address takes. Source: RFC 9110, 9.3.7."""
+    response = Response(status=204)
+    _allow(response)
+    return response
+
+
+def _allow(response: Response) -> None:
+    """Name every method that the address takes, in one order. Source: RFC 9110, 10.2.1."""
+    address = current_app.create_url_adapter(request)
+    assert address is not None
+    response.allow.update(sorted(address.allowed_methods()))
+
+
 def answer_unexpected(error: Exception) -> Response:
     """Answer what Werkzeug refuses, and what nobody foresaw, in the same shape; a traceback goes to the log only."""
     if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
         kind = _BY_STATUS.get(error.code, BadRequest)
         response = answer_error(kind(_WORDS.get(error.code) or error.description or error.name))
         response.status_code = error.code
-        if isinstance(error, WerkzeugMethodNotAllowed):
-            response.allow.update(error.valid_methods or ())
+        if error.code == MethodNotAllowed.status:
+            _allow(response)
         return response
     log.error("%s %r failed", request.method, request.path, exc_info=error)
     return answer_error(InternalError())

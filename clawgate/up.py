@@ -1,7 +1,8 @@
 """`clawgate up`: the newcomer's one command.
 
 Finds Ollama at the endpoint; where a loopback endpoint has none, starts the embedded model and says so. Then runs the
-gateway, prints the page's address, and ends all of it at Ctrl-C, or when one of the two ends by itself.
+gateway, prints the page's address, and ends all of it at Ctrl-C, or when one of the two ends by itself. Killed, it
+leaves nothing either: the two end with it (lifeline.py).
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
 def _start(children: list[Child], module: list[str], environment: dict[str, str]) -> Child:
     # a session of its own: Ctrl-C reaches only this process, which ends the others in the right order
     child = Child(
-        [sys.executable, "-m", *module],
+        [sys.executable, "-m", "clawgate.lifeline", *module],
+        stdin=subprocess.PIPE,  # held, never written: it ends when this process does
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
@@ -137,5 +139,6 @@ def _stop(children: list[Child]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                pipe.close()

@@ -18,7 +18,7 @@ ORDER = [
     {"relay"},
     {"signals", "web"},
     {"app"},
-    {"", "wsgi", "worker", "gunicorn_conf", "up", "cli", "__main__"},
+    {"", "wsgi", "worker", "gunicorn_conf", "lifeline", "up", "cli", "__main__"},
 ]
 """Each room may import from those before its own, and from its own. "" is the package itself."""
 WITHIN = {"config": {"errors"}, "sockets": {"errors"}, "cli": {"up"}, "__main__": {"cli"}}

@@ -53,6 +53,13 @@ class Up(ChildProcess):
         """Assert that nothing is left of what `everything` has seen."""
         wait_for(lambda: not self.left(), "what it started ends")
 
+    def kill(self) -> None:
+        """SIGKILL, which it cannot see, and assert that nothing that holds its output outlives it for long."""
+        self.everything()
+        self.signal(signal.SIGKILL)
+        assert self.wait() == -signal.SIGKILL
+        self.wait_for_end_of_output()
+
     def left(self) -> list[int]:
         """Return the pids that are still there."""
         return [pid for pid in self._known if is_alive(pid)]
@@ -166,6 +173,39 @@ def test_signal_while_it_starts_leaves_nothing(up: Callable[..., Up], nobody: di
     assert process.wait() == 0
     process.assert_all_ended()
     assert "Traceback" not in process.log
+
+
+def test_killed_while_the_model_loads_it_leaves_nothing(up: Callable[..., Up], nobody: dict[str, object]) -> None:
+    process = up(model=nobody)
+    wait_for(process.everything, "it has started something")
+    process.kill()
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["as-it-starts", "with-its-worker"])
+def test_killed_before_the_gateway_is_ready_it_leaves_nothing(
+    up: Callable[..., Up], ollama: ScriptedOllama, count: int
+) -> None:
+    process = up(model={"endpoint": ollama.base_url})
+    wait_for(lambda: len(process.everything()) == count, "so many processes are there")
+    process.kill()
+
+
+@pytest.mark.deadline(120)
+def test_killed_while_answers_stream_it_ends_them_and_the_next_has_the_port(
+    up: Callable[..., Up], nobody: dict[str, object]
+) -> None:
+    port = free_port()
+    for _ in range(2):
+        process = up(model=nobody, stream={"stall_seconds": 60}, server={"port": port})
+        with StreamClient(process.wait_until_ready(), {"message": "Tell me the story of a fox and a river."}) as stream:
+            stream.read_until(lambda event: event.is_text, START_S)
+            assert len(process.everything()) == 3
+            process.kill()
+            stream.read_all()
+            sse.check(stream.events)
+            assert sse.end_of(stream.events)["done_reason"] == "interrupted"
+            assert stream.complete
+        assert "Traceback" not in process.log
 
 
 def test_model_that_dies_ends_the_gateway(up: Callable[..., Up], nobody: dict[str, object]) -> None:

@@ -108,6 +108,15 @@ class ChildProcess:
             raise AssertionError(f"{self.name} did not print {pattern!r} within {timeout:g} s:\n{self.log}")
         return match
 
+    def wait_for_end_of_output(self, timeout: float = DEADLINE_S) -> None:
+        """Wait until nobody holds its output any more: it has ended, and what it started, whoever their parent is.
+
+        Errors: AssertionError with the log when somebody goes on.
+        """
+        with self._has_output:
+            is_over = self._has_output.wait_for(lambda: not self._open_pipes, timeout)
+        assert is_over, f"{self.name} left somebody behind for {timeout:g} s:\n{self.log}"
+
     def stop(self, number: int = SIGTERM) -> None:
         """End it and everything that it started: a signal, time to obey, then a kill of its own group."""
         if self.is_running:

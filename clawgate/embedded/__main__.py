@@ -8,6 +8,7 @@ it within a moment: running answers are cut, as a real Ollama cuts them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -31,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run until a signal comes. Returns the exit status: 0, or 1 where it cannot start; usage errors exit with 2.
+    """Run until a signal comes, and end the process. Returns 1 where it cannot start; usage errors exit with 2.
 
     Threads: the main one, because of the signals.
     """
@@ -48,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"cannot listen on {given.host}:{given.port}: {error.strerror or error}")
     with server:
         _serve(server, engine, weights)
-    return 0
+    # The weights go with the process. llama.cpp's own end of them, a moment after they were loaded, hung for ever in 7
+    # of 24 tries on a busy core, and kept Python from doing anything else.
+    os._exit(0)
 
 
 def default_threads() -> int:
@@ -73,8 +76,9 @@ def _serve(server: EmbeddedServer, engine: Engine, weights: Weights) -> None:
     threading.Thread(target=_load, args=(engine,), daemon=True).start()
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     serving.start()
-    print(f"Embedded model {weights.name} on {server.url}", flush=True)
-    ended.wait()
+    with contextlib.suppress(BrokenPipeError):  # nobody is left to read it
+        print(f"Embedded model {weights.name} on {server.url}", flush=True)
+        ended.wait()
     server.shutdown()
     serving.join()
     engine.close()

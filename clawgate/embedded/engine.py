@@ -99,9 +99,10 @@ class Engine:
             self._model = None
 
     def close(self) -> None:
-        """End the running answer and refuse further ones; for the end of the process."""
+        """End the running answer and refuse further ones; for the end of the process, with which the weights go."""
         self._is_closing.set()
-        self.unload()
+        with self._turns:
+            pass
 
     def answer(self, job: Job, emit: Callable[[str], None], is_gone: Callable[[], bool]) -> Outcome:
         """Answer, handing every piece of text to `emit` on this thread.

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from clawgate import __version__
+from clawgate import __version__, ports
 from clawgate.config import Config, load
 from clawgate.errors import ConfigError
 
@@ -31,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[:1] == ["embedded"]:  # it has a parser of its own, and needs nothing of the rest
         from clawgate.embedded.__main__ import main as embedded
 
-        return embedded(given[1:])
+        return embedded(given[1:], ports.explained)
     parser = _parser()
     options = parser.parse_args(given)
     if options.command is None:
@@ -113,27 +112,17 @@ def configure(options: argparse.Namespace) -> Config:
 def serve(options: argparse.Namespace) -> int:
     """Run the gateway under gunicorn, as `gunicorn -c python:clawgate.gunicorn_conf clawgate.wsgi:app` would."""
     config = configure(options)
-    is_given_socket = os.environ.get("LISTEN_PID") == str(os.getpid())  # by systemd's socket unit, already bound
-    if not is_given_socket and (problem := _why_not_bindable(config.server.host, config.server.port)) is not None:
-        print(f"clawgate: {problem}", file=sys.stderr)
-        return 1
+    sys.argv = ["clawgate", "-c", "python:clawgate.gunicorn_conf", "clawgate.wsgi:app"]
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):  # else systemd's socket unit listens
+        try:
+            sys.argv[1:1] = ["-b", f"fd://{ports.listen(config.server.host, config.server.port).detach()}"]
+        except ports.PortTaken as error:
+            print(f"clawgate: server.host and server.port: {error}", file=sys.stderr)
+            return 1
     from gunicorn.app.wsgiapp import WSGIApplication
 
-    sys.argv = ["clawgate", "-c", "python:clawgate.gunicorn_conf", "clawgate.wsgi:app"]
     WSGIApplication(prog="clawgate").run()
     return 0
-
-
-def _why_not_bindable(host: str, port: int) -> str | None:
-    """Say in one line why the port cannot be had; gunicorn would say it five times in five seconds."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        return f"server.host and server.port: cannot listen on {host} port {port}: {error.strerror}"
-    return None
 
 
 def up(options: argparse.Namespace) -> int:

@@ -62,9 +62,15 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """Give the record's line, with control characters escaped."""
-        if not record.message.isprintable():
-            record.message = "".join(each if each.isprintable() else repr(each)[1:-1] for each in record.message)
+        record.message = printable(record.message)
         return super().formatMessage(record)
+
+
+def printable(text: str) -> str:
+    """Escape control characters, so that somebody else's text is no line, and no colour, of ours."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 class JsonFormatter(logging.Formatter):

@@ -18,10 +18,10 @@ ORDER = [
     {"relay"},
     {"signals", "web"},
     {"app"},
-    {"", "wsgi", "worker", "gunicorn_conf", "lifeline", "up", "cli", "__main__"},
+    {"", "wsgi", "worker", "gunicorn_conf", "lifeline", "ports", "up", "cli", "__main__"},
 ]
 """Each room may import from those before its own, and from its own. "" is the package itself."""
-WITHIN = {"config": {"errors"}, "sockets": {"errors"}, "cli": {"up"}, "__main__": {"cli"}}
+WITHIN = {"config": {"errors"}, "sockets": {"errors"}, "cli": {"up", "ports"}, "__main__": {"cli"}}
 """What rooms of one line may import of each other; the package itself gives everybody its version."""
 NEVER = {"worker": {"web", "relay", "sessions", "ollama"}}
 """Walls beside the order: what a room does not know, though it comes before it."""

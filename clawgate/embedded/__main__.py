@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,9 +31,10 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"clawgate: embedded: {message} (see `{self.prog} --help`)\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, explained: Callable[[OSError, str, int], str] = lambda *_: "") -> int:
     """Run until a signal comes, and end the process. Returns 1 where it cannot start; usage errors exit with 2.
 
+    Shape: explained gives what to append to the message of a host and port that cannot be bound.
     Threads: the main one, because of the signals.
     """
     given = _parser().parse_args(argv)
@@ -46,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         server = EmbeddedServer(given.host, given.port, Routes(engine, weights), is_verbose=given.verbose)
     except OSError as error:
-        return _fail(f"cannot listen on {given.host}:{given.port}: {error.strerror or error}")
+        why = f"{error.strerror or error}{explained(error, given.host, given.port)}"
+        return _fail(f"cannot listen on {given.host}:{given.port}: {why}")
     with server:
         _serve(server, engine, weights)
     # The weights go with the process. llama.cpp's own end of them, a moment after they were loaded, hung for ever in 7

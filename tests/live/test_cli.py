@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import socket
 import sys
@@ -14,7 +16,7 @@ from clawgate import __version__
 from tests.support.command import assert_is_one_line, clawgate
 from tests.support.gateway import SERVE, Gateway
 from tests.support.ollama import DEFAULT_MODEL, ScriptedOllama
-from tests.support.tools import free_port
+from tests.support.tools import free_port, wait_for
 
 CLAWGATE = (sys.executable, "-m", "clawgate")
 CONFIG = "server: {port: 0}\n"
@@ -106,7 +108,24 @@ def test_taken_port_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = assert_is_one_line(clawgate("serve", "--port", str(port), cwd=tmp_path), 1)
+        embedded = clawgate("embedded", "--port", str(port), cwd=tmp_path)
     assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in line
+    if sys.platform == "linux":
+        holder = rf"it is held by \S+ \(pid {os.getpid()}\): stop it with `kill {os.getpid()}`, or choose .*--port"
+        assert re.search(rf"in use; {holder}$", line)
+        assert importlib.util.find_spec("xllamacpp") is None or re.search(holder, assert_is_one_line(embedded, 1))
+
+
+def test_of_two_that_start_at_once_one_serves_and_one_says_why_not(gateway: Callable[..., Gateway]) -> None:
+    port = free_port()
+    both = [gateway(server={"port": port}, is_ready_awaited=False) for _ in range(2)]
+    wait_for(lambda: not all(each.is_running for each in both), "one of them gives up")
+    serves, gives_up = sorted(both, key=lambda each: not each.is_running)
+    assert gives_up.wait() == 1
+    serves.wait_until_ready()
+    gives_up.wait_for_end_of_output()
+    assert len(gives_up.lines) == 1
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in gives_up.log
 
 
 def test_unknown_host_is_one_line(tmp_path: Path) -> None:

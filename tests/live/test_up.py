@@ -238,7 +238,9 @@ def test_taken_port_ends_it_with_one_line(up: Callable[..., Up], nobody: dict[st
     process.assert_all_ended()
     complaints = [line for line in process.lines if line not in process.stdout]
     where = f"server.host and server.port: cannot listen on 127.0.0.1 port {port}"
-    assert complaints == [f"clawgate: {where}: Address already in use\n"]
+    assert len(complaints) == 1
+    assert complaints[0].startswith(f"clawgate: {where}: Address already in use; it is held by ")
+    assert f"(pid {os.getpid()}): stop it with" in complaints[0]
 
 
 def test_missing_engine_is_named_with_its_cure(up: Callable[..., Up], tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""A port of one's own, or in words who has it: cli.py takes the gateway's here, and explains the embedded model's.
+
+Linux tells who listens (/proc/net/tcp), and which process of one's own has that socket; elsewhere nobody is named.
+Source: Linux Documentation/networking/proc_net_tcp.rst; man 5 proc.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import pwd
+import re
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from clawgate.logs import printable
+
+BACKLOG = 2048
+"""gunicorn's own."""
+_LISTENS = "0A"
+_MAX_NAME = 40
+_INTERPRETER = re.compile(r"(python|node|ruby|perl)[\d.]*$")
+_PROC = Path("/proc")
+
+
+class PortTaken(Exception):
+    """The port cannot be had; the message says why, and who has it where that is known."""
+
+
+class Listener(NamedTuple):
+    """A line of /proc/net/tcp or tcp6."""
+
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    port: int
+    uid: int
+    inode: int
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen as gunicorn would, which says of a taken port five times in five seconds that it is.
+
+    A port that is only bound is not had yet: of two processes that bind it at once, one cannot listen.
+    Errors: PortTaken.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise PortTaken(
+            f"cannot listen on {host} port {port}: {error.strerror}{explained(error, host, port)}"
+        ) from error
+    return sock
+
+
+def explained(error: OSError, host: str, port: int) -> str:
+    """Say what to append to the message of a port that could not be bound: who has it, and what to do."""
+    if error.errno != errno.EADDRINUSE:
+        return ""
+    found = [each for each in _listeners() if each.port == port and _is_in_the_way(each.address, host)]
+    pid = eldest({pid: _parent_of(pid) for pid in _holders({each.inode for each in found})})
+    if pid is not None:
+        return f"; it is held by {_name_of(pid)} (pid {pid}): stop it with `kill {pid}`, or choose another with --port"
+    if found:
+        return f"; it is held by a process of {_user(found[0].uid)}: choose another with --port"
+    return ""
+
+
+def listeners(table: str) -> Iterator[Listener]:
+    """Read a table of the kernel's, as far as it is of sockets that listen."""
+    for line in table.splitlines()[1:]:
+        _, local, _, state, _, _, _, uid, _, inode, *_ = line.split()
+        if state == _LISTENS:
+            address, port = local.split(":")
+            yield Listener(_address_of(address), int(port, 16), int(uid), int(inode))
+
+
+def eldest(parents: dict[int, int]) -> int | None:
+    """Choose of processes that share a socket (pid → parent's) the one whose end is the others'; never init."""
+    parents = {pid: parent for pid, parent in parents.items() if pid != 1}
+    return min((pid for pid, parent in parents.items() if parent not in parents), default=None)
+
+
+def called(command: str, arguments: Sequence[str]) -> str:
+    """Give a process the name that people know it by: an interpreter's is that of its script or module."""
+    name = command
+    if _INTERPRETER.match(command) and not {"-c", "-e"} & set(arguments[1:2]):
+        name = next((os.path.basename(word) for word in arguments[1:] if not word.startswith("-")), "") or command
+    return printable(name[:_MAX_NAME])
+
+
+def _address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Read words of 32 bits, each as the machine has it in memory."""
+    words = (bytes.fromhex(text[at : at + 8]) for at in range(0, len(text), 8))
+    packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    address = ipaddress.ip_address(packed)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_in_the_way(theirs: ipaddress.IPv4Address | ipaddress.IPv6Address, host: str) -> bool:
+    """Tell whether a socket on an address keeps another off a host: it has the same, or one of the two has all."""
+    try:
+        ours = ipaddress.ip_address(host)
+    except ValueError:  # a name, which this machine takes for an address of its own
+        return True
+    return theirs == ours or theirs.is_unspecified or ours.is_unspecified
+
+
+def _listeners() -> Iterator[Listener]:
+    for name in ("tcp", "tcp6"):
+        try:
+            yield from listeners((_PROC / "net" / name).read_text())
+        except OSError:  # another system, or no IPv6
+            pass
+
+
+def _holders(inodes: set[int]) -> Iterator[int]:
+    """Yield the processes that have one of these sockets open, as far as this user may look."""
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for folder in _PROC.glob("[0-9]*/fd") if wanted else ():
+        try:
+            if any(_target(fd) in wanted for fd in folder.iterdir()):
+                yield int(folder.parent.name)
+        except OSError:  # another user's, or it has just ended
+            pass
+
+
+def _target(fd: Path) -> str:
+    try:
+        return os.readlink(fd)
+    except FileNotFoundError:  # closed meanwhile
+        return ""
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        return int((_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _name_of(pid: int) -> str:
+    try:
+        arguments = os.fsdecode((_PROC / str(pid) / "cmdline").read_bytes()).rstrip("\0").split("\0")
+        return called(os.fsdecode((_PROC / str(pid) / "comm").read_bytes()).rstrip("\n"), arguments)
+    except OSError:
+        return "a process"
+
+
+def _user(uid: int) -> str:
+    try:
+        return f"the user {printable(pwd.getpwuid(uid).pw_name)}"
+    except KeyError:
+        return f"the user with the id {uid}"

@@ -6,11 +6,13 @@ stands before them anew: whatever reads a setting there is handed the new one, a
 
 from __future__ import annotations
 
+import secrets
 from typing import NamedTuple
 
 from flask import Blueprint, Flask
 
 from clawgate.config import Change, Config, ServerConfig, changed
+from clawgate.logs import KEY_BYTES
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.desk import Desk
 from clawgate.sessions import Bounds, MemoryStore
@@ -38,6 +40,7 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.log_key = secrets.token_bytes(KEY_BYTES)  # here, so that a reload and a worker that follows keep it
         self.client = OllamaClient(config.model.endpoint)
         self._store = MemoryStore(_bounds(config))
         self.clients = Clients()
@@ -119,14 +122,15 @@ def application(gateway: Gateway) -> Flask:
 
 
 class Reloaded(NamedTuple):
-    """The application that is to serve from now on, and what has changed."""
+    """The application that is to serve from now on, what has changed, and the key of the log, which has not."""
 
     app: Flask
     change: Change
+    log_key: bytes
 
 
 def reloaded(app: Flask, config: Config) -> Reloaded:
     """Put another configuration in force behind an application, and build the one that takes its place."""
     gateway: Gateway = app.extensions["clawgate"]
     change = gateway.change(config)
-    return Reloaded(application(gateway), change)
+    return Reloaded(application(gateway), change, gateway.log_key)

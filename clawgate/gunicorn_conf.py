@@ -24,7 +24,7 @@ from gunicorn.systemd import sd_notify
 from clawgate.app import Gateway, Reloaded, reloaded
 from clawgate.config import load
 from clawgate.errors import ConfigError
-from clawgate.logs import ACCESS_LINE, dict_config
+from clawgate.logs import ACCESS_LINE, KEY_BYTES, dict_config
 from clawgate.signals import Signals
 
 RESERVED_THREADS = 16
@@ -54,7 +54,7 @@ preload_app = True
 control_socket_disable = True  # it wants a writable home
 forwarded_allow_ips = ",".join(_config.server.trusted_proxies)
 forwarder_headers = ""  # SCRIPT_NAME is gunicorn's default: a proxy that passes underscores on let clients move paths
-logconfig_dict = dict_config(_config.logging)
+logconfig_dict = dict_config(_config.logging, os.urandom(KEY_BYTES))  # until the application brings its own key
 access_log_format = ACCESS_LINE
 
 
@@ -119,5 +119,5 @@ def _reload(app: Any) -> Reloaded | None:
         return None
     done = reloaded(app, config)
     if any(name.startswith("logging.") for name in done.change.changed):
-        logging.config.dictConfig(dict_config(done.change.config.logging))
+        logging.config.dictConfig(dict_config(done.change.config.logging, done.log_key))
     return done

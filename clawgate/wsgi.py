@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging.config
 import os
 
-from clawgate.app import create_app
+from clawgate.app import Gateway, application
 from clawgate.config import load
 from clawgate.logs import dict_config
 from clawgate.web.hosts import is_loopback
 
 _config = load(os.environ.get("CLAWGATE_CONFIG"))
-logging.config.dictConfig(dict_config(_config.logging))
+_gateway = Gateway(_config)
+logging.config.dictConfig(dict_config(_config.logging, _gateway.log_key))
 _log = logging.getLogger("clawgate")
 if "*" in _config.server.cors_allowed_origins:
     _log.warning("server.cors_allowed_origins is *: every page may use this gateway")
@@ -22,4 +23,4 @@ if not _config.server.trusted_hosts and not is_loopback(_config.server.host):
         _config.server.host,
     )
 
-app = create_app(_config)
+app = application(_gateway)

@@ -315,9 +315,7 @@ def _log_end(run: Run) -> None:
         "answer ended: session=%(session)s run=%(run)s request=%(request)s model=%(model)s reason=%(reason)s "
         "tokens=%(tokens)s first_token_ms=%(first_token_ms)s duration_ms=%(duration_ms)s bytes=%(bytes)s",
         {
-            "session": run.session_id,
-            "run": run.run_id,
-            "request": run.request_id or NOT_KNOWN,
+            **run.names,
             "model": run.ask.model,
             "reason": run.ended.error.code if run.ended.error else run.ended.done_reason,
             "tokens": run.ended.stats.get("eval_count", NOT_KNOWN),

@@ -28,6 +28,7 @@ from clawgate.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from clawgate.logs import NAMED
 from clawgate.ollama.body import MalformedBody
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.exchange import Exchange
@@ -122,7 +123,7 @@ class Pump:
         try:
             self._step()
         except Exception:
-            log.exception("run %s of session %s failed", self._run.run_id, self._run.session_id)
+            log.exception(f"answer failed: {NAMED}", self._run.names)
             self._fail(InternalError())
 
     # --- states ---------------------------------------------------------------------------------------------------
@@ -315,7 +316,7 @@ class Pump:
         if not silence.is_wedge or not self._limits.unload_wedged or self._unload is not None:
             self._fail(self._timeout(silence.words))
             return
-        log.warning("run %s of session %s: a slot of Ollama's hangs; unloading the model", run.run_id, run.session_id)
+        log.warning(f"a slot of Ollama's hangs, unloading the model: {NAMED}", run.names)
         self._waiter.watch(None)
         self._exchange.release()  # first, because Ollama unloads nothing that is asked something
         run.publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
@@ -331,5 +332,7 @@ class Pump:
 
     def _fail(self, error: ClawgateError) -> None:
         if self._run.end("error", error=error):
-            log.warning("run %s of session %s: %s: %s", self._run.run_id, self._run.session_id, error.code, error)
+            log.warning(
+                f"answer failed: {NAMED} error=%(error)s", {**self._run.names, "error": f"{error.code}: {error}"}
+            )
         self._run.close()

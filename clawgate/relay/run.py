@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from clawgate.errors import ClawgateError
+from clawgate.logs import NOT_KNOWN, Id
 from clawgate.ollama.exchange import Exchange
 from clawgate.relay.ask import Ask
 from clawgate.relay.events import Ended, Event, Started, Text, Thinking, ToolCalls
@@ -63,6 +64,11 @@ class Run:
         self._thinking: list[str] = []
         self._tool_calls: list[ToolCalls] = []
         self._exchange: Exchange | None = None
+
+    @property
+    def names(self) -> dict[str, object]:
+        """What the log calls it."""
+        return {"session": Id(self.session_id), "run": Id(self.run_id), "request": self.request_id or NOT_KNOWN}
 
     @property
     def text(self) -> str:

@@ -26,6 +26,7 @@ from clawgate.errors import (
     Unauthorized,
     UpstreamFailure,
 )
+from clawgate.logs import NAMED, NOT_KNOWN, Id
 from clawgate.web.hosts import Hosts
 from clawgate.web.sse import error_of
 
@@ -167,6 +168,17 @@ def _allow(response: Response) -> None:
     response.allow.update(sorted(address.allowed_methods()))
 
 
+def _names() -> dict[str, object]:
+    """Give what the log calls the request; its rule stands for a path, which may hold a session's id."""
+    return {
+        "method": request.method,
+        "rule": str(request.url_rule or NOT_KNOWN),
+        "session": Id(g.session_id) if "session_id" in g else NOT_KNOWN,
+        "run": NOT_KNOWN,
+        "request": g.get("request_id", NOT_KNOWN),
+    }
+
+
 def answer_unexpected(error: Exception) -> Response:
     """Answer what Werkzeug refuses, and what nobody foresaw, in the same shape; a traceback goes to the log only."""
     if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
@@ -176,5 +188,5 @@ def answer_unexpected(error: Exception) -> Response:
         if error.code == MethodNotAllowed.status:
             _allow(response)
         return response
-    log.error("%s %r failed", request.method, request.path, exc_info=error)
+    log.error(f"request failed: method=%(method)s rule=%(rule)s {NAMED}", _names(), exc_info=error)
     return answer_error(InternalError())

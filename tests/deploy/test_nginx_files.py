@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import re
 import subprocess
 import threading
 import time
@@ -123,12 +124,37 @@ def test_what_a_client_says_of_its_address_does_not_count(
     front = nginx(started)
     headers = {"X-Forwarded-For": "6.6.6.6", "X-Request-Id": "forged"}
     answer = client.post(front.base_url, "/api/chat", {"message": "Hi", "stream": False}, headers)
-    request_id, run_id = answer.headers["X-Request-Id"], answer.json["run_id"]
+    request_id = answer.headers["X-Request-Id"]
     assert request_id != "forged"
     assert "6.6.6.6" not in started.log
     started.wait_for_line(rf"request: client=127\.0\.0\.1 .*request={request_id}")
     wait_for(lambda: f"request={request_id}" in front.access_log, "nginx logs the same id")
-    assert f"session={answer.json['session_id']} run={run_id}" in front.access_log
+
+
+def test_the_log_holds_no_id_and_no_query(gateway: Callable[..., Gateway], nginx: Callable[..., Nginx]) -> None:
+    front = nginx(gateway())
+    answer = client.post(front.base_url, "/api/chat", {"message": "Hi", "stream": False}).json
+    session_id = answer["session_id"]
+    sessions = (f"/api/sessions/{session_id}", f"/api/%73essions/{session_id}?a", f"/api/sessions%2F{session_id}")
+    for path in (*sessions, f"/nowhere/{session_id}", f"/nowhere?session_id={session_id}", "/healthz?last"):
+        client.get(front.base_url, path)
+    wait_for(lambda: "GET /healthz " in front.access_log, "nginx logs the last request")
+    asked = [line.split('"')[1] for line in front.access_log.splitlines()]
+    assert asked == [
+        "POST /api/chat HTTP/1.1",
+        *["GET /api/sessions/* HTTP/1.1"] * 3,
+        "GET /* HTTP/1.1",
+        "GET /nowhere HTTP/1.1",
+        "GET /healthz HTTP/1.1",
+    ]
+    assert session_id not in front.access_log
+    assert answer["run_id"] not in front.access_log
+
+
+def test_every_file_logs_alike() -> None:
+    logged = [re.search(r"^# The log holds .*?request_id';$", path.read_text(), re.M | re.S) for path in VARIANTS]
+    assert len({found[0] for found in logged if found}) == 1
+    assert all(logged)
 
 
 def test_a_body_that_is_too_large_gets_the_gateways_words(

@@ -114,8 +114,9 @@ class Pseudonyms(logging.Filter):
             if value is not None and value != NOT_KNOWN:
                 named.append(value.whole if isinstance(value, Id) else value)
                 members[name] = self._name_of(named[-1])
-        if "U" in members and not self._is_whole:
-            members["U"] = self._renamed(members["U"], _ADDRESS if _ADDRESS.search(members["U"]) else _MENTION)
+        path = members.get("U")  # None for what is no proper request
+        if path is not None and not self._is_whole:
+            members["U"] = self._renamed(path, _ADDRESS if _ADDRESS.search(path) else _MENTION)
         return named
 
     def _renamed(self, text: str, where: re.Pattern[str] = _MENTION) -> str:

@@ -55,6 +55,10 @@ def test_a_path_holds_the_same_hash(path: str, whole: str, around: str) -> None:
     assert line_of("%(U)s", {"U": path}) == around.format(hash_of(whole))
 
 
+def test_what_is_no_proper_request_has_no_path() -> None:
+    assert line_of("%(U)s", {"U": None}) == "None"
+
+
 def test_ids_in_a_text_of_others_are_hashed() -> None:
     told = line_of("Error handling request %s %s", "GET", "/api/sessions/mine?x=1")
     assert told == f"Error handling request GET /api/sessions/{hash_of('mine')}?x=1"

@@ -92,7 +92,7 @@ OPERATIONS = {
     "status": Operation({200: {JSON: answers.Status}}),
     "healthz": Operation({200: {JSON: answers.Health}}),
     "readyz": Operation({200: {JSON: answers.Ready}, 503: {JSON: answers.NotReady}}),
-    "render": Operation({200: {JSON: answers.Rendered}}, BODY, RenderBody),
+    "render": Operation({200: {JSON: answers.Rendered}}, (*BODY, errors.Busy), RenderBody),
     "page": Operation({200: {HTML: str}}),
     "setup": Operation({200: {HTML: str}}),
     "openapi": Operation({200: {JSON: dict[str, Any]}}),

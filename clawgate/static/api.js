@@ -10,18 +10,35 @@ import { createParser } from "./sse.js";
  * @typedef {{model: string, upstream: Upstream, streams: number, max_streams: number, version: string}} Status
  */
 
+const RENDERS_AT_ONCE = 2; // as many as the gateway takes: a page with a long history is not in its own way
+const RENDER_TRIES = 20;
+const FIRST_WAIT_MS = 100;
+
 /** What went wrong with a request. `code` is the gateway's, or "network" where nothing answered. */
 export class ApiError extends Error {
   /**
    * @param {string} code
    * @param {string} message
    * @param {number} status
+   * @param {number} retryAfterMs when the gateway wants to be asked again, 0 where it does not say
    */
-  constructor(code, message, status = 0) {
+  constructor(code, message, status = 0, retryAfterMs = 0) {
     super(message);
     this.code = code;
     this.status = status;
+    this.retryAfterMs = retryAfterMs;
   }
+}
+
+/**
+ * How long to wait before a text is sent again that found every place to render taken. Two places are shared by all
+ * pages, and a text holds one for milliseconds: the first waits are much shorter than what the gateway asks for, which
+ * is seen, and double up to it. At random, so that pages that were refused together do not come together again.
+ * @param {number} tries so far
+ * @param {number} retryAfterMs
+ */
+export function renderWaitMs(tries, retryAfterMs) {
+  return Math.min(FIRST_WAIT_MS * 2 ** (tries - 1), retryAfterMs) * (0.5 + Math.random());
 }
 
 /**
@@ -58,6 +75,26 @@ export function createApi(base, token) {
     }
     if (!response.ok) throw await failureOf(response);
     return response;
+  }
+
+  /** @type {Promise<unknown>[]} */
+  const lanes = [];
+  let renders = 0;
+
+  /**
+   * @param {string} text
+   * @returns {Promise<string>}
+   */
+  async function renderPatiently(text) {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return (await (await ask("POST", "render", { text })).json()).html;
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.code !== "busy" || tries === RENDER_TRIES) throw error;
+        const waitMs = renderWaitMs(tries, error.retryAfterMs);
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+      }
+    }
   }
 
   return {
@@ -119,8 +156,11 @@ export function createApi(base, token) {
      * @param {string} text Markdown
      * @returns {Promise<string>} sanitised HTML
      */
-    async render(text) {
-      return (await (await ask("POST", "render", { text })).json()).html;
+    render(text) {
+      const lane = renders++ % RENDERS_AT_ONCE;
+      const html = (lanes[lane] ?? Promise.resolve()).then(() => renderPatiently(text));
+      lanes[lane] = html.catch(() => undefined);
+      return html;
     },
 
     /**
@@ -142,7 +182,8 @@ export function createApi(base, token) {
 async function failureOf(response) {
   try {
     const { error } = await response.json();
-    return new ApiError(String(error.code), String(error.message), response.status);
+    const retryAfterMs = 1000 * Number(response.headers.get("Retry-After"));
+    return new ApiError(String(error.code), String(error.message), response.status, retryAfterMs);
   } catch {
     // not the gateway's own words: a proxy's page, when the gateway is down
     const code = response.status === 502 || response.status === 504 ? "network" : "internal";

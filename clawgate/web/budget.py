@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 
-RUN_S = 0.002
+RUN_S = 0.001
 REST_S = 0.0005
-"""After so much CPU the thread sleeps for a moment. A thread that never sleeps takes the interpreter for 5 ms each time
-another one has waited on its socket: with two of them the answers of 20 streams came 1.5 s late."""
+"""After so much CPU the thread sleeps for a moment. One that never sleeps gives the interpreter up only when another
+has waited 5 ms for it, at each of that one's system calls: with two such threads an interrupt took up to 180 ms beside
+100 streams, with these rests 34 ms."""
 
 
 class OutOfTime(Exception):

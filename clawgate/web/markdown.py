@@ -106,7 +106,7 @@ def _top_level(tokens: list[Token]) -> Iterator[list[Token]]:
 
 
 def _plain(lines: list[str]) -> str:
-    text = html.escape("\n".join(lines))
+    text = html.escape("\n".join(lines).strip("\n"))
     return f"<pre><code>{text}</code></pre>\n"
 
 

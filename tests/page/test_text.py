@@ -195,6 +195,28 @@ def test_answer_of_20000_tokens_stays_responsive(page: Page, upstream: ScriptedO
     assert page.js(RENDERED) < 200
 
 
+def test_text_that_finds_every_place_to_render_taken_is_rendered_a_little_later(
+    page: Page, upstream: ScriptedOllama
+) -> None:
+    refused = "Response.json({error: {code: 'busy', message: ''}}, {status: 503, headers: {'Retry-After': '1'}})"
+    page.js(
+        "(window.asked = 0, window.isFree = false, window.really = window.fetch, "
+        "window.fetch = (url, ...rest) => url.endsWith('render') && (window.asked += 1, !window.isFree) ? "
+        f"Promise.resolve({refused}) : window.really(url, ...rest))"
+    )
+    ends = threading.Event()
+    upstream.script(text("# Title\n\nSome **bold** te"), wait(ends), text("xt.\n\nMore.\n"), done())
+    page.send("go")
+    page.until("window.asked >= 3")
+    assert "Some **bold** te" in page.answer(), "it is read as text meanwhile"
+    ends.set()
+    page.until_idle()
+    page.js("(window.isFree = true)")
+    page.until("!document.querySelector('[data-body] .tail')", "the whole is rendered")
+    assert page.answer() == "Title\n\nSome bold text.\n\nMore."
+    assert page.count(f"{BODY} strong") == 1
+
+
 def test_scrolling_follows_only_at_the_bottom(page: Page, upstream: ScriptedOllama) -> None:
     goes_on, ends = threading.Event(), threading.Event()
     lines = [f"line {index}\n\n" for index in range(60)]

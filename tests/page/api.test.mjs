@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { createApi, renderWaitMs } from "../../clawgate/static/api.js";
+
+const { fetch } = globalThis;
+afterEach(() => {
+  globalThis.fetch = fetch;
+});
+const ok = (html) => Response.json({ html });
+const busy = () =>
+  Response.json({ error: { code: "busy", message: "" } }, { status: 503, headers: { "Retry-After": "1" } });
+
+test("a render that finds every place taken is asked for again", async () => {
+  const answers = [busy(), busy(), ok("<p>a</p>")];
+  globalThis.fetch = async () => answers.shift();
+  assert.equal(await createApi("/", () => null).render("a"), "<p>a</p>");
+  assert.equal(answers.length, 0);
+});
+
+test("any other failure is told at once, and the next text is rendered", async () => {
+  const answers = [Response.json({ error: { code: "too_large", message: "m" } }, { status: 413 }), ok("b"), ok("c")];
+  globalThis.fetch = async () => answers.shift();
+  const api = createApi("/", () => null);
+  const [first, ...others] = ["a", "b", "c"].map(api.render);
+  await assert.rejects(first, { code: "too_large" });
+  assert.deepEqual(await Promise.all(others), ["b", "c"]);
+});
+
+test("a page renders two texts at a time", async () => {
+  let [now, most] = [0, 0];
+  globalThis.fetch = async (_, { body }) => {
+    most = Math.max(most, ++now);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    now -= 1;
+    return ok(JSON.parse(body).text);
+  };
+  const texts = [..."abcdefg"];
+  assert.deepEqual(await Promise.all(texts.map(createApi("/", () => null).render)), texts);
+  assert.equal(most, 2);
+});
+
+test("waits begin short, grow to what the gateway asks for, and differ", () => {
+  for (let tries = 1; tries < 20; tries += 1) {
+    const wait = renderWaitMs(tries, 1000);
+    const middle = Math.min(100 * 2 ** (tries - 1), 1000);
+    assert.ok(wait >= middle / 2 && wait <= middle * 1.5, `${wait} at ${tries}`);
+    assert.notEqual(wait, renderWaitMs(tries, 1000));
+  }
+});

@@ -4,7 +4,7 @@ Rules in front of all others look at the budget: one for each line of each block
 inline token. So a rule that is slow because it is called often (`link` and `image` walk to the end of their paragraph
 for each bracket, `reference` and `lheading` look ahead line by line) ends in time. The others bound what a rule does in
 one go, between two such looks. html_block and html_inline are off.
-Source: markdown-it-py 4.3, the first without quadratic rules of its own for runs of `&`, `<` or backquotes.
+Source: markdown-it-py 4.3, the first that is linear in runs of `&` and `<`: 256 KiB took 4.2 up to 2.9 s, copying.
 """
 
 from __future__ import annotations

@@ -150,6 +150,6 @@ ASIDE: dict[str, Callable[[Gateway], tuple[int, Sequence[int]]]] = {
     "no json": _aside(_status_of("POST", "/api/chat", b"{oops"), 400),
     "wrong field": _aside(_status_of("POST", "/api/chat", b'{"message": 5}'), 400),
     "large": _aside(_status_of("POST", "/api/chat", b'{"message": "' + b"x" * MB + b'", "on_busy": 1}'), 400),
-    "markdown": _aside(_status_of("POST", "/render", b'{"text": "# a\\n\\n`b` **c**"}'), 200),
+    "markdown": _aside(_status_of("POST", "/render", b'{"text": "# a\\n\\n`b` **c**"}'), 200, 503),
 }
 """What is asked beside the answers."""

@@ -118,6 +118,8 @@ class Pump:
         except GeneratorExit:
             self._waiter.hang_up()
             raise
+        finally:
+            del self._step  # a method of its own: it would keep the pump, and the prompt, until garbage is collected
 
     def _take_step(self) -> None:
         try:

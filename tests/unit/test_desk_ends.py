@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
+import weakref
 
 import pytest
 
@@ -31,6 +33,23 @@ def test_an_answer_is_told_and_settled(room: MakeRoom) -> None:
         "messages": ({"role": "user", "content": "q"},),
         "stream": True,
     }
+
+
+def test_what_a_run_held_is_freed_when_it_is_over_not_when_garbage_is_collected(room: MakeRoom) -> None:
+    """Its prompt may be 16 MiB, and garbage is collected by the number of objects, whatever their size."""
+    here = room()
+    gc.collect()
+    gc.disable()
+    try:
+        here.ask()
+        here.exchange(said="a").say(is_done=True)
+        reader = here.readers.pop()
+        reader.end()
+        run = weakref.ref(reader.run)
+        del reader
+        assert run() is None
+    finally:
+        gc.enable()
 
 
 def test_an_interrupt_settles_the_partial_text_and_closes_the_connection(room: MakeRoom) -> None:

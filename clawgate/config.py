@@ -96,7 +96,9 @@ class ServerConfig(_Section, frozen=True, kw_only=True):
             expected="a list of host names without port",
         ),
     ] = ()
-    max_body_bytes: Annotated[int, _help("largest request body, in bytes", ge=1024, le=1 << 30)] = 16 << 20
+    max_body_bytes: Annotated[
+        int, _help("largest body of a chat, in bytes; the other routes take less", ge=1024, le=1 << 30)
+    ] = 16 << 20
     workers: Annotated[
         int,
         _help("processes; sessions live in one process's memory, so it is 1", expected="1", is_fixed=True, ge=1, le=1),

@@ -15,7 +15,7 @@ from clawgate.config import Config, load, settings
 from clawgate.errors import ClawgateError, ConfigError
 from clawgate.relay import events
 from clawgate.web import sse
-from clawgate.web.bodies import ChatBody
+from clawgate.web.requests import ChatBody
 from tests.support.tools import ROOT
 
 SETTINGS = list(settings())

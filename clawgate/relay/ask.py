@@ -7,13 +7,18 @@ number of tokens, and byte-identical for Ollama's prompt cache.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
+
+from clawgate.sessions import Message
+from clawgate.sessions.message import join_texts
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """One question to Ollama; `extras` are the request fields that are passed on as they came.
+    """One question to Ollama; `extras` are the request fields that are passed on, each by its name.
 
     is_continuation: a client asked to go on with the last message, so the model must be able to.
 
@@ -21,7 +26,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: str
-    messages: tuple[dict[str, Any], ...]
+    messages: tuple[Message, ...]
     extras: dict[str, Any] = {}
     is_continuation: bool = False
 
@@ -37,7 +42,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     def request(self) -> dict[str, Any]:
         """Give the body of the first request."""
-        return {"model": self.model, "messages": self.messages, "stream": True, **self.extras}
+        return {"model": self.model, "messages": _for_ollama(self.messages), "stream": True, **self.extras}
 
     def request_from(self, text: str, thinking: str, tokens: int) -> dict[str, Any]:
         """Give the body of a request that goes on behind the text so far.
@@ -46,16 +51,18 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not text:
             return self.request()
-        partial: dict[str, Any] = {"role": "assistant", "content": text}
-        if thinking:
-            partial["thinking"] = thinking
+        partial = Message(role="assistant", content=text, thinking=thinking)
         before = self.messages
-        if before and before[-1]["role"] == "assistant":
+        if before and before[-1].role == "assistant":
             base = before[-1]
-            partial = {**partial, **base, "content": base["content"] + text}
+            partial = replace(base, content=join_texts(base.content, text), thinking=base.thinking or thinking)
             before = before[:-1]
-        request = {**self.request(), "messages": (*before, partial)}
+        request = {**self.request(), "messages": _for_ollama((*before, partial))}
         limit = (self.extras.get("options") or {}).get("num_predict")
         if isinstance(limit, int) and limit > 0:
             request["options"] = {**self.extras["options"], "num_predict": max(1, limit - tokens)}
         return request
+
+
+def _for_ollama(messages: Iterable[Message]) -> list[Message]:
+    return [message.for_ollama() for message in messages]

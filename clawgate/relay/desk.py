@@ -175,8 +175,8 @@ class Desk:
         answer = old.take_answer() if old is not None else None
         try:
             context = _context(order, session, answer)
-            prompt = tuple(message.for_ollama() for message in prompt_of(context))
-            is_continuation = order.is_continue and bool(prompt) and prompt[-1]["role"] == "assistant"
+            prompt = prompt_of(context)
+            is_continuation = order.is_continue and bool(prompt) and prompt[-1].role == "assistant"
             ask = Ask(model=order.model, messages=prompt, extras=order.extras, is_continuation=is_continuation)
             run_id = f"run_{secrets.token_hex(16)}"
             self._store.begin(session_id, run_id, context)

@@ -6,8 +6,8 @@ The relay's desk is the only caller that writes; web/ reads.
 from __future__ import annotations
 
 from clawgate.sessions.memory import Bounds, MemoryStore
+from clawgate.sessions.message import Message, Text, text_of
 from clawgate.sessions.session import (
-    Message,
     Session,
     SessionStore,
     digest_of,
@@ -24,10 +24,12 @@ __all__ = [
     "Message",
     "Session",
     "SessionStore",
+    "Text",
     "digest_of",
     "join_answer",
     "prompt_of",
     "size_of",
+    "text_of",
     "trimmed",
     "turns_of",
 ]

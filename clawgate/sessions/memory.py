@@ -9,7 +9,6 @@ them is ever evicted.
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
 from collections import OrderedDict
@@ -19,7 +18,8 @@ from typing import NamedTuple
 import msgspec
 
 from clawgate.errors import TooLarge
-from clawgate.sessions.session import Message, Session, join_answer, size_of, trimmed
+from clawgate.sessions.message import Message
+from clawgate.sessions.session import Session, join_answer, size_of, trimmed
 
 Clock = Callable[[], float]
 
@@ -186,12 +186,4 @@ class MemoryStore:
 
 
 def _memory_of(messages: Sequence[Message]) -> int:
-    """Give what messages take: one emoji makes each character of its text take four bytes."""
-    return sum(
-        sys.getsizeof(message)
-        + sys.getsizeof(message.content)
-        + (sys.getsizeof(message.thinking) if message.thinking else 0)
-        + sum(map(sys.getsizeof, message.images))
-        + (len(msgspec.json.encode(message.tool_calls)) if message.tool_calls else 0)
-        for message in messages
-    )
+    return sum(message.memory_bytes() for message in messages)

@@ -7,48 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-Role = Literal["system", "user", "assistant", "tool"]
-
-
-class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One message: Ollama's own fields, and whether the assistant left it unfinished.
-
-    Source: Ollama docs/api.md, "Generate a chat completion", parameters of `messages`.
-    """
-
-    role: Role
-    content: str = ""
-    thinking: str = ""
-    images: tuple[str, ...] = ()
-    tool_calls: tuple[dict[str, Any], ...] = ()
-    tool_name: str = ""
-    tool_call_id: str = ""
-    interrupted: bool = False
-
-    @property
-    def is_empty(self) -> bool:
-        """True for what an answer leaves that was cut before it said anything, though it may have thought."""
-        return not (self.content or self.images or self.tool_calls)
-
-    @property
-    def is_unfinished(self) -> bool:
-        """True for an answer that can be continued."""
-        return self.role == "assistant" and self.interrupted
-
-    def for_ollama(self) -> dict[str, Any]:
-        """Give the fields that Ollama knows, content always among them."""
-        fields = self.for_view()
-        fields.pop("interrupted", None)
-        return fields
-
-    def for_view(self) -> dict[str, Any]:
-        """Give what `GET /api/sessions/<id>` shows of it: role, content, and what else is not empty."""
-        given = {name: value for name, value in msgspec.to_builtins(self).items() if value}
-        return {"role": self.role, "content": self.content, **given}
+from clawgate.sessions.message import Message, join_lists, join_texts, json_of
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,9 +69,9 @@ def join_answer(messages: Sequence[Message], answer: Message) -> tuple[Message, 
     base = messages[-1]
     joined = msgspec.structs.replace(
         answer,
-        content=base.content + answer.content,
-        thinking=base.thinking + answer.thinking if base.content else answer.thinking or base.thinking,
-        tool_calls=base.tool_calls + answer.tool_calls,
+        content=join_texts(base.content, answer.content),
+        thinking=join_texts(base.thinking, answer.thinking) if base.content else answer.thinking or base.thinking,
+        tool_calls=join_lists(base.tool_calls, answer.tool_calls),
     )
     return (*messages[:-1], joined)
 
@@ -133,7 +96,7 @@ def digest_of(messages: Sequence[Message]) -> str:
     """
     starts = turns_of(messages)
     first = starts[-3] if len(starts) >= 3 else (starts[0] if starts else len(messages))
-    pairs = [[message.role, message.content] for message in messages[first:] if message.role != "system"]
+    pairs = [[message.role, json_of(message.content)] for message in messages[first:] if message.role != "system"]
     return hashlib.sha256(msgspec.json.encode(pairs)).hexdigest()
 
 

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from clawgate.sessions import Message
-from clawgate.web.bodies import SessionId
 from clawgate.web.health import UpstreamState
+from clawgate.web.requests import SessionId
 
 DoneReason = Literal["stop", "length", "interrupted", "superseded", "truncated"]
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
+import msgspec
 from flask import Blueprint, Response, g, jsonify, request
 
 from clawgate.config import Config
@@ -21,7 +22,8 @@ from clawgate.relay.desk import Desk
 from clawgate.relay.run import Run
 from clawgate.sessions import Session, digest_of, turns_of
 from clawgate.sockets import Clients, bounded
-from clawgate.web import bodies, sse
+from clawgate.web import requests, sse
+from clawgate.web.reading import Members, read_object
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ class ChatRoutes:
     def chat(self) -> Response:
         """Answer a message: a stream of events, or with `stream: false` one JSON object when it is complete."""
         self._warn_without_threads()
-        order, is_streamed = bodies.read_chat(self._read(), self._config.model, g.request_id)
+        order, is_streamed = requests.read_chat(self._read(), self._config.model, g.request_id)
         run = self._desk.admit(order)
         g.session_id = run.session_id
         try:
@@ -98,25 +100,26 @@ class ChatRoutes:
 
     def interrupt(self) -> Response:
         """End a session's running answer; answers once its text is settled and the connection to Ollama closed."""
-        body = bodies.read_interrupt(self._read())
+        body = requests.read_interrupt(self._read(requests.INTERRUPT_BYTES))
         done = self._desk.interrupt(body.session_id, body.run_id)
         answer = {"session_id": done.session_id, "run_id": done.run_id, "interrupted": done.interrupted}
         return jsonify(answer | ({"partial": done.partial} if done.interrupted else {}))
 
     def session(self, session_id: str) -> Response:
         """Show what has been said."""
-        return jsonify(_view(self._desk.session(self._checked(session_id))))
+        view = _view(self._desk.session(self._checked(session_id)))
+        return Response(msgspec.json.encode(view), mimetype="application/json")
 
     def forget(self, session_id: str) -> Response:
         """Interrupt what streams and forget everything."""
         self._desk.forget(self._checked(session_id))
         return Response(status=204)
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self, route_bytes: int | None = None) -> Members:
         """Read the request's body, and note its session, so that a refusal echoes it too."""
-        given = bodies.read_object(request, self._config.server.max_body_bytes, self._clients.reads)
-        session_id = given.get("session_id")
-        if isinstance(session_id, str) and bodies.SESSION_ID.fullmatch(session_id):
+        given = read_object(request, self._config.server.max_body_bytes, self._clients.reads, route_bytes)
+        session_id = requests.session_id_of(given)
+        if session_id is not None:
             g.session_id = session_id
         return given
 
@@ -129,7 +132,7 @@ class ChatRoutes:
         return bounded(client)
 
     def _checked(self, session_id: str) -> str:
-        if not bodies.SESSION_ID.fullmatch(session_id):
+        if not requests.SESSION_ID.fullmatch(session_id):
             raise UnknownSession("this session does not exist: an id is 1 to 128 letters, digits, _ or -")
         g.session_id = session_id
         return session_id
@@ -154,7 +157,7 @@ class EventStream(Response):
 def _view(session: Session) -> dict[str, Any]:
     return {
         "session_id": session.session_id,
-        "messages": [message.for_view() for message in session.messages],
+        "messages": session.messages,
         "turns": len(turns_of(session.messages)),
         "digest": digest_of(session.messages),
         "created_at": _rfc3339(session.created_at),

@@ -21,10 +21,10 @@ from clawgate import errors
 from clawgate.config import ServerConfig
 from clawgate.errors import ClawgateError
 from clawgate.web import answers, sse
-from clawgate.web.bodies import SESSION_ID, ChatBody, InterruptBody
 from clawgate.web.guard import wants_token
 from clawgate.web.hosts import Hosts
-from clawgate.web.render import RenderBody
+from clawgate.web.options import SCHEMA as OPTIONS
+from clawgate.web.requests import SESSION_ID, ChatBody, InterruptBody, RenderBody
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -130,8 +130,10 @@ def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = 
     schemas = _plain(components)
     for name, either in EITHER.items():
         schemas[name]["anyOf"] = either
+    del schemas["Message"]["additionalProperties"]  # others are named in `ignored`
     members = schemas["Message"]["properties"]
     members |= {name: {"anyOf": [schema, NULL]} for name, schema in members.items() if name != "role"}
+    schemas["Options"] |= OPTIONS
     schemas["Event"] = {"oneOf": [{"$ref": COMPONENTS + kind.__name__} for kind in answers.EVENTS]}
     paths: dict[str, Any] = {}
     for rule in rules:
@@ -218,6 +220,9 @@ def _plain(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     plain = {name: _plain(value) for name, value in schema.items()}
+    if {} in plain.get("anyOf", ()):  # a msgspec.Raw: the JSON of what the others say
+        others = [each for each in plain.pop("anyOf") if each != {}]
+        plain |= others[0] if len(others) == 1 else {"anyOf": others}
     if isinstance(plain.get("pattern"), str):
         plain["pattern"] = plain["pattern"].replace(r"\A", "^").replace(r"\Z", "$")
     if isinstance(plain.get("description"), str):

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from threading import BoundedSemaphore
 
-import msgspec
 from flask import Blueprint, Response, jsonify, request
 
 from clawgate.config import ServerConfig
 from clawgate.errors import Busy, TooLarge
 from clawgate.sockets import Clients
-from clawgate.web.bodies import convert, read_object
 from clawgate.web.markdown import Renderer
+from clawgate.web.reading import read_object
+from clawgate.web.requests import RENDER_BYTES, read_render
 
 MAX_TEXT_BYTES = 256 << 10
 """Three times an answer of 20,000 tokens."""
 MAX_RENDERS = 2
 """At a time. A text takes milliseconds as a rule; more at once would be done no sooner and slow the streams."""
-
-
-class RenderBody(msgspec.Struct, frozen=True):
-    """The body of POST /render."""
-
-    text: str
 
 
 class RenderRoutes:
@@ -40,7 +34,7 @@ class RenderRoutes:
 
     def render(self) -> Response:
         """Render `{"text": …}` as `{"html": …}`."""
-        text = convert(read_object(request, self._server.max_body_bytes, self._clients.reads), RenderBody).text
+        text = read_render(read_object(request, self._server.max_body_bytes, self._clients.reads, RENDER_BYTES))
         if len(text) > MAX_TEXT_BYTES or len(text.encode()) > MAX_TEXT_BYTES:
             raise TooLarge(f"text: expected at most {MAX_TEXT_BYTES} bytes of Markdown")
         if not self._places.acquire(blocking=False):  # a thread that waited would be missing for health and interrupts

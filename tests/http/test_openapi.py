@@ -17,8 +17,8 @@ from clawgate.errors import ClawgateError, ConfigError, Forbidden, MethodNotAllo
 from clawgate.relay import events
 from clawgate.sessions import Message
 from clawgate.web import answers, sse
-from clawgate.web.bodies import CHAT_FIELDS, MESSAGE_FIELDS
 from clawgate.web.openapi import METHODS, OPERATIONS
+from clawgate.web.requests import CHAT_FIELDS, MESSAGE_FIELDS
 
 CLOSED = Config(
     model=ModelConfig(endpoint="http://10.1.2.3:4567", model_name="secret:7b", allowed_models=("other:1b",)),

@@ -29,6 +29,17 @@ def resources_of(pid: int) -> dict[str, int]:
     }
 
 
+def forget_peak(pid: int) -> None:
+    """Have the kernel count a process's largest resident size anew. Source: proc_pid_clear_refs(5)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_bytes_of(pid: int) -> int:
+    """Return the largest resident size since the start, or since it was forgotten."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(fields["VmHWM"].split()[0]) * 1024
+
+
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; one that has ended and waits to be reaped (an orphan, by init) does not."""
     return any(known == pid for known, _ in _parents())

@@ -91,7 +91,7 @@ class ScriptedClient:
 
     def chat(self, request: dict[str, Any], *_: Any, **__: Any) -> ScriptedExchange:
         """Prepare an exchange."""
-        self.exchanges.append(ScriptedExchange(request))
+        self.exchanges.append(ScriptedExchange(msgspec.json.decode(msgspec.json.encode(request))))
         return self.exchanges[-1]
 
     def note_answer(self, model: str, now: float) -> None:
@@ -152,7 +152,7 @@ class Room:
     def messages(self, session_id: str = "s") -> list[tuple[str, str, bool]]:
         """The session as role, content, interrupted."""
         session = self.desk.session(session_id)
-        return [(message.role, message.content, message.interrupted) for message in session.messages]
+        return [(message.role, message.text, message.interrupted) for message in session.messages]
 
 
 MakeRoom = Callable[..., Room]

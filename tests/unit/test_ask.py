@@ -7,24 +7,30 @@ from typing import Any
 import pytest
 
 from clawgate.relay.ask import Ask
+from clawgate.sessions import Message
 
-USER = {"role": "user", "content": "Name the sights"}
+USER = Message(role="user", content="Name the sights")
 OPTIONS = {"num_predict": 100, "temperature": 0, "stop": ["x"]}
 
 
-def ask(*messages: dict[str, Any], **extras: Any) -> Ask:
+def said(content: str, **fields: Any) -> Message:
+    """An answer."""
+    return Message(role="assistant", content=content, **fields)
+
+
+def ask(*messages: Message, **extras: Any) -> Ask:
     """An ask with some messages, or one of the user's."""
     return Ask(model="m", messages=messages or (USER,), extras=extras)
 
 
 def test_a_request_streams_and_carries_the_extras_as_they_came() -> None:
     extras = {"think": "high", "options": OPTIONS, "tools": [{"type": "function"}], "format": {}, "keep_alive": "5m"}
-    assert ask(**extras).request() == {"model": "m", "messages": (USER,), "stream": True, **extras}
-    assert ask().request() == {"model": "m", "messages": (USER,), "stream": True}
+    assert ask(**extras).request() == {"model": "m", "messages": [USER], "stream": True, **extras}
+    assert ask().request() == {"model": "m", "messages": [USER], "stream": True}
 
 
 def test_without_text_the_question_is_asked_again() -> None:
-    base = {"role": "assistant", "content": "The"}
+    base = said("The")
     for thinking in ("", "hmm"):
         assert ask(think=True).request_from("", thinking, 7) == ask(think=True).request()
         assert ask(USER, base).request_from("", thinking, 7) == ask(USER, base).request()
@@ -33,31 +39,25 @@ def test_without_text_the_question_is_asked_again() -> None:
 @pytest.mark.parametrize("text", ["故宫", "The Palace ", "a\n", "\n", " ", "a\r\n\u2028"])
 def test_the_partial_text_goes_back_exactly(text: str) -> None:
     request = ask(think=True).request_from(text, "", 1)
-    assert request["messages"] == (USER, {"role": "assistant", "content": text})
-    assert {**request, "messages": (USER,)} == ask(think=True).request()
+    assert request["messages"] == [USER, said(text)]
+    assert {**request, "messages": [USER]} == ask(think=True).request()
 
 
 def test_thinking_goes_back_with_the_text() -> None:
     request = ask().request_from("a", " hmm\n", 1)
-    assert request["messages"][1:] == ({"role": "assistant", "content": "a", "thinking": " hmm\n"},)
+    assert request["messages"][1:] == [said("a", thinking=" hmm\n")]
 
 
 def test_a_trailing_assistant_message_is_lengthened() -> None:
-    base = {"role": "assistant", "content": "The Palace ", "thinking": "hmm"}
+    base = said("The Palace ", thinking="hmm", interrupted=True)
     asked = ask(USER, base)
     request = asked.request_from("Museum ", "", 1)
-    assert request["messages"] == (USER, {"role": "assistant", "content": "The Palace Museum ", "thinking": "hmm"})
+    assert request["messages"] == [USER, said("The Palace Museum ", thinking="hmm")]
     assert asked.messages == (USER, base)
-    assert base["content"] == "The Palace "
 
 
 def test_an_earlier_assistant_message_is_left_alone() -> None:
-    earlier = {"role": "assistant", "content": "Hi"}
-    assert ask(earlier, USER).request_from("a", "", 1)["messages"] == (
-        earlier,
-        USER,
-        {"role": "assistant", "content": "a"},
-    )
+    assert ask(said("Hi"), USER).request_from("a", "", 1)["messages"] == [said("Hi"), USER, said("a")]
 
 
 @pytest.mark.parametrize(("tokens", "left"), [(0, 100), (1, 99), (99, 1), (100, 1), (500, 1)])

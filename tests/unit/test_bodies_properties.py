@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import time
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 from flask import Request
 from hypothesis import example, given
@@ -16,18 +19,9 @@ from werkzeug.test import EnvironBuilder
 from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ModelNotAllowed, RequestError
 from clawgate.relay.desk import Order
-from clawgate.sessions import Message
-from clawgate.web import bodies
-from clawgate.web.bodies import (
-    CHAT_FIELDS,
-    MAX_CONTAINERS,
-    MAX_DEPTH,
-    MESSAGE_FIELDS,
-    PASSED_ON,
-    read_chat,
-    read_interrupt,
-    read_object,
-)
+from clawgate.web import reading
+from clawgate.web.reading import MAX_DEPTH, MAX_ELEMENTS, MAX_NAME_BYTES, MAX_NAMES, read_object
+from clawgate.web.requests import CHAT_FIELDS, MESSAGE_FIELDS, PASSED_ON, read_chat, read_interrupt
 from tests.support.tries import PATIENT, tried
 
 pytestmark = PATIENT
@@ -96,8 +90,8 @@ def test_a_body_near_the_mark_is_taken_or_its_field_named(body: dict[str, Any]) 
     assert done.model in ("qwen3:32b", "llama3.2:1b")
     assert done.session_id == body.get("session_id")
     for given_message, message in zip(body.get("messages") or (), done.messages or (), strict=True):
-        kept = {name: value for name, value in given_message.items() if name in MESSAGE_FIELDS and value is not None}
-        assert message == Message(**{**kept, "images": tuple(kept.get("images", ()))})
+        kept = {name: value for name, value in given_message.items() if name in MESSAGE_FIELDS and value}
+        assert json.loads(msgspec.json.encode(message)) == {"content": "", **kept}
 
 
 @given(anything)
@@ -158,20 +152,90 @@ def has_a_name_twice(value: Any) -> bool:
     return isinstance(value, list) and any(map(has_a_name_twice, value))
 
 
-@given(st.lists(st.tuples(texts, pairs), max_size=4).map(Pairs), st.booleans(), st.integers(1, 8))
+bodies = st.lists(st.tuples(texts, pairs), max_size=4).map(Pairs)
+windows = st.integers(8, 16) | st.just(reading.WINDOW_BYTES)
+"""How far the reader sees at once: the least that it can do with, and what it has."""
+
+
+def taken_apart(data: bytes) -> Any:
+    """What the reader makes of a body, decoded."""
+    return {name: json.loads(bytes(value)) for name, value in read_object(request_of(data), 16 << 20).items()}
+
+
+@given(bodies, st.booleans(), windows)
 @example(Pairs([("a:b", "c:d"), ("é", 1), ("é", 2)]), True, 8)
 @example(Pairs([("a:b", 'c":d'), ("é", 1)]), True, 8)
-@tried(300)
+@tried(150)
 def test_a_name_that_comes_twice_in_an_object_is_refused_and_nothing_else_is(
-    body: Pairs, spell: bool, piece_bytes: int
+    body: Pairs, spell: bool, window_bytes: int
 ) -> None:
-    request = request_of(written(body, spell).encode())
-    with patch.object(bodies, "READ_BYTES", piece_bytes):
+    data = written(body, spell).encode()
+    with patch.object(reading, "WINDOW_BYTES", window_bytes):
         if has_a_name_twice(body):
             with pytest.raises(BadRequest, match=TWICE):
-                read_object(request, 1 << 20)
+                taken_apart(data)
         else:
-            assert read_object(request, 1 << 20) == json.loads(written(body, spell))
+            assert taken_apart(data) == json.loads(data)
+
+
+def elements_of(value: Any) -> int:
+    """Count the members and items of a value and of all in it; what has none counts as one."""
+    if not isinstance(value, dict | list):
+        return 0
+    inner = list(value.values()) if isinstance(value, dict) else value
+    return max(1, len(inner)) + sum(map(elements_of, inner))
+
+
+def depth_of(value: Any) -> int:
+    """Count the objects and lists around the innermost value."""
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(depth_of, value.values() if isinstance(value, dict) else value), default=0)
+
+
+def most_names(value: Any) -> int:
+    """Count the names of the object that has the most."""
+    if isinstance(value, dict):
+        return max(len(value), *map(most_names, value.values()), 0)
+    return max(map(most_names, value), default=0) if isinstance(value, list) else 0
+
+
+@given(st.dictionaries(texts, anything, max_size=5), st.booleans(), windows, st.integers(1, 8), st.integers(1, 4))
+@tried(150)
+def test_limits_hold_as_a_plain_decode_counts(
+    body: dict[str, Any], is_ascii: bool, window_bytes: int, limit: int, deepest: int
+) -> None:
+    data = json.dumps(body, ensure_ascii=is_ascii, indent=limit % 3 or None).encode()
+    is_within = elements_of(body) <= limit and depth_of(body) <= deepest and most_names(body) <= limit
+    with patch.multiple(reading, WINDOW_BYTES=window_bytes, MAX_ELEMENTS=limit, MAX_DEPTH=deepest, MAX_NAMES=limit):
+        if is_within:
+            assert taken_apart(data) == body
+        else:
+            with pytest.raises(BadRequest, match=r"^body: expected"):
+                taken_apart(data)
+
+
+@given(st.binary(max_size=60) | st.text('{}[]":,\\u0aEe+-. \n', max_size=40).map(str.encode), windows)
+@example(b'{"a": "\xf0\x9f\x99"}', 8)
+@example(b'{"aaaaaa": "\xed\xa0\x80"}', 8)
+@example(b'{"a":1}}', 8)
+@example(b'{"aaaaaaaa\\', 8)
+@tried(150)
+def test_what_a_plain_decode_does_not_take_is_refused(data: bytes, window_bytes: int) -> None:
+    try:
+        data.decode()
+        expected = msgspec.json.decode(data)
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        expected = None
+    with patch.object(reading, "WINDOW_BYTES", window_bytes):
+        try:
+            taken = taken_apart(data)
+        except BadRequest as refusal:
+            taken = refusal.message
+    if isinstance(expected, dict) and taken != TWICE:
+        assert taken == expected
+    else:
+        assert isinstance(taken, str)
 
 
 @pytest.mark.parametrize(
@@ -190,22 +254,30 @@ def test_duplicate_names_are_refused_wherever_they_are(body: str) -> None:
         read_object(request_of(body.encode()), 1 << 20)
 
 
-def test_objects_and_lists_are_counted_before_they_are_made() -> None:
-    wanted = f"body: expected at most {MAX_CONTAINERS} objects and lists, got more"
-    for open_, close in ((b"{", b"}"), (b"[", b"]")):
-        for count, is_taken in ((MAX_CONTAINERS - 2, True), (MAX_CONTAINERS - 1, False)):
-            inner = b",".join([open_ + close] * count)
-            request = request_of(b'{"other":[' + inner + b'],"message":"a"}')
-            if is_taken:
-                assert len(read_object(request, 1 << 20)["other"]) == count
-            else:
-                with pytest.raises(BadRequest, match=wanted):
-                    read_object(request, 1 << 20)
+@pytest.mark.parametrize(("item", "each"), [("0", 1), ("{}", 2), ("[]", 2), ('{"a":0}', 2), ("[0,1]", 3), ('"a,["', 1)])
+def test_members_and_items_are_counted_before_they_are_made(item: str, each: int) -> None:
+    wanted = f"body: expected at most {MAX_ELEMENTS} members and items, got more"
+    count = (MAX_ELEMENTS - 2) // each
+    assert len(taken_apart(f'{{"other":[{",".join([item] * count)}],"message":"a"}}'.encode())["other"]) == count
+    with pytest.raises(BadRequest, match=wanted):
+        taken_apart(f'{{"other":[{",".join([item] * (count + 1))}],"message":"a"}}'.encode())
 
 
-def test_brackets_in_a_text_are_no_objects() -> None:
-    text = '{"a\\"[' * (MAX_CONTAINERS // 2 + 1)
-    assert read_object(request_of(json.dumps({"message": text}).encode()), 1 << 21) == {"message": text}
+def test_signs_in_a_text_are_no_elements() -> None:
+    text = '{"a\\"[,:' * (MAX_ELEMENTS // 2 + 1)
+    assert taken_apart(json.dumps({"message": text}).encode()) == {"message": text}
+
+
+def test_names_are_few_and_short() -> None:
+    names = {f"{number}": number for number in range(MAX_NAMES)}
+    assert taken_apart(json.dumps({"other": names}).encode()) == {"other": names}
+    with pytest.raises(BadRequest, match=f"^body: expected at most {MAX_NAMES} names in an object, got more$"):
+        taken_apart(json.dumps({"other": {**names, "one more": 0}}).encode())
+    for padding in ("", " " * reading.WINDOW_BYTES):
+        name = "a" * MAX_NAME_BYTES
+        assert taken_apart(json.dumps({name: padding}).encode()) == {name: padding}
+        with pytest.raises(BadRequest, match=f"^body: expected names of at most {MAX_NAME_BYTES} bytes, got a longer"):
+            taken_apart(json.dumps({name + "a": padding}).encode())
 
 
 @pytest.mark.deadline(20)
@@ -225,11 +297,50 @@ def test_the_worst_body_takes_no_longer_than_its_length(data: bytes) -> None:
     assert isinstance(order_or_refusal(data), BadRequest)
 
 
+SIZE = 16 << 20
+LARGE = {
+    "text": b'{"message":"' + b"a" * SIZE + b'"}',
+    "emoji": b'{"message":"' + "🙂".encode() * (SIZE // 4) + b'"}',
+    "escapes": b'{"message":"' + b'\\"' * (SIZE // 2) + b'"}',
+    "escaped letters": b'{"messages":[{"role":"user","content":"' + b"\\u6625" * (SIZE // 6) + b'"}]}',
+    "spaces": b'{"message":"a"' + b" " * SIZE + b"}",
+    "digits": b'{"message":"a","other":' + b"1" * SIZE + b"}",
+    "members": b'{"message":"a","options":{"x":[0' + b",0" * (SIZE // 2) + b"]}}",
+    "texts": b'{"message":"a","other":[""' + b',"a"' * (SIZE // 4) + b"]}",
+    "messages": b'{"messages":[{"role":"user"}' + b',{"role":"user"}' * 8_000 + b"]}",
+    "brackets": b"[" * SIZE,
+}
+
+
+@pytest.mark.deadline(60)
+@pytest.mark.parametrize("name", LARGE)
+def test_no_step_keeps_other_threads_waiting(name: str) -> None:
+    """No call into C, for which Python switches no thread, takes long: counted in the thread's own CPU time."""
+    longest = began = 0.0
+
+    def watch(_: Any, event: str, __: Any) -> None:
+        nonlocal longest, began
+        if event == "c_call":
+            began = time.thread_time()
+        elif event == "c_return":
+            longest = max(longest, time.thread_time() - began)
+
+    request = request_of(LARGE[name])
+    sys.setprofile(watch)
+    try:
+        read_chat(read_object(request, SIZE + 100), MODELS)
+    except BadRequest:
+        pass
+    finally:
+        sys.setprofile(None)
+    assert 0 < longest < 0.2
+
+
 @given(st.integers(1, 2 * MAX_DEPTH), st.integers(0, 3))
 @tried(20)
 def test_depth_is_refused_exactly_above_the_limit(depth: int, width: int) -> None:
     inner = "[" * depth + "]" * depth
-    body = '{"message":"a","options":{' + ",".join(f'"{number}":{inner}' for number in range(width + 1)) + "}}"
+    body = '{"message":"a","other":{' + ",".join(f'"{number}":{inner}' for number in range(width + 1)) + "}}"
     done = order_or_refusal(body.encode())
     assert isinstance(done, Order) == (depth + 2 <= MAX_DEPTH), done
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from flask import Request
 from werkzeug.test import EnvironBuilder
@@ -15,7 +16,8 @@ from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ClawgateError, ModelNotAllowed, TooLarge, UnsupportedMediaType
 from clawgate.relay.desk import Order
 from clawgate.sessions import Message
-from clawgate.web.bodies import InterruptBody, read_chat, read_interrupt, read_object
+from clawgate.web.reading import read_object
+from clawgate.web.requests import InterruptBody, read_chat, read_interrupt
 
 MODELS = ModelConfig(model_name="qwen3:32b", allowed_models=("llama3.2:1b",))
 QUESTION = {"role": "user", "content": "春光"}
@@ -54,6 +56,11 @@ def request_of(body: Any, content_type: str | None = "application/json", stream:
 def order_of(body: Any, max_bytes: int = 1 << 20) -> Order:
     """The order that a chat's body makes."""
     return read_chat(read_object(request_of(body), max_bytes), MODELS)[0]
+
+
+def plain(value: Any) -> Any:
+    """A value as the JSON that goes on, whether it was decoded or is still the bytes that came."""
+    return json.loads(msgspec.json.encode(value))
 
 
 def mistake_in(body: Any) -> str:
@@ -115,7 +122,7 @@ def test_falsy_values_are_passed_on_and_nulls_are_absent() -> None:
 def test_null_members_of_messages_are_absent_as_in_openai_histories() -> None:
     call = {"function": {"name": "f", "arguments": {}}}
     given = {"role": "assistant", "content": None, "tool_calls": [call], "images": None}
-    assert order_of({"messages": [given]}).messages == (Message(role="assistant", tool_calls=(call,)),)
+    assert plain(order_of({"messages": [given]}).messages) == plain((Message(role="assistant", tool_calls=(call,)),))
     assert order_of({"message": {"role": "user", "content": None}}).message == Message(role="user")
 
 
@@ -172,6 +179,104 @@ ID = "1 to 128 letters, digits, _ or -"
 def test_a_wrong_field_is_named_with_what_was_expected(fields: dict[str, Any], words: str) -> None:
     ways = {"messages", "message", "continue"}
     assert mistake_in(fields if ways & set(fields) else {"message": "a", **fields}) == words
+
+
+LISTED = "a list of at most 64"
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"temperature": "hot"}, "temperature: expected a number, got str"),
+        ({"temperature": True}, "temperature: expected a number, got bool"),
+        ({"num_ctx": "4096"}, "num_ctx: expected an integer, got str"),
+        ({"num_ctx": 4096.5}, "num_ctx: expected an integer, got float"),
+        ({"seed": [1]}, "seed: expected an integer, got array"),
+        ({"use_mmap": 1}, "use_mmap: expected true or false, got int"),
+        ({"stop": "x"}, f"stop: expected {LISTED} texts, got str"),
+        ({"stop": [1]}, f"stop: expected {LISTED} texts, got array"),
+        ({"stop": ["x"] * 65}, f"stop: expected {LISTED} texts, got array"),
+        ({"new": {}}, f"new: expected a number, a text, true, false or {LISTED} of them, got object"),
+        ({"new": [[]]}, f"new: expected a number, a text, true, false or {LISTED} of them, got array"),
+        ({"new": [0] * 65}, f"new: expected a number, a text, true, false or {LISTED} of them, got array"),
+        ({"new": "x" * 5000}, "new: expected at most 4096 bytes, got 5002"),
+        ({"a\nb" * 50: {}}, None),
+    ],
+)
+def test_a_wrong_option_is_named(option: dict[str, Any], words: str | None) -> None:
+    mistake = mistake_in({"message": "a", "options": {"num_predict": 5, **option}})
+    assert mistake.startswith("options.a\\nb") if words is None else mistake == f"options.{words}"
+
+
+def test_options_are_few() -> None:
+    options = {f"new_{number}": number for number in range(32)}
+    assert order_of({"message": "a", "options": options}).extras == {"options": options}
+    assert mistake_in({"message": "a", "options": {**options, "seed": 1}}) == (
+        "options: expected at most 32 options, got 33"
+    )
+
+
+def test_right_options_and_unknown_ones_pass() -> None:
+    options = {
+        "temperature": 0,
+        "top_p": 0.5,
+        "num_ctx": 4096.0,
+        "num_gpu": None,
+        "stop": ["</s>", "\n"],
+        "numa": False,
+        "new": [1, "a", None, True],
+        "newer": "x",
+    }
+    passed = order_of({"message": "a", "options": options}).extras["options"]
+    assert passed == options
+    assert isinstance(passed["num_ctx"], int), "Ollama takes it for one"
+
+
+LONG = "春🙂" * 4000
+
+
+def test_what_is_long_stays_the_bytes_that_it_was() -> None:
+    call = {"function": {"name": "f", "arguments": {"text": LONG}}}
+    messages: list[dict[str, Any]] = [
+        {"role": "system", "content": LONG, "interrupted": True},
+        {"role": "assistant", "content": None, "thinking": LONG, "tool_calls": [call], "extra": 1},
+        {"role": "tool", "content": "", "tool_name": LONG, "tool_call_id": LONG},
+        {"role": "user", "content": "a", "images": [LONG, ""]},
+        {"role": "user", "images": [], "tool_calls": []},
+    ]
+    passed_on = {"format": {"title": LONG}, "tools": [{"title": LONG}]}
+    order = order_of({"messages": messages, **passed_on})
+    expected = [{"content": "", **{name: value for name, value in each.items() if value}} for each in messages]
+    del expected[1]["extra"]
+    assert plain(order.messages) == expected
+    assert plain(order.extras) == passed_on
+    assert order.ignored == ("messages[].extra",)
+    assert order.messages is not None
+    assert not any(isinstance(value, str) for value in (order.messages[0].content, order.extras["format"]))
+    assert order.messages[0].text == LONG
+    for body in ({"message": LONG}, {"message": {"role": "user", "content": LONG}}):
+        assert plain(order_of(body).message) == {"role": "user", "content": LONG}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"messages": [QUESTION, {"role": LONG}]}, f"messages[1].role: expected {ROLE}, got 28002 bytes"),
+        ({"messages": [{"role": "user", "content": [LONG]}]}, "messages[0].content: expected a text, got array"),
+        ({"messages": [{"role": "user", "images": LONG}]}, "messages[0].images: expected a list of texts, got str"),
+        ({"messages": [{"role": "user", "images": [LONG, 1]}]}, "messages[0].images[1]: expected `str`, got `int`"),
+        ({"messages": [LONG]}, f"messages[0]: expected {MESSAGE}, got str"),
+        ({"messages": [QUESTION, {"content": LONG}]}, f"messages[1].role: expected {ROLE}"),
+        ({"message": {"role": "tool", "tool_calls": [LONG]}}, "message.tool_calls[0]: expected `object`, got `str`"),
+        ({"model": LONG}, "model: expected a text, got 28002 bytes"),
+        ({"think": LONG}, "think: expected true, false or a level, got 28002 bytes"),
+        ({"tools": [LONG]}, "tools[0]: expected `object`, got `str`"),
+        ({"format": [LONG]}, 'format: expected "json" or a JSON schema, got array'),
+        ({"options": LONG}, "options: expected an object, got str"),
+    ],
+)
+def test_a_wrong_field_is_named_where_the_body_is_long(fields: dict[str, Any], words: str) -> None:
+    assert mistake_in(fields if {"messages", "message"} & set(fields) else {"message": "a", **fields}) == words
 
 
 @pytest.mark.parametrize("session_id", ["a", "A-z_0", "-", "a" * 128])

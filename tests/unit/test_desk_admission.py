@@ -36,11 +36,11 @@ def test_a_new_message_supersedes_takes_the_slot_over_and_sees_the_partial_text(
     assert exchange.is_closed
     assert first.end().done_reason == "superseded"
     assert second.end().done_reason == "stop"
-    assert here.client.exchanges[1].request["messages"] == (
+    assert here.client.exchanges[1].request["messages"] == [
         {"role": "user", "content": "q"},
         {"role": "assistant", "content": "a "},
         {"role": "user", "content": "q"},
-    )
+    ]
     assert here.messages() == [
         ("user", "q", False),
         ("assistant", "a ", True),
@@ -124,7 +124,7 @@ def test_an_unfinished_answer_is_continued_where_it_stopped(room: MakeRoom, said
     here.exchange(1).say("天坛", is_done=True)
     reader.end()
     asked = here.client.exchanges[1].request["messages"]
-    assert asked == ({"role": "user", "content": "q"}, {"role": "assistant", "content": said})[: 1 + bool(said)]
+    assert asked == [{"role": "user", "content": "q"}, {"role": "assistant", "content": said}][: 1 + bool(said)]
     assert here.messages() == [("user", "q", False), ("assistant", f"{said}天坛", False)]
 
 

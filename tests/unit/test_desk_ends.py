@@ -30,7 +30,7 @@ def test_an_answer_is_told_and_settled(room: MakeRoom) -> None:
     assert here.desk.session("s").run_id is None
     assert here.client.exchanges[0].request == {
         "model": "m",
-        "messages": ({"role": "user", "content": "q"},),
+        "messages": [{"role": "user", "content": "q"}],
         "stream": True,
     }
 

@@ -54,7 +54,7 @@ def last_turns(messages: list[Message]) -> list[list[str]]:
         if turns == 3:
             break
         if message.role != "system":
-            pairs.insert(0, [message.role, message.content])
+            pairs.insert(0, [message.role, message.text])
         turns += message.role == "user"
     first = next((index for index, pair in enumerate(pairs) if pair[0] == "user"), len(pairs))
     return pairs[first:]

@@ -13,7 +13,7 @@ import pytest
 
 from clawgate.errors import TooLarge
 from clawgate.sessions import Bounds, MemoryStore, Message, size_of, trimmed
-from clawgate.sessions.session import Role
+from clawgate.sessions.message import Role
 
 ASK = (Message(role="user", content="q"),)
 ANSWER = Message(role="assistant", content="a")
@@ -178,13 +178,13 @@ def test_large_turns_cannot_fill_the_memory(text: str) -> None:
 
 
 def test_many_tiny_messages_count_as_what_they_take() -> None:
-    """A message of 15 bytes of JSON takes ten times that in memory."""
-    tiny = tuple(Message(role="user") for _ in range(60_000))
+    """A message of 28 bytes of JSON takes four times that in memory."""
+    tiny = tuple(Message(role="user") for _ in range(35_000))
     store = store_of(10)
     tracemalloc.start()
     try:
         for number in range(4):
-            store.begin(f"s{number}", "r", tuple(Message(role="user") for _ in range(60_000)))
+            store.begin(f"s{number}", "r", tuple(Message(role="user") for _ in range(35_000)))
             store.settle(f"s{number}", "r", ANSWER)
         held, _ = tracemalloc.get_traced_memory()
     finally:

@@ -26,6 +26,7 @@ from clawgate.relay.events import Ended, Event, Text, Thinking
 from clawgate.relay.pump import Pump
 from clawgate.relay.run import Run
 from clawgate.relay.wait import Flag
+from clawgate.sessions import Message
 
 ENDPOINT = "http://127.0.0.1:11434"
 CHAT = f"{ENDPOINT}/api/chat"
@@ -279,7 +280,7 @@ def test_a_question_that_is_asked_once_more_has_the_time_that_is_left(ollama: re
 
 def pumped(**limits: Any) -> tuple[Run, list[Event]]:
     """A run that was pumped to its end."""
-    run = Run("s", "r", Ask(model="m", messages=({"role": "user", "content": "q"},)), lambda *_: True, Flag())
+    run = Run("s", "r", Ask(model="m", messages=(Message(role="user", content="q"),)), lambda *_: True, Flag())
     pump = Pump(run, lambda: OllamaClient(ENDPOINT), StreamConfig(retry_seconds=0, **limits))
     told = list(pump.events())
     run.release()

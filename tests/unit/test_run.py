@@ -151,7 +151,7 @@ def test_the_first_of_many_ends_wins_and_what_was_told_before_is_what_is_settled
     assert run.ended is not None
     assert won == [run.ended.done_reason]
     assert [index for index, event in enumerate(run.log) if isinstance(event, Ended)] == [len(run.log) - 1]
-    assert [answer.content for _, _, answer in settled] == [run.text] == ["x" * (len(run.log) - 2)]
+    assert [answer.text for _, _, answer in settled] == [run.text] == ["x" * (len(run.log) - 2)]
 
 
 def test_closing_closes_the_exchange_and_the_predecessors(settled: Settled) -> None:
@@ -185,7 +185,7 @@ def test_releasing_ends_what_nobody_ended_and_gives_the_fds_back(settled: Settle
     run.publish([Text("a")])
     run.release()
     assert run.ended is not None
-    assert (run.ended.done_reason, settled[0][2].content) == ("interrupted", "a")
+    assert (run.ended.done_reason, settled[0][2].text) == ("interrupted", "a")
     assert os.listdir("/proc/self/fd") == before
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from itertools import product
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawgate.sessions import Message, prompt_of, trimmed, turns_of
+from clawgate.sessions import Message, digest_of, prompt_of, text_of, trimmed, turns_of
 from clawgate.sessions.session import join_answer
 
 CALL = {"function": {"name": "f", "arguments": {}}}
@@ -66,6 +68,35 @@ def test_tool_calls_of_both_parts_are_kept() -> None:
     assert joined == (Message(role="assistant", tool_calls=(CALL, {"x": 1})),)
 
 
+TEXTS = ["a", "春", '"', "\\\\", "🙂\n"]
+
+
+def as_sent(text: str) -> str | msgspec.Raw:
+    """A text as a client sends it, with every escape that there is."""
+    return msgspec.Raw(json.dumps(text).encode()) if text else ""
+
+
+@pytest.mark.parametrize("more", ["", *TEXTS])
+@pytest.mark.parametrize("text", ["", *TEXTS])
+def test_texts_are_joined_whether_decoded_or_not(text: str, more: str) -> None:
+    for first, second in product((text, as_sent(text)), (more, as_sent(more))):
+        base = Message(role="assistant", content=first, thinking=first, interrupted=True)
+        joined = join_answer([base], Message(role="assistant", content=second, thinking=second))[-1]
+        assert joined.text == text + more
+        assert json.loads(msgspec.json.encode(joined))["content"] == text + more
+        assert text_of(joined.thinking) == (text + more if text else more)
+        assert digest_of([user("q"), joined]) == digest_of([user("q"), said(text + more)])
+
+
+@pytest.mark.parametrize("first", [(), (CALL,), msgspec.Raw(b'[{"x":1}]')])
+@pytest.mark.parametrize("second", [(), (CALL,), msgspec.Raw(b'[{"x":1}]')])
+def test_lists_are_joined_whether_decoded_or_not(first: Any, second: Any) -> None:
+    before, answer = (Message(role="assistant", content="a", tool_calls=calls) for calls in (first, second))
+    joined = json.loads(msgspec.json.encode(join_answer([before], answer)[-1]))
+    wanted = [*json.loads(msgspec.json.encode(first)), *json.loads(msgspec.json.encode(second))]
+    assert joined.get("tool_calls", []) == wanted
+
+
 def test_only_what_empty_interrupted_answers_left_is_not_in_the_prompt() -> None:
     kept = (
         user(""),
@@ -77,7 +108,7 @@ def test_only_what_empty_interrupted_answers_left_is_not_in_the_prompt() -> None
 
 
 def test_ollama_gets_its_own_fields_and_content_always() -> None:
-    assert cut("").for_ollama() == {"role": "assistant", "content": ""}
+    assert msgspec.json.encode(cut("").for_ollama()) == b'{"role":"assistant","content":""}'
     whole = Message(role="tool", content="5", tool_name="f", tool_call_id="1", images=("aGk=",), tool_calls=(CALL,))
     assert json.loads(msgspec.json.encode(whole.for_ollama())) == {
         "role": "tool",
@@ -90,8 +121,8 @@ def test_ollama_gets_its_own_fields_and_content_always() -> None:
 
 
 def test_the_view_says_what_was_not_finished() -> None:
-    assert cut("").for_view() == {"role": "assistant", "content": "", "interrupted": True}
-    assert said("a").for_view() == {"role": "assistant", "content": "a"}
+    assert json.loads(msgspec.json.encode(cut(""))) == {"role": "assistant", "content": "", "interrupted": True}
+    assert json.loads(msgspec.json.encode(said("a"))) == {"role": "assistant", "content": "a"}
 
 
 def test_a_turn_begins_with_each_user_message() -> None:

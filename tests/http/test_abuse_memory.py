@@ -1,0 +1,136 @@
+"""What one body takes of the worker's memory: 2 × its length at the most where it is refused, 4 × where it is taken.
+
+Measured on the real process, whose peak the kernel keeps. Its Ollama reads and forgets: a scripted one would take more
+of the machine than the gateway does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.support.client import StreamClient
+from tests.support.connection import Connection
+from tests.support.gateway import Gateway
+from tests.support.proc import forget_peak, peak_bytes_of, resources_of
+from tests.support.server import SocketServer
+from tests.support.tools import require_procfs, wait_for
+
+MB = 1 << 20
+SLACK_BYTES = 4 * MB
+"""What any request may take beside: its elements, and the pieces that are looked at."""
+FRAME = b'{"message":{"role":"assistant","content":"a"},"done":false}\n'
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+EMOJI = "🙂".encode()
+QUESTION = b'{"messages":[{"role":"user","content":"'
+END = b'"}]}'
+
+
+def filled(size: int, before: bytes, unit: bytes, after: bytes) -> bytes:
+    """A body of about that size: the same again and again, between a beginning and an end."""
+    return before + unit * ((size - len(before) - len(after)) // len(unit)) + after
+
+
+def listed(count: int, before: bytes, unit: bytes, after: bytes, size: int) -> bytes:
+    """A body of that size with so many of the same in a list, and spaces behind."""
+    body = before + b",".join([unit] * count) + after
+    return body + b" " * (size - len(body))
+
+
+TAKEN: dict[str, Callable[[], bytes]] = {
+    "a text": lambda: filled(4 * MB, QUESTION, b"a", END),
+    "a text with one emoji": lambda: filled(16 * MB, QUESTION + EMOJI, b"a", END),
+    "escapes": lambda: filled(4 * MB, QUESTION, b'\\"', END),
+    "an increment with one emoji": lambda: filled(4 * MB, b'{"message":"' + EMOJI, b"a", b'"}'),
+    "a format": lambda: filled(4 * MB, b'{"message":"x","format":{"title":"' + EMOJI, b"a", b'"}}'),
+    "tools": lambda: filled(4 * MB, b'{"message":"x","tools":[{"title":"' + EMOJI, b"a", b'"}]}'),
+    "an unknown field": lambda: filled(4 * MB, b'{"message":"x","other":"' + EMOJI, b"a", b'"}'),
+    "tiny messages": lambda: listed(32_000, b'{"messages":[', b'{"role":"user"}', b"]}", MB),
+    "short messages": lambda: listed(21_000, b'{"messages":[', b'{"role":"user","content":"a"}', b"]}", MB),
+    "objects": lambda: listed(32_000, b'{"message":"x","other":[', b'{"a":0}', b"]}", MB),
+    "empty images": lambda: listed(65_000, b'{"messages":[{"role":"user","images":[', b'""', b"]}]}", MB),
+}
+REFUSED: dict[str, Callable[[], bytes]] = {
+    "a million members": lambda: filled(16 * MB, b'{"message":"x","options":{', b'"a":0,', b'"b":0}}'),
+    "a million options": lambda: filled(4 * MB, b'{"message":"x","options":{"stop":[0', b",0", b"]}}"),
+    "texts": lambda: filled(4 * MB, b'{"message":"x","other":[""', b',"ab"', b"]}"),
+    "lists": lambda: filled(4 * MB, b'{"message":"x","other":[[]', b",[]", b"]}"),
+    "nothing but quotes": lambda: b'"' * (4 * MB),
+    "nothing but backslashes": lambda: b'{"a":"' + b"\\" * (4 * MB),
+    "a long model": lambda: filled(4 * MB, b'{"message":"x","model":"' + EMOJI, b"a", b'"}'),
+    "a long role": lambda: filled(4 * MB, b'{"messages":[{"role":"' + EMOJI, b"a", END),
+    "a long name": lambda: filled(4 * MB, b'{"message":"x","' + EMOJI, b"a", b'":0}'),
+    "a long number": lambda: filled(4 * MB, b'{"message":"x","keep_alive":', b"1", b"}"),
+    "a mistake at the end": lambda: filled(16 * MB, QUESTION + EMOJI, b"a", b'"},{"role":"x"}]}'),
+    "no UTF-8 at the end": lambda: filled(4 * MB, QUESTION, b"a", b"\xff" + END),
+}
+
+
+def swallow(connection: Connection) -> None:
+    """Answer a chat with one frame, whatever was asked, and keep the answer open until somebody leaves."""
+    taken = b""
+    while b"\r\n\r\n" not in taken and (piece := connection.receive()):
+        taken += piece
+    head, _, rest = taken.partition(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
+    left = length - len(rest)
+    while left > 0 and (piece := connection.receive()):
+        left -= len(piece)
+    connection.send(HEAD + b"%x\r\n%b\r\n" % (len(FRAME), FRAME))
+    connection.receive()
+
+
+@pytest.fixture(scope="module")
+def swallowing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that keeps one session, before an Ollama that reads and forgets."""
+    require_procfs()
+    server = SocketServer(swallow, host="127.0.0.1", port=0)
+    server.start()
+    config: dict[str, dict[str, Any]] = {
+        "model": {"endpoint": f"http://127.0.0.1:{server.port}"},
+        "stream": {"stall_seconds": 600},
+        "logging": {"level": "error"},
+    }
+    with Gateway(config, tmp_path_factory.mktemp("swallowing")) as gateway:
+        gateway.baseline()
+        for _ in range(10):  # what every thread needs once
+            assert gateway.post("/api/chat", {"message": 5}).status == 400
+        yield gateway
+    server.close()
+
+
+@contextmanager
+def measured(gateway: Gateway) -> Iterator[Callable[[], tuple[int, int]]]:
+    """Give what tells the most that the worker has held beyond what it held before, and what it holds now."""
+    pid = gateway.worker_pid
+    before = resources_of(pid)["rss_bytes"]
+    forget_peak(pid)
+    yield lambda: (peak_bytes_of(pid) - before, resources_of(pid)["rss_bytes"] - before)
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_body_that_is_taken_costs_at_most_four_times_its_length(swallowing: Gateway, name: str) -> None:
+    body = TAKEN[name]()
+    with measured(swallowing) as told:
+        with StreamClient(swallowing.base_url, body) as stream:
+            stream.read_text("a")
+            peak, held = told()
+            session_id = stream.events[0].data["session_id"]
+        assert peak <= 4 * len(body) + SLACK_BYTES
+        assert held <= 2 * len(body) + SLACK_BYTES, "it keeps more than the prompt while its answer streams"
+        assert swallowing.delete(f"/api/sessions/{session_id}").status == 204
+        wait_for(lambda: told()[1] <= SLACK_BYTES, "the memory is given back")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_body_that_is_refused_costs_at_most_twice_its_length(swallowing: Gateway, name: str) -> None:
+    body = REFUSED[name]()
+    with measured(swallowing) as told:
+        assert swallowing.post("/api/chat", body).status == 400
+        assert told()[0] <= 2 * len(body) + SLACK_BYTES
+        wait_for(lambda: told()[1] <= SLACK_BYTES, "the memory is given back")

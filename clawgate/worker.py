@@ -98,7 +98,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             super().enqueue_req(conn)
             return
         conn.sock.setblocking(False)
-        conn.timeout = getattr(conn, "head_due", time.monotonic() + self.cfg.keepalive)
+        has_begun = getattr(conn, "wanted_bytes", 1) > 1
+        conn.timeout = conn.head_due if has_begun else time.monotonic() + self.cfg.keepalive
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
@@ -112,14 +113,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return False
         except OSError:
             return True  # its thread meets the same
-        is_whole = not said or HEAD_END in said or len(said) == PEEKED_BYTES
-        if not is_whole and not hasattr(conn, "head_due"):
+        wanted = getattr(conn, "wanted_bytes", 1)
+        # less than was wanted: the client has sent its last, and its thread finds that out
+        is_ready = len(said) < wanted or HEAD_END in said or len(said) == PEEKED_BYTES
+        if not is_ready and wanted == 1:
             conn.head_due = time.monotonic() + self.clients.reads.limit_s
-        if hasattr(conn, "head_due"):
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1 if is_whole else len(said) + 1)
-        if is_whole and hasattr(conn, "head_due"):
-            del conn.head_due
-        return is_whole
+        if not is_ready or wanted > 1:
+            conn.wanted_bytes = 1 if is_ready else len(said) + 1
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, conn.wanted_bytes)
+        return is_ready
 
     def murder_pending(self) -> None:
         """Close what has said nothing, or no whole head, for too long; while the worker ends, that is a moment."""

@@ -69,7 +69,8 @@ def test_readers_that_read_nothing_slow_nobody_hold_little_and_are_left(
         assert held["rss_bytes"] - baseline["rss_bytes"] < STUCK * MB + 24 * MB, "a stuck reader holds memory"
         wait_for(lambda: streams_of(started) == 0, "they are left", SEND_TIMEOUT_S * 4 + DEADLINE_S)
         for request in ollama.chats:
-            assert request.closed.wait(DEADLINE_S)
+            if request.messages[-1]["content"] == "flood":  # the others are whole: Ollama has closed those itself
+                assert request.closed.wait(DEADLINE_S)
         began_at = time.monotonic()
         assert reason(ask(started, "hi")) == "stop"
         assert time.monotonic() - began_at < STUCK, "the server waits 2 s for each of them to close"

@@ -49,8 +49,10 @@ class ReadDeadlines:
         self._due: dict[socket.socket, float] = {}
         self._is_watched = False
 
-    def __contains__(self, client: socket.socket) -> bool:
-        return client in self._due
+    def begun_at(self, client: socket.socket) -> float | None:
+        """Return since when this client is counted; None where it is not."""
+        due = self._due.get(client)
+        return None if due is None else due - self.limit_s
 
     def begin(self, client: socket.socket) -> None:
         """Count from now; `end` it before the socket is closed, and its fd somebody else's."""
@@ -68,22 +70,6 @@ class ReadDeadlines:
         with self._lock:
             return self._due.pop(client, None) is not None
 
-    @contextmanager
-    def over(self, client: socket.socket | None) -> Iterator[None]:
-        """Bound the reading of a body inside; without a socket (another server than gunicorn) nothing is bounded.
-
-        Errors: BadRequest in place of what the read came to.
-        """
-        if client is None:
-            yield
-            return
-        self.begin(client)
-        try:
-            yield
-        finally:
-            if not self.end(client):
-                raise BadRequest(f"body: expected all of it within {self.limit_s:g} s")
-
     def _watch(self) -> None:
         while True:
             time.sleep(self._tick_s)
@@ -94,84 +80,131 @@ class ReadDeadlines:
                 now = time.monotonic()
                 for client in [client for client, due in self._due.items() if due <= now]:
                     del self._due[client]
-                    _shut_down(client, socket.SHUT_RD)
+                    shut_down(client, socket.SHUT_RD)
 
 
 class Clients:
     """The clients whose requests hold a thread now, oldest first.
 
-    A thread waits for its client while a head or a body comes, while an answer is read, and while the other side is to
-    close. `shed` ends such waits where threads are needed; an answer in flight it leaves alone.
+    A thread waits for its client while a large body comes, while an answer is read, and while the other side is to
+    close. `shed` ends such waits where threads are needed. It leaves alone what is in flight, and a request that is
+    whole before it has a thread is never read from its client.
 
-    Threads: `_lock` guards the dict and the set.
+    Threads: `_lock` guards the seats; it is taken before the one of `reads`.
     """
 
     def __init__(self, reads: ReadDeadlines | None = None) -> None:
         self.reads = reads or ReadDeadlines()
         self._lock = threading.Lock()
-        self._in_flight: dict[socket.socket, Callable[[], bool]] = {}
-        self._lingering: set[socket.socket] = set()
+        self._seats: dict[socket.socket, _Seat] = {}
 
     def __len__(self) -> int:
-        return len(self._in_flight)
+        return len(self._seats)
 
-    def enter(self, client: socket.socket) -> None:
-        """Note that a request of this client has a thread now."""
+    def enter(self, client: socket.socket, *, is_whole: bool = False) -> None:
+        """Note that a request of this client has a thread now; is_whole: all of it is here already."""
         with self._lock:
-            self._in_flight[client] = _never
+            self._seats[client] = _Seat(is_whole)
 
     def protect(self, client: socket.socket, is_in_flight: Callable[[], bool]) -> None:
         """Note that this client is an answer in flight, and is left alone for as long as that is true."""
         with self._lock:
-            if client in self._in_flight:
-                self._in_flight[client] = is_in_flight
+            if client in self._seats:
+                self._seats[client].is_in_flight = is_in_flight
 
     def linger(self, client: socket.socket) -> None:
         """Note that this client has its answer, and its thread waits for what it may still send, or for its close."""
         with self._lock:
-            self._lingering.add(client)
+            if client in self._seats:
+                self._seats[client].lingers = True
 
-    def leave(self, client: socket.socket) -> None:
-        """Note that the thread is free again."""
+    def leave(self, client: socket.socket) -> bool:
+        """Note that the thread is free again; False where the wait for this client was ended, so that it must go."""
         with self._lock:
-            self._in_flight.pop(client, None)
-            self._lingering.discard(client)
+            seat = self._seats.pop(client, None)
+            return seat is None or not seat.is_shed
 
-    def shed(self, count: int) -> int:
-        """End the wait of at most so many threads for their client, oldest first; return how many there were.
+    @contextmanager
+    def reading(self, client: socket.socket | None) -> Iterator[None]:
+        """Bound the reading of a body inside; without a socket (another server than gunicorn) nothing is bounded.
 
-        A body that does not come ends where it is, so that its client is still answered; an answer that is not read is
-        given up.
+        Errors: BadRequest in place of what the read came to.
         """
-        with self._lock:
-            held_up = [
-                (client, how)
-                for client, is_in_flight in self._in_flight.items()
-                if not is_in_flight() and (how := self._awaited(client)) is not None
-            ]
-            for client, how in held_up[:count]:
-                _shut_down(client, how)
-        return min(count, len(held_up))
-
-    def _awaited(self, client: socket.socket) -> int | None:
-        """Give the direction in which a thread waits for this client, as `shutdown` takes it; None: it does not."""
-        is_read_from = client in self.reads or client in self._lingering
-        poll = select.poll()
+        if client is None:
+            yield
+            return
+        self.reads.begin(client)
         try:
-            poll.register(client, select.POLLIN if is_read_from else select.POLLOUT)
-            if poll.poll(0):
-                return None
-        except (OSError, ValueError):  # its thread has closed it meanwhile
-            return None
-        return socket.SHUT_RD if is_read_from else socket.SHUT_RDWR
+            yield
+        finally:
+            if not self.reads.end(client):
+                raise BadRequest(f"body: expected all of it within {self.reads.limit_s:g} s; it was given up")
+
+    def shed(self, count: int, patience_s: float = 0.0) -> int:
+        """See that so many threads need not wait for their client, oldest first; return how many waits were ended now.
+
+        Threads whose wait was ended before, and which have not left yet, are among the count. A body that does not come
+        ends where it is, so that its client is still answered; an answer that is not read is given up.
+
+        Units: patience_s is how long a client is waited for at least.
+        """
+        ended = 0
+        with self._lock:
+            count -= sum(seat.is_shed for seat in self._seats.values())
+            waited_since = time.monotonic() - patience_s
+            for client, seat in self._seats.items():
+                if ended >= count:
+                    break
+                if not seat.is_shed and not seat.is_in_flight() and self._end_wait(client, seat, waited_since):
+                    seat.is_shed = True
+                    ended += 1
+        return ended
+
+    def _end_wait(self, client: socket.socket, seat: _Seat, waited_since: float) -> bool:
+        """End the wait of a thread for this client; False where it does not wait, or not for so long."""
+        began_at = None if seat.is_whole else self.reads.begun_at(client)
+        is_read_from = began_at is not None or seat.lingers
+        if (began_at or seat.entered_at) > waited_since or _is_ready(client, is_read_from):
+            return False
+        if began_at is not None and not self.reads.end(client):
+            return False  # it has come meanwhile, or was overdue
+        shut_down(client, socket.SHUT_RD if is_read_from else socket.SHUT_RDWR)
+        return True
+
+
+class _Seat:
+    """What is known of one client with a thread."""
+
+    __slots__ = ("entered_at", "is_in_flight", "is_shed", "is_whole", "lingers")
+
+    def __init__(self, is_whole: bool) -> None:
+        self.is_whole = is_whole
+        self.is_in_flight: Callable[[], bool] = _never
+        self.is_shed = False
+        self.lingers = False
+        self.entered_at = time.monotonic()
 
 
 def _never() -> bool:
     return False
 
 
-def _shut_down(client: socket.socket, how: int) -> None:
+def _is_ready(client: socket.socket, is_read_from: bool) -> bool:
+    """Tell whether a thread that reads from this client, or writes to it, could go on now."""
+    poll = select.poll()
     try:
-        client.shutdown(how)
+        poll.register(client, select.POLLIN if is_read_from else select.POLLOUT)
+        return bool(poll.poll(0))
+    except (OSError, ValueError):  # its thread has closed it meanwhile
+        return True
+
+
+def shut_down(sock: socket.socket, how: int) -> None:
+    """Shut a connection, or one direction of it, on which another thread may be waiting.
+
+    SSLSocket.shutdown would take the TLS state away under that thread's hands, and what it writes would go out plain.
+    """
+    try:
+        socket.socket.shutdown(sock, how)
     except OSError:
-        pass  # it has left meanwhile
+        pass  # the other side was faster

@@ -117,7 +117,7 @@ class ChatRoutes:
 
     def _read(self, route_bytes: int | None = None) -> Members:
         """Read the request's body, and note its session, so that a refusal echoes it too."""
-        given = read_object(request, self._config.server.max_body_bytes, self._clients.reads, route_bytes)
+        given = read_object(request, self._config.server.max_body_bytes, self._clients, route_bytes)
         session_id = requests.session_id_of(given)
         if session_id is not None:
             g.session_id = session_id

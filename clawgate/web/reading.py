@@ -20,7 +20,7 @@ from msgspec import Raw
 from werkzeug.exceptions import HTTPException
 
 from clawgate.errors import BadRequest, TooLarge, UnsupportedMediaType
-from clawgate.sockets import ReadDeadlines
+from clawgate.sockets import Clients
 
 log = logging.getLogger(__name__)
 
@@ -53,16 +53,16 @@ _MASK = ((rb"\\", b"\\\0"), (rb"\"", b"\\\1"))
 
 
 def read_object(
-    request: Request, max_bytes: int, deadline: ReadDeadlines | None = None, route_bytes: int | None = None
+    request: Request, max_bytes: int, clients: Clients | None = None, route_bytes: int | None = None
 ) -> Members:
-    """Read a request's body as one JSON object; without a deadline it may take as long as it likes to come.
+    """Read a request's body as one JSON object; without clients it may take as long as it likes to come.
 
     Units: max_bytes is the setting, route_bytes what this route takes where that is less.
     Errors: UnsupportedMediaType, TooLarge, BadRequest.
     """
     if request.content_type != JSON and request.mimetype != JSON:
         raise UnsupportedMediaType("Content-Type: expected application/json")
-    with deadline.over(request.environ.get("gunicorn.socket")) if deadline else nullcontext():
+    with clients.reading(request.environ.get("gunicorn.socket")) if clients else nullcontext():
         data = _read_bytes(request, max_bytes, route_bytes)
     return parse_object(data)
 

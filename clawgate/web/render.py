@@ -34,7 +34,7 @@ class RenderRoutes:
 
     def render(self) -> Response:
         """Render `{"text": …}` as `{"html": …}`."""
-        text = read_render(read_object(request, self._server.max_body_bytes, self._clients.reads, RENDER_BYTES))
+        text = read_render(read_object(request, self._server.max_body_bytes, self._clients, RENDER_BYTES))
         if len(text) > MAX_TEXT_BYTES or len(text.encode()) > MAX_TEXT_BYTES:
             raise TooLarge(f"text: expected at most {MAX_TEXT_BYTES} bytes of Markdown")
         if not self._places.acquire(blocking=False):  # a thread that waited would be missing for health and interrupts

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from clawgate.errors import BadRequest
 from clawgate.sockets import Clients
 
 Pair = tuple[socket.socket, socket.socket]
@@ -89,6 +90,47 @@ def test_a_body_that_does_not_come_ends_and_its_client_can_be_answered(pairs: li
         clients.reads.end(server)
         clients.leave(server)
     assert len(clients) == 0
+
+
+def test_a_request_that_is_whole_is_never_taken_for_one_that_is_waited_for(pairs: list[Pair]) -> None:
+    """Its thread may have read it and not gone on yet: that looks the same from outside."""
+    clients = Clients()
+    server, client = pairs[0]
+    clients.enter(server, is_whole=True)
+    with clients.reading(server):
+        assert clients.shed(9) == 0
+    assert clients.leave(server)
+    assert not is_cut(client)
+
+
+def test_a_body_that_was_given_up_is_a_400_whatever_had_come(pairs: list[Pair]) -> None:
+    clients = Clients()
+    server = pairs[0][0]
+    clients.enter(server)
+    with pytest.raises(BadRequest, match="given up"), clients.reading(server):
+        assert clients.shed(9) == 1
+    assert not clients.leave(server), "its connection can serve no other request"
+
+
+def test_no_more_are_given_up_than_threads_are_wanted(pairs: list[Pair]) -> None:
+    clients = Clients()
+    for server, _ in pairs:
+        clients.enter(server)
+        fill(server)
+    assert [clients.shed(2), clients.shed(2), clients.shed(3)] == [2, 0, 1]
+    clients.leave(pairs[0][0])
+    assert clients.shed(3) == 1
+
+
+def test_a_client_has_its_time_where_threads_are_few_but_nobody_waits(pairs: list[Pair]) -> None:
+    clients = Clients()
+    for server, _ in pairs[:2]:
+        clients.enter(server)
+    clients.reads.begin(pairs[0][0])
+    fill(pairs[1][0])
+    assert clients.shed(9, patience_s=60) == 0
+    assert clients.shed(9, patience_s=0) == 2
+    clients.reads.end(pairs[0][0])
 
 
 def test_a_client_that_lingers_is_not_waited_for(pairs: list[Pair]) -> None:

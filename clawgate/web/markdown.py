@@ -21,7 +21,7 @@ from markdown_it.token import Token
 
 from clawgate.web.budget import Budget, OutOfTime
 from clawgate.web.highlight import highlighted
-from clawgate.web.rules import BUDGET, TooMuch, bound
+from clawgate.web.rules import BUDGET, MAX_NESTING, TooMuch, bound
 from clawgate.web.sanitiser import CLEANER, EMBEDDED_IMAGE
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,10 @@ CPU_S = 0.7
 but markup a second."""
 MAX_AMPERSANDS = 50_000
 """In a block, which stays text beyond it: nh3 takes their square, 0.6 s for 262,144."""
+MAX_LINKED = 1 << 20
+"""Characters of addresses and titles in a text; a block with more stays text. A definition is written out at each of
+its uses: 100 KiB of address and 1,000 times `[a]` made 100 MB of HTML, and 1.9 s of CPU."""
+LINKED_CHARS = "linked_chars"
 
 
 class Renderer:
@@ -40,14 +44,14 @@ class Renderer:
     """
 
     def __init__(self) -> None:
-        options = {"html": False, "maxNesting": 100, "tasklists": True}
+        options = {"html": False, "maxNesting": MAX_NESTING, "tasklists": True}
         self._markdown = MarkdownIt("commonmark", options, renderer_cls=_Html).enable(["table", "strikethrough"])
         bound(self._markdown)
         self.html_of("*")  # the rules are compiled once, before there are threads
 
     def html_of(self, text: str) -> str:
         """Render a text; what takes too long, or what the parser cannot take, comes back as the text itself."""
-        state = StateCore(text, self._markdown, {BUDGET: Budget(CPU_S)})
+        state = StateCore(text, self._markdown, {BUDGET: Budget(CPU_S), LINKED_CHARS: 0})
         normalize(state)
         lines = state.src.split("\n")
         pieces: list[str] = []
@@ -105,6 +109,16 @@ def _top_level(tokens: list[Token]) -> Iterator[list[Token]]:
             begin = index
 
 
+def _count_linked(token: Token, env: Any) -> None:
+    """Count what a link or an image writes out.
+
+    Errors: TooMuch.
+    """
+    env[LINKED_CHARS] += sum(len(str(value)) for value in token.attrs.values())
+    if env[LINKED_CHARS] > MAX_LINKED:
+        raise TooMuch
+
+
 def _plain(lines: list[str]) -> str:
     text = html.escape("\n".join(lines).strip("\n"))
     return f"<pre><code>{text}</code></pre>\n"
@@ -126,9 +140,15 @@ class _Html(RendererHTML):
         named = f' class="language-{html.escape(language)}"' if language else ""
         return f"<pre><code{named}>{shown}</code></pre>\n"
 
+    def link_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        """Write a link out while there is room for its address."""
+        _count_linked(tokens[idx], env)
+        return self.renderToken(tokens, idx, options, env)
+
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         """Show an image that is in the text itself; make a link of any other: it is fetched only when asked for."""
         token = tokens[idx]
+        _count_linked(token, env)
         source = str(token.attrs.get("src", ""))
         words = self.renderInlineAsText(token.children or [], options, env)
         if EMBEDDED_IMAGE.match(source):

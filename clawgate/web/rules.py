@@ -19,6 +19,9 @@ BUDGET = "budget"
 """Where the rules find the budget of the text in markdown-it's env."""
 KEPT_S = 0.3
 """CPU that finding the blocks leaves to what is in them."""
+MAX_NESTING = 100
+"""Of blocks, as markdown-it counts: a list is two. It drops what is nested deeper, and all that follows in that block;
+here the text from there on stays text."""
 MAX_BLOCK_TOKENS = 50_000
 """In a text; what follows stays text. They are held until the last is rendered: half a KiB each, and to free 300,000 at
 once holds the interpreter for 0.1 s."""
@@ -46,7 +49,7 @@ def bound(markdown: MarkdownIt) -> None:
 
 def _look_at_line(state: StateBlock, _start: int, _end: int, _silent: bool) -> bool:
     state.env[BUDGET].check(KEPT_S)
-    if len(state.tokens) > MAX_BLOCK_TOKENS:
+    if len(state.tokens) > MAX_BLOCK_TOKENS or state.level >= MAX_NESTING - 2:
         raise OutOfTime
     return False
 

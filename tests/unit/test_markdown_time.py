@@ -37,11 +37,14 @@ HOSTILE = {
     "balance_pairs": "**a *b ",
     "table": "|a" * 100 + "|\n" + "|-" * 100 + "|\n" + "|\n" * 300 + "\n",
     "a row": "|" * 60_000 + "\n" + "|-" * 60_000 + "\n|\n",
-    "blockquote": ">" * 99 + "\n",
+    "blockquote": ">" * 97 + "\n",
     "colours": "```java\n" + "a.b " * 4000 + "\n```\n",
     "nh3": "```\n" + "&" * MAX_TEXT_BYTES,
     "lines": "\n",
+    "references": "[a]: http://b/" + "c" * 100_000 + "\n\n" + "[a] " * 20_000,
 }
+MAX_GROWTH = 40
+"""Of a text's HTML: a blockquote of one sign is 27 characters, and a tag around each letter of code as many."""
 PIECES = (
     *("[", "]", "(", ")", "![", "](a)", "](<", "> ", ">", "- ", "* ", "1. ", "- [ ] ", "\n", "\n\n", "  \n", "\\\n"),
     *(
@@ -98,6 +101,26 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> None:
 def filled(unit: str, size: int = MAX_TEXT_BYTES) -> str:
     """Repeat a unit up to a size in bytes."""
     return (unit * (size // len(unit.encode()) + 1)).encode()[:size].decode(errors="ignore")
+
+
+LINKS = [("http://b/", "", "[a] "), ("http://b/ '", "'", "- [a]\n"), ("data:image/png;base64,", "", "![a]\n\n")]
+
+
+@pytest.mark.parametrize(("before", "after", "use"), LINKS)
+def test_a_definition_that_is_used_often_does_not_multiply_the_text(before: str, after: str, use: str) -> None:
+    long, short = (f"[a]: {before}{'c' * length}{after}\n\n" + use * 1000 for length in (100_000, 100))
+    began = time.thread_time()
+    assert len(RENDERER.html_of(long)) < MAX_GROWTH * len(long)
+    assert time.thread_time() - began < LONGEST_S
+    assert RENDERER.html_of(short).count("c" * 100) == 1000
+
+
+@pytest.mark.parametrize("unit", ["> ", "- ", "> - "])
+def test_nothing_is_lost_however_deep_it_is_nested(unit: str) -> None:
+    for depth in (20, 32, 33, 49, 50, 98, 99, 100, 200):
+        rendered = RENDERER.html_of(f"w0\n\n{unit * depth}w1\n\nw2\n\n{unit}w3\n")
+        assert words_of(rendered) == ["w0", "w1", "w2", "w3"]
+        assert rendered.startswith("<p>w0</p>")
 
 
 def cost_of(text: str) -> tuple[float, float]:

@@ -40,6 +40,14 @@ def test_the_least_recently_used_session_goes_first(gate: Gateway, upstream: Scr
 
 
 @FEW
+def test_a_long_question_pushes_out_nobody(gate: Gateway, upstream: ScriptedOllama) -> None:  # noqa: ARG001
+    ask(gate, opening("a-short"))
+    ask(gate, opening("a-long", "x" * 20_000))
+    ask(gate, {"message": {"role": "user", "images": ["x" * 20_000]}, "session_id": "a-short"})
+    assert known(gate, "a-short", "a-long") == ["a-short", "a-long"]
+
+
+@FEW
 def test_a_session_with_an_answer_in_flight_is_not_evicted(gate: Gateway, upstream: ScriptedOllama) -> None:
     go = threading.Event()
     upstream.script(text("half "), wait(go), text("more"), done())

@@ -6,10 +6,12 @@ import random
 import threading
 import time
 import tracemalloc
+from collections.abc import Callable
 from unittest.mock import ANY
 
 import msgspec
 import pytest
+from msgspec import Raw
 
 from clawgate.errors import TooLarge
 from clawgate.sessions import Bounds, MemoryStore, Message, size_of, trimmed
@@ -191,6 +193,41 @@ def test_many_tiny_messages_count_as_what_they_take() -> None:
         tracemalloc.stop()
     assert trimmed(tiny, 1 << 20).messages == tiny, "each alone is within its own bound"
     assert held < 1.5 * 10 * (1 << 20), "together they are within that of all"
+
+
+KINDS: dict[str, Callable[[], Message]] = {
+    "a short text": lambda: Message(role="user", content="".join(["x"] * 2000)),
+    "a long text": lambda: Message(role="user", content=decoded(b'"%b"' % (b"x" * 2000))),
+    "images": lambda: Message(role="user", images=decoded(b'["%b"]' % (b"x" * 2000))),
+    "tool calls": lambda: Message(role="user", tool_calls=decoded(b'[{"x":"%b"}]' % (b"x" * 2000))),
+}
+
+
+def decoded(value: bytes) -> Raw:
+    """A value as it is read out of a body and kept."""
+    return msgspec.json.decode(b'{"a":%b}' % value, type=dict[str, Raw])["a"].copy()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_message_counts_as_what_it_takes(name: str) -> None:
+    tracemalloc.start()
+    try:
+        messages = [KINDS[name]() for _ in range(100)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    counted = sum(message.memory_bytes() for message in messages)
+    assert 0.8 * held < counted < 1.25 * held
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_message_of_any_kind_pushes_out_no_other_session(name: str) -> None:
+    store = store_of(10)
+    talk(store, "first")
+    store.begin("second", "r", (KINDS[name](),))
+    store.settle("second", "r", ANSWER)
+    talk(store, "third")
+    assert len(store) == 3
 
 
 @pytest.mark.parametrize("role", ["system", "tool", "assistant"])

@@ -110,16 +110,21 @@ def short(kind: Any) -> Read:
     return read
 
 
-def unless_short(read_long: Read, kind: Any) -> Read:
-    """Decode a value where it is short, and right; the other reader keeps its JSON, or says what is wrong."""
+def unless_short(read_long: Read, kind: Any, is_kept: Callable[[Any], bool] = lambda _: True) -> Read:
+    """Decode a value where it is short, and right; the other reader keeps its JSON, or says what is wrong.
+
+    is_kept: tells of what was decoded whether it may stay.
+    """
     decoder = msgspec.json.Decoder(kind)
 
     def read(value: Raw, path: str, ignored: Ignored) -> Any:
         if len(value) <= SHORT_BYTES:
             try:
-                return decoder.decode(value)
+                decoded = decoder.decode(value)
             except msgspec.DecodeError:
-                pass
+                decoded = None
+            if decoded is not None and is_kept(decoded):
+                return decoded
         return read_long(value, path, ignored)
 
     return read

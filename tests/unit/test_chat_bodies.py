@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -233,6 +234,31 @@ def test_right_options_and_unknown_ones_pass() -> None:
 
 
 LONG = "春🙂" * 4000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tool_calls": [{"a": [{}] * 4000}]},
+        {"tool_calls": [{"a": [[]] * 4000}]},
+        {"tool_calls": [{}] * 4000},
+        {"images": ["ab"] * 2000},
+        {"content": "a" * 10_000, "thinking": "🙂" + "a" * 1000},
+    ],
+)
+@pytest.mark.parametrize("way", ["message", "messages"])
+def test_a_message_takes_the_memory_that_the_store_counts(way: str, fields: dict[str, Any]) -> None:
+    message = {"role": "user", **fields}
+    body = json.dumps({way: message if way == "message" else [message]}, separators=(",", ":")).encode()
+    order_of(body)
+    tracemalloc.start()
+    try:
+        orders = [order_of(body) for _ in range(10)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    kept = [message for order in orders for message in (order.message, *(order.messages or ())) if message]
+    assert held < 1.5 * sum(message.memory_bytes() for message in kept) < 3 * held
 
 
 def test_what_is_long_stays_the_bytes_that_it_was() -> None:

@@ -96,8 +96,16 @@ def digest_of(messages: Sequence[Message]) -> str:
     """
     starts = turns_of(messages)
     first = starts[-3] if len(starts) >= 3 else (starts[0] if starts else len(messages))
-    pairs = [[message.role, json_of(message.content)] for message in messages[first:] if message.role != "system"]
-    return hashlib.sha256(msgspec.json.encode(pairs)).hexdigest()
+    digest = hashlib.sha256(b"[")
+    comma = b""
+    for message in messages[first:]:
+        if message.role != "system":
+            digest.update(b'%b["%b",' % (comma, message.role.encode()))
+            digest.update(json_of(message.content))  # as it is: a long one is not copied
+            digest.update(b"]")
+            comma = b","
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 class Trimmed(NamedTuple):

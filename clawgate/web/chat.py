@@ -9,10 +9,8 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from typing import Any
 
-import msgspec
 from flask import Blueprint, Response, g, jsonify, request
 
 from clawgate.config import Config
@@ -20,10 +18,10 @@ from clawgate.errors import UnknownSession
 from clawgate.relay import events
 from clawgate.relay.desk import Desk
 from clawgate.relay.run import Run
-from clawgate.sessions import Session, digest_of, turns_of
 from clawgate.sockets import Clients, bounded
 from clawgate.web import requests, sse
 from clawgate.web.reading import Members, read_object
+from clawgate.web.transcript import transcript
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +105,7 @@ class ChatRoutes:
 
     def session(self, session_id: str) -> Response:
         """Show what has been said."""
-        view = _view(self._desk.session(self._checked(session_id)))
-        return Response(msgspec.json.encode(view), mimetype="application/json")
+        return Response(transcript(self._desk.session(self._checked(session_id))), mimetype="application/json")
 
     def forget(self, session_id: str) -> Response:
         """Interrupt what streams and forget everything."""
@@ -152,20 +149,3 @@ class EventStream(Response):
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.response)  # type: ignore[arg-type]
-
-
-def _view(session: Session) -> dict[str, Any]:
-    return {
-        "session_id": session.session_id,
-        "messages": session.messages,
-        "turns": len(turns_of(session.messages)),
-        "digest": digest_of(session.messages),
-        "created_at": _rfc3339(session.created_at),
-        "last_active": _rfc3339(session.last_active),
-        "streaming": session.run_id is not None,
-        "run_id": session.run_id,
-    }
-
-
-def _rfc3339(epoch_s: float) -> str:
-    return datetime.fromtimestamp(epoch_s, timezone.utc).isoformat(timespec="milliseconds")

@@ -6,8 +6,9 @@ of the machine than the gateway does.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -134,3 +135,17 @@ def test_a_body_that_is_refused_costs_at_most_twice_its_length(swallowing: Gatew
         assert swallowing.post("/api/chat", body).status == 400
         assert told()[0] <= 2 * len(body) + SLACK_BYTES
         wait_for(lambda: told()[1] <= SLACK_BYTES, "the memory is given back")
+
+
+def test_many_readers_of_one_long_session_hold_no_copies_of_it(swallowing: Gateway) -> None:
+    body = TAKEN["a text with one emoji"]()
+    with StreamClient(swallowing.base_url, body) as stream, ExitStack() as stack:
+        stream.read_text("a")
+        path = f"/api/sessions/{stream.events[0].data['session_id']}"
+        assert len(swallowing.get(path).json["messages"][0]["content"]) > 15 * MB
+        with measured(swallowing) as told:
+            for _ in range(20):
+                reader = stack.enter_context(socket.create_connection(("127.0.0.1", swallowing.port)))
+                reader.sendall(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
+                assert reader.recv(1) == b"H"
+            assert told()[0] <= 2 * len(body)

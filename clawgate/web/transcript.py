@@ -1,0 +1,81 @@
+"""A session as JSON in pieces, so that a reader holds one piece and not a copy of the whole.
+
+A session may be 17 MiB, and a hundred who read it slowly, or not at all, would each keep their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+
+import msgspec
+from msgspec import Raw
+
+from clawgate.sessions import Message, Session, digest_of, turns_of
+
+PIECE_BYTES = 1 << 16
+
+
+def transcript(session: Session) -> Iterator[bytes]:
+    """Yield what has been said as one JSON object."""
+    return _gathered(_pieces(session))
+
+
+def _pieces(session: Session) -> Iterator[bytes]:
+    rest = {
+        "turns": len(turns_of(session.messages)),
+        "digest": digest_of(session.messages),
+        "created_at": _rfc3339(session.created_at),
+        "last_active": _rfc3339(session.last_active),
+        "streaming": session.run_id is not None,
+        "run_id": session.run_id,
+    }
+    yield b'{"session_id":"%b","messages":[' % session.session_id.encode()
+    for index, message in enumerate(session.messages):
+        if index:
+            yield b","
+        if message.memory_bytes() < PIECE_BYTES:
+            yield msgspec.json.encode(message)
+        else:
+            yield from _members(message)
+    yield b"]," + msgspec.json.encode(rest)[1:]
+
+
+def _members(message: Message) -> Iterator[bytes]:
+    """Write a long message as its type says: role, content and what else is not empty."""
+    yield b'{"role":"%b"' % message.role.encode()
+    for name in message.__struct_fields__[1:]:
+        value = getattr(message, name)
+        if value or name == "content":
+            yield b',"%b":' % name.encode()
+            yield from _value(value)
+    yield b"}"
+
+
+def _value(value: object) -> Iterator[bytes]:
+    if isinstance(value, Raw):
+        view = memoryview(value)
+        for start in range(0, len(view), PIECE_BYTES):
+            yield bytes(view[start : start + PIECE_BYTES])
+    elif isinstance(value, str):
+        yield b'"'
+        for start in range(0, len(value), PIECE_BYTES):
+            yield msgspec.json.encode(value[start : start + PIECE_BYTES])[1:-1]
+        yield b'"'
+    else:
+        yield msgspec.json.encode(value)
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Join short pieces: each that is yielded is written to the socket by itself."""
+    gathered = bytearray()
+    for piece in pieces:
+        gathered += piece
+        if len(gathered) >= PIECE_BYTES:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered)
+
+
+def _rfc3339(epoch_s: float) -> str:
+    return datetime.fromtimestamp(epoch_s, timezone.utc).isoformat(timespec="milliseconds")

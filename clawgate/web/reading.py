@@ -116,13 +116,12 @@ def _read_bytes(request: Request, max_bytes: int, route_bytes: int | None) -> by
     length = request.content_length
     data = bytearray()
     if length is None or length <= limit:
-        while len(data) <= limit and (piece := _read_piece(request, min(limit + 1 - len(data), READ_BYTES))):
+        wanted = limit + 1 if length is None else length
+        while len(data) < wanted and (piece := _read_piece(request, min(wanted - len(data), READ_BYTES))):
             data += piece
-            if len(data) == length:
-                return data
-    if len(data) > limit or (length or 0) > limit:
+    if max(len(data), length or 0) > limit:
         raise TooLarge(f"body: expected at most {limit} bytes" + " (server.max_body_bytes)" * (limit == max_bytes))
-    if length is not None:  # gunicorn ends the body of a client that left without a word
+    if len(data) < (length or 0):  # gunicorn ends the body of a client that left without a word
         raise BadRequest(BROKEN_OFF)
     return data
 

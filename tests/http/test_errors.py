@@ -34,8 +34,8 @@ def refused(gate: Gateway, body: Any, headers: dict[str, str] | None = None) -> 
     ("body", "field"),
     [
         ([], "body"),
-        (b"", "body"),
-        (b"{", "body"),
+        (b"", "body: expected JSON"),
+        (b"{", "body: expected JSON"),
         (b'"hi"', "body"),
         (b"\xff\xfe{\x00}\x00", "body"),
         (b'{"message": "\\ud800"}', "body"),

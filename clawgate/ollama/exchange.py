@@ -23,6 +23,7 @@ from clawgate.errors import InternalError, UpstreamUnreachable
 from clawgate.ollama.body import Body, ChunkedBody, OpenBody, SizedBody
 from clawgate.ollama.capture import captured_by
 from clawgate.ollama.failures import CONNECT_TIMEOUT_S, OpenFailure, failure_of, reason_of
+from clawgate.sockets import shut_down
 
 log = logging.getLogger(__name__)
 
@@ -244,7 +245,7 @@ class Exchange:
                 time.sleep(left_s)
             with self._lock:
                 if self._socket is not None:
-                    _shut_down(self._socket)
+                    shut_down(self._socket, socket.SHUT_RDWR)
 
     def release(self) -> None:
         """Close and give the socket's fd back; the pump's last act, since nobody else polls it."""
@@ -280,11 +281,3 @@ def _read_ahead(response: requests.Response) -> bytes:
     except (OSError, AttributeError):  # nothing there (http.client lets go of fp), or reset: the next read sees the end
         return b""
     return ahead
-
-
-def _shut_down(sock: socket.socket) -> None:
-    try:
-        # not SSLSocket.shutdown, which takes the TLS state away under the reader's hands
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
-    except OSError:
-        pass  # the other side was faster

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 
 import pytest
 
 from clawgate.errors import BadRequest
-from clawgate.sockets import Clients
+from clawgate.sockets import Clients, ReadDeadlines
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -75,7 +76,7 @@ def test_a_request_at_work_is_left_alone(pairs: list[Pair]) -> None:
 
 
 def test_a_body_that_does_not_come_ends_and_its_client_can_be_answered(pairs: list[Pair]) -> None:
-    clients = Clients()
+    clients = Clients(ReadDeadlines(tick_s=0.01))
     (silent, asked), (sending, _), *_ = pairs
     for server in (silent, sending):
         clients.enter(server)
@@ -154,5 +155,23 @@ def test_a_socket_that_was_closed_meanwhile_is_passed_over(pairs: list[Pair]) ->
 def test_clients_that_nobody_entered_are_nobodys_business(pairs: list[Pair]) -> None:
     """Under another server than ours."""
     clients = Clients()
-    clients.protect(pairs[0][0], lambda: True)
+    server = pairs[0][0]
+    clients.protect(server, lambda: True)
+    clients.linger(server)
     assert (len(clients), clients.shed(9)) == (0, 0)
+    clients.enter(server)
+    assert clients.shed(9) == 0, "it was kept as one that lingers"
+
+
+def test_nothing_goes_out_plain_once_a_client_of_tls_is_shed(pairs: list[Pair]) -> None:
+    """SSLSocket's own shutdown ends its encryption, and the refusal would follow as it is."""
+    server, client = pairs[0]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    clients = Clients()
+    with context.wrap_socket(server, server_side=True, do_handshake_on_connect=False) as secured:
+        clients.enter(secured)
+        clients.linger(secured)
+        assert clients.shed(9) == 1
+        with pytest.raises(OSError):  # noqa: PT011 - OpenSSL has an error of its own for each way to end
+            secured.sendall(b"told")
+    assert client.recv(10) != b"told"

@@ -107,7 +107,7 @@ class OpenApiRoutes:
     def __init__(self, server: ServerConfig, hosts: Hosts) -> None:
         self._server = server
         self._hosts = hosts
-        self._documents: dict[str, bytes] = {}
+        self._last = (("", ""), b"")
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the route to the blueprint."""
@@ -115,12 +115,13 @@ class OpenApiRoutes:
 
     def openapi(self) -> Response:
         """Describe this API."""
-        root = request.script_root  # where the server mounts the application: no client says it
-        if root not in self._documents:  # some 10 ms of CPU, for a document that never changes
-            ours = f"{request.blueprint}."
+        ours, root = f"{request.blueprint}.", request.script_root
+        place, document = self._last
+        if place != (ours, root):  # some 10 ms of CPU, for what is the same as long as it is asked for at one place
             rules = [rule for rule in current_app.url_map.iter_rules() if rule.endpoint.startswith(ours)]
-            self._documents[root] = msgspec.json.encode(describe(rules, self._server, self._hosts, root))
-        return Response(self._documents[root], mimetype=JSON)
+            document = msgspec.json.encode(describe(rules, self._server, self._hosts, root))
+            self._last = ((ours, root), document)
+        return Response(document, mimetype=JSON)
 
 
 def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = "") -> dict[str, Any]:

@@ -154,6 +154,14 @@ def test_under_a_prefix_it_describes_its_own_routes_there() -> None:
     assert set(described["paths"]) == {f"/llm{path}" for path in description(create_app())["paths"]}
 
 
+def test_one_blueprint_at_two_prefixes_is_described_at_each() -> None:
+    other, routes = Flask("other"), create_blueprint()
+    other.register_blueprint(routes, url_prefix="/a")
+    other.register_blueprint(routes, url_prefix="/b", name="again")
+    for prefix in ("/a", "/b", "/a"):
+        assert all(path.startswith(prefix) for path in description(other, f"{prefix}/openapi.json")["paths"])
+
+
 @pytest.mark.parametrize("name", ["Message"])
 def test_descriptions_are_one_line_for_people(name: str) -> None:
     schema = description(create_app())["components"]["schemas"][name]

@@ -1,12 +1,14 @@
 """Builds the gateway: each part once, handed on to the parts above it. There is no other shared state.
 
-A reload changes the parts that hold something (sessions, the desk with its runs), and builds the application that
-stands before them anew: whatever reads a setting there is handed the new one, and no request sees half of a change.
+A reload changes the parts that hold something (sessions, the desk with its runs), keeps what counts requests, and
+builds the application that stands before them anew: each reader of a setting is handed the new one there, and no
+request sees half of a change.
 """
 
 from __future__ import annotations
 
 import secrets
+from threading import BoundedSemaphore
 from typing import NamedTuple
 
 from flask import Blueprint, Flask
@@ -23,7 +25,7 @@ from clawgate.web.health import HealthRoutes, probe_of
 from clawgate.web.hosts import Hosts
 from clawgate.web.openapi import OpenApiRoutes
 from clawgate.web.page import STATIC, Look, PageRoutes, templates
-from clawgate.web.render import RenderRoutes
+from clawgate.web.render import MAX_RENDERS, RenderRoutes
 from clawgate.web.setup import SetupRoutes
 from clawgate.web.trace import Trace
 
@@ -44,6 +46,7 @@ class Gateway:
         self.client = OllamaClient(config.model.endpoint)
         self._store = MemoryStore(_bounds(config))
         self.clients = Clients()
+        self.render_places = BoundedSemaphore(MAX_RENDERS)
         self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream)
 
     def change(self, config: Config) -> Change:
@@ -83,7 +86,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     HealthRoutes(config, desk, probe).install(blueprint)
     look = Look()
     PageRoutes(config, gateway.client, look).install(blueprint)
-    RenderRoutes(config.server, gateway.clients).install(blueprint)
+    RenderRoutes(config.server, gateway.clients, gateway.render_places).install(blueprint)
     SetupRoutes(config, probe, look, entrance.trace, entrance.hosts).install(blueprint)
     OpenApiRoutes(config.server, entrance.hosts).install(blueprint)
     return blueprint

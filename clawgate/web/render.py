@@ -22,11 +22,11 @@ MAX_RENDERS = 2
 class RenderRoutes:
     """`POST /render` for the page."""
 
-    def __init__(self, server: ServerConfig, clients: Clients) -> None:
+    def __init__(self, server: ServerConfig, clients: Clients, places: BoundedSemaphore) -> None:
         self._server = server
         self._clients = clients
         self._renderer = Renderer()
-        self._places = BoundedSemaphore(MAX_RENDERS)
+        self._places = places
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the route to the blueprint."""

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pygments.lexers import get_lexer_by_name
 
-from clawgate.app import create_app
+from clawgate.app import create_app, reloaded
 from clawgate.config import Config, ServerConfig
 from clawgate.web.highlight import HIGHLIGHTED, MAX_HIGHLIGHTED
 from clawgate.web.markdown import Renderer
@@ -172,6 +172,7 @@ def test_more_renders_at_once_than_there_are_places_are_told_to_come_again(
     page: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go_on = threading.Semaphore(0), threading.Event()
+    after_reload = reloaded(page.application, Config()).app
 
     def held(_: Renderer, text: str) -> str:
         begun.release()
@@ -183,6 +184,7 @@ def test_more_renders_at_once_than_there_are_places_are_told_to_come_again(
         answers = [pool.submit(render, page.application.test_client(), "a") for _ in range(MAX_RENDERS)]
         assert all(begun.acquire(timeout=DEADLINE_S) for _ in answers)
         refused = render(page, "a")
+        assert render(after_reload.test_client(), "a").status_code == 503, "the places are the process's"
         assert render(page, 1).status_code == 400
         go_on.set()
         assert [answer.result().status_code for answer in answers] == [200] * MAX_RENDERS

@@ -14,11 +14,9 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, Literal, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from clawgate.config import StreamConfig
 from clawgate.errors import Busy, BusySession, NothingToContinue, ShuttingDown, UnknownSession
@@ -26,34 +24,18 @@ from clawgate.logs import NOT_KNOWN
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.ask import Ask
 from clawgate.relay.events import Event
+from clawgate.relay.order import Order, context_of, is_unfinished, joined
 from clawgate.relay.pump import Pump
 from clawgate.relay.run import Run
 from clawgate.relay.turns import Turns
 from clawgate.relay.wait import Flag
-from clawgate.sessions import Message, Session, SessionStore, join_answer, prompt_of
+from clawgate.sessions import Session, SessionStore, prompt_of
 
 log = logging.getLogger(__name__)
 
 LAST_WORDS_S = 5.0
 """How long a drain waits for ended runs to tell their readers so."""
 _LEAVING = "the gateway is shutting down; try again in a moment"
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked request for an answer. Exactly one of messages, message and is_continue is given.
-
-    request_id: the id under which logs, and Ollama, know the HTTP request.
-    """
-
-    model: str
-    session_id: str | None = None
-    messages: tuple[Message, ...] | None = None
-    message: Message | None = None
-    is_continue: bool = False
-    extras: dict[str, Any] = {}
-    on_busy: Literal["interrupt", "reject"] = "interrupt"
-    ignored: tuple[str, ...] = ()
-    request_id: str = ""
 
 
 class Interruption(NamedTuple):
@@ -149,7 +131,7 @@ class Desk:
             raise BusySession("an answer of this session is still streaming; interrupt it, or drop on_busy: reject")
         if session is not None:
             unsettled = old.unsettled() if old is not None else None
-            if order.is_continue and not _is_unfinished(_joined(session.messages, unsettled)):
+            if order.is_continue and not is_unfinished(joined(session.messages, unsettled)):
                 raise NothingToContinue("continue: the session's last message is not an unfinished answer")
             self._store.check(session, [message for message in (unsettled, order.message) if message is not None])
 
@@ -174,7 +156,7 @@ class Desk:
             old.conclude("superseded")
         answer = old.take_answer() if old is not None else None
         try:
-            context = _context(order, session, answer)
+            context = context_of(order, session, answer)
             prompt = prompt_of(context)
             is_continuation = order.is_continue and bool(prompt) and prompt[-1].role == "assistant"
             ask = Ask(model=order.model, messages=prompt, extras=order.extras, is_continuation=is_continuation)
@@ -287,26 +269,6 @@ class Desk:
             run.close()
         with self._lock:
             self._is_idle.wait_for(lambda: not self._by_id, LAST_WORDS_S)
-
-
-def _context(order: Order, session: Session | None, answer: Message | None) -> Sequence[Message]:
-    """Give what the session knows from now on: what was said, what the ended run adds to it, and the new message."""
-    if order.messages is not None:
-        return order.messages
-    before = _joined(session.messages if session is not None else (), answer)
-    if order.message is not None:
-        return (*before, order.message)
-    if not _is_unfinished(before):  # the running answer ended by itself meanwhile
-        raise NothingToContinue("continue: the answer has just ended by itself")
-    return before
-
-
-def _joined(messages: Sequence[Message], answer: Message | None) -> Sequence[Message]:
-    return messages if answer is None else join_answer(messages, answer)
-
-
-def _is_unfinished(messages: Sequence[Message]) -> bool:
-    return bool(messages) and messages[-1].is_unfinished
 
 
 def _log_end(run: Run) -> None:

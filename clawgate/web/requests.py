@@ -14,7 +14,7 @@ from msgspec import Meta, Raw
 
 from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ModelNotAllowed
-from clawgate.relay.desk import Order
+from clawgate.relay.order import Order
 from clawgate.sessions import Message, Text, text_of
 from clawgate.web import shapes
 from clawgate.web.options import Options, read_options

@@ -11,8 +11,9 @@ from clawgate.config import StreamConfig
 from clawgate.errors import UpstreamUnreachable
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.silence import unload, why_silent
-from clawgate.relay.desk import Desk, Order
+from clawgate.relay.desk import Desk
 from clawgate.relay.events import Ended
+from clawgate.relay.order import Order
 from clawgate.sessions import Bounds, MemoryStore, Message
 from tests.http.asking import (
     ask,

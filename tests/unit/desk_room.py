@@ -14,8 +14,9 @@ import msgspec
 
 from clawgate.config import StreamConfig
 from clawgate.ollama.failures import OpenFailure
-from clawgate.relay.desk import Desk, Order
+from clawgate.relay.desk import Desk
 from clawgate.relay.events import Ended, Event
+from clawgate.relay.order import Order
 from clawgate.relay.run import Run
 from clawgate.sessions import Bounds, MemoryStore, Message
 from tests.support.tools import wait_for

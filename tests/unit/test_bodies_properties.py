@@ -18,7 +18,7 @@ from werkzeug.test import EnvironBuilder
 
 from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ModelNotAllowed, RequestError
-from clawgate.relay.desk import Order
+from clawgate.relay.order import Order
 from clawgate.web import reading
 from clawgate.web.reading import MAX_DEPTH, MAX_ELEMENTS, MAX_NAME_BYTES, MAX_NAMES, read_object
 from clawgate.web.requests import CHAT_FIELDS, MESSAGE_FIELDS, PASSED_ON, read_chat, read_interrupt

@@ -15,7 +15,7 @@ from werkzeug.test import EnvironBuilder
 
 from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ClawgateError, ModelNotAllowed, TooLarge, UnsupportedMediaType
-from clawgate.relay.desk import Order
+from clawgate.relay.order import Order
 from clawgate.sessions import Message
 from clawgate.web.reading import read_object
 from clawgate.web.requests import InterruptBody, read_chat, read_interrupt

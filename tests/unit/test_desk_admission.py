@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clawgate.errors import Busy, BusySession, NothingToContinue, TooLarge, UnknownSession
-from clawgate.relay.desk import Order
+from clawgate.relay.order import Order
 from clawgate.sessions import Bounds, Message
 from tests.support.tools import DEADLINE_S
 from tests.unit.desk_room import QUESTION, MakeRoom, Reader, ScriptedExchange

@@ -11,8 +11,9 @@ import pytest
 
 from clawgate.errors import ShuttingDown, UnknownSession, UpstreamUnreachable
 from clawgate.ollama.client import OllamaClient
-from clawgate.relay.desk import Desk, Order
+from clawgate.relay.desk import Desk
 from clawgate.relay.events import Ended, Started, Text
+from clawgate.relay.order import Order
 from clawgate.sessions import Bounds, MemoryStore
 from tests.support.tools import free_port, wait_for
 from tests.unit.desk_room import LIMITS, QUESTION, MakeRoom

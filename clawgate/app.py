@@ -31,7 +31,7 @@ from clawgate.web.trace import Trace
 
 
 class Entrance(NamedTuple):
-    """Who comes in: whose word counts for where a request comes from, and the names that it may call us by."""
+    """The checks of where a request comes from, and of the name that it calls us by."""
 
     trace: Trace
     hosts: Hosts

@@ -15,7 +15,7 @@ import threading
 
 STDIN_FD = 0
 STOP_S = 10
-"""What the process has to end its answers and itself, before it is killed."""
+"""The process has so long to end its answers and itself, before it is killed."""
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ _QUOTATION = re.compile(r"""[:,]? ?(\w+\()?b?['"].*""", re.DOTALL)
 NOT_KNOWN = "-"
 """What stands for a value that is not there; JSON leaves the member out."""
 NAMED = "session=%(session)s run=%(run)s request=%(request)s"
-"""What a line that tells of an answer or a request names it by."""
+"""The names that a line gives to the answer or the request that it tells of."""
 ACCESS_LINE = (
     'request: client=%({clawgate.client}e)s method=%(m)s path="%(U)s" status=%(s)s bytes=%(B)s duration_ms=%(M)s '
     "session=%({x-session-id}o)s run=%({x-run-id}o)s request=%({x-request-id}o)s"
@@ -37,7 +37,7 @@ ROUTINE = ("/static/", "/healthz", "/readyz", "/api/status", "/render")
 WITHHELD = "…"
 KEY_BYTES = 16
 HASH_BYTES = 5
-"""What an operator can still compare by eye."""
+"""An operator can still compare so much by eye."""
 _IDS = ("session", "run", "{x-session-id}o", "{x-run-id}o")
 _ADDRESS = re.compile(r"(/sessions?/+)(.+?(?=/stream$|$))", re.DOTALL | re.IGNORECASE)
 _MENTION = re.compile(r"(/sessions?/+|\b(?=(?:sess|run)_[0-9a-f]{32}\b))([\w-]+)", re.IGNORECASE)

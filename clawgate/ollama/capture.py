@@ -30,7 +30,7 @@ if sys.platform == "linux":
     import termios
 
 MAX_ON_ITS_WAY_BYTES = 1 << 16
-"""What may be on its way before the last byte: a short request waits for no acknowledgement (they may take 40 ms)."""
+"""So much may be on its way before the last byte: a short request waits for no acknowledgement (up to 40 ms)."""
 LOOK_EVERY_MS = 1
 
 
@@ -45,7 +45,7 @@ class Captor(Protocol):
 
 
 class _Opening(threading.local):
-    """Who captures on this thread: how a connection that urllib3 makes finds its exchange."""
+    """The captor of this thread: a connection that urllib3 makes finds its exchange by it."""
 
     captor: Captor | None = None
 

@@ -3,8 +3,8 @@
 At most one run per session is in flight. A run is here from its admission until its request is over. Its slot is free a
 moment earlier, before its reader is told the end: whoever reads that may ask again at once.
 
-What is done for one session is done in turn (turns.py): the store is asked and prompts are built while that turn is
-held, never under the desk's own lock, so that a long history or a slow store holds up its own session alone.
+The desk works for one session at a time in that session's turn (turns.py). It asks the store and builds prompts while
+it holds the turn, never under its own lock, so that a long history or a slow store holds up its own session alone.
 """
 
 from __future__ import annotations

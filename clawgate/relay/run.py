@@ -67,7 +67,7 @@ class Run:
 
     @property
     def names(self) -> dict[str, object]:
-        """What the log calls it."""
+        """Give the names that the log has for it."""
         return {"session": Id(self.session_id), "run": Id(self.run_id), "request": self.request_id or NOT_KNOWN}
 
     @property

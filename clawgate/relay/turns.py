@@ -14,7 +14,8 @@ from contextlib import contextmanager
 class Turns:
     """Gives each session its lock.
 
-    Threads: `_lock` guards the dict and the counts, and is held for memory only. Who holds a turn may take it again.
+    Threads: `_lock` guards the dict and the counts, and is held for memory only. A thread that holds a turn may take
+    it again.
     """
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ Clock = Callable[[], float]
 
 
 class Bounds(NamedTuple):
-    """What is kept, and for how long.
+    """The limits of what is kept, and for how long.
 
     max_context_bytes: of one session, beyond its system messages and its last turn, which stay. max_session_bytes: of
     one session, whatever stays; a request that would go beyond it is refused.

@@ -2,7 +2,7 @@
 
 A text of 16 MiB with one emoji takes 64 MiB as a `str`, because each character then takes four bytes. So whatever may
 be long stays the JSON that it was (`msgspec.Raw`) on its way to Ollama, to the store and back to a client, and is
-decoded only where its characters are wanted. What the gateway itself says of a message is plain `str`.
+decoded only where its characters are wanted. The text of an answer, which the gateway makes itself, is plain `str`.
 """
 
 from __future__ import annotations

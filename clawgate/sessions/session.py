@@ -30,7 +30,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionStore(Protocol):
-    """What the desk wants of a store. A run owns its session from `begin` to `settle`, or to the `begin` of the next.
+    """The store, as the desk knows it. A run owns its session from `begin` to `settle`, or to the `begin` of the next.
 
     Threads: every method may be called from any thread. The desk calls `begin`, `settle` and `delete` of one session
     one after the other.
@@ -109,7 +109,7 @@ def digest_of(messages: Sequence[Message]) -> str:
 
 
 class Trimmed(NamedTuple):
-    """What is kept of messages, and the bytes of its JSON."""
+    """The messages that are kept, and the bytes of their JSON."""
 
     messages: tuple[Message, ...]
     size_bytes: int

@@ -1,7 +1,7 @@
 """Code with colours: Pygments' tokens as spans with class names, for the languages that are safe to colour.
 
-Pygments' expressions are not made for hostile text. What bounds them is the list of languages, the length of a block,
-and the budget of the whole text, looked at between two tokens.
+Pygments' expressions are not made for hostile text. The list of languages, the length of a block and the budget of the
+whole text, looked at between two tokens, bound them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which names a request may call this gateway by: the guard against DNS rebinding.
+"""The names that a request may call this gateway by: the guard against DNS rebinding.
 
 A page elsewhere can let its own name point at this machine; for the browser the gateway then is that page's own origin,
 and CORS does not apply. `Host` gives it away: a page can set `X-Forwarded-*`, never `Host`. So `Host` alone decides.

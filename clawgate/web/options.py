@@ -69,7 +69,7 @@ _SCALAR = str | float | bool | None
 _UNKNOWN = _SCALAR | Annotated[list[_SCALAR], Meta(max_length=MAX_ITEMS)]
 _UNKNOWN_WORDS = f"a number, a text, true, false or a list of at most {MAX_ITEMS} of them"
 SCHEMA = {"maxProperties": MAX_OPTIONS, "additionalProperties": msgspec.json.schema(_UNKNOWN)}
-"""What the type does not say of options."""
+"""The limits of options that their type does not have."""
 
 
 def read_options(given: Members, path: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ _NO_SIGNS = bytes(set(range(256)) - set(b"{}[]:"))
 _COLON = ord(":")
 _OPENING = frozenset(b"{[")
 _MASK = ((rb"\\", b"\\\0"), (rb"\"", b"\\\1"))
-"""What hides escaped quotes from a search for quotes; text of JSON has no such control characters."""
+"""Replacements that hide escaped quotes from a search for quotes; text of JSON has no such control characters."""
 
 
 def read_object(
@@ -156,9 +156,9 @@ def _windows(data: bytes | bytearray) -> Iterator[bytes]:
 
 
 class Outline:
-    """What a text of JSON has been made of so far: how much, how deep, and under which names.
+    """The outline of a text of JSON so far: how much it has, how deep, and under which names.
 
-    What is not JSON is not found out here, unless it has no outline at all.
+    A text that is no JSON passes, unless it has no outline at all; the decoder refuses it.
     """
 
     def __init__(self) -> None:

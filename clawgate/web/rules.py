@@ -1,4 +1,4 @@
-"""What bounds markdown-it's own rules, each by name with what it was measured to cost.
+"""The bounds of markdown-it's own rules, each by name with what it was measured to cost.
 
 Rules in front of all others look at the budget: one for each line of each block, in lookahead too, and one for each
 inline token. So a rule that is slow because it is called often (`link` and `image` walk to the end of their paragraph

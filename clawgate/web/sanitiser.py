@@ -39,7 +39,7 @@ CLASSES = {
 EMBEDDED_IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]*\Z")
 
 LINKED = re.compile(r"https?:|mailto:", re.IGNORECASE)
-"""Where a link may lead; a relative one would lead into the gateway's own pages."""
+"""The addresses that a link may have; a relative one would lead into the gateway's own pages."""
 
 
 def _filtered(tag: str, attribute: str, value: str) -> str | None:

@@ -1,8 +1,8 @@
 """The setup page: the chain as an operator sees it, its state, its commands and the configuration in force.
 
 A browser cannot send the token with a link, so that without it the page is a 401 that asks for it; its script then
-fetches the same address with the token. What is shown renews itself the same way. Addresses, commands and the
-configuration are for the operator: for this machine, and for who has the token. Everybody else sees the states alone.
+fetches the same address with the token. The states renew themselves the same way. Addresses, commands and the
+configuration are for the operator: for this machine, and for anybody who has the token. Others see the states alone.
 """
 
 from __future__ import annotations

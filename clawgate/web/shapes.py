@@ -18,7 +18,7 @@ from clawgate.sessions import Text
 from clawgate.web.reading import Members, kind_of
 
 SHORT_BYTES = 1 << 14
-"""What is no longer than this is decoded at once; one emoji makes four bytes of each."""
+"""A value up to this length is decoded at once; one emoji makes four bytes of each of its characters."""
 MAX_IGNORED = 20
 
 EXPECTED = {
@@ -46,7 +46,7 @@ EXPECTED = {
     "tool_calls": "a list of objects",
     "interrupted": "true or false",
 }
-"""What a field is told to be when it is not."""
+"""The words for what a field should have been."""
 
 
 class Ignored(list[str]):
@@ -67,7 +67,7 @@ class Shape:
     """How the members of one type of object are read: some by functions of their own, the rest as their types say."""
 
     def __init__(self, kind: type[msgspec.Struct], *, is_lenient: bool = False, **own: Read) -> None:
-        """Where it is lenient, a null is as good as no member; else only where the type allows it."""
+        """Take a null for no member where the type allows it; a lenient shape takes every null so."""
         fields = msgspec.structs.fields(kind)
         self.names = frozenset(field.encode_name for field in fields)
         self._readers = {field.encode_name: own.get(field.encode_name) or short(field.type) for field in fields}

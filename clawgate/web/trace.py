@@ -18,7 +18,7 @@ CLIENT = "clawgate.client"
 """Where the access log finds the client's address in the WSGI environment."""
 HEADER = "X-Request-Id"
 PROXIED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
-"""What tells that a proxy passed a request on."""
+"""The headers that tell that a proxy passed a request on."""
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 

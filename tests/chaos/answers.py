@@ -1,4 +1,4 @@
-"""What the model says, and how: every answer can be recognised, and each of its characters has one place.
+"""The answers of the model: every answer can be recognised, and each of its characters has one place.
 
 The question names itself with a tag, "L7q3": the fourth question of the seventh life. The answer is a beginning of the
 endless text "L7q3.0春 L7q3.1春 …", so that what is lost, repeated or another's is seen at once. The plan, which the
@@ -27,12 +27,12 @@ REASONS = {
 }
 """How an answer that nobody cuts ends, where not with `stop`."""
 RECOVERED = ("drop", "reset", "unavailable")
-"""What is wrong with the first request of an answer; it is asked for again then."""
+"""Faults of an answer's first request, which is then made again."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of an answer.
+    """The fate of an answer.
 
     Units: `silent` and `pace` are in the load's own unit of time, about a round trip; `thoughts`, `words` and `at` (the
     frame of text at which it goes wrong) are frames.

@@ -26,7 +26,7 @@ PHASES: dict[str, Callable[[Event], bool]] = {
     "text": lambda event: event.is_text,
     "end": lambda event: event.is_end,
 }
-"""Which event a phase begins with. Before them is "unread": the request was sent, and nothing is read."""
+"""The event that each phase begins with. Before them is "unread": the request was sent, and nothing is read."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""What holds for a session's history: each sight of it, in a prompt or a view, is what was said before, and all of it.
+"""The invariants of a history: each sight of it, in a prompt or a view, is what was said before, and all of it.
 
 A sight is a list of (role, content). The last question in it leads to the act that asked it; how far that act's answer
 came is known exactly where a client read it to its end or an interrupt told its partial text, and within bounds where
-the client left. What stands before the question must be what the model was given before it.
+the client left. The model must have been given, before the question, all that stands there.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Histories:
                 yield f"{act.name}: the interrupt told {partial!r}, the stream {act.told!r}"
 
     def a_prompt_is_the_history(self) -> Iterator[str]:
-        """What the model is asked is the session's context as its last answer left it, and the new question."""
+        """The model is asked the session's context as its last answer left it, and the new question."""
         for act in self.life.chats:
             for number, asked in enumerate(act.asked):
                 if number:
@@ -79,7 +79,7 @@ class Histories:
         return "" if is_same and first.base <= asked.base <= reached else "the question changed when it was asked again"
 
     def a_view_is_the_history(self) -> Iterator[str]:
-        """What a view shows is the context, each answer as it was told, and whether it was finished."""
+        """A view shows the context, each answer as it was told, and whether it was finished."""
         for act in self.life.acts:
             if act.kind != "view" or act.status != 200:
                 continue

@@ -1,4 +1,4 @@
-"""What holds for every act, whatever meets what: how streams begin and end, what they tell, and why they ended.
+"""The invariants of every act, whatever meets what: how streams begin and end, what they tell, and why they ended.
 
 Each function is one invariant: its name names a violation, and it yields a sentence for each. They say only what is
 certain, from what clients knew before they asked and after they were answered, and from when the model sent what.
@@ -16,7 +16,7 @@ from tests.chaos.lives import FOREVER, MODELS, Act, Asked, Life
 from tests.support.sse import check
 
 CLOSE_S = 5.0
-"""What the close of a connection may take that the contract gives 50 ms to, on a machine that is busy."""
+"""A close of a connection may take so long on a busy machine; the contract gives it 50 ms."""
 STATUSES = {
     "message": (200, 404, 409, 502),
     "messages": (200, 409, 502),
@@ -28,7 +28,7 @@ STATUSES = {
 
 
 def every_act_is_answered(life: Life) -> Iterator[str]:
-    """Whoever waits for an answer has one, of a status that the contract names."""
+    """Each client that waits for an answer has one, of a status that the contract names."""
     for act in life.acts:
         if act.fault and not act.events:
             yield f"{act.name}: {act.fault}"

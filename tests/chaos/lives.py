@@ -1,4 +1,4 @@
-"""What happened to one session, told by its clients and by the model: the records that the invariants judge.
+"""The life of one session, told by its clients and by the model: the records that the invariants judge.
 
 A life is all that is done under one session's id, by one client or by several at once. Its acts are what clients did
 and saw; each act that reached the model has what the model was asked for it. Nothing is judged here.
@@ -19,12 +19,12 @@ from tests.support.sse import Event, text_of, thinking_of
 
 FOREVER = float("inf")
 MODELS = (DEFAULT_MODEL, "other:1b")
-"""Which models a run may have: reloads change it."""
+"""The models that a run may have: reloads change it."""
 
 
 @dataclass(eq=False)
 class Asked:
-    """One request of the gateway's to the model. What was sent counts from just before it goes to the kernel."""
+    """One request of the gateway's to the model. A byte counts as sent from just before it goes to the kernel."""
 
     request: Request
     base: int
@@ -70,7 +70,7 @@ class Act:
     is_whole: bool = False
     """Whether the stream was read to its proper end."""
     fault: str = ""
-    """What the strict reader, or the act itself, fell over."""
+    """The error of the strict reader, or of the act itself."""
     asked: list[Asked] = field(default_factory=list)
     open_after: list[int] = field(default_factory=list)
     """The session's connections to the model that the gateway certainly had open when it was over."""
@@ -170,5 +170,5 @@ class Life:
 
     @property
     def asked(self) -> Iterator[tuple[Act, Asked]]:
-        """What the model was asked, in no order."""
+        """The questions to the model, in no order."""
         return ((act, asked) for act in self.acts for asked in act.asked)

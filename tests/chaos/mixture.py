@@ -29,7 +29,7 @@ SCATTERED = (3, 2, 2, 2, *[1] * 15)
 """How many clients a cell has: few sessions that many are at, or many sessions that push each other out."""
 CLIENTS = 24
 STEPS = 6
-"""What each client does in a life."""
+"""The number of things that each client does in a life."""
 RELOAD_UNITS = 100
 
 

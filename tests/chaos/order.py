@@ -1,4 +1,4 @@
-"""What must be so because of what was before: who is in flight is found, who is over is remembered, the deleted gone.
+"""The invariants of order: a run in flight is found, one that is over is remembered, and what was deleted is gone.
 
 Each function is one invariant, as in invariants.py. "Before" is certain: the one was over for its client before the
 other was sent.

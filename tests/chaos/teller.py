@@ -1,7 +1,7 @@
 """The scripted model of the mixed load: answers as the act's plan wants it, and notes what it was asked, and when.
 
-What it knows for certain: what it had sent by when, and whether the gateway has two connections of a session open at
-one moment. A FIN that is on its way, or a thread here that reads late, is no overlap: the kernel of this very machine
+It knows for certain what it had sent by when, and whether the gateway has two connections of a session open at one
+moment. A FIN that is on its way, or a thread here that reads late, is no overlap: the kernel of this very machine
 says whether the gateway's end of a connection is open.
 """
 
@@ -29,7 +29,7 @@ FAULTS: dict[str, tuple[Step, ...]] = {
     "bad": (chunk(b"no frame\n"), chunk(b"{}}\n"), chunk(b"[]\n")),
     "truncated": (end(),),
 }
-"""What comes instead of the rest of the text, at the plan's frame."""
+"""The frames that come instead of the rest of the text, at the plan's frame."""
 
 
 class Teller:

@@ -31,7 +31,7 @@ MAX_GROWTH_BYTES = 64 << 20
 
 
 class Load(NamedTuple):
-    """Who is at how many sessions, and what the store keeps of them."""
+    """The clients at each session, and what the store keeps of them."""
 
     cells: tuple[int, ...]
     max_sessions: tuple[int, ...]

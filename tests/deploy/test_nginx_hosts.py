@@ -1,4 +1,4 @@
-"""Which names the shipped nginx files serve, and what the gateway behind them is called."""
+"""The names that the shipped nginx files serve, and what the gateway behind them is called."""
 
 from __future__ import annotations
 

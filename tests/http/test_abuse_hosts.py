@@ -104,7 +104,7 @@ def test_an_open_port_that_has_its_names_is_checked_and_warns_of_nothing(gateway
 
 
 def fetched(mode: str, destination: str = "empty", **more: str) -> dict[str, str]:
-    """What a browser says of a request that another site's page makes."""
+    """The headers by which a browser tells of a request that another site's page makes."""
     return {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": destination, **more}
 
 

@@ -1,4 +1,4 @@
-"""What one body takes of the worker's memory: 2 × its length at the most where it is refused, 4 × where it is taken.
+"""The memory that one body takes: at most 2 × its length where it is refused, 4 × where it is taken.
 
 Measured on the real process, whose peak the kernel keeps. Its Ollama reads and forgets: a scripted one would take more
 of the machine than the gateway does.
@@ -22,7 +22,7 @@ from tests.support.tools import require_procfs, wait_for
 
 MB = 1 << 20
 SLACK_BYTES = 4 * MB
-"""What any request may take beside: its elements, and the pieces that are looked at."""
+"""Any request may take so much beside: its elements, and the pieces that are looked at."""
 FRAME = b'{"message":{"role":"assistant","content":"a"},"done":false}\n'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 EMOJI = "🙂".encode()

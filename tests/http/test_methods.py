@@ -1,4 +1,4 @@
-"""Which methods an address takes: what `Allow` says of every route, against what the route really answers."""
+"""The methods of each address: what `Allow` says of every route, against what the route really answers."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ HOSTILE = {"text": "- [ ] a\n" * 16_000}
 RENDERS = 20
 STREAMS = 10
 CALM_S = 0.2
-"""What an interrupt takes here in the median: two loaded cores are shared by all. Alone it is 8 ms, at most 34."""
+"""The median of an interrupt stays below it: two loaded cores are shared by all. Alone it is 8 ms, at most 34."""
 LIMIT_S = 3.0
 
 

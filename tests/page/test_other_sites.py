@@ -1,4 +1,4 @@
-"""What a hostile page can do to a gateway on its reader's machine, in a real browser."""
+"""The attempts of a hostile page on a gateway on its reader's machine, in a real browser."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ REACHED = {"/api/chat", "/api/interrupt", "/api/status", "/setup", "/static/icon
 
 @pytest.fixture
 def evil(gate: Gateway) -> Iterator[str]:
-    """Where another site is: /link has a link to the gateway, any other page tries everything on it."""
+    """The address of another site: /link has a link to the gateway, any other page tries everything on it."""
 
     def serve(connection: Connection) -> None:
         asked = connection.receive()

@@ -1,4 +1,4 @@
-"""What the kernel says of a TCP connection whose other end is a process on this machine. Linux only."""
+"""The kernel's view of a TCP connection whose other end is a process on this machine. Linux only."""
 
 from __future__ import annotations
 

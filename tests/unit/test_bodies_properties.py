@@ -158,7 +158,7 @@ windows = st.integers(8, 16) | st.just(reading.WINDOW_BYTES)
 
 
 def taken_apart(data: bytes) -> Any:
-    """What the reader makes of a body, decoded."""
+    """Read a body and decode its members."""
     return {name: json.loads(bytes(value)) for name, value in read_object(request_of(data), 16 << 20).items()}
 
 

@@ -1,4 +1,4 @@
-"""Which Host headers are ours: spelling by spelling, without and with server.trusted_hosts."""
+"""The Host headers that are ours: spelling by spelling, without and with server.trusted_hosts."""
 
 from __future__ import annotations
 

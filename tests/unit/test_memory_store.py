@@ -232,7 +232,7 @@ def test_a_message_of_any_kind_pushes_out_no_other_session(name: str) -> None:
 
 @pytest.mark.parametrize("role", ["system", "tool", "assistant"])
 def test_no_role_lengthens_a_session_without_end(role: Role) -> None:
-    """What trimming never drops is bounded, too; a session that was refused more is as it was."""
+    """The messages that trimming never drops are bounded, too; a session that was refused more is as it was."""
     store = MemoryStore(Bounds(10, 60, 1000, 3000))
     session = store.begin("s", "r", ASK)
     more = Message(role=role, content="x" * 400)

@@ -1,4 +1,4 @@
-"""Who listens on a port, out of the kernel's tables and a /proc of the test's own."""
+"""The listener of a port, out of the kernel's tables and a /proc of the test's own."""
 
 from __future__ import annotations
 

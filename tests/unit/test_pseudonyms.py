@@ -1,4 +1,4 @@
-"""What stands for an id in the log: the same everywhere under one key, another under another, nothing without one."""
+"""The hash of an id in the log: the same everywhere under one key, another under another, nothing without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which clients are shed where threads are few: those alone that keep one waiting, oldest first."""
+"""The clients that are shed where threads are few: those alone that keep one waiting, oldest first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernel says of the other end of a connection."""
+"""The kernel's view of the other end of a connection."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ class JsonFormatter(logging.Formatter):
             entry |= {name: value for name, key in pairs if (value := record.args[key]) not in (None, NOT_KNOWN)}
         if record.exc_info:
             entry["traceback"] = record.exc_text or self.formatException(record.exc_info)
-        return msgspec.json.encode(entry).decode()
+        return msgspec.json.encode(entry, enc_hook=str).decode()
 
 
 def dict_config(logging_config: LoggingConfig, key: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from clawgate.config import LoggingConfig
-from clawgate.logs import NAMED, NOT_KNOWN, Id, Pseudonyms, TextFormatter, dict_config
+from clawgate.logs import NAMED, NOT_KNOWN, Id, JsonFormatter, Pseudonyms, TextFormatter, dict_config
 
 KEY = b"k" * 16
 SESSION, RUN = "sess_" + "0a" * 16, "run_" + "1b" * 16
@@ -89,4 +90,7 @@ def test_at_debug_ids_are_whole() -> None:
 
 def test_a_log_without_the_filter_names_nobody() -> None:
     """As in another application, which has its own handlers."""
-    assert NAMED % {"session": Id("mine"), "run": Id(RUN), "request": "r1"} == "session=… run=… request=r1"
+    names = {"session": Id("mine"), "run": Id(RUN), "request": "r1"}
+    assert NAMED % names == "session=… run=… request=r1"
+    record = logging.LogRecord("clawgate", logging.INFO, "", 0, f"answer ended: {NAMED}", (names,), None)
+    assert json.loads(JsonFormatter().format(record)).items() >= {"session": "…", "run": "…", "request": "r1"}.items()

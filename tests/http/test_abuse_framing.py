@@ -166,6 +166,7 @@ def test_a_body_that_does_not_come_holds_no_thread_for_ever(
         is_over = threading.Event()
         dripper = threading.Thread(target=drip, args=(clients if drips else [], is_over))
         dripper.start()
+        late = 0
         try:
             for client in clients:
                 answer = b""
@@ -173,9 +174,11 @@ def test_a_body_that_does_not_come_holds_no_thread_for_ever(
                     answer += client.recv(65536) or pytest.fail(f"closed after {answer!r}")
                 assert answer.startswith(b"HTTP/1.1 400 "), answer
                 assert b"body: expected all of it" in answer
+                late += b"all of it within 1 s" in answer
         finally:
             is_over.set()
             dripper.join()
+    assert late > 0
     assert hurried.get("/healthz").status == 200
     assert hurried.post("/api/chat", {"message": "hi", "stream": False}).status == 200
     assert len(ollama.chats) == 1

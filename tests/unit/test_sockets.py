@@ -54,6 +54,16 @@ def test_the_oldest_answers_that_nobody_reads_go_first(pairs: list[Pair]) -> Non
     assert [is_cut(client) for _, client in pairs] == [True, True, False, False]
 
 
+def test_no_more_are_shed_while_those_that_were_have_yet_to_leave(pairs: list[Pair]) -> None:
+    clients = Clients()
+    for server, _ in pairs:
+        clients.enter(server)
+        fill(server)
+    assert [clients.shed(2), clients.shed(2), clients.shed(3)] == [2, 0, 1]
+    clients.leave(pairs[0][0])
+    assert clients.shed(3) == 1
+
+
 def test_an_answer_in_flight_is_left_alone_until_it_ends(pairs: list[Pair]) -> None:
     clients = Clients()
     is_in_flight = True

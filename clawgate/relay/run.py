@@ -120,7 +120,7 @@ class Run:
         """End the run, settle its text, and tell so; False when it had ended already, or is ending."""
         if not self.conclude(done_reason, error, stats):
             return False
-        try:  # settled before it is announced: who sees the end finds the text
+        try:  # settled before it is announced: a reader of the end finds the text
             self._settle(self)
         finally:  # the reader is told the end, and the connection closed, even where the store fails
             self.announce()

@@ -21,7 +21,7 @@ from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, text
 from tests.support.tools import require_procfs, wait_for
 
-SECONDS = 10 * float(os.environ.get("ENDURANCE_MINUTES") or 30) if IS_LONG else 2.5
+SECONDS = 10 * float(os.environ.get("ENDURANCE_MINUTES") or 30) if IS_LONG else 1.5
 """A sixth of the minutes for each of the three loads."""
 SEED = int(os.environ.get("CHAOS_SEED") or scaled(1, random.SystemRandom().randrange(1000, 10**6)))
 MAX_STREAMS = 64

@@ -9,6 +9,8 @@ gunicorn_conf.py names it. Behind nginx little of this happens; on port 18789 it
   answers in flight, which max_streams bounds: so an interrupt always finds a thread;
 - a connection that lingers after its last answer is closed by its own thread (gunicorn's main loop waits 2 s for it,
   and meanwhile accepts nobody);
+- an answer that leaves more of a body unread than gunicorn would skip says that the connection ends with it (gunicorn
+  says keep-alive and closes, so that the next request on it is lost: behind nginx a 502 for whoever sends it);
 - where all connections are taken, the oldest that says nothing makes room (gunicorn accepts nobody for up to 75 s);
 - no file descriptor left is waited out, and no thread left too: those that there are serve (gunicorn's worker ends in
   both cases, and the sessions in its memory with it).
@@ -48,6 +50,8 @@ LAST_CHANCE_S = 1.0
 """What a connection that has said nothing yet has to begin while the worker ends."""
 MAX_DRAIN_BYTES = 1 << 26
 """Of a body that was refused: closing before a client has sent it all resets the connection, and its answer is lost."""
+SKIPPED_BYTES = 1 << 16
+"""Of a body that nobody reads: gunicorn keeps a connection with less behind an answer, and closes one with more."""
 OUT_OF_FDS_S = 0.1
 SAY_EVERY_S = 5
 log = logging.getLogger(__name__)
@@ -207,6 +211,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Serve a request whose head is there."""
         if not (self.clients.reads.end(conn.sock) or conn.is_whole):
             return False  # its time was over, or its thread was needed: it has been shut
+        is_last = req.should_close  # asked when the head of the answer is written
+        req.should_close = lambda: is_last() or is_left(req.body)
         try:
             return super().handle_request(req, conn)
         except BlockingIOError as error:  # a write that took too long: the client is as good as gone, and no fault
@@ -243,6 +249,14 @@ def outlook(said: bytes) -> Outlook:
     all_bytes = head_bytes + int(length[1]) if length else head_bytes
     is_slow = all_bytes > PEEKED_BYTES or any(mark in head for mark in _SLOW)
     return Outlook(head_bytes if is_slow else all_bytes, is_all=not is_slow)
+
+
+def is_left(body: Any) -> bool:
+    """Tell whether too much of a request's body is unread for another request to follow it; of chunks, whether any."""
+    left = getattr(body.reader, "length", None)
+    if left is None:
+        return getattr(body.reader, "parser", None) is not None
+    return bool(left >= SKIPPED_BYTES)
 
 
 class _Pool(ThreadPoolExecutor):

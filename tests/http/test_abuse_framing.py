@@ -126,6 +126,27 @@ def test_a_body_that_breaks_off_is_400(gate: Gateway, upstream: ScriptedOllama, 
     assert upstream.requests == []
 
 
+UNREAD = {
+    "little": (b"Content-Length: 5000\r\n\r\n" + b"x" * 5_000, True),
+    "much": (b"Content-Length: 100000\r\n\r\n" + b"x" * 100_000, False),
+    "in chunks": (b"Transfer-Encoding: chunked\r\n\r\n186a0\r\n" + b"x" * 100_000 + b"\r\n0\r\n\r\n", False),
+}
+
+
+@WITHOUT
+@pytest.mark.parametrize(("body", "is_kept"), UNREAD.values(), ids=UNREAD)
+def test_an_answer_before_the_end_of_a_body_says_whether_the_connection_goes_on(
+    gate: Gateway, body: bytes, is_kept: bool
+) -> None:
+    """A proxy would send the next request on a connection that is said to be kept, and answer 502 for it."""
+    head = HEAD.replace(b"/api/chat", b"/api/interrupt")
+    answer = said_to(gate, head + body + OTHER, is_all=False)
+    statuses = [part.split(b" ")[0] for part in answer.split(b"HTTP/1.1 ")[1:]]
+    first = answer.partition(b"\r\n\r\n")[0]
+    assert (b"Connection: keep-alive" in first, b"Connection: close" in first) == (is_kept, not is_kept)
+    assert statuses == ([b"413", b"404"] if is_kept else [b"413"])
+
+
 HURRIED = """
 import sys
 from clawgate import sockets

@@ -84,6 +84,30 @@ def test_markdown_has_tables_tasks_and_coloured_code(page: Page, upstream: Scrip
     assert page.js(colour, "pre .k") != page.js(colour, "pre")
 
 
+TASKS = "- [ ] tight\n  - [x] nested\n- [ ] \n\nEnd.\n\n- [ ] loose\n\n- [x] # heading\n\n- plain\n"
+LINES = """[...document.querySelectorAll(`${arguments[0]} li`)].map(item => {
+  const [range, walker] = [document.createRange(), document.createTreeWalker(item, NodeFilter.SHOW_TEXT)];
+  while (walker.nextNode() && !walker.currentNode.data.trim());
+  range.selectNodeContents(walker.currentNode ?? item);
+  const [text, box] = [range, item.querySelector(":scope > input") ?? range].map(e => e.getBoundingClientRect());
+  const apart = item.innerText.trim() ? Math.abs(text.top + text.bottom - box.top - box.bottom) / 2 : 0;
+  return [Math.round(text.left), apart, item.offsetHeight];
+})"""
+"""Of each item: where its text begins, how far its box is above or below the middle of the text, and its height."""
+
+
+def test_boxes_of_tasks_stand_where_bullets_would(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(text(TASKS), done())
+    page.send("go")
+    page.until_idle()
+    page.until(f"document.querySelectorAll('{BODY} input').length === 5", "all is rendered")
+    lefts, apart, heights = zip(*page.js(LINES, BODY), strict=True)
+    assert len({*lefts[:1], *lefts[3:]}) == 1, "every text begins where a plain item's does"
+    assert lefts[1] > lefts[0] + 10, "a nested item is further to the right"
+    assert max(apart) < 4, "every box is beside its text"
+    assert min(heights) > 12, "an empty item has its line"
+
+
 def test_links_open_apart(page: Page, upstream: ScriptedOllama) -> None:
     upstream.script(text("[site](https://example.org/)"), done())
     page.send("go")

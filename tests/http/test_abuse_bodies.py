@@ -111,4 +111,5 @@ def test_every_route_with_a_body_has_the_limits(gate: Gateway, upstream: Scripte
         status, code, words = refusal(gate, path, body)
         assert (status, code) == (400, "bad_request")
         assert words.startswith("body: expected")
+        assert "breaks off" not in words, f"{body[:9]!r} came whole"
     assert upstream.requests == []

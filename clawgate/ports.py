@@ -23,6 +23,8 @@ BACKLOG = 2048
 """gunicorn's own."""
 _LISTENS = "0A"
 _MAX_NAME = 40
+_WRAPPER = "clawgate.lifeline"
+"""What `clawgate up` starts its processes with: behind it stands the name of what runs."""
 _INTERPRETER = re.compile(r"(python|node|ruby|perl)[\d.]*$")
 _PROC = Path("/proc")
 
@@ -91,7 +93,8 @@ def called(command: str, arguments: Sequence[str]) -> str:
     """Give a process the name that people know it by: an interpreter's is that of its script or module."""
     name = command
     if _INTERPRETER.match(command) and not {"-c", "-e"} & set(arguments[1:2]):
-        name = next((os.path.basename(word) for word in arguments[1:] if not word.startswith("-")), "") or command
+        words = (os.path.basename(word) for word in arguments[1:] if not word.startswith("-") and word != _WRAPPER)
+        name = next(words, "") or command
     return printable(name[:_MAX_NAME])
 
 

@@ -110,6 +110,7 @@ def test_another_error_is_not_explained(proc: Path) -> None:
         ("python", ["python", "-c", "print('secret')"], "python"),
         ("python", ["python"], "python"),
         ("clawgate", ["/v/bin/python", "/v/bin/clawgate", "serve"], "clawgate"),
+        ("python3.11", ["/v/bin/python", "-m", "clawgate.lifeline", "clawgate", "serve"], "clawgate"),
         ("node", ["node", "/srv/node_modules/.bin/vite"], "vite"),
         ("a\x1b[31m\nb", ["x"], "a\\x1b[31m\\nb"),
         ("python", ["python", "é\udcff" + "x" * 99], "é\\udcff" + "x" * 38),

@@ -6,6 +6,8 @@ are delivered, so that nothing but the gateway's own sparing of threads can help
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -123,3 +125,24 @@ def test_connections_beyond_all_that_are_kept_push_out_the_oldest_silent_ones(se
     """More than the worker keeps (its threads and 1,000): each new one is taken, and one that said nothing goes."""
     with crowd(serving, b"", THREADS + 1000 + 50):
         assert slowest_of(serving) < SLOWEST_S
+
+
+def test_a_silent_connection_that_speaks_while_it_makes_room_ends_nobody(serving: Gateway) -> None:
+    """One poll of the worker's tells of a new connection, and then of the one that has to go for it."""
+    worker = serving.worker_pid
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connected(serving)) for _ in range(THREADS + 1000 - 1)]
+        wait_for(lambda: serving.resources()["sockets"] >= len(silent), "all are accepted")
+        for oldest in silent[:ASKED]:
+            os.kill(worker, signal.SIGSTOP)  # so that both come in the same poll
+            stack.enter_context(connected(serving))
+            oldest.send(b"G")
+            os.kill(worker, signal.SIGCONT)
+            serving.get("/healthz")
+    assert session(serving, "s-known")["turns"] == 1, "the worker with its sessions is still the same"
+    assert "Traceback" not in serving.log
+
+
+def connected(gateway: Gateway) -> socket.socket:
+    """Connect, and say nothing yet."""
+    return socket.create_connection(("127.0.0.1", gateway.port), DEADLINE_S)

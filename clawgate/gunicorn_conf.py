@@ -81,6 +81,7 @@ def post_worker_init(worker: Any) -> None:
     worker.clients = gateway.clients
     Signals(
         drain=lambda is_patient: gateway.desk.drain(gateway.config.server.graceful_seconds * is_patient),
+        let_go=gateway.clients.let_go,
         reload=partial(_reload_worker, worker),
     ).install()
     _announce(worker)

@@ -22,13 +22,15 @@ class Signals:
     """Stands between the signals and gunicorn's handlers of them.
 
     Shape: `drain` gets True for the patient end (SIGTERM) and False for the quick one (SIGINT, SIGQUIT), and returns
-    when the worker may go; `reload` is called for SIGHUP.
+    when the worker may go; `let_go` sees meanwhile, on a daemon thread, that no client keeps it; `reload` is called for
+    SIGHUP.
     Threads: a signal handler may take no lock and log nothing, since it interrupts the main thread anywhere; it writes
     one byte to a pipe, and a thread that reads the pipe does the work.
     """
 
-    def __init__(self, drain: Callable[[bool], None], reload: Callable[[], None]) -> None:
+    def __init__(self, drain: Callable[[bool], None], let_go: Callable[[], None], reload: Callable[[], None]) -> None:
         self._drain = drain
+        self._let_go = let_go
         self._reload = reload
         self._handlers: dict[int, Any] = {}
         self._is_over = False
@@ -65,3 +67,4 @@ class Signals:
         self._drain(number == signal.SIGTERM)
         self._is_over = True
         os.kill(os.getpid(), number)
+        self._let_go()

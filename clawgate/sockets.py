@@ -21,6 +21,8 @@ SEND_BUFFER_BYTES = 1 << 16
 READ_S = 60.0
 """As long as nginx waits for a head, or for a piece of a body; 16 MiB in this time are 2.3 Mbit/s."""
 TICK_S = 1.0
+LAST_CHANCE_S = 1.0
+"""What a client that is waited for has left while the worker ends: to begin, to send the rest, to read."""
 
 
 def bounded(client: socket.socket) -> socket.socket:
@@ -159,6 +161,18 @@ class Clients:
                     seat.is_shed = True
                     ended += 1
         return ended
+
+    def let_go(self) -> None:
+        """Keep on ending every thread's wait for its client, answers in flight too; does not return.
+
+        A worker that ends would wait for these threads: one client that sends half a body keeps it for its whole grace.
+        """
+        while True:
+            time.sleep(LAST_CHANCE_S)
+            with self._lock:
+                for seat in self._seats.values():
+                    seat.is_in_flight = _never
+            self.shed(len(self))
 
     def _end_wait(self, client: socket.socket, seat: _Seat, waited_since: float) -> bool:
         """End the wait of a thread for this client; False where it does not wait, or not for so long."""

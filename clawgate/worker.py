@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import ThreadWorker
 
-from clawgate.sockets import Clients, bounded, shut_down
+from clawgate.sockets import LAST_CHANCE_S, Clients, bounded, shut_down
 
 SPARE_THREADS = 8
 """Kept free for requests that their clients do not hold up; half of the reserve beside the answers in flight."""
@@ -46,8 +46,6 @@ PEEKED_BYTES = 1 << 14
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,18})")
 _SLOW = (b"\ntransfer-encoding:", b"\nexpect:")
 """Bodies without a length, and those that come only when they are asked for."""
-LAST_CHANCE_S = 1.0
-"""What a connection that has said nothing yet has to begin while the worker ends."""
 MAX_DRAIN_BYTES = 1 << 26
 """Of a body that was refused: closing before a client has sent it all resets the connection, and its answer is lost."""
 SKIPPED_BYTES = 1 << 16

@@ -157,3 +157,19 @@ def test_killed_worker_is_replaced_and_its_answers_show_it(
         assert_ended(stream, "stop", "Hello.")
     assert started.stdout == [f"Server started on :{started.port}\n"]
     assert started.terminate() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_clients_that_are_waited_for_do_not_delay_the_end(gateway: Callable[..., Gateway], number: int) -> None:
+    """Each holds a thread: half a body, half a next request, answers that it does not read."""
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n"
+    held = (asked + b"Content-Length: 9\r\n\r\n{", asked + b"\r\n" + asked, (asked + b"\r\n") * 100)
+    started = gateway(server={"graceful_seconds": 600})
+    with ExitStack() as stack:
+        for said in held:
+            silent = stack.enter_context(socket.create_connection(("127.0.0.1", started.port)))
+            silent.sendall(said)
+        wait_for(lambda: started.log.count("/openapi.json") > len(held), "each has its thread")
+        started.signal(number)
+        assert started.wait(PROMPTLY_S) == 0
+    assert "Traceback" not in started.log

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from clawgate.errors import BadRequest
+from clawgate.errors import BadRequest, Busy, ClawgateError
 
 SEND_TIMEOUT_S = 15
 SEND_BUFFER_BYTES = 1 << 16
@@ -49,6 +49,7 @@ class ReadDeadlines:
         self._tick_s = tick_s
         self._lock = threading.Lock()
         self._due: dict[socket.socket, float] = {}
+        self._errors: dict[socket.socket, ClawgateError] = {}
         self._is_watched = False
 
     def begun_at(self, client: socket.socket) -> float | None:
@@ -67,10 +68,25 @@ class ReadDeadlines:
                 except RuntimeError:
                     pass  # no thread is to be had; the next socket tries again
 
-    def end(self, client: socket.socket) -> bool:
-        """Stop counting; False where the socket was overdue, or not counted."""
+    def cut(self, client: socket.socket) -> bool:
+        """End the reading now, because its thread is wanted; False where it is over."""
         with self._lock:
-            return self._due.pop(client, None) is not None
+            return self._cut(
+                client, Busy("body: expected all of it at once while threads are few; try again in a moment")
+            )
+
+    def _cut(self, client: socket.socket, error: ClawgateError) -> bool:
+        if self._due.pop(client, None) is None:
+            return False
+        self._errors[client] = error
+        shut_down(client, socket.SHUT_RD)
+        return True
+
+    def end(self, client: socket.socket) -> ClawgateError | None:
+        """Stop counting; return why the reading was ended, where it was."""
+        with self._lock:
+            self._due.pop(client, None)
+            return self._errors.pop(client, None)
 
     def _watch(self) -> None:
         while True:
@@ -81,8 +97,7 @@ class ReadDeadlines:
                     return
                 now = time.monotonic()
                 for client in [client for client, due in self._due.items() if due <= now]:
-                    del self._due[client]
-                    shut_down(client, socket.SHUT_RD)
+                    self._cut(client, BadRequest(f"body: expected all of it within {self.limit_s:g} s"))
 
 
 class Clients:
@@ -130,7 +145,7 @@ class Clients:
     def reading(self, client: socket.socket | None) -> Iterator[None]:
         """Bound the reading of a body inside; without a socket (another server than gunicorn) nothing is bounded.
 
-        Errors: BadRequest in place of what the read came to.
+        Errors: BadRequest or Busy in place of what the read came to.
         """
         if client is None:
             yield
@@ -139,14 +154,15 @@ class Clients:
         try:
             yield
         finally:
-            if not self.reads.end(client):
-                raise BadRequest(f"body: expected all of it within {self.reads.limit_s:g} s; it was given up")
+            error = self.reads.end(client)
+            if error is not None:
+                raise error
 
     def shed(self, count: int, patience_s: float = 0.0) -> int:
         """See that so many threads need not wait for their client, oldest first; return how many waits were ended now.
 
         Threads whose wait was ended before, and which have not left yet, are among the count. A body that does not come
-        ends where it is, so that its client is still answered; an answer that is not read is given up.
+        ends where it is, and its client is told that it may try again; an answer that is not read is given up.
 
         Units: patience_s is how long a client is waited for at least.
         """
@@ -180,8 +196,8 @@ class Clients:
         is_read_from = began_at is not None or seat.lingers
         if (began_at or seat.entered_at) > waited_since or _is_ready(client, is_read_from):
             return False
-        if began_at is not None and not self.reads.end(client):
-            return False  # it has come meanwhile, or was overdue
+        if began_at is not None:
+            return self.reads.cut(client)
         shut_down(client, socket.SHUT_RD if is_read_from else socket.SHUT_RDWR)
         return True
 

@@ -207,7 +207,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Serve a request whose head is there."""
-        if not (self.clients.reads.end(conn.sock) or conn.is_whole):
+        if self.clients.reads.end(conn.sock) is not None:
             return False  # its time was over, or its thread was needed: it has been shut
         is_last = req.should_close  # asked when the head of the answer is written
         req.should_close = lambda: is_last() or is_left(req.body)

@@ -72,14 +72,13 @@ class Operation(NamedTuple):
 
 
 Errors = tuple[type[ClawgateError], ...]
-BODY: Errors = (errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType)
+BODY: Errors = (errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Busy)
 NO_SESSION: Errors = (errors.UnknownSession, errors.NotFound)
 CHAT: Errors = (
     errors.ModelNotAllowed,
     errors.UnknownSession,
     errors.BusySession,
     errors.NothingToContinue,
-    errors.Busy,
     errors.ShuttingDown,
     *errors.UpstreamFailure.__subclasses__(),
 )
@@ -92,7 +91,7 @@ OPERATIONS = {
     "status": Operation({200: {JSON: answers.Status}}),
     "healthz": Operation({200: {JSON: answers.Health}}),
     "readyz": Operation({200: {JSON: answers.Ready}, 503: {JSON: answers.NotReady}}),
-    "render": Operation({200: {JSON: answers.Rendered}}, (*BODY, errors.Busy), RenderBody),
+    "render": Operation({200: {JSON: answers.Rendered}}, BODY, RenderBody),
     "page": Operation({200: {HTML: str}}),
     "setup": Operation({200: {HTML: str}}),
     "openapi": Operation({200: {JSON: dict[str, Any]}}),

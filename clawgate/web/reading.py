@@ -58,7 +58,7 @@ def read_object(
     """Read a request's body as one JSON object; without clients it may take as long as it likes to come.
 
     Units: max_bytes is the setting, route_bytes what this route takes where that is less.
-    Errors: UnsupportedMediaType, TooLarge, BadRequest.
+    Errors: UnsupportedMediaType, TooLarge, BadRequest; Busy where it did not come at once and threads were few.
     """
     if request.content_type != JSON and request.mimetype != JSON:
         raise UnsupportedMediaType("Content-Type: expected application/json")

@@ -99,6 +99,16 @@ def test_connections_that_hold_threads_do_not_hold_up_others(
     assert "Traceback" not in serving.log
 
 
+def test_a_body_that_is_not_waited_for_may_be_sent_again(serving: Gateway) -> None:
+    with ExitStack() as stack:
+        first = stack.enter_context(connected(serving))
+        first.sendall(HELD["half a body"])
+        stack.enter_context(crowd(serving, HELD["half a body"], THREADS))
+        head = first.recv(1 << 16)
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: 1\r\n" in head
+
+
 def test_superseded_answers_that_nobody_reads_do_not_hold_up_others(serving: Gateway, ollama: ScriptedOllama) -> None:
     """Each is followed by the next on the same session: one slot, and a thread for each that cannot be told its end."""
     ollama.default(flood("多" * 1000))

@@ -193,7 +193,7 @@ def test_a_body_that_does_not_come_holds_no_thread_for_ever(
                 answer = b""
                 while not answer.endswith(b"}}\n"):
                     answer += client.recv(65536) or pytest.fail(f"closed after {answer!r}")
-                assert answer.startswith(b"HTTP/1.1 400 "), answer
+                assert int(answer.split()[1]) in (400, 503), answer
                 assert b"body: expected all of it" in answer
                 late += b"all of it within 1 s" in answer
         finally:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clawgate.errors import BadRequest
+from clawgate.errors import Busy
 from clawgate.sockets import Clients, ReadDeadlines
 
 Pair = tuple[socket.socket, socket.socket]
@@ -97,8 +97,10 @@ def test_a_body_that_does_not_come_ends_and_its_client_can_be_answered(pairs: li
     silent.sendall(b"told")
     assert asked.recv(10) == b"told"
     assert sending.recv(10) == b"{"
+    told = [clients.reads.end(server) for server in (silent, sending)]
+    assert isinstance(told[0], Busy), "its client may try again"
+    assert told[1] is None
     for server in (silent, sending):
-        clients.reads.end(server)
         clients.leave(server)
     assert len(clients) == 0
 
@@ -114,11 +116,11 @@ def test_a_request_that_is_whole_is_never_taken_for_one_that_is_waited_for(pairs
     assert not is_cut(client)
 
 
-def test_a_body_that_was_given_up_is_a_400_whatever_had_come(pairs: list[Pair]) -> None:
+def test_a_body_that_was_given_up_is_busy_whatever_had_come(pairs: list[Pair]) -> None:
     clients = Clients()
     server = pairs[0][0]
     clients.enter(server)
-    with pytest.raises(BadRequest, match="given up"), clients.reading(server):
+    with pytest.raises(Busy, match="try again"), clients.reading(server):
         assert clients.shed(9) == 1
     assert not clients.leave(server), "its connection can serve no other request"
 

@@ -102,8 +102,8 @@ def test_connections_that_hold_threads_do_not_hold_up_others(
 def test_a_body_that_is_not_waited_for_may_be_sent_again(serving: Gateway) -> None:
     with ExitStack() as stack:
         first = stack.enter_context(connected(serving))
-        first.sendall(HELD["half a body"])
-        stack.enter_context(crowd(serving, HELD["half a body"], THREADS))
+        first.sendall(HELD["half a chunked body"])
+        stack.enter_context(crowd(serving, HELD["half a chunked body"], THREADS))
         head = first.recv(1 << 16)
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: 1\r\n" in head

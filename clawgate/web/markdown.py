@@ -94,6 +94,7 @@ class Renderer:
         state = StateCore("", self._markdown, env, block)
         inline(state)
         text_join(state)
+        _label_boxes(block)
         rendered = self._markdown.renderer.render(block, self._markdown.options, env)
         if rendered.count("&amp;") > MAX_AMPERSANDS:
             raise TooMuch
@@ -117,6 +118,16 @@ def _count_linked(token: Token, env: Any) -> None:
     env[LINKED_CHARS] += sum(len(str(value)) for value in token.attrs.values())
     if env[LINKED_CHARS] > MAX_LINKED:
         raise TooMuch
+
+
+def _label_boxes(block: list[Token]) -> None:
+    """Move each task's box into a label around the item's first line, which names the box to screen readers."""
+    for item, _, line in zip(block, block[1:], block[2:], strict=False):
+        if item.type == "list_item_open" and "checked" in item.meta and line.type == "inline":
+            checked = ' checked=""' if item.meta.pop("checked") else ""
+            box = f'<label><input disabled="" type="checkbox"{checked}> '
+            begin, end = (Token("html_inline", "", 0, content=tag) for tag in (box, "</label>"))
+            line.children = [begin, *(line.children or ()), end]
 
 
 def _plain(lines: list[str]) -> str:

@@ -11,7 +11,7 @@ import re
 import nh3
 
 TAGS = {
-    *("h1", "h2", "h3", "h4", "h5", "h6", "p", "blockquote", "hr", "pre", "ol", "ul", "li", "input"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "p", "blockquote", "hr", "pre", "ol", "ul", "li", "label", "input"),
     *("table", "thead", "tbody", "tr", "th", "td"),
     *("a", "br", "code", "em", "img", "s", "span", "strong"),
 }

@@ -89,7 +89,7 @@ LINES = """[...document.querySelectorAll(`${arguments[0]} li`)].map(item => {
   const [range, walker] = [document.createRange(), document.createTreeWalker(item, NodeFilter.SHOW_TEXT)];
   while (walker.nextNode() && !walker.currentNode.data.trim());
   range.selectNodeContents(walker.currentNode ?? item);
-  const [text, box] = [range, item.querySelector(":scope > input") ?? range].map(e => e.getBoundingClientRect());
+  const [text, box] = [range, item.querySelector("input") ?? range].map(e => e.getBoundingClientRect());
   const apart = item.innerText.trim() ? Math.abs(text.top + text.bottom - box.top - box.bottom) / 2 : 0;
   return [Math.round(text.left), apart, item.offsetHeight];
 })"""

@@ -22,6 +22,8 @@ ASK_EVERY_S = 2.0
 ASK_TIMEOUT_S = 1.5
 FIRST_ANSWER_S = 0.5
 """How long others wait for the very first answer: a neighbour that hangs must not take their threads."""
+MAX_WAITING = 8
+"""How many of them wait: the rest are told at once that it is not known yet, so that threads are left."""
 _T = TypeVar("_T")
 
 
@@ -36,8 +38,8 @@ class UpstreamState(msgspec.Struct, frozen=True):
 class Probe(Generic[_T]):
     """Asks a neighbour in the chain how it is, at most every 2 s however many ask.
 
-    Threads: `_asking` is held by the one thread that asks; the others take the last answer, and wait only where there
-    is none yet; what is `not_known` is theirs when that takes too long.
+    Threads: `_asking` is held by the one thread that asks; the others take the last answer. Where there is none yet a
+    few wait for it; what is `not_known` is theirs when that takes too long, and everybody else's at once.
     """
 
     def __init__(self, ask: Callable[[], _T], not_known: _T, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,6 +47,7 @@ class Probe(Generic[_T]):
         self._not_known = not_known
         self._clock = clock
         self._asking = threading.Lock()
+        self._places = threading.BoundedSemaphore(MAX_WAITING)
         self._state: _T | None = None
         self._asked_at = 0.0
 
@@ -52,7 +55,7 @@ class Probe(Generic[_T]):
         """Return the neighbour's state, at most some seconds old."""
         if self._state is not None and self._clock() < self._asked_at + ASK_EVERY_S:
             return self._state
-        if not self._asking.acquire(timeout=FIRST_ANSWER_S if self._state is None else 0):
+        if not self._may_ask():
             return self._not_known if self._state is None else self._state
         try:
             if self._state is None or self._clock() >= self._asked_at + ASK_EVERY_S:
@@ -61,6 +64,14 @@ class Probe(Generic[_T]):
             return self._state
         finally:
             self._asking.release()
+
+    def _may_ask(self) -> bool:
+        if self._state is not None or not self._places.acquire(blocking=False):
+            return self._asking.acquire(blocking=False)
+        try:
+            return self._asking.acquire(timeout=FIRST_ANSWER_S)
+        finally:
+            self._places.release()
 
 
 def ask(client: OllamaClient, model: str) -> UpstreamState:

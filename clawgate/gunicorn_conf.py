@@ -15,6 +15,7 @@ import gc
 import logging
 import logging.config
 import os
+import resource
 import sys
 from functools import partial
 from signal import SIGHUP
@@ -31,6 +32,12 @@ from clawgate.signals import Signals
 RESERVED_THREADS = 16
 SAFETY_NET_S = 10
 """What gunicorn waits longer than our own drain, which ends the answers."""
+MAX_SILENT = 1000
+MIN_SILENT = 32
+"""Beside the threads: kept-alive connections that ask nothing. nginx keeps 32."""
+FDS_PER_ANSWER = 2
+"""Beside its client's."""
+OTHER_FDS = 64
 M_MMAP_THRESHOLD = -3
 LARGE_BLOCK_BYTES = 128 << 10
 log = logging.getLogger("clawgate")
@@ -41,6 +48,21 @@ except ConfigError as error:
     print(f"clawgate: {error}", file=sys.stderr)
     raise SystemExit(2) from error
 
+
+def _affordable(connections: int, at_least: int, other_fds: int) -> int:
+    """Return how many connections there are file descriptors for, beside others; take as many as the system gives.
+
+    Where silent connections could use them up, as 1,000 do at the usual `ulimit -n` of 1,024, nobody would be accepted
+    until they are closed for their silence; so they have to make room before.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + other_fds
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return connections if soft == resource.RLIM_INFINITY else max(at_least, min(connections, soft - other_fds))
+
+
 # gunicorn would tell systemd READY before there is a worker; ours tells it when it serves.
 _notify_socket = os.environ.pop("NOTIFY_SOCKET", None)
 
@@ -49,7 +71,9 @@ bind = f"[{_host}]:{_config.server.port}" if ":" in _host else f"{_host}:{_confi
 worker_class = "clawgate.worker.Worker"
 workers = _config.server.workers
 threads = _config.server.max_streams + RESERVED_THREADS
-worker_connections = threads + 1000  # beside the threads: kept-alive connections that ask nothing
+worker_connections = _affordable(
+    threads + MAX_SILENT, threads + MIN_SILENT, FDS_PER_ANSWER * _config.server.max_streams + OTHER_FDS
+)
 timeout = 60  # of the worker's main loop, not of requests: 0 would leave a hung worker for ever
 graceful_timeout = int(_config.server.graceful_seconds) + SAFETY_NET_S
 keepalive = 75  # longer than nginx keeps an idle connection to us (60 s), so that it never meets a closed one

@@ -18,14 +18,15 @@ import pytest
 
 from tests.chaos.scale import scaled
 from tests.http.asking import finish, flood, interrupt, opening, reason, session, streams_of
-from tests.support.gateway import Gateway
+from tests.support.gateway import SERVE, Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text
-from tests.support.tools import DEADLINE_S, wait_for
+from tests.support.tools import DEADLINE_S, require, wait_for
 
 MAX_STREAMS = 4
 THREADS = MAX_STREAMS + 16
 CROWD = scaled(80, 300)
 ASKED = 10
+FDS = 200
 SLOWEST_S = 2.0
 """The promise is 250 ms; a loaded machine keeps this, and nobody who waits for a held thread would: 5 s at least."""
 HEAD = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -135,6 +136,19 @@ def test_connections_beyond_all_that_are_kept_push_out_the_oldest_silent_ones(se
     """More than the worker keeps (its threads and 1,000): each new one is taken, and one that said nothing goes."""
     with crowd(serving, b"", THREADS + 1000 + 50):
         assert slowest_of(serving) < SLOWEST_S
+
+
+def test_silent_connections_leave_file_descriptors_for_others(gateway: Callable[..., Gateway]) -> None:
+    """More than the system gives: an interrupt and a chat still find theirs."""
+    prlimit = require("prlimit", "the test starts a gateway with few fds")
+    started = gateway(server={"max_streams": MAX_STREAMS}, command=(prlimit, f"--nofile={FDS}:{FDS}", *SERVE))
+    with started.stream(opening("s-known")) as stream:
+        finish(stream)
+    with crowd(started, b"", 2 * FDS):
+        assert slowest_of(started) < SLOWEST_S
+        with started.stream(opening("s-more")) as stream:
+            assert reason(finish(stream)) == "stop"
+    assert "no file descriptor" not in started.log
 
 
 def test_a_silent_connection_that_speaks_while_it_makes_room_ends_nobody(serving: Gateway) -> None:

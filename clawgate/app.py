@@ -19,7 +19,7 @@ from clawgate.ollama.client import OllamaClient
 from clawgate.relay.desk import Desk
 from clawgate.sessions import Bounds, MemoryStore
 from clawgate.sockets import Clients
-from clawgate.web.chat import ChatRoutes
+from clawgate.web.chat import MAX_DIGESTS, ChatRoutes
 from clawgate.web.guard import Guard
 from clawgate.web.health import HealthRoutes, probe_of
 from clawgate.web.hosts import Hosts
@@ -47,6 +47,7 @@ class Gateway:
         self._store = MemoryStore(_bounds(config))
         self.clients = Clients()
         self.render_places = BoundedSemaphore(MAX_RENDERS)
+        self.digest_places = BoundedSemaphore(MAX_DIGESTS)
         self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream)
 
     def change(self, config: Config) -> Change:
@@ -81,7 +82,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     blueprint = Blueprint(
         "clawgate", __name__, template_folder=templates(), static_folder=STATIC, static_url_path="/static"
     )
-    ChatRoutes(config, desk, gateway.clients).install(blueprint)
+    ChatRoutes(config, desk, gateway.clients, gateway.digest_places).install(blueprint)
     probe = probe_of(gateway.client, config.model.model_name)
     HealthRoutes(config, desk, probe).install(blueprint)
     look = Look()

@@ -80,7 +80,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Wait for connections and for what they say; where threads are few, look soon whether some can be freed."""
         super().wait_for_and_dispatch_events(min(timeout, CROWDED_TICK_S) if self._is_crowded else timeout)
         self._make_room()
-        missing = SPARE_THREADS + self._pool.waiting + len(self.clients) - self.cfg.threads
+        spare = min(SPARE_THREADS, self.cfg.threads // 2)
+        missing = spare + self._pool.waiting + len(self.clients) - self.cfg.threads
         self._is_crowded = missing > 0
         if self._is_crowded:
             self.clients.shed(missing, 0 if self._pool.waiting else PATIENCE_S)

@@ -86,7 +86,7 @@ OPERATIONS = {
     "describe": Operation({200: {JSON: answers.Endpoint}}),
     "chat": Operation({200: {sse.MIMETYPE: str, JSON: answers.Whole}}, (*BODY, *CHAT), ChatBody),
     "interrupt": Operation({200: {JSON: answers.Interrupted}}, (*BODY, errors.UnknownSession), InterruptBody),
-    "session": Operation({200: {JSON: answers.SessionView}}, NO_SESSION),
+    "session": Operation({200: {JSON: answers.SessionView}}, (*NO_SESSION, errors.Busy)),
     "forget": Operation({204: {}}, NO_SESSION),
     "status": Operation({200: {JSON: answers.Status}}),
     "healthz": Operation({200: {JSON: answers.Health}}),

@@ -11,20 +11,20 @@ from datetime import datetime, timezone
 import msgspec
 from msgspec import Raw
 
-from clawgate.sessions import Message, Session, digest_of, turns_of
+from clawgate.sessions import Message, Session, turns_of
 
 PIECE_BYTES = 1 << 16
 
 
-def transcript(session: Session) -> Iterator[bytes]:
+def transcript(session: Session, digest: str) -> Iterator[bytes]:
     """Yield what has been said as one JSON object."""
-    return _gathered(_pieces(session))
+    return _gathered(_pieces(session, digest))
 
 
-def _pieces(session: Session) -> Iterator[bytes]:
+def _pieces(session: Session, digest: str) -> Iterator[bytes]:
     rest = {
         "turns": len(turns_of(session.messages)),
-        "digest": digest_of(session.messages),
+        "digest": digest,
         "created_at": _rfc3339(session.created_at),
         "last_active": _rfc3339(session.last_active),
         "streaming": session.run_id is not None,

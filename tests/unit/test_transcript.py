@@ -36,7 +36,7 @@ HISTORIES: dict[str, tuple[Message, ...]] = {
 def test_the_pieces_are_the_whole(name: str) -> None:
     messages = HISTORIES[name]
     session = Session(session_id="s-1", messages=messages, created_at=0, last_active=1.5, run_id="r")
-    pieces = list(transcript(session))
+    pieces = list(transcript(session, digest_of(session.messages)))
     view = json.loads(b"".join(pieces))
     assert view["messages"] == json.loads(msgspec.json.encode(messages))
     del view["messages"]

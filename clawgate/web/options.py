@@ -13,7 +13,8 @@ from msgspec import Meta, Raw
 from clawgate.errors import BadRequest
 from clawgate.web.reading import Members, kind_of
 
-MAX_OPTIONS = 32
+MAX_OPTIONS = 64
+"""Twice as many as Ollama knows."""
 MAX_ITEMS = 64
 MAX_OPTION_BYTES = 1 << 12
 Texts = Annotated[list[str], Meta(max_length=MAX_ITEMS)]

@@ -210,10 +210,10 @@ def test_a_wrong_option_is_named(option: dict[str, Any], words: str | None) -> N
 
 
 def test_options_are_few() -> None:
-    options = {f"new_{number}": number for number in range(32)}
+    options = {f"new_{number}": number for number in range(64)}
     assert order_of({"message": "a", "options": options}).extras == {"options": options}
     assert mistake_in({"message": "a", "options": {**options, "seed": 1}}) == (
-        "options: expected at most 32 options, got 33"
+        "options: expected at most 64 options, got 65"
     )
 
 

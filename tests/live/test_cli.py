@@ -111,7 +111,7 @@ def test_taken_port_is_one_line(tmp_path: Path) -> None:
         embedded = clawgate("embedded", "--port", str(port), cwd=tmp_path)
     assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in line
     if sys.platform == "linux":
-        holder = rf"it is held by \S+ \(pid {os.getpid()}\): stop it with `kill {os.getpid()}`, or choose .*--port"
+        holder = rf"it is held by .+ \(pid {os.getpid()}\): stop it with `kill {os.getpid()}`, or choose .*--port"
         assert re.search(rf"in use; {holder}$", line)
         assert importlib.util.find_spec("xllamacpp") is None or re.search(holder, assert_is_one_line(embedded, 1))
 

@@ -52,7 +52,7 @@ except ConfigError as error:
 def _affordable(connections: int, at_least: int, other_fds: int) -> int:
     """Return how many connections there are file descriptors for, beside others; take as many as the system gives.
 
-    Where silent connections could use them up, as 1,000 do at the usual `ulimit -n` of 1,024, nobody would be accepted
+    Silent connections could use them up, as 1,000 do at the usual `ulimit -n` of 1,024, and nobody would be accepted
     until they are closed for their silence; so they have to make room before.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

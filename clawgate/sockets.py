@@ -22,7 +22,7 @@ READ_S = 60.0
 """As long as nginx waits for a head, or for a piece of a body; 16 MiB in this time are 2.3 Mbit/s."""
 TICK_S = 1.0
 LAST_CHANCE_S = 1.0
-"""What a client that is waited for has left while the worker ends: to begin, to send the rest, to read."""
+"""The time that a client has left while the worker ends: to begin, to send the rest, to read."""
 
 
 def bounded(client: socket.socket) -> socket.socket:
@@ -203,7 +203,7 @@ class Clients:
 
 
 class _Seat:
-    """What is known of one client with a thread."""
+    """The state of one client with a thread."""
 
     __slots__ = ("entered_at", "is_in_flight", "is_shed", "is_whole", "lingers")
 

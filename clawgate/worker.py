@@ -42,7 +42,7 @@ PATIENCE_S = 0.5
 """How long a client is waited for where threads are few; where requests wait for one, for no time."""
 HEAD_END = b"\r\n\r\n"
 PEEKED_BYTES = 1 << 14
-"""What is longer is read by a thread, which can be freed like any other."""
+"""A longer request is read by a thread, which can be freed like any other."""
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,18})")
 _SLOW = (b"\ntransfer-encoding:", b"\nexpect:")
 """Bodies without a length, and those that come only when they are asked for."""
@@ -229,7 +229,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
 
 class Outlook(NamedTuple):
-    """What of a connection is to be there before its request has a thread, and whether that is all of the request."""
+    """How much of a request is to be there before it has a thread, and whether that is all of it."""
 
     wanted_bytes: int
     is_all: bool

@@ -117,6 +117,7 @@ class Desk:
         except BaseException:
             with self._lock:
                 self._slots -= 1
+                self._tell_if_idle()
             raise
         with self._lock:
             self._by_session[session_id] = self._by_id[run.run_id] = run
@@ -201,9 +202,15 @@ class Desk:
                 del self._by_session[run.session_id]
             self._by_id.pop(run.run_id, None)
             self._wedges += run.wedges
-            if not self._by_id:
-                self._is_idle.notify_all()
+            self._tell_if_idle()
         _log_end(run)
+
+    def _is_nobody_left(self) -> bool:
+        return not self._by_id and not self._slots  # a slot without a run is an admission under way
+
+    def _tell_if_idle(self) -> None:
+        if self._is_nobody_left():
+            self._is_idle.notify_all()
 
     def interrupt(self, session_id: str | None, run_id: str | None) -> Interruption:
         """End a session's run (only run_id, where given) and return once its connection to Ollama is closed.
@@ -259,7 +266,7 @@ class Desk:
         """
         with self._lock:
             self._is_draining = True
-            if self._is_idle.wait_for(lambda: not self._by_id, grace_s):
+            if self._is_idle.wait_for(self._is_nobody_left, grace_s):
                 return
             self._is_over = True
             left = list(self._by_id.values())
@@ -268,7 +275,7 @@ class Desk:
         for run in left:
             run.close()
         with self._lock:
-            self._is_idle.wait_for(lambda: not self._by_id, LAST_WORDS_S)
+            self._is_idle.wait_for(self._is_nobody_left, LAST_WORDS_S)
 
 
 def _log_end(run: Run) -> None:

@@ -21,8 +21,8 @@ Text = str | Raw
 _RESPELT = re.compile(rb"\\[u/]")
 """The escapes that `JSON.stringify` does not write, or not always."""
 RAW_BYTES = 100
-"""What a Raw takes beside its bytes. `sys.getsizeof` says no more of it than 10**14: msgspec names its items' size, and
-has no items."""
+"""A Raw takes so much beside its bytes. `sys.getsizeof` says 10**14 of it: msgspec names the size of its items, and has
+none."""
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from markdown_it.rules_inline import StateInline
 from clawgate.web.budget import OutOfTime
 
 BUDGET = "budget"
-"""Where the rules find the budget of the text in markdown-it's env."""
+"""The key under which the rules find the budget of a text in markdown-it's env."""
 KEPT_S = 0.3
 """CPU that finding the blocks leaves to what is in them."""
 MAX_NESTING = 100

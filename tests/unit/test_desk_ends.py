@@ -6,6 +6,7 @@ import gc
 import socket
 import threading
 import weakref
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from clawgate.relay.desk import Desk
 from clawgate.relay.events import Ended, Started, Text
 from clawgate.relay.order import Order
 from clawgate.sessions import Bounds, MemoryStore
-from tests.support.tools import free_port, wait_for
+from tests.support.tools import DEADLINE_S, free_port, wait_for
 from tests.unit.desk_room import LIMITS, QUESTION, MakeRoom
 
 
@@ -186,3 +187,30 @@ def test_an_ollama_that_is_away_is_the_end_where_nothing_is_retried(room: MakeRo
     assert isinstance(told[-1].error, UpstreamUnreachable)
     assert told[-1].error.message == "Ollama refused the connection"
     assert desk.session("s").messages[-1].interrupted
+
+
+@pytest.mark.parametrize("grace_s", [0, DEADLINE_S])
+def test_a_drain_waits_for_an_admission_that_is_under_way(room: MakeRoom, grace_s: float) -> None:
+    here = room()
+    is_asked, go = threading.Event(), threading.Event()
+    begin = here.store.begin
+
+    def wait(*given: Any) -> Any:
+        is_asked.set()
+        assert go.wait(DEADLINE_S)
+        return begin(*given)
+
+    here.store.begin = wait  # type: ignore[method-assign,assignment]
+    asking = threading.Thread(target=here.ask)
+    asking.start()
+    assert is_asked.wait(DEADLINE_S)
+    drain = threading.Thread(target=here.desk.drain, args=(grace_s,))
+    drain.start()
+    wait_for(lambda: here.desk.is_draining, "it takes no more")
+    assert drain.is_alive()
+    go.set()
+    asking.join()
+    if grace_s:
+        here.exchange().say("a", is_done=True)
+    drain.join()
+    assert here.readers[0].end().done_reason == ("stop" if grace_s else "interrupted")

@@ -125,16 +125,6 @@ def test_a_body_that_was_given_up_is_busy_whatever_had_come(pairs: list[Pair]) -
     assert not clients.leave(server), "its connection can serve no other request"
 
 
-def test_no_more_are_given_up_than_threads_are_wanted(pairs: list[Pair]) -> None:
-    clients = Clients()
-    for server, _ in pairs:
-        clients.enter(server)
-        fill(server)
-    assert [clients.shed(2), clients.shed(2), clients.shed(3)] == [2, 0, 1]
-    clients.leave(pairs[0][0])
-    assert clients.shed(3) == 1
-
-
 def test_a_client_has_its_time_where_threads_are_few_but_nobody_waits(pairs: list[Pair]) -> None:
     clients = Clients()
     for server, _ in pairs[:2]:

@@ -8,7 +8,6 @@ request sees half of a change.
 from __future__ import annotations
 
 import secrets
-from threading import BoundedSemaphore
 from typing import NamedTuple
 
 from flask import Blueprint, Flask
@@ -25,6 +24,7 @@ from clawgate.web.health import HealthRoutes, probe_of
 from clawgate.web.hosts import Hosts
 from clawgate.web.openapi import OpenApiRoutes
 from clawgate.web.page import STATIC, Look, PageRoutes, templates
+from clawgate.web.places import Places
 from clawgate.web.render import MAX_RENDERS, RenderRoutes
 from clawgate.web.setup import SetupRoutes
 from clawgate.web.trace import Trace
@@ -46,8 +46,8 @@ class Gateway:
         self.client = OllamaClient(config.model.endpoint)
         self._store = MemoryStore(_bounds(config))
         self.clients = Clients()
-        self.render_places = BoundedSemaphore(MAX_RENDERS)
-        self.digest_places = BoundedSemaphore(MAX_DIGESTS)
+        self.render_places = Places(MAX_RENDERS, "texts are being rendered")
+        self.digest_places = Places(MAX_DIGESTS, "long sessions are being read")
         self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream)
 
     def change(self, config: Config) -> Change:

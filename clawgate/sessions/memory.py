@@ -119,18 +119,19 @@ class MemoryStore:
 
     def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
         """Append what the run said and end its ownership; False (and nothing written) when it is not the owner."""
-        owned = self._owned(session_id, run_id)
+        with self._lock:
+            owned = self._owned(session_id, run_id)
         if owned is None:
             return False
         kept = trimmed(join_answer(owned.messages, answer), self._bounds.max_context_bytes)
         memory_bytes = _memory_of(kept.messages)
         with self._lock:
-            entry = self._in_flight.get(session_id)
-            if entry is None or entry.session.run_id != run_id:  # deleted, or taken over, while it was measured
+            owned = self._owned(session_id, run_id)
+            if owned is None:  # deleted, or taken over, while it was measured
                 return False
             del self._in_flight[session_id]
             settled = msgspec.structs.replace(
-                entry.session,
+                owned,
                 messages=kept.messages,
                 size_bytes=kept.size_bytes,
                 last_active=self._wall_clock(),
@@ -147,8 +148,7 @@ class MemoryStore:
             return self._take(session_id) is not None
 
     def _owned(self, session_id: str, run_id: str) -> Session | None:
-        with self._lock:
-            entry = self._in_flight.get(session_id)
+        entry = self._in_flight.get(session_id)
         return entry.session if entry is not None and entry.session.run_id == run_id else None
 
     def _put(self, session: Session, memory_bytes: int) -> None:

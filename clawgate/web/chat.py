@@ -9,19 +9,19 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator
-from threading import BoundedSemaphore
 from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
 from clawgate.config import Config
-from clawgate.errors import Busy, UnknownSession
+from clawgate.errors import UnknownSession
 from clawgate.relay import events
 from clawgate.relay.desk import Desk
 from clawgate.relay.run import Run
 from clawgate.sessions import Session, digest_of
 from clawgate.sockets import Clients, bounded
 from clawgate.web import requests, sse
+from clawgate.web.places import Places
 from clawgate.web.reading import Members, read_object
 from clawgate.web.transcript import transcript
 
@@ -35,7 +35,7 @@ MAX_DIGESTS = 2
 class ChatRoutes:
     """Handlers for everything that is said and interrupted."""
 
-    def __init__(self, config: Config, desk: Desk, clients: Clients, digest_places: BoundedSemaphore) -> None:
+    def __init__(self, config: Config, desk: Desk, clients: Clients, digest_places: Places) -> None:
         self._config = config
         self._desk = desk
         self._clients = clients
@@ -122,12 +122,8 @@ class ChatRoutes:
         """
         if session.size_bytes <= LONG_BYTES:
             return digest_of(session.messages)
-        if not self._digest_places.acquire(blocking=False):  # a thread that waited would be missing for interrupts
-            raise Busy(f"{MAX_DIGESTS} long sessions are being read; try again")
-        try:
+        with self._digest_places.taken():
             return digest_of(session.messages)
-        finally:
-            self._digest_places.release()
 
     def forget(self, session_id: str) -> Response:
         """Interrupt what streams and forget everything."""

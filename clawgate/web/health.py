@@ -38,8 +38,8 @@ class UpstreamState(msgspec.Struct, frozen=True):
 class Probe(Generic[_T]):
     """Asks a neighbour in the chain how it is, at most every 2 s however many ask.
 
-    Threads: `_asking` is held by the one thread that asks; the others take the last answer. Where there is none yet a
-    few wait for it; what is `not_known` is theirs when that takes too long, and everybody else's at once.
+    Threads: `_asking` is held by the one thread that asks; the others take the last answer. A few wait for the very
+    first one; they get `not_known` when that takes too long, and everybody else gets it at once.
     """
 
     def __init__(self, ask: Callable[[], _T], not_known: _T, clock: Callable[[], float] = time.monotonic) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from threading import BoundedSemaphore
-
 from flask import Blueprint, Response, jsonify, request
 
 from clawgate.config import ServerConfig
-from clawgate.errors import Busy, TooLarge
+from clawgate.errors import TooLarge
 from clawgate.sockets import Clients
 from clawgate.web.markdown import Renderer
+from clawgate.web.places import Places
 from clawgate.web.reading import read_object
 from clawgate.web.requests import RENDER_BYTES, read_render
 
@@ -22,7 +21,7 @@ MAX_RENDERS = 2
 class RenderRoutes:
     """`POST /render` for the page."""
 
-    def __init__(self, server: ServerConfig, clients: Clients, places: BoundedSemaphore) -> None:
+    def __init__(self, server: ServerConfig, clients: Clients, places: Places) -> None:
         self._server = server
         self._clients = clients
         self._renderer = Renderer()
@@ -37,9 +36,5 @@ class RenderRoutes:
         text = read_render(read_object(request, self._server.max_body_bytes, self._clients, RENDER_BYTES))
         if len(text) > MAX_TEXT_BYTES or len(text.encode()) > MAX_TEXT_BYTES:
             raise TooLarge(f"text: expected at most {MAX_TEXT_BYTES} bytes of Markdown")
-        if not self._places.acquire(blocking=False):  # a thread that waited would be missing for health and interrupts
-            raise Busy(f"{MAX_RENDERS} texts are being rendered; try again")
-        try:
+        with self._places.taken():
             return jsonify(html=self._renderer.html_of(text))
-        finally:
-            self._places.release()

@@ -13,27 +13,29 @@ from typing import NamedTuple
 from flask import Blueprint, Flask
 
 from clawgate.config import Change, Config, ServerConfig, changed
-from clawgate.logs import KEY_BYTES
 from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.state import probe_of
 from clawgate.relay.desk import Desk
 from clawgate.sessions import Bounds, MemoryStore
 from clawgate.sockets import Clients
-from clawgate.web.chat import MAX_DIGESTS, ChatRoutes
-from clawgate.web.guard import Guard
-from clawgate.web.health import HealthRoutes, probe_of
-from clawgate.web.hosts import Hosts
-from clawgate.web.openapi import OpenApiRoutes
-from clawgate.web.page import STATIC, Look, PageRoutes, templates
-from clawgate.web.places import Places
-from clawgate.web.render import MAX_RENDERS, RenderRoutes
-from clawgate.web.setup import SetupRoutes
-from clawgate.web.trace import Trace
+from clawgate.telemetry.logs import KEY_BYTES
+from clawgate.web.api.chat import MAX_DIGESTS, ChatRoutes
+from clawgate.web.api.health import HealthRoutes
+from clawgate.web.described.openapi import OpenApiRoutes
+from clawgate.web.door.caller import Caller
+from clawgate.web.door.guard import Guard
+from clawgate.web.door.hosts import Hosts
+from clawgate.web.door.places import Places
+from clawgate.web.pages.appearance import STATIC, Appearance, templates
+from clawgate.web.pages.chat import PageRoutes
+from clawgate.web.pages.render import MAX_RENDERS, RenderRoutes
+from clawgate.web.pages.setup import SetupRoutes
 
 
 class Entrance(NamedTuple):
     """The checks of where a request comes from, and of the name that it calls us by."""
 
-    trace: Trace
+    caller: Caller
     hosts: Hosts
 
 
@@ -73,7 +75,7 @@ def _bounds(config: Config) -> Bounds:
 
 def entrance_of(server: ServerConfig, *, is_own_port: bool) -> Entrance:
     """Build what both the guard and the pages ask."""
-    return Entrance(Trace(server.trusted_proxies), Hosts(server, is_own_port=is_own_port))
+    return Entrance(Caller(server.trusted_proxies), Hosts(server, is_own_port=is_own_port))
 
 
 def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
@@ -85,17 +87,17 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     ChatRoutes(config, desk, gateway.clients, gateway.digest_places).install(blueprint)
     probe = probe_of(gateway.client, config.model.model_name)
     HealthRoutes(config, desk, probe).install(blueprint)
-    look = Look()
-    PageRoutes(config, gateway.client, look).install(blueprint)
+    appearance = Appearance()
+    PageRoutes(config, gateway.client, appearance).install(blueprint)
     RenderRoutes(config.server, gateway.clients, gateway.render_places).install(blueprint)
-    SetupRoutes(config, probe, look, entrance.trace, entrance.hosts).install(blueprint)
+    SetupRoutes(config, probe, appearance, entrance.caller, entrance.hosts).install(blueprint)
     OpenApiRoutes(config.server, entrance.hosts).install(blueprint)
     return blueprint
 
 
 def guard(gateway: Gateway, entrance: Entrance, routes: Blueprint | Flask) -> None:
     """Put the request's id and every check before these routes."""
-    entrance.trace.install(routes)
+    entrance.caller.install(routes)
     Guard(gateway.config.server, entrance.hosts).install(routes)
 
 

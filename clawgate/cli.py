@@ -135,7 +135,7 @@ def up(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     """Print a line for each finding: 0 all well, 1 something is not ready."""
     from clawgate.ollama.client import OllamaClient
-    from clawgate.web.health import ask
+    from clawgate.ollama.state import ask
 
     config = configure(options)
     print(f"ok: configuration {os.environ.get('CLAWGATE_CONFIG', '(all defaults)')}")

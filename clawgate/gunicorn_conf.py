@@ -1,7 +1,7 @@
 """gunicorn's settings, all derived from ours: `gunicorn -c python:clawgate.gunicorn_conf clawgate.wsgi:app`.
 
-`clawgate serve` runs exactly that. One worker (worker.py), because sessions live in its memory; a thread for every
-answer in flight and a reserve, so that interrupt, health and the page answer while every stream is taken.
+`clawgate serve` runs exactly that. One worker (server/worker.py), because sessions live in its memory; a thread for
+every answer in flight and a reserve, so that interrupt, health and the page answer while every stream is taken.
 
 The application is built in the master and inherited by each worker: a worker that crashed is replaced by one with the
 configuration in force, whatever the file says by then. SIGHUP changes that configuration in the master and in the
@@ -26,8 +26,8 @@ from gunicorn.systemd import sd_notify
 from clawgate.app import Gateway, Reloaded, reloaded
 from clawgate.config import load
 from clawgate.errors import ConfigError
-from clawgate.logs import ACCESS_LINE, KEY_BYTES, dict_config
-from clawgate.signals import Signals
+from clawgate.server.signals import Signals
+from clawgate.telemetry.logs import ACCESS_LINE, KEY_BYTES, dict_config
 
 RESERVED_THREADS = 16
 SAFETY_NET_S = 10
@@ -68,7 +68,7 @@ _notify_socket = os.environ.pop("NOTIFY_SOCKET", None)
 
 _host = _config.server.host
 bind = f"[{_host}]:{_config.server.port}" if ":" in _host else f"{_host}:{_config.server.port}"
-worker_class = "clawgate.worker.Worker"
+worker_class = "clawgate.server.worker.Worker"
 workers = _config.server.workers
 threads = _config.server.max_streams + RESERVED_THREADS
 worker_connections = _affordable(

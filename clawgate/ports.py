@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from clawgate.logs import printable
+from clawgate.telemetry.logs import printable
 
 BACKLOG = 2048
 """gunicorn's own."""

@@ -16,10 +16,10 @@ import time
 from types import FrameType
 from urllib.parse import urlsplit
 
+from clawgate.addresses import is_local
 from clawgate.config import Config, ServerConfig
 from clawgate.ollama.client import OllamaClient
-from clawgate.web.health import ask
-from clawgate.web.hosts import is_local
+from clawgate.ollama.state import ask
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 STOP_S = 15

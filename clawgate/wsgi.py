@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging.config
 import os
 
+from clawgate.addresses import is_loopback
 from clawgate.app import Gateway, application
 from clawgate.config import load
-from clawgate.logs import dict_config
-from clawgate.web.hosts import is_loopback
+from clawgate.telemetry.logs import dict_config
 
 _config = load(os.environ.get("CLAWGATE_CONFIG"))
 _gateway = Gateway(_config)

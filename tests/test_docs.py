@@ -14,8 +14,8 @@ from clawgate import create_app
 from clawgate.config import Config, load, settings
 from clawgate.errors import ClawgateError, ConfigError
 from clawgate.relay import events
-from clawgate.web import sse
-from clawgate.web.requests import ChatBody
+from clawgate.web.api import sse
+from clawgate.web.api.requests import ChatBody
 from tests.support.tools import ROOT
 
 SETTINGS = list(settings())

@@ -2,7 +2,7 @@
 
 An Ollama whose slot leaked when an answer was aborted accepts the next request and never answers it, while
 everything else answers (its issue 17131): a wedge. From outside that looks like a slow load, a queue, or an Ollama
-that hangs altogether. relay/pump.py is the only caller; it goes on with heartbeats while an `Errand` asks.
+that hangs altogether. relay/pump.py is the only caller; it goes on with heartbeats while an `BackgroundCall` asks.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Silence(NamedTuple):
     is_wedge: bool = False
 
 
-class Errand(Generic[_T]):
+class BackgroundCall(Generic[_T]):
     """Something asked of Ollama on a helper thread; `result` is there once it is done.
 
     Threads: the helper thread writes `result` once, then calls `tell`; anybody reads it.

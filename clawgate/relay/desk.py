@@ -20,16 +20,15 @@ from typing import NamedTuple
 
 from clawgate.config import StreamConfig
 from clawgate.errors import Busy, BusySession, NothingToContinue, ShuttingDown, UnknownSession
-from clawgate.logs import NOT_KNOWN
 from clawgate.ollama.client import OllamaClient
-from clawgate.relay.ask import Ask
 from clawgate.relay.events import Event
-from clawgate.relay.order import Order, context_of, is_unfinished, joined
+from clawgate.relay.prompt import ChatRequest, Prompt, context_of, is_unfinished, joined
 from clawgate.relay.pump import Pump
 from clawgate.relay.run import Run
 from clawgate.relay.turns import Turns
-from clawgate.relay.wait import Flag
+from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Session, SessionStore, prompt_of
+from clawgate.telemetry.logs import NOT_KNOWN
 
 log = logging.getLogger(__name__)
 
@@ -90,30 +89,30 @@ class Desk:
         with self._lock:
             self._client, self._limits = client, limits
 
-    def admit(self, order: Order) -> Run:
-        """Take an order: give it a slot, end the session's running answer, store the context, make the run.
+    def admit(self, request: ChatRequest) -> Run:
+        """Take a request: give it a slot, end the session's running answer, store the context, make the run.
 
         Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, Busy; then nothing has changed.
         """
-        flag = Flag()  # first, because it may fail: a process out of fds refuses before it changes anything
-        session_id = order.session_id or f"sess_{secrets.token_hex(16)}"
+        wake_event = WakeEvent()  # first: a process out of fds refuses before it changes anything
+        session_id = request.session_id or f"sess_{secrets.token_hex(16)}"
         try:
             with self._turns.of(session_id):
-                return self._admit(order, session_id, flag)
+                return self._admit(request, session_id, wake_event)
         except BaseException:
-            flag.close()
+            wake_event.close()
             raise
 
-    def _admit(self, order: Order, session_id: str, flag: Flag) -> Run:
+    def _admit(self, request: ChatRequest, session_id: str, wake_event: WakeEvent) -> Run:
         if self._is_draining:
             raise ShuttingDown(_LEAVING)
-        is_known = order.session_id is not None and order.messages is None
+        is_known = request.session_id is not None and request.messages is None
         session = self._known(session_id) if is_known else None
         old = self._by_session.get(session_id)
-        self._check(order, session, old)
+        self._check(request, session, old)
         self._take_slot(old)
         try:
-            run = self._take_over(order, session, session_id, flag, old)
+            run = self._take_over(request, session, session_id, wake_event, old)
         except BaseException:
             with self._lock:
                 self._slots -= 1
@@ -126,15 +125,15 @@ class Desk:
             run.end("interrupted")
         return run
 
-    def _check(self, order: Order, session: Session | None, old: Run | None) -> None:
+    def _check(self, request: ChatRequest, session: Session | None, old: Run | None) -> None:
         """Refuse what cannot be served, before anything is changed for it."""
-        if old is not None and not old.is_concluded and order.on_busy == "reject":
+        if old is not None and not old.is_concluded and request.on_busy == "reject":
             raise BusySession("an answer of this session is still streaming; interrupt it, or drop on_busy: reject")
         if session is not None:
             unsettled = old.unsettled() if old is not None else None
-            if order.is_continue and not is_unfinished(joined(session.messages, unsettled)):
+            if request.is_continue and not is_unfinished(joined(session.messages, unsettled)):
                 raise NothingToContinue("continue: the session's last message is not an unfinished answer")
-            self._store.check(session, [message for message in (unsettled, order.message) if message is not None])
+            self._store.check(session, [message for message in (unsettled, request.message) if message is not None])
 
     def _take_slot(self, old: Run | None) -> None:
         """Take a slot, the running answer's where there is one.
@@ -151,16 +150,20 @@ class Desk:
             else:
                 raise Busy(f"all {self._max_streams} streams are taken; try again in a moment")
 
-    def _take_over(self, order: Order, session: Session | None, session_id: str, flag: Flag, old: Run | None) -> Run:
+    def _take_over(
+        self, request: ChatRequest, session: Session | None, session_id: str, wake_event: WakeEvent, old: Run | None
+    ) -> Run:
         """End the running answer and make the next one the session's owner in its place, in one step of the store's."""
         if old is not None:
             old.conclude("superseded")
         answer = old.take_answer() if old is not None else None
         try:
-            context = context_of(order, session, answer)
-            prompt = prompt_of(context)
-            is_continuation = order.is_continue and bool(prompt) and prompt[-1].role == "assistant"
-            ask = Ask(model=order.model, messages=prompt, extras=order.extras, is_continuation=is_continuation)
+            context = context_of(request, session, answer)
+            messages = prompt_of(context)
+            is_continuation = request.is_continue and bool(messages) and messages[-1].role == "assistant"
+            prompt = Prompt(
+                model=request.model, messages=messages, extras=request.extras, is_continuation=is_continuation
+            )
             run_id = f"run_{secrets.token_hex(16)}"
             self._store.begin(session_id, run_id, context)
         except BaseException:
@@ -170,7 +173,9 @@ class Desk:
         finally:
             if old is not None:
                 old.announce()
-        return Run(session_id, run_id, ask, self._settle, flag, order.ignored, order.request_id, predecessor=old)
+        return Run(
+            session_id, run_id, prompt, self._settle, wake_event, request.ignored, request.request_id, predecessor=old
+        )
 
     def _settle(self, run: Run) -> None:
         with self._turns.of(run.session_id):
@@ -285,7 +290,7 @@ def _log_end(run: Run) -> None:
         "tokens=%(tokens)s first_token_ms=%(first_token_ms)s duration_ms=%(duration_ms)s bytes=%(bytes)s",
         {
             **run.names,
-            "model": run.ask.model,
+            "model": run.prompt.model,
             "reason": run.ended.error.code if run.ended.error else run.ended.done_reason,
             "tokens": run.ended.stats.get("eval_count", NOT_KNOWN),
             "first_token_ms": _ms(run.first_token_at - run.started_at) if run.first_token_at else NOT_KNOWN,

@@ -28,17 +28,17 @@ from clawgate.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from clawgate.logs import NAMED
 from clawgate.ollama.body import MalformedBody
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue, OpenFailure
 from clawgate.ollama.ndjson import Frame, FrameReader
-from clawgate.ollama.silence import UNKNOWN, Errand, Silence, unload, why_silent
+from clawgate.ollama.silence import UNKNOWN, BackgroundCall, Silence, unload, why_silent
 from clawgate.relay.events import PING, Ended, Event, Restarted, Resumed, Waiting
 from clawgate.relay.run import Run
 from clawgate.relay.smoothing import merge
 from clawgate.relay.wait import Waiter
+from clawgate.telemetry.logs import NAMED
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,8 @@ class Pump:
         self._limits = limits
         self._before_end = before_end
         self._clock = clock
-        self._waiter = Waiter(run.flag, reader_socket)
-        self._stall_s = max(limits.stall_seconds, HELD_BACK_STALL_S * run.ask.holds_frames_back)
+        self._waiter = Waiter(run.wake_event, reader_socket)
+        self._stall_s = max(limits.stall_seconds, HELD_BACK_STALL_S * run.prompt.holds_frames_back)
         self._smoothing_s = limits.smoothing_ms / 1000
         self._ping_at = clock() + limits.heartbeat_seconds
         self._step: Callable[[], None] = self._begin
@@ -90,8 +90,8 @@ class Pump:
         self._said_at: float | None = None  # the last frame of any that said something; before one, the first failure
         self._flush_at = 0.0
         self._retry_at = 0.0
-        self._inquiry: Errand[Silence] | None = None
-        self._unload: Errand[bool] | None = None
+        self._inquiry: BackgroundCall[Silence] | None = None
+        self._unload: BackgroundCall[bool] | None = None
 
     def events(self) -> Iterator[Event]:
         """Yield the run's log as it grows, and a ping whenever one is due, up to and including the end.
@@ -136,8 +136,8 @@ class Pump:
         self._wait(until=0)  # a client that gave up while it queued is not served
         run.close_predecessor()
         self._attempt += 1
-        request = run.ask.request_from(run.text, run.thinking, self._tokens)
-        is_going_on = run.has_text or run.ask.is_continuation
+        request = run.prompt.request_from(run.text, run.thinking, self._tokens)
+        is_going_on = run.has_text or run.prompt.is_continuation
         self._client = self._client_in_force()  # a reload may have corrected the address that was waited for
         self._exchange = self._client.chat(request, is_going_on, run.request_id)
         self._frames = FrameReader(self._limits.max_bad_frames)
@@ -146,7 +146,7 @@ class Pump:
         self._inquiry = None
         self._step = self._opening
         if run.connect(self._exchange):
-            self._exchange.start(tell=run.flag.wake)
+            self._exchange.start(tell=run.wake_event.wake)
 
     def _opening(self) -> None:
         """Wait for the response to begin, or for the reason why it does not."""
@@ -236,7 +236,7 @@ class Pump:
         if self._heard_at is None and self._attempt > 1:
             self._tell_resumed()
         self._heard_at = now
-        self._client.note_answer(self._run.ask.model, now)
+        self._client.note_answer(self._run.prompt.model, now)
         events, end = merge(frames)
         if events:
             self._said_at = now
@@ -286,7 +286,7 @@ class Pump:
         self._exchange.release()
         if self._said_at is None:
             self._said_at = now
-        cannot_go_on = run.has_tool_calls or (run.has_text and run.ask.has_format)
+        cannot_go_on = run.has_tool_calls or (run.has_text and run.prompt.has_format)
         if (cannot_go_on and failure.is_retryable) or (run.has_text and isinstance(failure, CannotContinue)):
             self._end("truncated")
         elif not failure.is_retryable or now >= self._said_at + self._limits.retry_seconds:
@@ -300,10 +300,10 @@ class Pump:
     def _inquire(self) -> None:
         """Ask why the first frame is overdue; it is still taken if it comes meanwhile."""
         if self._inquiry is None:
-            model, now = self._run.ask.model, self._clock()
+            model, now = self._run.prompt.model, self._clock()
             answers_others = self._client.has_answered_since(model, (self._asked_at + now) / 2)
             ask = partial(why_silent, self._client, model, answers_others)
-            self._inquiry = Errand(ask, UNKNOWN, tell=self._run.flag.wake)
+            self._inquiry = BackgroundCall(ask, UNKNOWN, tell=self._run.wake_event.wake)
         elif self._inquiry.result is None:
             self._wait(until=self._ping_at, for_upstream=True)
         else:
@@ -322,7 +322,9 @@ class Pump:
         self._waiter.watch(None)
         self._exchange.release()  # first, because Ollama unloads nothing that is asked something
         run.publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
-        self._unload = Errand(partial(unload, self._client, run.ask.model, run.flag), False, tell=run.flag.wake)
+        self._unload = BackgroundCall(
+            partial(unload, self._client, run.prompt.model, run.wake_event), False, tell=run.wake_event.wake
+        )
         self._step = self._unloading
 
     def _timeout(self, why: str) -> UpstreamTimeout:

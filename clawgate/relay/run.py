@@ -2,7 +2,7 @@
 
 Every end passes the same door in three steps: `conclude`, which the first caller wins and after which nothing more is
 said; the settling of the partial text in the session; `announce`, by which the one end event closes the log and the
-flag wakes the pump. `end` does all three, and whoever takes the session over does the second step itself. No end
+wake event wakes the pump. `end` does all three, and whoever takes the session over does the second step itself. No end
 waits for a socket, least of all a reader's; closing the connection to Ollama is another step, `close`, that waits for
 nothing but that.
 """
@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from clawgate.errors import ClawgateError
-from clawgate.logs import NOT_KNOWN, Id
 from clawgate.ollama.exchange import Exchange
-from clawgate.relay.ask import Ask
 from clawgate.relay.events import Ended, Event, Started, Text, Thinking, ToolCalls
-from clawgate.relay.wait import Flag
+from clawgate.relay.prompt import Prompt
+from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
+from clawgate.telemetry.logs import NOT_KNOWN, Id
 
 Settle = Callable[["Run"], object]
 """Stores what `take_answer` of the run gives, unless somebody else has taken it."""
@@ -37,19 +37,19 @@ class Run:
         self,
         session_id: str,
         run_id: str,
-        ask: Ask,
+        prompt: Prompt,
         settle: Settle,
-        flag: Flag,
+        wake_event: WakeEvent,
         ignored: tuple[str, ...] = (),
         request_id: str = "",
         predecessor: Run | None = None,
     ) -> None:
         self.session_id = session_id
         self.run_id = run_id
-        self.ask = ask
-        self.flag = flag
+        self.prompt = prompt
+        self.wake_event = wake_event
         self.request_id = request_id
-        self.log: list[Event] = [Started(session_id, run_id, ask.model, ignored)]
+        self.log: list[Event] = [Started(session_id, run_id, prompt.model, ignored)]
         self.started_at = time.monotonic()
         self.first_token_at: float | None = None
         self.ended: Ended | None = None  # announced: everything of the run is in the session by then
@@ -163,7 +163,7 @@ class Run:
             if self.ended is None and self._outcome is not None:
                 self.ended = self._outcome
                 self.log.append(self._outcome)
-                self.flag.set()
+                self.wake_event.set()
 
     def connect(self, exchange: Exchange) -> bool:
         """Make the exchange the run's own, so that an end closes it; False when the run has ended."""
@@ -191,8 +191,8 @@ class Run:
     def release(self) -> None:
         """Give back what the run holds, ending it where nobody did; the pump's last act."""
         if not self.end("interrupted"):
-            self.flag.wait()  # somebody else ended it and may still be settling its text
+            self.wake_event.wait()  # somebody else ended it and may still be settling its text
         self.close_predecessor()
         if self._exchange is not None:
             self._exchange.release()
-        self.flag.close()
+        self.wake_event.close()

@@ -1,4 +1,4 @@
-"""The one wait of a pump: a single poll() over the upstream socket, the run's flag and the client's socket.
+"""The one wait of a pump: a single poll() over the upstream socket, the run's wake event and the client's socket.
 
 So an interrupt, a client that leaves, silence and data are each noticed at once, and nothing else ever blocks a pump.
 """
@@ -19,7 +19,7 @@ WAKE = (1).to_bytes(8, sys.byteorder)
 """What an eventfd wants written; a pipe does not mind."""
 
 
-class Flag(threading.Event):
+class WakeEvent(threading.Event):
     """A threading.Event that a poll() can wait for: set it to cancel, wake it to have its pump look around.
 
     Threads: `set` and `wake` from anywhere; `_fd_lock` keeps them from writing to an fd that was closed and is
@@ -93,15 +93,15 @@ class Waiter:
     Threads: one.
     """
 
-    def __init__(self, flag: Flag, client: socket.socket | None) -> None:
-        self._flag = flag
+    def __init__(self, wake_event: WakeEvent, client: socket.socket | None) -> None:
+        self._wake_event = wake_event
         self._client = client
         self._client_fd = client.fileno() if client is not None else -1
         self._upstream_fd = -1
         self._quiet = select.poll()
-        self._quiet.register(flag.fileno(), select.POLLIN)
+        self._quiet.register(wake_event.fileno(), select.POLLIN)
         self._all = select.poll()
-        self._all.register(flag.fileno(), select.POLLIN)
+        self._all.register(wake_event.fileno(), select.POLLIN)
         self._watch_client()
 
     def _watch_client(self) -> None:
@@ -135,12 +135,12 @@ class Waiter:
         if not ready:
             return NOTHING
         fds = {fd for fd, _ in ready}
-        flag = self._flag.fileno() in fds
-        if flag:
-            self._flag.clear_wake()
+        is_woken = self._wake_event.fileno() in fds
+        if is_woken:
+            self._wake_event.clear_wake()
         return Wake(
             upstream=self._upstream_fd in fds,
-            flag=flag,
+            flag=is_woken,
             client_gone=self._client_fd in fds and self._is_client_gone(),
         )
 

@@ -16,9 +16,9 @@ KEPT = 100
 ROUND = SESSIONS // 10
 MB = 1 << 20
 WALL_CLOCKS = {
-    "logs.py": "a log line's time is what people read",
+    "telemetry/logs.py": "a log line's time is what people read",
     "sessions/memory.py": "created_at and last_active, which are shown; the time to live is monotonic",
-    "web/transcript.py": "writes those two as RFC 3339",
+    "web/api/transcript.py": "writes those two as RFC 3339",
 }
 """Who may look at the wall clock, and what for. It is set back and forward; nothing that waits may notice."""
 

@@ -100,7 +100,7 @@ def test_chats_of_one_address_are_limited_and_nothing_else_is(
         refused = client.post(front, "/api/chat", {"message": "Me too"})
         assert (refused.status, refused.json["error"]["code"]) == (503, "busy")
         assert (refused.headers["Retry-After"], refused.headers["Content-Type"]) == ("1", "application/json")
-        for path in ("/healthz", "/readyz", "/api/status", "/", "/static/chat.js"):
+        for path in ("/healthz", "/readyz", "/api/status", "/", "/static/page/chat.js"):
             assert client.get(front, path).status == 200, path
         run_id = streams[0].events[0].data["run_id"]
         assert client.post(front, "/api/interrupt", {"run_id": run_id}).json["interrupted"]
@@ -170,11 +170,11 @@ def test_page_is_compressed_and_checked_by_its_etag_and_a_stream_is_neither(
 ) -> None:
     front = nginx(gateway()).base_url
     accepting = {"Accept-Encoding": "gzip"}
-    plain, packed = get(front, "/static/chat.js"), get(front, "/static/chat.js", accepting)
+    plain, packed = get(front, "/static/page/chat.js"), get(front, "/static/page/chat.js", accepting)
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed.body) == plain.body
     assert packed.headers["Cache-Control"] == "no-cache"
-    again = get(front, "/static/chat.js", {**accepting, "If-None-Match": packed.headers["ETag"] or ""})
+    again = get(front, "/static/page/chat.js", {**accepting, "If-None-Match": packed.headers["ETag"] or ""})
     assert (again.status, again.body) == (304, b"")
     assert get(front, "/", accepting).headers["Content-Encoding"] == "gzip"
     assert "/" not in (plain.headers["Server"] or ""), "a version is told"

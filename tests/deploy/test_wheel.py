@@ -96,7 +96,7 @@ def test_wheel_carries_every_file_of_the_checkout(wheel: Path) -> None:
     assert {
         "clawgate/py.typed",
         "clawgate/templates/chat.html",
-        "clawgate/static/chat.js",
+        "clawgate/static/page/chat.js",
         "clawgate/nginx/clawgate.conf",
         "clawgate/systemd/clawgate.service",
         "clawgate/systemd/clawgate.socket",
@@ -132,7 +132,7 @@ def test_installed_command_serves_from_anywhere(
     started = gateway(command=(str(installed.clawgate), "serve"), cwd=tmp_path)
     page = started.get("/")
     assert (page.status, page.headers.get_content_type()) == (200, "text/html")
-    for name in ("chat.js", "chat.css"):
+    for name in ("page/chat.js", "page/chat.css"):
         assert f"/static/{name}" in page.json
         assert started.get(f"/static/{name}").status == 200
     with started.stream("Hi") as stream:

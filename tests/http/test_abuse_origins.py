@@ -26,9 +26,9 @@ WITH_EVERYTHING = configured(
 )
 ANSWERS: dict[str, tuple[str, str, bytes | None, dict[str, str], int]] = {
     "page": ("GET", "/", None, {}, 200),
-    "file": ("GET", "/static/chat.js", None, {}, 200),
-    "part of a file": ("GET", "/static/chat.js", None, {"Range": "bytes=0-9"}, 206),
-    "impossible part": ("GET", "/static/chat.js", None, {"Range": "bytes=9999999-"}, 416),
+    "file": ("GET", "/static/page/chat.js", None, {}, 200),
+    "part of a file": ("GET", "/static/page/chat.js", None, {"Range": "bytes=0-9"}, 206),
+    "impossible part": ("GET", "/static/page/chat.js", None, {"Range": "bytes=9999999-"}, 416),
     "no such file": ("GET", "/static/nothing", None, {}, 404),
     "health": ("GET", "/healthz", None, {}, 200),
     "ready": ("GET", "/readyz", None, {}, 200),
@@ -113,7 +113,7 @@ def test_nothing_on_the_way_through_nginx_says_a_version(
     ollama.default(hang())
     gate = gateway()
     front = nginx(gate)
-    replies = [client.get(front.base_url, path) for path in ("/", "/healthz", "/nothing", "/static/chat.js")]
+    replies = [client.get(front.base_url, path) for path in ("/", "/healthz", "/nothing", "/static/page/chat.js")]
     replies.append(client.post(front.base_url, "/api/chat", b" " * (17 << 20)))
     gate.stop()
     replies.append(client.get(front.base_url, "/healthz"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clawgate.web.requests import PASSED_ON
+from clawgate.web.api.requests import PASSED_ON
 from tests.http.asking import ask, configured, opening, reason
 from tests.support import sse
 from tests.support.gateway import Gateway

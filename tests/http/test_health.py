@@ -11,7 +11,7 @@ import pytest
 from clawgate import __version__
 from clawgate.errors import UpstreamUnreachable
 from clawgate.ollama.client import OllamaClient
-from clawgate.web.health import UpstreamState, ask
+from clawgate.ollama.state import UpstreamState, ask
 from tests.http.asking import configured, finish, interrupt, opening
 from tests.support.client import call
 from tests.support.gateway import Gateway

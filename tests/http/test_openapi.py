@@ -16,9 +16,9 @@ from clawgate.config import Config, ModelConfig, ServerConfig
 from clawgate.errors import ClawgateError, ConfigError, Forbidden, MethodNotAllowed, UntrustedHost, UpstreamStalled
 from clawgate.relay import events
 from clawgate.sessions import Message
-from clawgate.web import answers, sse
-from clawgate.web.openapi import METHODS, OPERATIONS
-from clawgate.web.requests import CHAT_FIELDS, MESSAGE_FIELDS
+from clawgate.web.api import answers, sse
+from clawgate.web.api.requests import CHAT_FIELDS, MESSAGE_FIELDS
+from clawgate.web.described.openapi import METHODS, OPERATIONS
 
 CLOSED = Config(
     model=ModelConfig(endpoint="http://10.1.2.3:4567", model_name="secret:7b", allowed_models=("other:1b",)),

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
 from clawgate import create_app
-from clawgate.web.requests import PASSED_ON
+from clawgate.web.api.requests import PASSED_ON
 from tests.http.asking import configured, streams_of
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, Step, chunk, done, drop, end, error_line, hang, status, text

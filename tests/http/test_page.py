@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from clawgate.app import create_app, create_blueprint
 from clawgate.config import Config, ModelConfig, ServerConfig, settings
-from clawgate.web import setup
+from clawgate.web.pages import setup
 from tests.support.connection import Connection
 from tests.support.ollama import ScriptedOllama, status
 from tests.support.server import SocketServer
@@ -52,7 +52,7 @@ def test_nothing_is_inline_and_nothing_comes_from_elsewhere(ollama: ScriptedOlla
         answer = client.get(path)
         assert answer.status_code == 200
         assert re.findall(r"<script[^>]*>", answer.text) == re.findall(
-            r'<script type="module" src="/static/\w+.js">', answer.text
+            r'<script type="module" src="/static/page/\w+.js">', answer.text
         )
         assert answer.text.count("<script") == 1
         assert "<style" not in answer.text
@@ -69,7 +69,7 @@ def test_every_static_file_that_the_pages_name_is_there(ollama: ScriptedOllama) 
         for address in re.findall(r'(?:src|href)="(/static/[^"]+\.\w+)"', client.get(path).text):
             with client.get(address) as answer:
                 assert answer.status_code == 200, address
-    with client.get("/static/chat.js") as script:
+    with client.get("/static/page/chat.js") as script:
         assert script.mimetype == "text/javascript"
 
 
@@ -115,7 +115,7 @@ def test_page_works_below_a_prefix(ollama: ScriptedOllama) -> None:
     client = app.test_client()
     page = client.get("/llm/").text
     assert 'data-base="/llm/"' in page
-    assert 'src="/llm/static/chat.js"' in page
+    assert 'src="/llm/static/page/chat.js"' in page
     assert client.post("/llm/render", json={"text": "a"}).status_code == 401
     assert client.get("/llm/setup").status_code == 401
 

@@ -13,7 +13,7 @@ from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.silence import unload, why_silent
 from clawgate.relay.desk import Desk
 from clawgate.relay.events import Ended
-from clawgate.relay.order import Order
+from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Bounds, MemoryStore, Message
 from tests.http.asking import (
     ask,
@@ -232,7 +232,7 @@ def test_wedges_are_counted(ollama: ScriptedOllama, unload_wedged: bool, expecte
     ollama.default(hang())
     limits = StreamConfig(first_frame_seconds=0.1, unload_wedged=unload_wedged)
     desk = Desk(MemoryStore(Bounds(10, 60, 1 << 20)), OllamaClient(ollama.base_url), 1, limits)
-    run = desk.admit(Order(model=DEFAULT_MODEL, messages=(Message(role="user", content="hi"),)))
+    run = desk.admit(ChatRequest(model=DEFAULT_MODEL, messages=(Message(role="user", content="hi"),)))
     last = list(desk.pump(run, None))[-1]
     desk.release(run)
     assert isinstance(last, Ended)

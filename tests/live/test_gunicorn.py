@@ -27,7 +27,7 @@ WAYS = {
 MAX_STREAMS = 3
 ROUTES = [
     ("GET", "/"),
-    ("GET", "/static/chat.css"),
+    ("GET", "/static/page/chat.css"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/api/status"),
@@ -88,7 +88,7 @@ def test_settings_follow_the_configuration(tmp_path: Path) -> None:
     assert {name: settings[name] for name in ("bind", "workers", "worker_class", "graceful_timeout")} == {
         "bind": "['[::1]:0']",
         "workers": "1",
-        "worker_class": "clawgate.worker.Worker",
+        "worker_class": "clawgate.server.worker.Worker",
         "graceful_timeout": "17",
     }
     assert int(settings["threads"]) > 40

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { createApi, renderWaitMs } from "../../clawgate/static/api.js";
+import { createApi, renderWaitMs } from "../../clawgate/static/core/api.js";
 
 const { fetch } = globalThis;
 afterEach(() => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createParser } from "../../clawgate/static/sse.js";
+import { createParser } from "../../clawgate/static/core/sse.js";
 
 const STREAM = new TextEncoder().encode(
   'id: run_1:1\ndata: {"message":"春光🌸"}\n\n: a comment\ndata: {"ping":"keepalive"}\n\n' +

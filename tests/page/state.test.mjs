@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { history, orderFor, packed, reconciled, unpacked } from "../../clawgate/static/history.js";
-import * as s from "../../clawgate/static/state.js";
+import { history, orderFor, packed, reconciled, unpacked } from "../../clawgate/static/core/history.js";
+import * as s from "../../clawgate/static/core/state.js";
 
 const START = { session_id: "sess_1", run_id: "run_1", model: "m", message: "" };
 const END = { done: true, done_reason: "stop", session_id: "sess_1", run_id: "run_1", stats: { eval_count: 2 }, message: "" };

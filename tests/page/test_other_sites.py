@@ -39,7 +39,7 @@ const tries = {
     Object.assign(new Image(), { onload: resolve, onerror: reject, src: gate + "/static/icon.svg" })),
   script: () => new Promise((resolve, reject) =>
     document.head.append(Object.assign(document.createElement("script"),
-      { onload: resolve, onerror: reject, type: "module", src: gate + "/static/state.js" }))),
+      { onload: resolve, onerror: reject, type: "module", src: gate + "/static/core/state.js" }))),
   frame: () => new Promise((resolve) =>
     document.body.append(Object.assign(document.createElement("iframe"), { onload: resolve, src: gate + "/readyz" }))),
   form: () => new Promise((resolve) => {
@@ -52,7 +52,15 @@ for (const [name, attempt] of Object.entries(tries)) {
 }
 window.told = told;
 </script>"""
-REACHED = {"/api/chat", "/api/interrupt", "/api/status", "/setup", "/static/icon.svg", "/static/state.js", "/readyz"}
+REACHED = {
+    "/api/chat",
+    "/api/interrupt",
+    "/api/status",
+    "/setup",
+    "/static/icon.svg",
+    "/static/core/state.js",
+    "/readyz",
+}
 
 
 @pytest.fixture

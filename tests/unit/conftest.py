@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.tools import require_procfs
-from tests.unit.desk_room import MakeRoom, Room
+from tests.unit.relay.desk_room import MakeRoom, Room
 
 
 @pytest.fixture

@@ -1,0 +1,61 @@
+"""Names and addresses of hosts, as text: pure, but for the resolver that `is_loopback` asks.
+
+An IP literal is nobody's name to point elsewhere, and no resolver is asked for `localhost`: both are safe on any port.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+
+HOST_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
+"""A host's name as browsers send it: letters of other alphabets are `xn--…` there."""
+MAX_PORT = 65535
+_HOST = re.compile(rf"(?:\[(?P<literal>[0-9A-Fa-f:.]+)\]|(?P<name>{HOST_NAME}\.?))(?::(?P<port>[0-9]{{0,5}}))?")
+
+
+def name_of(host: str) -> str | None:
+    """Return a Host header's name in lower case without port and final dot, an address without brackets; None for what
+    a browser would not write.
+    """
+    found = _HOST.fullmatch(host)
+    if found is None or int(found["port"] or 0) > MAX_PORT:
+        return None
+    if found["literal"] is None:
+        return found["name"].lower().removesuffix(".")
+    address = address_of(found["literal"])
+    return str(address) if isinstance(address, ipaddress.IPv6Address) else None
+
+
+def is_local(name: str) -> bool:
+    """Tell whether a name is this machine's whatever a name server says, or an IP address and so no name at all."""
+    return name == "localhost" or name.endswith(".localhost") or address_of(name) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether what `server.host` names is reached from this machine alone; what cannot be bound is, too."""
+    try:
+        found = {str(address[0]) for *_, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return True
+    return all(is_loopback_address(address) for address in found)
+
+
+def is_loopback_address(text: str) -> bool:
+    """Tell whether a text is an address of this machine's alone."""
+    address = address_of(text)
+    return address is not None and (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address in its usual spelling.
+
+    One with a scope is none: what follows the % is free text, and would stand in the log as it is.
+    """
+    if "%" in text:
+        return None
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

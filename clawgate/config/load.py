@@ -1,0 +1,209 @@
+"""The configuration from a YAML file and the environment, checked and then frozen.
+
+`load` is called by wsgi.py, gunicorn_conf.py and cli.py, again at a reload; everything else is handed the finished
+Config.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+
+from clawgate.addresses import HOST_NAME
+from clawgate.config.settings import ENVIRONMENT_PREFIX, Config, Setting, settings
+from clawgate.errors import ConfigError
+
+
+def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, str] | None = None) -> Config:
+    """Read the file (none: all defaults), let the environment override it, check every value.
+
+    Errors: ConfigError whose message is one line: file or variable, key, what was expected, what was found.
+    """
+    source = os.fspath(path) if path is not None else ""
+    given = _read(Path(path)) if path is not None else {}
+    known = list(settings())
+    sections = _checked_sections(given, source, known)
+    values: dict[str, dict[str, Any]] = {}
+    for setting in known:
+        if setting.key in sections.get(setting.section, {}):
+            found = sections[setting.section][setting.key]
+            values.setdefault(setting.section, {})[setting.key] = _checked(setting, found, f"{source}: {setting.name}")
+    for setting, text in _from_environment(known, os.environ if environment is None else environment):
+        found = _parse_variable(setting, text)
+        values.setdefault(setting.section, {})[setting.key] = _checked(setting, found, setting.variable)
+    return Config(
+        **{section.name: section.type(**values.get(section.name, {})) for section in msgspec.structs.fields(Config)}
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as a person means it: a key that is given twice is a mistake, not the end of the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, refusing a key that it has already."""
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key.value, str):
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is given twice", key.start_mark)
+            seen.add(key.value if isinstance(key.value, str) else id(key))
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path) -> Any:
+    try:
+        with path.open(encoding="utf-8") as file:
+            given = yaml.load(file, _Loader)
+            return {} if given is None else given
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    # PyYAML's own readers of numbers and dates raise the last three: `2024-99-99`, `!!int _`, `!!timestamp x`
+    except (yaml.YAMLError, RecursionError, ValueError, IndexError, AttributeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        # an unquoted token that begins with * or ! would be in PyYAML's words
+        problem = re.sub(r"(alias|tag) '.*'", r"\1", getattr(error, "problem", None) or "unreadable")
+        raise ConfigError(f"{path}: is not YAML: {problem}{where}") from error
+
+
+def _checked_sections(given: Any, source: str, known: list[Setting]) -> dict[str, dict[str, Any]]:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{source}: expected sections like `server:`, got {_show(given)}")
+    names = [section.name for section in msgspec.structs.fields(Config)]
+    for name, section in given.items():
+        if name not in names:
+            raise ConfigError(f"{source}: {_on_one_line(name)}: unknown section{_nearest(name, names)}")
+        if section is not None and not isinstance(section, dict):
+            raise ConfigError(f"{source}: {name}: expected keys below it, got {_show(section)}")
+    keys = [setting.name for setting in known]
+    for name, section in given.items():
+        for key in section or ():
+            if f"{name}.{key}" not in keys:
+                unknown = _on_one_line(f"{name}.{key}")
+                raise ConfigError(f"{source}: {unknown}: unknown key{_nearest(unknown, keys)}")
+    return {name: section or {} for name, section in given.items()}
+
+
+def _nearest(name: object, known: list[str]) -> str:
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
+    return f"; the nearest known one is {near[0]}" if near else ""
+
+
+def _from_environment(known: list[Setting], environment: Mapping[str, str]) -> Iterator[tuple[Setting, str]]:
+    by_variable = {setting.variable: setting for setting in known}
+    sections = tuple(f"{ENVIRONMENT_PREFIX}{section.name}_".upper() for section in msgspec.structs.fields(Config))
+    for variable, text in environment.items():
+        if variable in by_variable:
+            yield by_variable[variable], text
+        elif variable.startswith(sections):
+            raise ConfigError(f"{variable}: unknown setting{_nearest(variable, list(by_variable))}")
+
+
+def _parse_variable(setting: Setting, text: str) -> Any:
+    """Read a variable's text as the file would have given it: a number, a boolean, a list with commas, or the text."""
+    kind = get_args(setting.type)[0]
+    if get_origin(kind) is tuple:
+        return [item.strip() for item in text.split(",") if item.strip()]
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.strip().lower(), text)
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _checked(setting: Setting, value: Any, where: str) -> Any:
+    """Convert one value to its setting's type, or raise the one-line ConfigError."""
+    kind = get_args(setting.type)[0]
+    if value is None:  # `key:` with nothing behind it is YAML's null: the default, as if the line were absent
+        return setting.default
+    if get_origin(kind) is tuple and isinstance(value, str):
+        value = [value]
+    if get_origin(kind) is Literal and isinstance(value, str):
+        value = value.lower()
+    try:
+        converted = msgspec.convert(value, setting.type)
+        msgspec.json.encode(converted)  # bytes of a variable that are no text would fail in every request
+        return _REFINE[setting.name](converted) if setting.name in _REFINE else converted
+    except (msgspec.ValidationError, ValueError) as error:
+        shown = "a text that is not usable" if _is_secret(setting, value) else _show(value)
+        raise ConfigError(f"{where}: expected {setting.expected}, got {shown}{_hint(setting.name)}") from error
+
+
+def _hint(name: str) -> str:
+    if name == "server.workers":
+        return "; more than 1 needs session.backend: redis, which this version does not have"
+    return ""
+
+
+def _is_secret(setting: Setting, value: Any) -> bool:
+    return setting.name == "server.auth_token" or (setting.name == "model.endpoint" and "@" in str(value))
+
+
+def _show(value: Any) -> str:
+    try:
+        shown = str(value) if isinstance(value, float) else msgspec.json.encode(value, enc_hook=str).decode()
+    except (UnicodeEncodeError, RecursionError):  # bytes that are no text in a variable; a list that holds itself
+        shown = ascii(value)
+    return shown if len(shown) <= 80 else f"{shown[:77]}…"
+
+
+def _on_one_line(name: object) -> str:
+    return str(name).encode("unicode_escape", "backslashreplace").decode() if not str(name).isprintable() else str(name)
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    is_more = re.search(r"[?#\s]", url) is not None or parts.username is not None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or is_more:
+        raise ValueError(url)
+    return url.rstrip("/")
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if any(origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+/?", origin) for origin in origins):
+        raise ValueError(origins)
+    return tuple(origin.rstrip("/") for origin in origins)
+
+
+def _token(token: str) -> str:
+    if not re.fullmatch(r"[!-~]{8,}", token):
+        raise ValueError
+    return token
+
+
+def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_host, hosts))
+
+
+def _host(host: str) -> str:
+    if re.fullmatch(HOST_NAME, host.removesuffix(".")):
+        return host.lower().removesuffix(".")
+    return str(ipaddress.IPv6Address(host.strip("[]")))  # a ValueError for what is neither a name nor an address
+
+
+def _networks(proxies: tuple[str, ...]) -> tuple[str, ...]:
+    for proxy in proxies:
+        ipaddress.ip_network(proxy)  # a ValueError also for a network with host bits set, which is a slip
+    return proxies
+
+
+_REFINE: dict[str, Any] = {
+    "model.endpoint": _base_url,
+    "server.cors_allowed_origins": _origins,
+    "server.auth_token": _token,
+    "server.trusted_hosts": _hosts,
+    "server.trusted_proxies": _networks,
+}

@@ -1,0 +1,113 @@
+"""What a client asks for, and what the model is asked: pure. All that wire formats need to know of the relay's input.
+
+A `ChatRequest` is made by web/, and the desk makes a `Prompt` of it and of what its session knows.
+
+Ollama continues a trailing assistant message and returns only the continuation (prefill): that is how a run goes on
+from its partial text. The text goes back exactly as it came, not even a trailing space altered: so it stays a whole
+number of tokens, and byte-identical for Ollama's prompt cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from clawgate.errors import NothingToContinue
+from clawgate.sessions import Message, Session, join_answer
+from clawgate.sessions.message import join_texts
+
+
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked request for an answer. Exactly one of messages, message and is_continue is given.
+
+    request_id: the id under which logs, and Ollama, know the HTTP request.
+    """
+
+    model: str
+    session_id: str | None = None
+    messages: tuple[Message, ...] | None = None
+    message: Message | None = None
+    is_continue: bool = False
+    extras: dict[str, Any] = {}
+    on_busy: Literal["interrupt", "reject"] = "interrupt"
+    ignored: tuple[str, ...] = ()
+    request_id: str = ""
+
+
+def context_of(request: ChatRequest, session: Session | None, answer: Message | None) -> Sequence[Message]:
+    """Give what the session knows from now on: what was said, what the ended run adds to it, and the new message.
+
+    Errors: NothingToContinue.
+    """
+    if request.messages is not None:
+        return request.messages
+    before = joined(session.messages if session is not None else (), answer)
+    if request.message is not None:
+        return (*before, request.message)
+    if not is_unfinished(before):  # the running answer ended by itself meanwhile
+        raise NothingToContinue("continue: the answer has just ended by itself")
+    return before
+
+
+def joined(messages: Sequence[Message], answer: Message | None) -> Sequence[Message]:
+    """Give what was said with the answer that is not settled yet, where there is one."""
+    return messages if answer is None else join_answer(messages, answer)
+
+
+def is_unfinished(messages: Sequence[Message]) -> bool:
+    """Tell whether the last thing said is an answer that can be continued."""
+    return bool(messages) and messages[-1].is_unfinished
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """One question to Ollama; `extras` are the request fields that are passed on, each by its name.
+
+    is_continuation: a client asked to go on with the last message, so the model must be able to.
+
+    Source: Ollama docs/api.md, "Generate a chat completion".
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    extras: dict[str, Any] = {}
+    is_continuation: bool = False
+
+    @property
+    def holds_frames_back(self) -> bool:
+        """True where Ollama gathers frames before it sends them, so that silence is no sign of a stall."""
+        return bool(self.extras.get("tools") or self.extras.get("format"))
+
+    @property
+    def has_format(self) -> bool:
+        """True where a grammar forms the answer: it cannot be entered in the middle."""
+        return bool(self.extras.get("format"))
+
+    def request(self) -> dict[str, Any]:
+        """Give the body of the first request."""
+        return {"model": self.model, "messages": _for_ollama(self.messages), "stream": True, **self.extras}
+
+    def request_from(self, text: str, thinking: str, tokens: int) -> dict[str, Any]:
+        """Give the body of a request that goes on behind the text so far.
+
+        Units: tokens counts what the text took, so that `num_predict` still bounds the whole answer.
+        """
+        if not text:
+            return self.request()
+        partial = Message(role="assistant", content=text, thinking=thinking)
+        before = self.messages
+        if before and before[-1].role == "assistant":
+            base = before[-1]
+            partial = replace(base, content=join_texts(base.content, text), thinking=base.thinking or thinking)
+            before = before[:-1]
+        request = {**self.request(), "messages": _for_ollama((*before, partial))}
+        limit = (self.extras.get("options") or {}).get("num_predict")
+        if isinstance(limit, int) and limit > 0:
+            request["options"] = {**self.extras["options"], "num_predict": max(1, limit - tokens)}
+        return request
+
+
+def _for_ollama(messages: Iterable[Message]) -> list[Message]:
+    return [message.for_ollama() for message in messages]

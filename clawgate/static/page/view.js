@@ -1,0 +1,231 @@
+// @ts-check
+/** The page around the messages: shows a state, tells chat.js what the reader does. Painted at most once a frame. */
+
+import { hook, keepChoice, mountTheme } from "../parts/browser.js";
+import { createBubble } from "../parts/bubble.js";
+import { canInterrupt, lastQuestion } from "../core/state.js";
+import { fill, filled, load } from "../parts/words.js";
+
+/**
+ * @typedef {import("../core/state.js").State} State
+ *
+ * @typedef {object} Actions what the reader can do
+ * @property {(text: string) => void} send
+ * @property {() => void} interrupt
+ * @property {() => void} clear
+ * @property {() => void} cancelEdit
+ * @property {(action: import("../parts/bubble.js").Action, id: number) => void} act
+ */
+
+const NEAR_BOTTOM_PX = 48;
+const MAX_INPUT_PX = 240;
+const MAX_SPOKEN = 1000;
+
+/**
+ * @param {Actions} actions
+ * @param {(text: string) => Promise<string>} render
+ * @param {() => number} silentMs
+ */
+export async function createView(actions, render, silentMs) {
+  const { model = "", static: folder = "/static/" } = document.body.dataset;
+  let words = await load(folder, document.documentElement.lang);
+  const scroller = hook(document, "scroller");
+  const list = hook(document, "messages");
+  const input = /** @type {HTMLTextAreaElement} */ (hook(document, "input"));
+  /** @type {Map<number, import("../parts/bubble.js").Bubble>} */
+  const bubbles = new Map();
+  /** @type {State | null} */
+  let state = null;
+  let isFollowing = true;
+  let lastTop = 0;
+  let isPainting = false;
+  let isStale = true; // words or time have changed: every bubble is looked at
+  /** @type {readonly import("../core/state.js").Message[]} */
+  let painted = [];
+  const page = { words: () => words, model, render: renderAndFollow, act: actions.act, silentMs };
+
+  /** @param {string} text */
+  async function renderAndFollow(text) {
+    const html = await render(text);
+    requestAnimationFrame(follow);
+    return html;
+  }
+
+  function follow() {
+    if (isFollowing) scroller.scrollTop = scroller.scrollHeight;
+    hook(document, "newest").hidden = isFollowing;
+  }
+
+  function schedule() {
+    if (isPainting) return;
+    isPainting = true;
+    requestAnimationFrame(() => {
+      isPainting = false;
+      if (state) paint(state);
+    });
+  }
+
+  /** @param {State} now */
+  function paint(now) {
+    paintMessages(now);
+    paintControls(now);
+    follow();
+  }
+
+  /** @param {State} now */
+  function paintMessages(now) {
+    const { messages } = now;
+    const ids = new Set(messages.map((each) => each.id));
+    for (const [id, bubble] of bubbles) {
+      if (!ids.has(id)) {
+        bubble.root.remove();
+        bubbles.delete(id);
+      }
+    }
+    messages.forEach((message, index) => {
+      let bubble = bubbles.get(message.id);
+      if (!bubble) {
+        bubble = createBubble(message, page);
+        bubbles.set(message.id, bubble);
+        list.append(bubble.root);
+      }
+      const isNearEnd = index >= messages.length - 4; // its buttons depend on what follows
+      if (isStale || isNearEnd || painted[index] !== message) bubble.update(message, now, Date.now());
+    });
+    painted = messages;
+    isStale = false;
+    hook(document, "empty").hidden = messages.length > 0;
+  }
+
+  /** @param {State} now */
+  function paintControls(now) {
+    /** @type {HTMLButtonElement} */ (hook(document, "interrupt")).disabled = !canInterrupt(now);
+    hook(document, "editing").hidden = now.editingId === 0;
+    const answer = now.messages.find((each) => each.id === now.activeId);
+    const link = answer?.attempt ? "waiting" : now.link;
+    hook(document, "link").dataset.link = link;
+    const key = link === "connected" && now.isFull ? "link.full" : `link.${link}`;
+    const text = words[key] ?? "";
+    const label = hook(document, "link-text");
+    if (label.textContent !== text) label.textContent = text;
+  }
+
+  function fit() {
+    input.style.height = "auto";
+    input.style.height = `${Math.min(input.scrollHeight, MAX_INPUT_PX)}px`;
+    follow();
+  }
+
+  function send() {
+    const text = input.value.trim();
+    if (text === "") {
+      input.focus();
+      return;
+    }
+    input.value = "";
+    fit();
+    isFollowing = true;
+    actions.send(text);
+    input.focus({ preventScroll: true });
+  }
+
+  scroller.addEventListener("scroll", () => {
+    const isNear = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_BOTTOM_PX;
+    if (isNear) isFollowing = true;
+    else if (scroller.scrollTop < lastTop) isFollowing = false;
+    lastTop = scroller.scrollTop;
+    hook(document, "newest").hidden = isFollowing;
+  });
+  new ResizeObserver(follow).observe(scroller);
+  hook(document, "newest").addEventListener("click", () => {
+    isFollowing = true;
+    follow();
+    input.focus({ preventScroll: true });
+  });
+  hook(document, "send").addEventListener("click", send);
+  hook(document, "interrupt").addEventListener("click", () => {
+    /** @type {HTMLButtonElement} */ (hook(document, "interrupt")).disabled = true; // at once, not with the next frame
+    actions.interrupt();
+    input.focus({ preventScroll: true });
+  });
+  hook(document, "clear").addEventListener("click", () => {
+    actions.clear();
+    input.focus({ preventScroll: true });
+  });
+  hook(document, "editing-cancel").addEventListener("click", cancelEdit);
+  hook(document, "notice-close").addEventListener("click", () => (hook(document, "notice").hidden = true));
+  input.addEventListener("input", fit);
+  input.addEventListener("keydown", (event) => {
+    // 229: Safari ends the composition before the keydown that ended it
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    event.preventDefault();
+    send();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || event.isComposing || event.keyCode === 229) return;
+    if (document.querySelector("dialog[open]")) return;
+    if (state && canInterrupt(state)) actions.interrupt();
+    else if (state?.editingId) cancelEdit();
+  });
+  hook(document, "language").addEventListener("click", async () => {
+    const language = words["language.other.code"] ?? "en";
+    words = await load(folder, language);
+    document.documentElement.lang = language;
+    keepChoice("language", language);
+    fill(document, words, { model });
+    hook(document, "language").lang = words["language.other.code"] ?? "";
+    isStale = true;
+    schedule();
+  });
+  mountTheme();
+
+  function cancelEdit() {
+    input.value = "";
+    fit();
+    actions.cancelEdit();
+  }
+
+  return {
+    /** @param {State} next */
+    show(next) {
+      state = next;
+      document.body.classList.toggle("streaming", next.activeId !== 0);
+      schedule();
+    },
+    /** Look at the clock again: seconds are shown. */
+    tick() {
+      isStale = true;
+      schedule();
+    },
+    /** Put the last question into the field, to be edited. */
+    edit() {
+      input.value = (state && lastQuestion(state)?.content) ?? "";
+      fit();
+      input.focus();
+    },
+    /** @param {string} key of the words */
+    notice(key) {
+      hook(document, "notice-text").textContent = words[key] ?? "";
+      hook(document, "notice").hidden = false;
+    },
+    hideNotice() {
+      hook(document, "notice").hidden = true;
+    },
+    /**
+     * Tell screen readers, once an answer and not at each token.
+     * @param {string} key
+     * @param {string} text
+     */
+    announce(key, text) {
+      const said = text.length > MAX_SPOKEN ? `${text.slice(0, MAX_SPOKEN)}…` : text;
+      hook(document, "announcer").textContent = filled(words[key] ?? "", { text: said });
+    },
+    isThinkingWanted() {
+      return /** @type {HTMLInputElement} */ (hook(document, "think-input")).checked;
+    },
+    /** @param {boolean} thinks whether the model can */
+    showThinkSwitch(thinks) {
+      hook(document, "think").hidden = !thinks;
+    },
+  };
+}

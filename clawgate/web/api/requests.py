@@ -1,0 +1,167 @@
+"""The types of the routes' bodies, and their checks: each mistake is named with its field and what was expected.
+
+Used by chat.py. Long values (messages, tools, a format) stay the bytes that they were, copied
+out of the body; what is decoded is short.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+from clawgate.config import ModelConfig
+from clawgate.errors import BadRequest, ModelNotAllowed
+from clawgate.relay.prompt import ChatRequest
+from clawgate.sessions import Message, Text
+from clawgate.web.api.options import Options, read_options
+from clawgate.web.door import shapes
+from clawgate.web.door.reading import Members, kind_of
+from clawgate.web.door.shapes import Ignored, Shape
+
+SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+SessionId = Annotated[str, Meta(pattern=rf"\A{SESSION_ID.pattern}\Z")]
+Messages = Annotated[tuple[Message, ...], Meta(min_length=1)]
+INTERRUPT_BYTES = 4 << 10
+
+
+class ChatBody(msgspec.Struct, frozen=True, kw_only=True, rename={"is_continue": "continue"}):
+    """The body of POST /api/chat. `think` to `keep_alive` are passed on to Ollama.
+
+    Source: Ollama docs/api.md, "Generate a chat completion".
+    """
+
+    messages: Messages | None = None
+    message: str | Message | None = None
+    is_continue: Literal[True] | None = None
+    session_id: SessionId | None = None
+    stream: bool = True
+    model: str | None = None
+    on_busy: Literal["interrupt", "reject"] = "interrupt"
+    think: bool | str | None = None
+    options: Options | None = None
+    format: str | dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    keep_alive: str | int | float | None = None
+
+
+PASSED_ON = ("think", "options", "format", "tools", "keep_alive")
+
+
+class InterruptBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of POST /api/interrupt."""
+
+    session_id: SessionId | None = None
+    run_id: SessionId | None = None
+
+
+def read_chat(given: Members, model: ModelConfig, request_id: str = "") -> tuple[ChatRequest, bool]:
+    """Check the body of POST /api/chat: the request, and whether the answer is to be streamed.
+
+    Errors: BadRequest, ModelNotAllowed.
+    """
+    ignored = Ignored()
+    body = CHAT.read(given, "", ignored)
+    ways = [name for name in ("messages", "message", "continue") if name in body]
+    if len(ways) != 1:
+        found = " and ".join(ways) or "none of them"
+        raise BadRequest(f"expected exactly one of `messages`, `message` and `continue`, got {found}")
+    if "continue" in body and "session_id" not in body:
+        raise BadRequest("session_id: expected the session whose answer is to be continued, got none")
+    name = body.get("model", model.model_name)
+    if name not in (model.model_name, *model.allowed_models):
+        allowed = ", ".join((model.model_name, *model.allowed_models))
+        raise ModelNotAllowed(f"model: expected one of {allowed}")
+    asked = ChatRequest(
+        model=name,
+        session_id=body.get("session_id"),
+        messages=body.get("messages"),
+        message=body.get("message"),
+        is_continue="continue" in body,
+        extras={name: body[name] for name in PASSED_ON if name in body},
+        on_busy=body.get("on_busy", "interrupt"),
+        ignored=tuple(ignored),
+        request_id=request_id,
+    )
+    return asked, body.get("stream", True)
+
+
+def read_interrupt(given: Members) -> InterruptBody:
+    """Check the body of POST /api/interrupt.
+
+    Errors: BadRequest.
+    """
+    body = InterruptBody(**INTERRUPT.read(given, "", Ignored()))
+    if body.session_id is None and body.run_id is None:
+        raise BadRequest("session_id: expected the session to interrupt (or a run_id), got neither")
+    return body
+
+
+def session_id_of(given: Members) -> str | None:
+    """Give the session that a body names, even where the rest of it is wrong."""
+    try:
+        return _session_id(given["session_id"], "", Ignored())  # type: ignore[no-any-return]
+    except (KeyError, BadRequest):
+        return None
+
+
+def _format(value: Raw, path: str, ignored: Ignored) -> Text | dict[str, Any]:
+    if kind_of(value) == "str":
+        return shapes.text(value, path, ignored)
+    return value.copy() if shapes.members(value, path) else {}
+
+
+def _options(value: Raw, path: str, _: Ignored) -> dict[str, Any]:
+    return read_options(shapes.members(value, path), path)
+
+
+def _messages(value: Raw, path: str, ignored: Ignored) -> tuple[Message, ...]:
+    messages = tuple(
+        _message(each, f"{path}[{index}]", ignored) for index, each in enumerate(shapes.items(value, path))
+    )
+    if not messages:
+        raise BadRequest(f"{path}: expected {shapes.expected(path)}")
+    return messages
+
+
+def _message(value: Raw, path: str, ignored: Ignored) -> Message:
+    return Message(**MESSAGE.read(shapes.members(value, path), f"{path}.", ignored))
+
+
+def _message_or_text(value: Raw, path: str, ignored: Ignored) -> Message:
+    if kind_of(value) == "str":
+        return Message(role="user", content=_any_text(value, path, ignored))
+    return _any_message(value, path, ignored)  # type: ignore[no-any-return]
+
+
+def _is_light(message: Message) -> bool:
+    """Tell whether a decoded message takes little more than its JSON: a `{}` among tool calls takes 24 times that."""
+    return not message.tool_calls
+
+
+_session_id = shapes.short(SessionId)
+_any_text = shapes.unless_short(shapes.text, str)
+_any_message = shapes.unless_short(_message, Message, _is_light)
+CHAT = Shape(
+    ChatBody,
+    messages=shapes.unless_short(_messages, Messages, lambda messages: all(map(_is_light, messages))),
+    message=_message_or_text,
+    options=_options,
+    format=shapes.unless_short(_format, str | dict[str, Any]),
+    tools=shapes.unless_short(shapes.objects, list[dict[str, Any]]),
+)
+INTERRUPT = Shape(InterruptBody)
+MESSAGE = Shape(
+    Message,
+    is_lenient=True,
+    content=shapes.text,
+    thinking=shapes.text,
+    images=shapes.texts,
+    tool_calls=shapes.objects,
+    tool_name=shapes.text,
+    tool_call_id=shapes.text,
+)
+CHAT_FIELDS = CHAT.names
+MESSAGE_FIELDS = MESSAGE.names

@@ -1,0 +1,231 @@
+"""`GET /openapi.json`: the API described by what it is made of: routes, body types, the error tree, the settings.
+
+What only a handler knows, which body it takes, what it answers and which errors it raises, is in OPERATIONS; tests
+hold that against every route and against real answers. It names neither models nor addresses, so it wants no token.
+Source: OpenAPI 3.1.1; JSON Schema 2020-12.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import msgspec
+from flask import Blueprint, Response, current_app, request
+from werkzeug.routing import Rule
+
+from clawgate import errors
+from clawgate.config import ServerConfig
+from clawgate.errors import ClawgateError
+from clawgate.web.api import answers, sse
+from clawgate.web.api.options import SCHEMA as OPTIONS
+from clawgate.web.api.requests import SESSION_ID, ChatBody, InterruptBody
+from clawgate.web.door.guard import wants_token
+from clawgate.web.door.hosts import Hosts
+from clawgate.web.pages.render import RenderBody
+
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+"""Those that are described: HEAD is GET without a body, OPTIONS answers a CORS preflight."""
+VERSION = "1"
+"""Of the API; clawgate's own is not told to everybody."""
+COMPONENTS = "#/components/schemas/"
+PARAMETERS = {"session_id": {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"}, "filename": {"type": "string"}}
+NULL = {"type": "null"}
+TEXT = {"type": "string"}
+
+
+def _given(**schemas: dict[str, Any]) -> dict[str, Any]:
+    return {"properties": schemas, "required": [name for name, schema in schemas.items() if schema != NULL]}
+
+
+EITHER = {
+    "ChatBody": [
+        _given(messages={"type": "array"}, message=NULL, **{"continue": NULL}),
+        _given(message={"type": ["string", "object"]}, messages=NULL, **{"continue": NULL}),
+        _given(session_id=TEXT, messages=NULL, message=NULL, **{"continue": {"const": True}}),
+    ],
+    "InterruptBody": [_given(session_id=TEXT), _given(run_id=TEXT)],
+}
+"""What the types do not say of bodies: one of these applies. Null is as good as absent."""
+EVENT = {
+    "description": "Each event; an error's has the type `error`, a ping has no id.",
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["message", "error"]},
+        "data": {"type": "string", "contentMediaType": JSON, "contentSchema": {"$ref": COMPONENTS + "Event"}},
+    },
+    "required": ["data"],
+}
+
+
+class Operation(NamedTuple):
+    """What a handler takes and answers; `answers` are types by status and media type, None where there is no type."""
+
+    answers: dict[int, dict[str, Any]]
+    errors: tuple[type[ClawgateError], ...] = ()
+    body: type[msgspec.Struct] | None = None
+
+
+Errors = tuple[type[ClawgateError], ...]
+BODY: Errors = (errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Busy)
+NO_SESSION: Errors = (errors.UnknownSession, errors.NotFound)
+CHAT: Errors = (
+    errors.ModelNotAllowed,
+    errors.UnknownSession,
+    errors.BusySession,
+    errors.NothingToContinue,
+    errors.ShuttingDown,
+    *errors.UpstreamFailure.__subclasses__(),
+)
+OPERATIONS = {
+    "describe": Operation({200: {JSON: answers.Endpoint}}),
+    "chat": Operation({200: {sse.MIMETYPE: str, JSON: answers.Whole}}, (*BODY, *CHAT), ChatBody),
+    "interrupt": Operation({200: {JSON: answers.Interrupted}}, (*BODY, errors.UnknownSession), InterruptBody),
+    "session": Operation({200: {JSON: answers.SessionView}}, (*NO_SESSION, errors.Busy)),
+    "forget": Operation({204: {}}, NO_SESSION),
+    "status": Operation({200: {JSON: answers.Status}}),
+    "healthz": Operation({200: {JSON: answers.Health}}),
+    "readyz": Operation({200: {JSON: answers.Ready}, 503: {JSON: answers.NotReady}}),
+    "render": Operation({200: {JSON: answers.Rendered}}, BODY, RenderBody),
+    "page": Operation({200: {HTML: str}}),
+    "setup": Operation({200: {HTML: str}}),
+    "openapi": Operation({200: {JSON: dict[str, Any]}}),
+    "static": Operation({200: {"*/*": None}, 206: {"*/*": None}, 304: {}, 416: {JSON: None}}, (errors.NotFound,)),
+}
+"""By the name of the endpoint."""
+
+
+class OpenApiRoutes:
+    """`GET /openapi.json`."""
+
+    def __init__(self, server: ServerConfig, hosts: Hosts) -> None:
+        self._server = server
+        self._hosts = hosts
+        self._last = (("", ""), b"")
+
+    def install(self, blueprint: Blueprint) -> None:
+        """Add the route to the blueprint."""
+        blueprint.add_url_rule("/openapi.json", "openapi", self.openapi)
+
+    def openapi(self) -> Response:
+        """Describe this API."""
+        ours, root = f"{request.blueprint}.", request.script_root
+        place, document = self._last
+        if place != (ours, root):  # some 10 ms of CPU, for what is the same as long as it is asked for at one place
+            rules = [rule for rule in current_app.url_map.iter_rules() if rule.endpoint.startswith(ours)]
+            document = msgspec.json.encode(describe(rules, self._server, self._hosts, root))
+            self._last = ((ours, root), document)
+        return Response(document, mimetype=JSON)
+
+
+def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = "") -> dict[str, Any]:
+    """Describe these routes as a gateway with these settings answers them, as an OpenAPI document."""
+    types = sorted(set(_types()), key=lambda kind: kind.__name__)
+    _, components = msgspec.json.schema_components(types, ref_template=COMPONENTS + "{name}")
+    schemas = _plain(components)
+    for name, either in EITHER.items():
+        schemas[name]["anyOf"] = either
+    del schemas["Message"]["additionalProperties"]  # others are named in `ignored`
+    members = schemas["Message"]["properties"]
+    members |= {name: {"anyOf": [schema, NULL]} for name, schema in members.items() if name != "role"}
+    schemas["Options"] |= OPTIONS
+    schemas["Event"] = {"oneOf": [{"$ref": COMPONENTS + kind.__name__} for kind in answers.EVENTS]}
+    paths: dict[str, Any] = {}
+    for rule in rules:
+        for method in sorted(set(METHODS) & (rule.methods or set())):
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+            paths.setdefault(path, {})[method.lower()] = _operation(rule, server, hosts)
+    return {
+        "openapi": "3.1.1",
+        "info": {"title": "clawgate", "version": VERSION},
+        "servers": [{"url": root or "/"}],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}} if server.auth_token else {},
+        },
+    }
+
+
+def _types() -> Iterator[type[msgspec.Struct]]:
+    yield from answers.EVENTS
+    for operation in OPERATIONS.values():
+        kinds = [operation.body, *(kind for given in operation.answers.values() for kind in given.values())]
+        yield from (kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, msgspec.Struct))
+
+
+def _operation(rule: Rule, server: ServerConfig, hosts: Hosts) -> dict[str, Any]:
+    name = rule.endpoint.rpartition(".")[2]
+    operation = OPERATIONS[name]
+    raised = [*operation.errors, errors.Forbidden, errors.InternalError]
+    described: dict[str, Any] = {"operationId": name}
+    said = inspect.getdoc(current_app.view_functions[rule.endpoint]) if name != "static" else "Files of the page."
+    described["summary"] = (said or "").partition("\n")[0]
+    if rule.arguments:
+        described["parameters"] = [
+            {"name": argument, "in": "path", "required": True, "schema": PARAMETERS[argument]}
+            for argument in sorted(rule.arguments)
+        ]
+    if operation.body is not None:
+        described["requestBody"] = {"required": True, "content": {JSON: {"schema": _schema(operation.body)}}}
+    if server.auth_token is not None and wants_token(rule.rule, rule.endpoint):
+        described["security"] = [{"token": []}]
+        raised.append(errors.Unauthorized)
+    if hosts.is_checked:
+        raised.append(errors.UntrustedHost)
+    described["responses"] = dict(sorted({**_failures(raised), **_successes(operation)}.items()))
+    return described
+
+
+def _successes(operation: Operation) -> dict[str, Any]:
+    responses = {}
+    for status, given in operation.answers.items():
+        content = {media: {} if kind is None else {"schema": _schema(kind)} for media, kind in given.items()}
+        if sse.MIMETYPE in content:
+            content[sse.MIMETYPE] = {"schema": EVENT}
+        said = [(kind.__doc__ or "") for kind in given.values() if kind not in (None, str)]
+        responses[str(status)] = {"description": " ".join(said) or "As asked."} | (
+            {"content": content} if given else {}
+        )
+    return responses
+
+
+def _failures(raised: list[type[ClawgateError]]) -> dict[str, Any]:
+    responses = {}
+    for status, kinds in groupby(sorted(raised, key=lambda kind: (kind.status, kind.code)), lambda kind: kind.status):
+        codes = [kind.code for kind in kinds]
+        schema = _object({"error": _object({"code": {"enum": codes}, "message": {"type": "string"}})})
+        responses[str(status)] = {"description": ", ".join(codes), "content": {JSON: {"schema": schema}}}
+    return responses
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    schema: dict[str, Any] = msgspec.json.schema(kind, ref_template=COMPONENTS + "{name}")
+    return {name: value for name, value in schema.items() if name != "$defs"}
+
+
+def _plain(schema: Any) -> Any:
+    r"""Put the patterns as JSON Schema knows them, where \A and \Z are letters, and docstrings on one line."""
+    if isinstance(schema, list):
+        return [_plain(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {name: _plain(value) for name, value in schema.items()}
+    if {} in plain.get("anyOf", ()):  # a msgspec.Raw: the JSON of what the others say
+        others = [each for each in plain.pop("anyOf") if each != {}]
+        plain |= others[0] if len(others) == 1 else {"anyOf": others}
+    if isinstance(plain.get("pattern"), str):
+        plain["pattern"] = plain["pattern"].replace(r"\A", "^").replace(r"\Z", "$")
+    if isinstance(plain.get("description"), str):
+        plain["description"] = " ".join(plain["description"].split("\n\n")[0].split())
+    return plain

@@ -1,0 +1,196 @@
+"""Who may use the API, and what every answer carries: Host, token, CORS, security headers, errors as JSON.
+
+Registered on the blueprint, so that it holds in another Flask application too.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Flask, Request, Response, current_app, g, jsonify, redirect, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from clawgate.config import ServerConfig
+from clawgate.errors import (
+    BadRequest,
+    ClawgateError,
+    Forbidden,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+    Unauthorized,
+    UpstreamFailure,
+)
+from clawgate.telemetry.logs import NAMED, NOT_KNOWN, Id
+from clawgate.web.door.hosts import Hosts
+
+log = logging.getLogger(__name__)
+
+PREFLIGHT_S = 600
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+PAGES = ("page", "setup")
+"""Endpoints that a link on another site may lead to."""
+TOKEN_PAGES = ("render", "setup")
+"""Endpoints outside /api/ that want the token too."""
+_BY_STATUS: dict[int, type[ClawgateError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
+_WORDS = {404: "there is nothing at this address", 405: "this address does not take that method; see Allow"}
+
+
+class Guard:
+    """Checks each request before its handler, and finishes each answer after it."""
+
+    def __init__(self, server: ServerConfig, hosts: Hosts) -> None:
+        self._server = server
+        self._hosts = hosts
+
+    def install(self, routes: Blueprint | Flask) -> None:
+        """Put the checks around every route of a blueprint, or of a whole application and what it has no route for."""
+        routes.before_request(self._check)
+        routes.after_request(self._finish)
+        routes.register_error_handler(ClawgateError, answer_error)
+        routes.register_error_handler(Exception, answer_unexpected)
+
+    def _check(self) -> WerkzeugResponse | None:
+        self._hosts.check(request.headers.get("Host", ""))
+        if request.method == "OPTIONS":
+            return answer_options()
+        self._check_site()
+        self._check_token()
+        moved = request.routing_exception
+        return redirect(path_of(moved.new_url), moved.code) if isinstance(moved, RequestRedirect) else None
+
+    def _check_site(self) -> None:
+        """Refuse what a page of another site makes a browser send, whether or not that page could read the answer.
+
+        Browsers say so to https and to loopback addresses; a client that says nothing is none, or is refused for its
+        body's type. Source: W3C Fetch Metadata Request Headers.
+        """
+        is_foreign = request.headers.get("Sec-Fetch-Site", "").lower() == "cross-site"
+        if is_foreign and not is_visit(request) and not self._is_allowed(request.headers.get("Origin")):
+            raise Forbidden(
+                "Origin: a page of another site asks, and server.cors_allowed_origins does not have its origin"
+            )
+
+    def _check_token(self) -> None:
+        token = self._server.auth_token
+        if token is None or not wants_token(request.path, request.endpoint or ""):
+            return
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+            raise Unauthorized("Authorization: expected `Bearer` and the gateway's token (server.auth_token)")
+
+    def _finish(self, response: Response) -> Response:
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        if "session_id" in g:
+            response.headers["X-Session-Id"] = g.session_id
+        self._allow_origin(response)
+        return response
+
+    def _allow_origin(self, response: Response) -> None:
+        """Answer CORS: the exact origin back, or `*` where the configuration says so. Source: WHATWG Fetch, 3.3."""
+        allowed = self._server.cors_allowed_origins
+        origin = request.headers.get("Origin")
+        if not allowed:
+            return
+        if "*" not in allowed:
+            response.vary.add("Origin")
+        if not self._is_allowed(origin):
+            return
+        response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else str(origin)
+        response.headers["Access-Control-Expose-Headers"] = "X-Session-Id, X-Run-Id, X-Request-Id, Retry-After"
+        if request.method == "OPTIONS":
+            response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE, OPTIONS"
+            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-Session-Id"
+            response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
+
+    def _is_allowed(self, origin: str | None) -> bool:
+        return origin is not None and not {"*", origin}.isdisjoint(self._server.cors_allowed_origins)
+
+
+def path_of(url: str) -> str:
+    """Return an address without its host: behind a proxy, ours is not what the browser knows."""
+    return urlsplit(url)._replace(scheme="", netloc="").geturl()
+
+
+def is_visit(asked: Request) -> bool:
+    """Tell whether a reader opens one of our pages by a link on another site."""
+    mode, place = asked.headers.get("Sec-Fetch-Mode"), asked.headers.get("Sec-Fetch-Dest", "document")
+    is_opened = asked.method == "GET" and (mode, place) == ("navigate", "document")
+    return is_opened and _name_of(asked.endpoint) in PAGES
+
+
+def wants_token(path: str, endpoint: str) -> bool:
+    """Tell whether a path, or a route's rule, is closed without the token, where one is set."""
+    return "/api/" in f"{path}/" or _name_of(endpoint) in TOKEN_PAGES
+
+
+def _name_of(endpoint: str | None) -> str:
+    """Give an endpoint's name without the blueprint's."""
+    return (endpoint or "").rpartition(".")[2]
+
+
+def error_of(error: ClawgateError) -> dict[str, str]:
+    """Give an error as answers and events carry it."""
+    return {"code": error.code, "message": error.message}
+
+
+def answer_error(error: ClawgateError) -> Response:
+    """Answer one of our errors as JSON with its status."""
+    response = jsonify(error=error_of(error))
+    response.status_code = error.status
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, UpstreamFailure | InternalError):  # openai-python and others would start a second run
+        response.headers["x-should-retry"] = "false"
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="clawgate"'
+    return response
+
+
+def answer_options() -> Response:
+    """Answer OPTIONS, a CORS preflight or not, with what the address takes. Source: RFC 9110, 9.3.7."""
+    response = Response(status=204)
+    _allow(response)
+    return response
+
+
+def _allow(response: Response) -> None:
+    """Name every method that the address takes, in one order. Source: RFC 9110, 10.2.1."""
+    address = current_app.create_url_adapter(request)
+    assert address is not None
+    response.allow.update(sorted(address.allowed_methods()))
+
+
+def _names() -> dict[str, object]:
+    """Give what the log calls the request; its rule stands for a path, which may hold a session's id."""
+    return {
+        "method": request.method,
+        "rule": str(request.url_rule or NOT_KNOWN),
+        "session": Id(g.session_id) if "session_id" in g else NOT_KNOWN,
+        "run": NOT_KNOWN,
+        "request": g.get("request_id", NOT_KNOWN),
+    }
+
+
+def answer_unexpected(error: Exception) -> Response:
+    """Answer what Werkzeug refuses, and what nobody foresaw, in the same shape; a traceback goes to the log only."""
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
+        kind = _BY_STATUS.get(error.code, BadRequest)
+        response = answer_error(kind(_WORDS.get(error.code) or error.description or error.name))
+        response.status_code = error.code
+        if error.code == MethodNotAllowed.status:
+            _allow(response)
+        return response
+    log.error(f"request failed: method=%(method)s rule=%(rule)s {NAMED}", _names(), exc_info=error)
+    return answer_error(InternalError())

@@ -1,0 +1,60 @@
+"""How a page looks to its reader: its template, in the reader's language and appearance.
+
+The words are in `static/words.*.json`, read once here for the templates and by the page's script when the language is
+switched. The reader's choice of language and appearance is in cookies, so that the first paint is right already.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+from flask import Request, Response, make_response, render_template
+
+PACKAGE = Path(__file__).resolve().parent.parent.parent
+STATIC = PACKAGE / "static"
+LANGUAGES = ("en", "zh")
+THEMES = ("auto", "light", "dark")
+
+
+def templates() -> Path:
+    """Return the folder of templates: mapped into the package in a wheel, beside it in a checkout."""
+    beside = PACKAGE.parent / "templates"
+    if (beside / "chat.html").is_file() and (PACKAGE.parent / "setup.cfg").is_file():
+        return beside
+    return Path(str(files("clawgate") / "templates"))
+
+
+class Appearance:
+    """In which language and appearance a page is shown."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, dict[str, str]] = {
+            language: msgspec.json.decode((STATIC / f"words.{language}.json").read_bytes(), type=dict[str, str])
+            for language in LANGUAGES
+        }
+
+    def language(self, asked: Request) -> str:
+        """Choose by the reader's switch, else by Accept-Language."""
+        chosen = asked.cookies.get("clawgate_language")
+        return chosen if chosen in LANGUAGES else asked.accept_languages.best_match(LANGUAGES) or LANGUAGES[0]
+
+    def show(self, asked: Request, template: str, status: int = 200, **values: object) -> Response:
+        """Render a template with the words `w["…"]` in the reader's language."""
+        theme = asked.cookies.get("clawgate_theme")
+        language = self.language(asked)
+        response = make_response(
+            render_template(
+                template,
+                w=self._words[language],
+                language=language,
+                theme=theme if theme in THEMES else THEMES[0],
+                **values,
+            ),
+            status,
+        )
+        response.headers["Content-Language"] = language
+        response.headers["Cache-Control"] = "no-store"
+        response.vary.update(("Accept-Language", "Cookie"))
+        return response

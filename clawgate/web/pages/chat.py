@@ -1,0 +1,33 @@
+"""The chat page: one template and its static files, nothing inline, so that the strict CSP holds."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from clawgate.config import Config
+from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.state import Abilities
+from clawgate.web.pages.appearance import Appearance
+
+
+class PageRoutes:
+    """The chat page."""
+
+    def __init__(self, config: Config, client: OllamaClient, appearance: Appearance) -> None:
+        self._config = config
+        self._abilities = Abilities(client, config.model.model_name)
+        self._appearance = appearance
+
+    def install(self, blueprint: Blueprint) -> None:
+        """Add the route to the blueprint."""
+        blueprint.add_url_rule("/", "page", self.page)
+
+    def page(self) -> Response:
+        """Render the chat page."""
+        return self._appearance.show(
+            request,
+            "chat.html",
+            model=self._config.model.model_name,
+            thinks={True: "yes", False: "no", None: "unknown"}[self._abilities.thinks()],
+            heartbeat_s=self._config.stream.heartbeat_seconds,
+        )

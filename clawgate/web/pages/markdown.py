@@ -1,0 +1,177 @@
+"""Markdown in, harmless HTML out, in less than a second of CPU: a function of the text alone, for render.py.
+
+markdown-it parses with HTML off, Pygments colours code, nh3 is the last door. The text is cut into its top-level
+blocks, and each is rendered by itself: what is finished when the time is up stays, the rest follows as the text that it
+is. Nothing that a browser would fetch from elsewhere is in it: an image of another place becomes a link to it.
+Source: CommonMark 0.31; GitHub's tables, strikethrough and task lists.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import unescapeAll
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_core import StateCore, inline, normalize, text_join
+from markdown_it.token import Token
+
+from clawgate.web.pages.budget import Budget, OutOfTime
+from clawgate.web.pages.highlight import highlighted
+from clawgate.web.pages.rules import BUDGET, MAX_NESTING, TooMuch, bound
+from clawgate.web.pages.sanitiser import CLEANER, EMBEDDED_IMAGE
+
+log = logging.getLogger(__name__)
+
+CPU_S = 0.7
+"""For a text; what is under way when it is over takes up to 0.2 s more. 256 KiB of prose take 0.2 s in all, of nothing
+but markup a second."""
+MAX_AMPERSANDS = 50_000
+"""In a block, which stays text beyond it: nh3 takes their square, 0.6 s for 262,144."""
+MAX_LINKED = 1 << 20
+"""Characters of addresses and titles in a text; a block with more stays text. A definition is written out at each of
+its uses: 100 KiB of address and 1,000 times `[a]` made 100 MB of HTML, and 1.9 s of CPU."""
+LINKED_CHARS = "linked_chars"
+
+
+class Renderer:
+    """Turns Markdown into HTML that is safe to put into the page.
+
+    Threads: a parse keeps its state to itself, so one renderer serves all threads.
+    """
+
+    def __init__(self) -> None:
+        options = {"html": False, "maxNesting": MAX_NESTING, "tasklists": True}
+        self._markdown = MarkdownIt("commonmark", options, renderer_cls=_Html).enable(["table", "strikethrough"])
+        bound(self._markdown)
+        self.html_of("*")  # the rules are compiled once, before there are threads
+
+    def html_of(self, text: str) -> str:
+        """Render a text; what takes too long, or what the parser cannot take, comes back as the text itself."""
+        state = StateCore(text, self._markdown, {BUDGET: Budget(CPU_S), LINKED_CHARS: 0})
+        normalize(state)
+        lines = state.src.split("\n")
+        pieces: list[str] = []
+        shown = 0  # lines of the text that are in the pieces
+        is_whole = self._find_blocks(state)
+        for block in _top_level(state.tokens):
+            begin, end = block[0].map or (shown, shown)
+            try:
+                pieces.append(self._rendered(block, state.env))
+            except OutOfTime:
+                is_whole = False
+                break
+            except TooMuch:
+                pieces.append(_plain(lines[begin:end]))
+            except Exception:  # a text is never a reason to show nothing
+                log.exception("a block of %d lines could not be rendered", end - begin)
+                pieces.append(_plain(lines[begin:end]))
+            shown = end
+        if not is_whole:
+            pieces.append(_plain(lines[shown:]))
+        return "".join(pieces)
+
+    def _find_blocks(self, state: StateCore) -> bool:
+        """Parse the text into blocks; False where some are missing at its end."""
+        try:
+            self._markdown.block.parse(state.src, self._markdown, state.env, state.tokens)
+        except OutOfTime:
+            return False
+        except Exception:
+            log.exception("a text of %d characters could not be parsed", len(state.src))
+            return False
+        return True
+
+    def _rendered(self, block: list[Token], env: Any) -> str:
+        """Render one block as clean HTML.
+
+        Errors: OutOfTime, TooMuch, and whatever a rule fails with.
+        """
+        env[BUDGET].check()
+        state = StateCore("", self._markdown, env, block)
+        inline(state)
+        text_join(state)
+        _label_boxes(block)
+        rendered = self._markdown.renderer.render(block, self._markdown.options, env)
+        if rendered.count("&amp;") > MAX_AMPERSANDS:
+            raise TooMuch
+        return CLEANER.clean(rendered)
+
+
+def _top_level(tokens: list[Token]) -> Iterator[list[Token]]:
+    """Cut tokens into whole top-level blocks; what has begun and does not end is left out."""
+    begin = 0
+    for index, token in enumerate(tokens, 1):
+        if token.level == 0 and token.nesting <= 0:
+            yield tokens[begin:index]
+            begin = index
+
+
+def _count_linked(token: Token, env: Any) -> None:
+    """Count what a link or an image writes out.
+
+    Errors: TooMuch.
+    """
+    env[LINKED_CHARS] += sum(len(str(value)) for value in token.attrs.values())
+    if env[LINKED_CHARS] > MAX_LINKED:
+        raise TooMuch
+
+
+def _label_boxes(block: list[Token]) -> None:
+    """Move each task's box into a label around the item's first line, which names the box to screen readers."""
+    for item, _, line in zip(block, block[1:], block[2:], strict=False):
+        if item.type == "list_item_open" and "checked" in item.meta and line.type == "inline":
+            checked = ' checked=""' if item.meta.pop("checked") else ""
+            box = f'<label><input disabled="" type="checkbox"{checked}> '
+            begin, end = (Token("html_inline", "", 0, content=tag) for tag in (box, "</label>"))
+            line.children = [begin, *(line.children or ()), end]
+
+
+def _plain(lines: list[str]) -> str:
+    text = html.escape("\n".join(lines).strip("\n"))
+    return f"<pre><code>{text}</code></pre>\n"
+
+
+class _Html(RendererHTML):
+    """The tokens that are shown in our own way. Each method is the rule for the type of its name."""
+
+    def text(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        """Appearance at the budget: most of a long block's tokens are text."""
+        env[BUDGET].check()
+        return super().text(tokens, idx, options, env)
+
+    def fence(self, tokens: Sequence[Token], idx: int, _options: Any, env: Any) -> str:
+        """Colour code while there is time for it."""
+        code = tokens[idx].content
+        language = next(iter(unescapeAll(tokens[idx].info).split(maxsplit=1)), "")
+        shown = highlighted(code, language, env[BUDGET]) or html.escape(code)
+        named = f' class="language-{html.escape(language)}"' if language else ""
+        return f"<pre><code{named}>{shown}</code></pre>\n"
+
+    def link_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        """Write a link out while there is room for its address."""
+        _count_linked(tokens[idx], env)
+        return self.renderToken(tokens, idx, options, env)
+
+    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        """Show an image that is in the text itself; make a link of any other: it is fetched only when asked for."""
+        token = tokens[idx]
+        _count_linked(token, env)
+        source = str(token.attrs.get("src", ""))
+        words = self.renderInlineAsText(token.children or [], options, env)
+        if EMBEDDED_IMAGE.match(source):
+            return f'<img src="{html.escape(source)}" alt="{html.escape(words)}">'
+        return f'<a class="remote-image" href="{html.escape(source)}">{html.escape(words or source)}</a>'
+
+    def th_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        """Say a cell's alignment as a class: the page's CSP allows no style attributes."""
+        token = tokens[idx]
+        style = str(token.attrs.pop("style", ""))
+        if style:
+            token.attrSet("class", style.removeprefix("text-align:"))
+        return self.renderToken(tokens, idx, options, env)
+
+    td_open = th_open

@@ -1,0 +1,179 @@
+"""The setup page: the chain as an operator sees it, its state, its commands and the configuration in force.
+
+A browser cannot send the token with a link, so that without it the page is a 401 that asks for it; its script then
+fetches the same address with the token. The states renew themselves the same way. Addresses, commands and the
+configuration are for the operator: for this machine, and for anybody who has the token. Others see the states alone.
+"""
+
+from __future__ import annotations
+
+import http.client
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, request
+
+from clawgate import __version__
+from clawgate.addresses import name_of
+from clawgate.config import Config, settings
+from clawgate.errors import Unauthorized
+from clawgate.ollama.state import Probe, UpstreamState
+from clawgate.web.door.caller import Caller
+from clawgate.web.door.guard import answer_error
+from clawgate.web.door.hosts import Hosts
+from clawgate.web.pages.appearance import Appearance
+
+NGINX_PORT = 8080
+"""Where the shipped nginx/clawgate.conf listens."""
+NGINX_TIMEOUT_S = 0.5
+NGINX_CURE = "nginx -t && nginx -s reload"
+
+State = Literal["up", "down", "bypassed", "unknown"]
+
+
+class Hop(NamedTuple):
+    """One link of the chain; `word` is the key of what is said of its state."""
+
+    name: str
+    title: str
+    address: str
+    state: State
+    word: str
+    version: str = ""
+    start: str = ""
+    cure: str = ""
+
+
+class SetupRoutes:
+    """`GET /setup`."""
+
+    def __init__(
+        self, config: Config, probe: Probe[UpstreamState], appearance: Appearance, caller: Caller, hosts: Hosts
+    ) -> None:
+        self._config = config
+        self._probe = probe
+        self._appearance = appearance
+        self._caller = caller
+        self._hosts = hosts
+        self._nginx_probe = Probe[tuple[State, str]](lambda: ask_nginx(NGINX_PORT), ("unknown", "setup.nginx.asked"))
+
+    def install(self, blueprint: Blueprint) -> None:
+        """Add the route to the blueprint."""
+        blueprint.add_url_rule("/setup", "setup", self.setup)
+        blueprint.register_error_handler(Unauthorized, self.answer_locked)
+
+    def setup(self) -> Response:
+        """Render the page."""
+        hops = [self._browser(), self._nginx(), self._clawgate(), self._ollama(), self._model()]
+        if not self._is_operator():
+            hops = [hop._replace(address="", start="", cure="") for hop in hops]
+            return self._appearance.show(request, "setup.html", is_locked=False, is_operator=False, hops=hops)
+        return self._appearance.show(
+            request,
+            "setup.html",
+            is_locked=False,
+            is_operator=True,
+            hops=hops,
+            ports=self._ports(),
+            settings=[(setting.name, self._shown(setting.name), setting.variable) for setting in settings()],
+        )
+
+    def _is_operator(self) -> bool:
+        """Tell whether the token was asked for, and so is here, or the reader sits at this machine.
+
+        A page whose name points here (DNS rebinding) is read at this machine, too: it gives itself away by the Host.
+        """
+        is_here = self._caller.is_local(request) and self._hosts.is_known(request.headers.get("Host", ""))
+        return is_here or self._config.server.auth_token is not None
+
+    def answer_locked(self, error: Unauthorized) -> Response:
+        """Ask a browser that opened the page for the token; everybody else gets the JSON error."""
+        is_page = (request.endpoint or "").rpartition(".")[2] == "setup"
+        if not is_page or request.accept_mimetypes.best_match(("application/json", "text/html")) != "text/html":
+            return answer_error(error)
+        return self._appearance.show(request, "setup.html", error.status, is_locked=True)
+
+    def _browser(self) -> Hop:
+        return Hop("browser", "browser", self._address(), "up", "setup.browser.up")
+
+    def _nginx(self) -> Hop:
+        start = "cp nginx/clawgate.conf /etc/nginx/conf.d/ && nginx"
+        if request.headers.get("X-Forwarded-For"):
+            return Hop("nginx", "nginx", self._address(), "up", "setup.nginx.up", start=start)
+        host = name_of(self._caller.host_of(request)) or ""
+        address = f"http://{f'[{host}]' if ':' in host else host}:{NGINX_PORT}"
+        state, word = self._nginx_probe.state()
+        cure = NGINX_CURE if state == "down" else ""
+        return Hop("nginx", "nginx", address, state, word, start=start, cure=cure)
+
+    def _address(self) -> str:
+        """Give the address by which the browser came."""
+        return f"{request.scheme}://{self._caller.host_of(request)}"
+
+    def _clawgate(self) -> Hop:
+        server = self._config.server
+        address = f"http://{server.host}:{self._port()}"
+        start = "clawgate --config config.yaml"
+        return Hop("clawgate", "clawgate", address, "up", "setup.clawgate.up", __version__, start)
+
+    def _ollama(self) -> Hop:
+        upstream = self._probe.state()
+        address, start = self._config.model.endpoint, "ollama serve"
+        if upstream.reachable:
+            return Hop("ollama", "Ollama", address, "up", "setup.ollama.up", upstream.version or "", start)
+        return Hop("ollama", "Ollama", address, "down", "setup.ollama.down", start=start, cure=start)
+
+    def _model(self) -> Hop:
+        upstream, model = self._probe.state(), self._config.model.model_name
+        start = f"ollama run {model}"
+        if not upstream.reachable:
+            return Hop("model", model, "", "unknown", "setup.model.unknown", start=start)
+        if upstream.model_ready:
+            return Hop("model", model, "", "up", "setup.model.up", start=start)
+        return Hop("model", model, "", "down", "setup.model.down", start=start, cure=f"ollama pull {model}")
+
+    def _ports(self) -> list[tuple[int, str]]:
+        endpoint = urlsplit(self._config.model.endpoint)
+        ollama = endpoint.port or (443 if endpoint.scheme == "https" else 80)
+        return [(NGINX_PORT, "nginx"), (self._port(), "clawgate"), (ollama, "Ollama")]
+
+    def _port(self) -> int:
+        """Give the port that listens, which `server.port: 0` leaves to the system."""
+        return self._config.server.port or int(request.environ.get("SERVER_PORT", 0))
+
+    def _shown(self, name: str) -> str | None:
+        """Give a setting's value as text; None for a secret that is set."""
+        section, key = name.split(".")
+        value = getattr(getattr(self._config, section), key)
+        if value is None:
+            return "–"
+        if is_secret(name):
+            return None
+        if isinstance(value, tuple):
+            return ", ".join(value) or "[]"
+        return (
+            f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+        )
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a setting's value may be shown; an address can hold a password."""
+    return name.endswith(("_token", "_password", "_secret", "redis_url"))
+
+
+def ask_nginx(port: int) -> tuple[State, str]:
+    """Ask whether nginx answers on this machine's port, and whether clawgate is behind it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=NGINX_TIMEOUT_S)
+    try:
+        connection.request("GET", "/healthz")
+        response = connection.getresponse()
+        if not (response.getheader("Server") or "").startswith("nginx"):
+            return "unknown", "setup.nginx.unknown"
+        is_through = response.status == http.client.OK
+        return ("bypassed", "setup.nginx.bypassed") if is_through else ("down", "setup.nginx.broken")
+    except http.client.HTTPException:
+        return "unknown", "setup.nginx.unknown"
+    except OSError:
+        return "down", "setup.nginx.down"
+    finally:
+        connection.close()

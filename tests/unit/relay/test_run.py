@@ -1,0 +1,200 @@
+"""A run: what is told grows in order, and whoever ends it, it ends once and is settled."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from clawgate.errors import UpstreamStalled
+from clawgate.relay.events import Ended, Restarted, Started, Text, Thinking, ToolCalls
+from clawgate.relay.prompt import Prompt
+from clawgate.relay.run import Run
+from clawgate.relay.wait import WakeEvent
+from clawgate.sessions import Message
+from tests.support.tools import require_procfs
+
+CALL = {"function": {"name": "f", "arguments": {}}}
+
+
+class Settled(list[tuple[str, str, Message]]):
+    """What was settled, in order."""
+
+    def settle(self, run: Run) -> None:
+        """Take an answer as a desk does."""
+        answer = run.take_answer()
+        assert answer is not None
+        self.append((run.session_id, run.run_id, answer))
+
+
+class Connection:
+    """What a run wants of an exchange: that it can be closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+        self.released = 0
+
+    def close(self) -> None:
+        """Count it."""
+        self.closed += 1
+
+    def release(self) -> None:
+        """Count it."""
+        self.released += 1
+
+
+@pytest.fixture
+def settled() -> Settled:
+    """A store that only notes."""
+    return Settled()
+
+
+@pytest.fixture
+def run(settled: Settled) -> Iterator[Run]:
+    """A run that has just been admitted."""
+    run = Run("s", "r", Prompt(model="m", messages=()), settled.settle, WakeEvent(), ("tpyo",))
+    yield run
+    run.wake_event.close()
+
+
+def test_a_run_starts_with_its_start_event(run: Run) -> None:
+    assert run.log == [Started("s", "r", "m", ("tpyo",))]
+    assert (run.text, run.thinking, run.has_text, run.has_tool_calls, run.ended) == ("", "", False, False, None)
+
+
+def test_what_is_published_is_logged_and_kept_in_order(run: Run) -> None:
+    run.publish([Thinking("hm "), Text("春")])
+    assert run.first_token_at is not None
+    first = run.first_token_at
+    run.publish([ToolCalls((CALL,)), Thinking("so"), Text("光 ")])
+    assert run.log[1:] == [Thinking("hm "), Text("春"), ToolCalls((CALL,)), Thinking("so"), Text("光 ")]
+    assert (run.text, run.thinking, run.has_text, run.has_tool_calls) == ("春光 ", "hm so", True, True)
+    assert run.first_token_at == first
+
+
+def test_thinking_that_is_void_is_forgotten_but_stays_told(run: Run) -> None:
+    run.publish([Thinking("hm")])
+    run.forget_thinking()
+    run.publish([Restarted(), Thinking("anew")])
+    assert run.thinking == "anew"
+    assert run.log[1:] == [Thinking("hm"), Restarted(), Thinking("anew")]
+
+
+@pytest.mark.parametrize(
+    ("done_reason", "is_unfinished"),
+    [("stop", False), ("length", True), ("interrupted", True), ("superseded", True), ("truncated", True)],
+)
+def test_an_end_settles_what_was_said_and_wakes_the_pump(
+    run: Run, settled: Settled, done_reason: str, is_unfinished: bool
+) -> None:
+    run.publish([Thinking("hm"), Text("a "), ToolCalls((CALL,)), ToolCalls(({"x": 1},))])
+    assert run.end(done_reason, stats={"eval_count": 2})
+    assert run.log[-1] is run.ended
+    assert run.ended == Ended("s", "r", done_reason, {"eval_count": 2}, None)
+    assert run.wake_event.is_set()
+    assert settled == [
+        (
+            "s",
+            "r",
+            Message(
+                role="assistant",
+                content="a ",
+                thinking="hm",
+                tool_calls=(CALL, {"x": 1}),
+                interrupted=is_unfinished,
+            ),
+        )
+    ]
+
+
+def test_an_error_is_the_end_and_the_text_is_unfinished(run: Run, settled: Settled) -> None:
+    error = UpstreamStalled("silence")
+    run.publish([Text("a")])
+    assert run.end("error", error=error)
+    assert run.ended is not None
+    assert (run.ended.done_reason, run.ended.error, settled[0][2].interrupted) == ("error", error, True)
+
+
+def test_nothing_is_published_after_the_end(run: Run, settled: Settled) -> None:
+    run.publish([Text("a")])
+    run.end("interrupted")
+    run.publish([Text("b"), Thinking("c"), ToolCalls((CALL,))])
+    assert [type(event) for event in run.log] == [Started, Text, Ended]
+    assert (run.text, run.thinking, run.has_tool_calls) == ("a", "", False)
+    assert not run.end("stop")
+    assert run.ended is not None
+    assert (run.ended.done_reason, len(settled)) == ("interrupted", 1)
+
+
+def test_the_first_of_many_ends_wins_and_what_was_told_before_is_what_is_settled(run: Run, settled: Settled) -> None:
+    gate = threading.Barrier(51)
+    won: list[str] = []
+
+    def end(reason: str) -> None:
+        gate.wait()
+        if run.end(reason):
+            won.append(reason)
+
+    def publish() -> None:
+        gate.wait()
+        for _ in range(200):
+            run.publish([Text("x")])
+
+    threads = [threading.Thread(target=end, args=(f"reason{number}",)) for number in range(50)]
+    threads.append(threading.Thread(target=publish))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert run.ended is not None
+    assert won == [run.ended.done_reason]
+    assert [index for index, event in enumerate(run.log) if isinstance(event, Ended)] == [len(run.log) - 1]
+    assert [answer.text for _, _, answer in settled] == [run.text] == ["x" * (len(run.log) - 2)]
+
+
+def test_closing_closes_the_exchange_and_the_predecessors(settled: Settled) -> None:
+    old = Run("s", "old", Prompt(model="m", messages=()), settled.settle, WakeEvent())
+    new = Run("s", "new", Prompt(model="m", messages=()), settled.settle, WakeEvent(), predecessor=old)
+    connections = [Connection(), Connection()]
+    for run, connection in zip((old, new), connections, strict=True):
+        assert run.connect(connection)  # type: ignore[arg-type]
+    new.close()
+    assert [connection.closed for connection in connections] == [1, 1]
+    new.close_predecessor()
+    new.close()
+    assert [connection.closed for connection in connections] == [2, 2]
+    old.release()
+    new.release()
+    assert [connection.released for connection in connections] == [1, 1]
+
+
+def test_an_ended_run_takes_no_exchange(run: Run) -> None:
+    run.end("interrupted")
+    connection = Connection()
+    assert not run.connect(connection)  # type: ignore[arg-type]
+    run.close()
+    assert connection.closed == 0
+
+
+def test_releasing_ends_what_nobody_ended_and_gives_the_fds_back(settled: Settled) -> None:
+    require_procfs()
+    before = os.listdir("/proc/self/fd")
+    run = Run("s", "r", Prompt(model="m", messages=()), settled.settle, WakeEvent())
+    run.publish([Text("a")])
+    run.release()
+    assert run.ended is not None
+    assert (run.ended.done_reason, settled[0][2].text) == ("interrupted", "a")
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_the_end_is_told_even_where_settling_fails() -> None:
+    def fail(run: Run) -> None:
+        raise RuntimeError(f"{run.session_id} {run.run_id}")
+
+    run = Run("s", "r", Prompt(model="m", messages=()), fail, WakeEvent())
+    with pytest.raises(RuntimeError, match="s r"):
+        run.end("stop")
+    run.wake_event.close()
+    assert isinstance(run.log[-1], Ended)

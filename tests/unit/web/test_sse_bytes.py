@@ -1,0 +1,109 @@
+"""Events as bytes: exactly those of the contract."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError
+from clawgate.relay import events
+from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls, Waiting
+from clawgate.web.api import sse
+from clawgate.web.door.guard import error_of
+from tests.support.sse import parse
+
+CALL = {"function": {"name": "wetter", "arguments": {"ort": "Köln"}}}
+
+BYTES: list[tuple[Event, str]] = [
+    (
+        Started("sess_1", "run_1", "qwen3:32b"),
+        'data: {"session_id":"sess_1","run_id":"run_1","model":"qwen3:32b","message":""}\n\n',
+    ),
+    (
+        Started("s", "r", "m", ("tpyo", "messages[].nmae")),
+        'data: {"session_id":"s","run_id":"r","model":"m","message":"","ignored":["tpyo","messages[].nmae"]}\n\n',
+    ),
+    (Text("春光 🙂"), 'data: {"message":"春光 🙂"}\n\n'),
+    (Text('a\r\nb\n\n"\\\t\0'), 'data: {"message":"a\\r\\nb\\n\\n\\"\\\\\\t\\u0000"}\n\n'),
+    (Text("\u2028\u0085"), 'data: {"message":"\u2028\u0085"}\n\n'),
+    (Thinking("嗯\n"), 'data: {"thinking":"嗯\\n","message":""}\n\n'),
+    (
+        ToolCalls((CALL,)),
+        'data: {"tool_calls":[{"function":{"name":"wetter","arguments":{"ort":"Köln"}}}],"message":""}\n\n',
+    ),
+    (
+        Waiting("upstream_unreachable", 2),
+        'data: {"status":"waiting","reason":"upstream_unreachable","attempt":2,"message":""}\n\n',
+    ),
+    (Resumed(), 'data: {"status":"resumed","message":""}\n\n'),
+    (Restarted(), 'data: {"status":"restarted","message":""}\n\n'),
+    (
+        Ended("s", "r", "stop", {"eval_count": 290, "eval_duration": 4709213000}),
+        'data: {"done":true,"done_reason":"stop","session_id":"s","run_id":"r",'
+        '"stats":{"eval_count":290,"eval_duration":4709213000},"message":""}\n\n',
+    ),
+    (
+        Ended("s", "r", "error", {}, ModelNotFound("model 'x' not found")),
+        "event: error\n"
+        'data: {"error":{"code":"model_not_found","message":"model \'x\' not found"},"done":true,"done_reason":"error",'
+        '"session_id":"s","run_id":"r","stats":{},"message":""}\n\n',
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "text"), BYTES)
+def test_an_event_is_exactly_its_bytes(event: Event, text: str) -> None:
+    assert sse.encode(event).decode() == text
+    assert list(sse.stream("run_1", [event])) == [b"id: run_1:1\n" + text.encode()]
+
+
+def test_every_kind_of_event_has_its_bytes_here() -> None:
+    assert {type(event) for event, _ in BYTES} | {events.Ping} == set(Event.__subclasses__())
+
+
+@pytest.mark.parametrize(("event", "_text"), BYTES)
+def test_every_event_but_the_ping_has_a_message(event: Event, _text: str) -> None:
+    assert isinstance(sse.data_of(event)["message"], str)
+
+
+def test_a_ping_is_exactly_its_bytes_and_has_no_number() -> None:
+    told = list(
+        sse.stream("r", [Text("a"), events.PING, events.PING, Text("b"), Resumed(), Ended("s", "r", "stop", {})])
+    )
+    assert told[1] == told[2] == b'data: {"ping":"keepalive"}\n\n'
+    ids = [item.split(b"\n")[0] for item in told if item.startswith(b"id:")]
+    assert ids == [b"id: r:1", b"id: r:2", b"id: r:3", b"id: r:4"]
+    assert len(told) == 6
+
+
+def test_a_stream_is_one_piece_an_event_and_is_read_back_as_it_was() -> None:
+    told = [event for event, _ in BYTES if not (isinstance(event, Ended) and event.error)]
+    pieces = list(sse.stream("r", told))
+    assert len(pieces) == len(told)
+    for piece in pieces:
+        assert piece.endswith(b"\n\n")
+        assert piece.count(b"\n\n") == 1
+    found = [item.data for item in parse(b"".join(pieces))]
+    assert found == [json.loads(json.dumps(sse.data_of(event))) for event in told]
+
+
+def test_events_leave_as_they_come() -> None:
+    asked: list[str] = []
+
+    def come() -> events.Event:
+        asked.append("next")
+        return Text("a")
+
+    stream = sse.stream("r", (come() for _ in range(3)))
+    assert asked == []
+    next(stream)
+    assert asked == ["next"]
+
+
+def test_an_error_is_its_code_and_its_words() -> None:
+    assert error_of(UpstreamError("Ollama's own words, ü")) == {
+        "code": "upstream_error",
+        "message": "Ollama's own words, ü",
+    }
+    assert error_of(ClawgateError())["code"] == "internal"

@@ -141,7 +141,7 @@ def test_page_and_its_files_are_served(chain: Callable[..., Chain]) -> None:
     page = client.get(front, "/")
     assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
-    for name, kind in (("chat.css", "text/css"), ("chat.js", "text/javascript")):
+    for name, kind in (("page/chat.css", "text/css"), ("page/chat.js", "text/javascript")):
         assert f"/static/{name}" in page.json
         file = client.get(front, f"/static/{name}")
         assert (file.status, file.headers.get_content_type()) == (200, kind)

@@ -1,10 +1,11 @@
-"""The configuration: what can be set (settings.py), and how it is read (load.py).
+"""The configuration: the settings (settings.py), and the way from a file and the environment to them (load.py).
 
-Everything else is handed the finished, frozen Config, or a section of it.
+The rest of clawgate is handed the finished, frozen Config, or a section of it.
 """
 
 from __future__ import annotations
 
+from clawgate.config.declaration import Setting
 from clawgate.config.load import load
 from clawgate.config.settings import (
     Change,
@@ -13,7 +14,6 @@ from clawgate.config.settings import (
     ModelConfig,
     ServerConfig,
     SessionConfig,
-    Setting,
     StreamConfig,
     changed,
     settings,

@@ -7,19 +7,17 @@ Config.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
-from urllib.parse import urlsplit
+from typing import Any, Literal, get_origin
 
 import msgspec
 import yaml
 
-from clawgate.addresses import HOST_NAME
-from clawgate.config.settings import ENVIRONMENT_PREFIX, Config, Setting, settings
+from clawgate.config.declaration import ENVIRONMENT_PREFIX, Setting
+from clawgate.config.settings import Config, sections, settings
 from clawgate.errors import ConfigError
 
 
@@ -31,18 +29,16 @@ def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, s
     source = os.fspath(path) if path is not None else ""
     given = _read(Path(path)) if path is not None else {}
     known = list(settings())
-    sections = _checked_sections(given, source, known)
+    in_file = _checked_sections(given, source, known)
     values: dict[str, dict[str, Any]] = {}
     for setting in known:
-        if setting.key in sections.get(setting.section, {}):
-            found = sections[setting.section][setting.key]
+        if setting.key in in_file.get(setting.section, {}):
+            found = in_file[setting.section][setting.key]
             values.setdefault(setting.section, {})[setting.key] = _checked(setting, found, f"{source}: {setting.name}")
     for setting, text in _from_environment(known, os.environ if environment is None else environment):
         found = _parse_variable(setting, text)
         values.setdefault(setting.section, {})[setting.key] = _checked(setting, found, setting.variable)
-    return Config(
-        **{section.name: section.type(**values.get(section.name, {})) for section in msgspec.structs.fields(Config)}
-    )
+    return Config(**{name: section(**values.get(name, {})) for name, section in sections().items()})
 
 
 class _Loader(yaml.SafeLoader):
@@ -79,7 +75,7 @@ def _read(path: Path) -> Any:
 def _checked_sections(given: Any, source: str, known: list[Setting]) -> dict[str, dict[str, Any]]:
     if not isinstance(given, dict):
         raise ConfigError(f"{source}: expected sections like `server:`, got {_show(given)}")
-    names = [section.name for section in msgspec.structs.fields(Config)]
+    names = list(sections())
     for name, section in given.items():
         if name not in names:
             raise ConfigError(f"{source}: {_on_one_line(name)}: unknown section{_nearest(name, names)}")
@@ -101,17 +97,17 @@ def _nearest(name: object, known: list[str]) -> str:
 
 def _from_environment(known: list[Setting], environment: Mapping[str, str]) -> Iterator[tuple[Setting, str]]:
     by_variable = {setting.variable: setting for setting in known}
-    sections = tuple(f"{ENVIRONMENT_PREFIX}{section.name}_".upper() for section in msgspec.structs.fields(Config))
+    ours = tuple(f"{ENVIRONMENT_PREFIX}{name}_".upper() for name in sections())
     for variable, text in environment.items():
         if variable in by_variable:
             yield by_variable[variable], text
-        elif variable.startswith(sections):
+        elif variable.startswith(ours):
             raise ConfigError(f"{variable}: unknown setting{_nearest(variable, list(by_variable))}")
 
 
 def _parse_variable(setting: Setting, text: str) -> Any:
     """Read a variable's text as the file would have given it: a number, a boolean, a list with commas, or the text."""
-    kind = get_args(setting.type)[0]
+    kind = setting.kind
     if get_origin(kind) is tuple:
         return [item.strip() for item in text.split(",") if item.strip()]
     if kind is bool:
@@ -126,30 +122,20 @@ def _parse_variable(setting: Setting, text: str) -> Any:
 
 def _checked(setting: Setting, value: Any, where: str) -> Any:
     """Convert one value to its setting's type, or raise the one-line ConfigError."""
-    kind = get_args(setting.type)[0]
     if value is None:  # `key:` with nothing behind it is YAML's null: the default, as if the line were absent
         return setting.default
-    if get_origin(kind) is tuple and isinstance(value, str):
+    if get_origin(setting.kind) is tuple and isinstance(value, str):
         value = [value]
-    if get_origin(kind) is Literal and isinstance(value, str):
+    if get_origin(setting.kind) is Literal and isinstance(value, str):
         value = value.lower()
     try:
         converted = msgspec.convert(value, setting.type)
         msgspec.json.encode(converted)  # bytes of a variable that are no text would fail in every request
-        return _REFINE[setting.name](converted) if setting.name in _REFINE else converted
+        return setting.check.convert(converted) if setting.check else converted
     except (msgspec.ValidationError, ValueError) as error:
-        shown = "a text that is not usable" if _is_secret(setting, value) else _show(value)
-        raise ConfigError(f"{where}: expected {setting.expected}, got {shown}{_hint(setting.name)}") from error
-
-
-def _hint(name: str) -> str:
-    if name == "server.workers":
-        return "; more than 1 needs session.backend: redis, which this version does not have"
-    return ""
-
-
-def _is_secret(setting: Setting, value: Any) -> bool:
-    return setting.name == "server.auth_token" or (setting.name == "model.endpoint" and "@" in str(value))
+        shown = "a text that is not usable" if setting.hides(value) else _show(value)
+        hint = f"; {setting.hint}" if setting.hint else ""
+        raise ConfigError(f"{where}: expected {setting.expected}, got {shown}{hint}") from error
 
 
 def _show(value: Any) -> str:
@@ -162,48 +148,3 @@ def _show(value: Any) -> str:
 
 def _on_one_line(name: object) -> str:
     return str(name).encode("unicode_escape", "backslashreplace").decode() if not str(name).isprintable() else str(name)
-
-
-def _base_url(url: str) -> str:
-    parts = urlsplit(url)
-    is_more = re.search(r"[?#\s]", url) is not None or parts.username is not None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or is_more:
-        raise ValueError(url)
-    return url.rstrip("/")
-
-
-def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
-    if any(origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+/?", origin) for origin in origins):
-        raise ValueError(origins)
-    return tuple(origin.rstrip("/") for origin in origins)
-
-
-def _token(token: str) -> str:
-    if not re.fullmatch(r"[!-~]{8,}", token):
-        raise ValueError
-    return token
-
-
-def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(_host, hosts))
-
-
-def _host(host: str) -> str:
-    if re.fullmatch(HOST_NAME, host.removesuffix(".")):
-        return host.lower().removesuffix(".")
-    return str(ipaddress.IPv6Address(host.strip("[]")))  # a ValueError for what is neither a name nor an address
-
-
-def _networks(proxies: tuple[str, ...]) -> tuple[str, ...]:
-    for proxy in proxies:
-        ipaddress.ip_network(proxy)  # a ValueError also for a network with host bits set, which is a slip
-    return proxies
-
-
-_REFINE: dict[str, Any] = {
-    "model.endpoint": _base_url,
-    "server.cors_allowed_origins": _origins,
-    "server.auth_token": _token,
-    "server.trusted_hosts": _hosts,
-    "server.trusted_proxies": _networks,
-}

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, request
 
 from clawgate import __version__
 from clawgate.addresses import name_of
-from clawgate.config import Config, settings
+from clawgate.config import Config, Setting, settings
 from clawgate.errors import Unauthorized
 from clawgate.ollama.state import Probe, UpstreamState
 from clawgate.web.door.caller import Caller
@@ -75,7 +75,7 @@ class SetupRoutes:
             is_operator=True,
             hops=hops,
             ports=self._ports(),
-            settings=[(setting.name, self._shown(setting.name), setting.variable) for setting in settings()],
+            settings=[(setting.name, self._shown(setting), setting.variable) for setting in settings()],
         )
 
     def _is_operator(self) -> bool:
@@ -141,24 +141,18 @@ class SetupRoutes:
         """Give the port that listens, which `server.port: 0` leaves to the system."""
         return self._config.server.port or int(request.environ.get("SERVER_PORT", 0))
 
-    def _shown(self, name: str) -> str | None:
+    def _shown(self, setting: Setting) -> str | None:
         """Give a setting's value as text; None for a secret that is set."""
-        section, key = name.split(".")
-        value = getattr(getattr(self._config, section), key)
+        value = setting.of(self._config)
         if value is None:
             return "–"
-        if is_secret(name):
+        if setting.hides(value):
             return None
         if isinstance(value, tuple):
             return ", ".join(value) or "[]"
         return (
             f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
         )
-
-
-def is_secret(name: str) -> bool:
-    """Tell whether a setting's value may be shown; an address can hold a password."""
-    return name.endswith(("_token", "_password", "_secret", "redis_url"))
 
 
 def ask_nginx(port: int) -> tuple[State, str]:

@@ -191,6 +191,17 @@ def test_every_setting_says_what_it_is_and_what_it_expects() -> None:
         assert msgspec.convert(msgspec.to_builtins(setting.default), setting.type) == setting.default
 
 
+def test_a_setting_tells_which_of_its_values_are_secret() -> None:
+    hidden = {
+        setting.name: [value for value in ("plain", "http://127.0.0.1:1", "http://me:s3cret@h") if setting.hides(value)]
+        for setting in settings()
+    }
+    assert {name: values for name, values in hidden.items() if values} == {
+        "model.endpoint": ["http://me:s3cret@h"],
+        "server.auth_token": ["plain", "http://127.0.0.1:1", "http://me:s3cret@h"],
+    }
+
+
 def test_a_reload_takes_over_what_can_change_and_names_the_rest() -> None:
     old = Config(server=ServerConfig(port=1, auth_token="a-token-1"))
     new = Config(

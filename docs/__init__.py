@@ -1,0 +1,1 @@
+"""The documents, and the module that generates parts of them."""

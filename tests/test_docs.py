@@ -1,4 +1,4 @@
-"""The README and config.yaml say what the code does: nothing undocumented, nothing that is not there."""
+"""The documents and config.yaml agree with the code: nothing undocumented, nothing that is not there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import pytest
 import yaml
 
 from clawgate import create_app
@@ -25,16 +26,26 @@ WIDTH = 120
 
 
 @cache
+def document(name: str) -> str:
+    """A document's text."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
 def readme() -> str:
     """The README's text."""
-    return (ROOT / "README.md").read_text(encoding="utf-8")
+    return document("README.md")
 
 
-def section(title: str) -> str:
-    """The part of the README under a heading, up to the next of its level or above."""
+def api() -> str:
+    """The text of the API's reference."""
+    return document("docs/api.md")
+
+
+def section(title: str, text: str) -> str:
+    """The part of a text under a heading, up to the next of its level or above."""
     depth = 0
     lines: list[str] = []
-    for line in readme().splitlines():
+    for line in text.splitlines():
         heading = re.match(r"(#+) (.*)", line)
         if depth and heading and len(heading[1]) <= depth:
             break
@@ -42,13 +53,13 @@ def section(title: str) -> str:
             lines.append(line)
         elif heading and heading[2] == title:
             depth = len(heading[1])
-    assert lines, f"README.md has no section {title!r}"
+    assert lines, f"there is no section {title!r}"
     return "\n".join(lines)
 
 
-def rows(title: str) -> dict[str, list[str]]:
+def rows(title: str, text: str) -> dict[str, list[str]]:
     """The rows of the tables in a section, by their first cell."""
-    lines = [line for line in section(title).splitlines() if line.startswith("| ")]
+    lines = [line for line in section(title, text).splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     return {row[0]: row for row in cells if set(row[0]) != {"-"}}
 
@@ -60,6 +71,50 @@ def shown(default: Any) -> str:
     return f"`{json.dumps(default)}`" if isinstance(default, tuple | bool) else f"`{default}`"
 
 
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "bench/*.md", "tests/*/*.md")
+    for path in ROOT.glob(pattern)
+)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_leads_to_a_file_and_a_heading(name: str) -> None:
+    text = re.sub(r"```.*?```", "", document(name), flags=re.S)
+    links = re.findall(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"", text)
+    wrong = [
+        link for pair in links for link in pair if link and not re.match(r"https?:", link) and not _leads(name, link)
+    ]
+    assert not wrong, f"{name}: {wrong}"
+
+
+def _leads(name: str, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (ROOT / name).parent / path if path else ROOT / name
+    if not anchor:
+        return target.exists()
+    return target.is_file() and anchor in {_anchor(title) for title in headings(target.read_text(encoding="utf-8"))}
+
+
+PENDING = {"clawgate/web/door/answering.py", "clawgate/relay/report.py"}
+
+
+def test_every_path_that_the_guide_for_contributors_names_exists() -> None:
+    named = set(re.findall(r"`([\w.-]+/[\w./-]*|[\w-]+\.(?:py|yaml|cfg|md))`", document("CONTRIBUTING.md")))
+    assert len(named) > 40
+    assert {name for name in named if not (ROOT / name).exists()} - PENDING == set()
+
+
+def headings(text: str) -> list[str]:
+    """The titles of a document's sections."""
+    return re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+
+
+def _anchor(title: str) -> str:
+    """A heading's anchor as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
 def test_what_is_generated_is_up_to_date() -> None:
     assert generate.with_table(readme()) == readme(), "README.md, Settings: run `make docs`"
     file = (ROOT / "config.yaml").read_text(encoding="utf-8")
@@ -68,7 +123,7 @@ def test_what_is_generated_is_up_to_date() -> None:
 
 
 def test_the_readme_has_every_setting_with_its_default() -> None:
-    table = rows("Settings")
+    table = rows("Settings", readme())
     wrong = []
     for setting in SETTINGS:
         row = table.get(f"`{setting.name}`")
@@ -80,21 +135,21 @@ def test_the_readme_has_every_setting_with_its_default() -> None:
 
 
 def test_the_readme_has_no_setting_that_is_not_there() -> None:
-    named = [cell.strip("`") for cell in rows("Settings") if cell.startswith("`")]
+    named = [cell.strip("`") for cell in rows("Settings", readme()) if cell.startswith("`")]
     assert set(named) - set(IDS) == set()
     assert named == IDS, "README.md, Settings: the order of the declarations"
-    elsewhere = set(re.findall(r"`((?:model|server|logging|stream|session)\.[a-z_]+)`", readme()))
-    assert elsewhere - set(IDS) == set(), "README.md names settings that are not there"
+    elsewhere = set(re.findall(r"`((?:model|server|logging|stream|session)\.[a-z_]+)`", readme() + api()))
+    assert elsewhere - set(IDS) == set(), "README.md or docs/api.md names settings that are not there"
 
 
 def test_the_readme_names_what_a_reload_cannot_change() -> None:
-    rule = next(line for line in section("Settings").split("\n\n") if "SIGHUP" in line)
+    rule = next(line for line in section("Settings", readme()).split("\n\n") if "SIGHUP" in line)
     named = re.findall(r"`(\w+\.\w+)`", rule)
     assert named == [setting.name for setting in SETTINGS if setting.is_fixed]
 
 
 def test_the_readme_has_the_rules_of_the_environment() -> None:
-    text = " ".join(section("Settings").split())
+    text = " ".join(section("Settings", readme()).split())
     for rule in ("environment variable", "CLAWGATE_SERVER_PORT", "separated by commas"):
         assert rule in text, f"README.md, Settings: {rule!r} is missing"
     known = {setting.variable for setting in SETTINGS} | {"CLAWGATE_CONFIG", "CLAWGATE_SECTION_KEY"}
@@ -111,22 +166,22 @@ def routes() -> Iterator[tuple[str, str]]:
             yield method, rule.rule
 
 
-def test_the_readme_has_every_route() -> None:
+def test_the_api_document_has_every_route() -> None:
     missing = [f"{method} {path}" for method, path in routes() if not _is_named(method, path)]
-    assert not missing, "README.md says nothing of\n" + "\n".join(missing)
+    assert not missing, "docs/api.md says nothing of\n" + "\n".join(missing)
 
 
 def _is_named(method: str, path: str) -> bool:
     if path.startswith("/static/"):
-        return "/static/" in readme()
+        return "/static/" in api()
     pattern = re.escape(path).replace("<session_id>", "<[a-z_]+>")
-    named = re.findall(rf"(?:`|### |, )([A-Z, `]+) {pattern}(?![\w/])", readme())
+    named = re.findall(rf"(?:`|## |, )([A-Z, `]+) {pattern}(?![\w/])", api())
     return method in re.findall(r"[A-Z]{3,}", " ".join(named))
 
 
-def test_the_readme_has_no_route_that_is_not_there() -> None:
+def test_the_api_document_has_no_route_that_is_not_there() -> None:
     there = {re.sub(r"<.*?>", "<>", path) for _, path in routes()}
-    named = re.findall(r"(?:GET|HEAD|POST|DELETE|PUT|OPTIONS) (/[^\s`)]*)", readme())
+    named = re.findall(r"(?:GET|HEAD|POST|DELETE|PUT|OPTIONS) (/[^\s`)]*)", api())
     assert {re.sub(r"<.*?>", "<>", path) for path in named} - there == set()
 
 
@@ -141,18 +196,18 @@ def errors() -> dict[str, int]:
     return {kind.code: kind.status for kind in below(ClawgateError) if kind is not ConfigError}
 
 
-def test_the_readme_has_every_error_code_with_its_status() -> None:
-    lines = section("Error codes").splitlines()
+def test_the_api_document_has_every_error_code_with_its_status() -> None:
+    lines = section("Error codes", api()).splitlines()
     wrong = [
         f"one row that begins with | {status} | has `{code}`"
         for code, status in errors().items()
         if [line.startswith(f"| {status} |") for line in lines if f"`{code}`" in line] != [True]
     ]
-    assert not wrong, "README.md, Error codes:\n" + "\n".join(wrong)
+    assert not wrong, "docs/api.md, Error codes:\n" + "\n".join(wrong)
 
 
-def test_the_readme_has_no_error_code_that_is_not_there() -> None:
-    named = re.findall(r"^\| \d{3} \| (.*?) \|", section("Error codes"), re.M)
+def test_the_api_document_has_no_error_code_that_is_not_there() -> None:
+    named = re.findall(r"^\| \d{3} \| (.*?) \|", section("Error codes", api()), re.M)
     assert {code for cell in named for code in re.findall(r"`(\w+)`", cell)} == set(errors())
 
 
@@ -173,21 +228,21 @@ def test_every_kind_of_event_has_its_mark_here() -> None:
     assert set(MARKS) == set(events.Event.__subclasses__())
 
 
-def test_the_readme_has_every_kind_of_event() -> None:
-    missing = [mark for mark in MARKS.values() if mark not in section("POST /api/chat")]
-    assert not missing, "README.md, POST /api/chat, events:\n" + "\n".join(missing)
+def test_the_api_document_has_every_kind_of_event() -> None:
+    missing = [mark for mark in MARKS.values() if mark not in section("POST /api/chat", api())]
+    assert not missing, "docs/api.md, POST /api/chat, events:\n" + "\n".join(missing)
 
 
-def test_the_readme_has_the_error_event_and_every_reason_of_an_end() -> None:
-    assert '`{"error": {"code": ' in section("POST /api/chat")
+def test_the_api_document_has_the_error_event_and_every_reason_of_an_end() -> None:
+    assert '`{"error": {"code": ' in section("POST /api/chat", api())
     for reason in ("stop", "length", "interrupted", "superseded", "truncated", "error"):
-        assert f"`{reason}`" in readme(), f"README.md: the done_reason `{reason}`"
+        assert f"`{reason}`" in api(), f"docs/api.md: the done_reason `{reason}`"
 
 
-def test_the_readme_has_every_field_of_a_chat() -> None:
-    named = " ".join(rows("POST /api/chat"))
+def test_the_api_document_has_every_field_of_a_chat() -> None:
+    named = " ".join(rows("POST /api/chat", api()))
     missing = [field for field in ChatBody.__struct_encode_fields__ if f"`{field}`" not in named]
-    assert not missing, f"README.md, POST /api/chat: the fields {missing}"
+    assert not missing, f"docs/api.md, POST /api/chat: the fields {missing}"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The front ends that people copy, run under node against nginx: the original article's, and the README's own."""
+"""The front ends that people copy, run under node against nginx: the original article's, and docs/api.md's own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = "春光满园关不住,一枝红杏出墙来。故宫、天坛、颐和�
 ARTICLE = Path(__file__).with_name("article_snippet.mjs")
 PING_S = 0.1
 
-_README = """
+_API = """
 const base = {base};
 const box = [];
 const appendToChatBox = (text) => box.push(String(text));
@@ -83,11 +83,11 @@ def test_article_shows_clean_text_when_it_skips_pings(front: str, ollama: Script
     assert "".join(run(str(ARTICLE), front, "春天", "skip-pings")) == WORDS
 
 
-def test_readme_shows_clean_text(front: str, ollama: ScriptedOllama) -> None:
-    ollama.script(text("The session that the README's curl lines begin"), done())
+def test_api_document_shows_clean_text(front: str, ollama: ScriptedOllama) -> None:
+    ollama.script(text("The session that the document's curl lines begin"), done())
     client.post(front, "/api/chat", {"session_id": "demo", "messages": [{"role": "user", "content": "Hi"}]})
     scripted(ollama)
-    snippets = re.findall(r"```js\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    snippets = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)
     snippet = next(each for each in snippets if "appendToChatBox" in each)
-    script = _README.format(base=json.dumps(front), snippet=snippet)
+    script = _API.format(base=json.dumps(front), snippet=snippet)
     assert "".join(run("--input-type=module", "--eval", script)) == WORDS

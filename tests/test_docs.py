@@ -247,7 +247,7 @@ def test_the_api_document_has_every_field_of_a_chat() -> None:
 
 @cache
 def in_file() -> dict[str, dict[str, Any]]:
-    """What config.yaml says, commented keys included."""
+    """The content of config.yaml, commented keys included."""
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
     uncommented = re.sub(r"^(\s*)# ?(?=[a-z_]+:(\s|$))", r"\1", text, flags=re.M)
     found = yaml.safe_load(uncommented)

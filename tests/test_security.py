@@ -19,7 +19,7 @@ def section(title: str) -> str:
 
 
 def test_every_promise_is_held_by_tests_that_exist() -> None:
-    rows = [line for line in section("What is promised").splitlines() if line.startswith("| ")][2:]
+    rows = [line for line in section("Promises").splitlines() if line.startswith("| ")][2:]
     for row in rows:
         named = re.findall(r"`(tests/[\w/]+\.py)`", row.split(" | ")[-1])
         assert named, f"nothing holds: {row}"

@@ -1,4 +1,4 @@
-"""How a setting is declared, as a field of its section, and what the rest of clawgate sees of it.
+"""The declaration of a setting, as a field of its section, and its form for the rest of clawgate.
 
     port: int = setting(18789, "port to bind", ge=0, le=65535, is_fixed=True)
 

@@ -161,7 +161,7 @@ def settings() -> Iterator[Setting]:
 
 
 class Change(NamedTuple):
-    """What a reload makes of a new configuration: the one in force now, and the dotted names of what differs."""
+    """The outcome of a reload: the configuration in force now, and the dotted names of the settings that differ."""
 
     config: Config
     changed: tuple[str, ...]

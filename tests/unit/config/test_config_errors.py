@@ -1,4 +1,4 @@
-"""What is wrong with a configuration is said in one line: where, what was expected, what was found."""
+"""A wrong configuration is refused in one line: the place, the expected value, the value found."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from clawgate.sessions import Message
 from clawgate.web.api import answers, sse
 from clawgate.web.api.requests import CHAT_FIELDS, MESSAGE_FIELDS
 from clawgate.web.described.openapi import METHODS, OPERATIONS
+from clawgate.web.door.responses import Payload
 
 CLOSED = Config(
     model=ModelConfig(endpoint="http://10.1.2.3:4567", model_name="secret:7b", allowed_models=("other:1b",)),
@@ -88,7 +89,7 @@ def test_every_field_of_a_body_is_described() -> None:
     assert schemas["ChatBody"]["properties"]["session_id"]["anyOf"][0]["pattern"] == "^[A-Za-z0-9_-]{1,128}$"
 
 
-TOLD: list[tuple[events.Event, type[answers.Answer]]] = [
+TOLD: list[tuple[events.Event, type[Payload]]] = [
     (events.Started("s", "run_1", "m"), answers.StartEvent),
     (events.Started("s", "run_1", "m", ("mesage",)), answers.StartEvent),
     (events.Text("春"), answers.TextEvent),
@@ -111,7 +112,7 @@ def test_every_kind_of_event_is_described_by_exactly_one_type() -> None:
         assert [each for each in answers.EVENTS if is_one(data, each)] == [kind], event
 
 
-def is_one(data: Any, kind: type[answers.Answer]) -> bool:
+def is_one(data: Any, kind: type[Payload]) -> bool:
     """Whether this is an instance of a type that is described."""
     try:
         msgspec.convert(data, kind)

@@ -1,27 +1,23 @@
-"""What the routes answer, as types: for described/openapi.py alone, and held against real answers by tests.
+"""What our routes send, as types: the handlers and the event encoder build these, and OpenAPI describes them.
 
-The handlers build their answers as plain dictionaries; these are what clients may rely on.
+The order of the fields is the order on the wire. A field with a default is left out where it has that.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from clawgate.ollama.state import UpstreamState
 from clawgate.sessions import Message
 from clawgate.web.api.requests import SessionId
+from clawgate.web.door.responses import Failure, Payload
 
 DoneReason = Literal["stop", "length", "interrupted", "superseded", "truncated"]
 
 
-class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The base of what is answered: nothing but these fields."""
-
-
-class Endpoint(Answer, frozen=True):
+class Endpoint(Payload, frozen=True):
     """What GET /api/chat says."""
 
     endpoint: str
@@ -30,7 +26,7 @@ class Endpoint(Answer, frozen=True):
     answers: str
 
 
-class Whole(Answer, frozen=True, kw_only=True):
+class Whole(Payload, frozen=True, kw_only=True, omit_defaults=True):
     """An answer with `stream: false`."""
 
     session_id: SessionId
@@ -38,22 +34,22 @@ class Whole(Answer, frozen=True, kw_only=True):
     model: str
     message: str
     thinking: str = ""
-    tool_calls: list[dict[str, Any]] = []
+    tool_calls: tuple[dict[str, Any], ...] = ()
     done: Literal[True]
     done_reason: DoneReason
     stats: dict[str, int]
 
 
-class Interrupted(Answer, frozen=True):
+class Interrupted(Payload, frozen=True):
     """What an interrupt did."""
 
     session_id: SessionId | None
     run_id: SessionId | None
     interrupted: bool
-    partial: str = ""
+    partial: str | UnsetType = UNSET
 
 
-class SessionView(Answer, frozen=True):
+class SessionView(Payload, frozen=True):
     """What has been said."""
 
     session_id: SessionId
@@ -66,7 +62,7 @@ class SessionView(Answer, frozen=True):
     run_id: str | None
 
 
-class Status(Answer, frozen=True):
+class Status(Payload, frozen=True):
     """The state of the chain."""
 
     model: str
@@ -77,68 +73,62 @@ class Status(Answer, frozen=True):
     version: str
 
 
-class Health(Answer, frozen=True):
+class Health(Payload, frozen=True):
     """The process lives."""
 
     status: Literal["ok"]
 
 
-class Ready(Answer, frozen=True):
+class Ready(Payload, frozen=True):
     """A chat would be answered."""
 
     status: Literal["ready"]
 
 
-class NotReady(Answer, frozen=True):
+class NotReady(Payload, frozen=True):
     """A chat would not be answered now."""
 
     status: Literal["unavailable"]
     reason: Literal["shutting_down", "upstream_unreachable"]
 
 
-class Rendered(Answer, frozen=True):
-    """Markdown as HTML."""
-
-    html: str
-
-
-class StartEvent(Answer, frozen=True, kw_only=True):
+class StartEvent(Payload, frozen=True, omit_defaults=True):
     """The first event."""
 
     session_id: SessionId
     run_id: str
     model: str
-    ignored: list[str] = []
     message: Literal[""]
+    ignored: tuple[str, ...] = ()
 
 
-class TextEvent(Answer, frozen=True):
+class TextEvent(Payload, frozen=True):
     """A piece of the answer."""
 
     message: str
 
 
-class ThinkingEvent(Answer, frozen=True):
+class ThinkingEvent(Payload, frozen=True):
     """A piece of what the model thinks."""
 
     thinking: str
     message: Literal[""]
 
 
-class ToolCallsEvent(Answer, frozen=True):
+class ToolCallsEvent(Payload, frozen=True):
     """Calls that the model wants made."""
 
-    tool_calls: list[dict[str, Any]]
+    tool_calls: tuple[dict[str, Any], ...]
     message: Literal[""]
 
 
-class PingEvent(Answer, frozen=True):
+class PingEvent(Payload, frozen=True):
     """A heartbeat, the only event without `message`."""
 
     ping: Literal["keepalive"]
 
 
-class WaitingEvent(Answer, frozen=True):
+class WaitingEvent(Payload, frozen=True):
     """Ollama is away and waited for; reason `upstream_timeout`: the model is unloaded, because a slot hangs."""
 
     status: Literal["waiting"]
@@ -147,14 +137,14 @@ class WaitingEvent(Answer, frozen=True):
     message: Literal[""]
 
 
-class ResumedEvent(Answer, frozen=True):
+class ResumedEvent(Payload, frozen=True):
     """Ollama is back; `restarted`: the thinking so far is void."""
 
     status: Literal["resumed", "restarted"]
     message: Literal[""]
 
 
-class EndEvent(Answer, frozen=True):
+class EndEvent(Payload, frozen=True):
     """The one end."""
 
     done: Literal[True]
@@ -165,14 +155,7 @@ class EndEvent(Answer, frozen=True):
     message: Literal[""]
 
 
-class Failure(Answer, frozen=True):
-    """A code for programs, and words for people: the field and the cure."""
-
-    code: str
-    message: str
-
-
-class ErrorEvent(Answer, frozen=True):
+class ErrorEvent(Payload, frozen=True):
     """The one end of an answer that failed."""
 
     error: Failure

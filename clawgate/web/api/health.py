@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 
 from clawgate import __version__
 from clawgate.config import Config
 from clawgate.ollama.state import Probe, UpstreamState
 from clawgate.relay.desk import Desk
+from clawgate.web.api.answers import Health, NotReady, Ready, Status
+from clawgate.web.door.responses import json_response
 
 
 class HealthRoutes:
@@ -27,26 +28,25 @@ class HealthRoutes:
 
     def status(self) -> Response:
         """Show the chain's state."""
-        return jsonify(
-            model=self._config.model.model_name,
-            provider=self._config.model.provider,
-            upstream=msgspec.to_builtins(self._probe.state()),
-            streams=self._desk.streams,
-            max_streams=self._config.server.max_streams,
-            version=__version__,
+        return json_response(
+            Status(
+                model=self._config.model.model_name,
+                provider=self._config.model.provider,
+                upstream=self._probe.state(),
+                streams=self._desk.streams,
+                max_streams=self._config.server.max_streams,
+                version=__version__,
+            )
         )
 
     def healthz(self) -> Response:
         """Say that the process lives."""
-        return jsonify(status="ok")
+        return json_response(Health("ok"))
 
     def readyz(self) -> Response:
         """Say whether a chat sent now would be answered."""
-        reason = None
         if self._desk.is_draining:
-            reason = "shutting_down"
-        elif not self._probe.state().reachable:
-            reason = "upstream_unreachable"
-        response = jsonify(status="unavailable", reason=reason) if reason else jsonify(status="ready")
-        response.status_code = 503 if reason else 200
-        return response
+            return json_response(NotReady("unavailable", "shutting_down"), 503)
+        if not self._probe.state().reachable:
+            return json_response(NotReady("unavailable", "upstream_unreachable"), 503)
+        return json_response(Ready("ready"))

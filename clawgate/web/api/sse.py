@@ -8,12 +8,23 @@ Source: WHATWG HTML, 9.2 "Server-sent events".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from clawgate.relay import events
-from clawgate.web.door.guard import error_of
+from clawgate.web.api.answers import (
+    DoneReason,
+    EndEvent,
+    ErrorEvent,
+    ResumedEvent,
+    StartEvent,
+    TextEvent,
+    ThinkingEvent,
+    ToolCallsEvent,
+    WaitingEvent,
+)
+from clawgate.web.door.responses import Payload, failure_of
 
 MIMETYPE = "text/event-stream"
 PING = b'data: {"ping":"keepalive"}\n\n'
@@ -41,45 +52,30 @@ def stream(run_id: str, told: Iterable[events.Event]) -> Iterator[bytes]:
 
 
 def encode(event: events.Event) -> bytes:
-    """Give an event's lines without its id."""
+    """Encode an event without its id."""
     kind = b"event: error\n" if isinstance(event, events.Ended) and event.error is not None else b""
     return b"%bdata: %b\n\n" % (kind, _json(data_of(event)))
 
 
-def data_of(event: events.Event) -> dict[str, Any]:
-    """Give an event's data; every one but the ping has `message`, so that a page may append that blindly."""
+def data_of(event: events.Event) -> Payload:
+    """Return an event's data; every one but the ping has `message`, so that a page may append that blindly."""
     return _DATA[type(event)](event)
 
 
-def _started(event: events.Started) -> dict[str, Any]:
-    start = {"session_id": event.session_id, "run_id": event.run_id, "model": event.model, "message": ""}
-    return start | ({"ignored": event.ignored} if event.ignored else {})
+def _ended(event: events.Ended) -> Payload:
+    if event.error is not None:
+        return ErrorEvent(failure_of(event.error), True, "error", event.session_id, event.run_id, event.stats, "")
+    done_reason = cast("DoneReason", event.done_reason)
+    return EndEvent(True, done_reason, event.session_id, event.run_id, event.stats, "")
 
 
-def _ended(event: events.Ended) -> dict[str, Any]:
-    end = {
-        "done": True,
-        "done_reason": event.done_reason,
-        "session_id": event.session_id,
-        "run_id": event.run_id,
-        "stats": event.stats,
-        "message": "",
-    }
-    return end if event.error is None else {"error": error_of(event.error)} | end
-
-
-_DATA: dict[type[events.Event], Callable[[Any], dict[str, Any]]] = {
-    events.Started: _started,
-    events.Text: lambda event: {"message": event.text},
-    events.Thinking: lambda event: {"thinking": event.text, "message": ""},
-    events.ToolCalls: lambda event: {"tool_calls": event.calls, "message": ""},
-    events.Waiting: lambda event: {
-        "status": "waiting",
-        "reason": event.reason,
-        "attempt": event.attempt,
-        "message": "",
-    },
-    events.Resumed: lambda _: {"status": "resumed", "message": ""},
-    events.Restarted: lambda _: {"status": "restarted", "message": ""},
+_DATA: dict[type[events.Event], Callable[[Any], Payload]] = {
+    events.Started: lambda event: StartEvent(event.session_id, event.run_id, event.model, "", event.ignored),
+    events.Text: lambda event: TextEvent(event.text),
+    events.Thinking: lambda event: ThinkingEvent(event.text, ""),
+    events.ToolCalls: lambda event: ToolCallsEvent(event.calls, ""),
+    events.Waiting: lambda event: WaitingEvent("waiting", event.reason, event.attempt, ""),
+    events.Resumed: lambda _: ResumedEvent("resumed", ""),
+    events.Restarted: lambda _: ResumedEvent("restarted", ""),
     events.Ended: _ended,
 }

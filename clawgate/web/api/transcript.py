@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from clawgate.sessions import Message, Session, turns_of
+from clawgate.web.api.answers import SessionView
 
 PIECE_BYTES = 1 << 16
 
@@ -22,15 +23,18 @@ def transcript(session: Session, digest: str) -> Iterator[bytes]:
 
 
 def _pieces(session: Session, digest: str) -> Iterator[bytes]:
-    rest = {
-        "turns": len(turns_of(session.messages)),
-        "digest": digest,
-        "created_at": _rfc3339(session.created_at),
-        "last_active": _rfc3339(session.last_active),
-        "streaming": session.run_id is not None,
-        "run_id": session.run_id,
-    }
-    yield b'{"session_id":"%b","messages":[' % session.session_id.encode()
+    view = SessionView(
+        session_id=session.session_id,
+        messages=[],
+        turns=len(turns_of(session.messages)),
+        digest=digest,
+        created_at=_rfc3339(session.created_at),
+        last_active=_rfc3339(session.last_active),
+        streaming=session.run_id is not None,
+        run_id=session.run_id,
+    )
+    before, after = msgspec.json.encode(view).split(b"[]", 1)
+    yield before + b"["
     for index, message in enumerate(session.messages):
         if index:
             yield b","
@@ -38,7 +42,7 @@ def _pieces(session: Session, digest: str) -> Iterator[bytes]:
             yield msgspec.json.encode(message)
         else:
             yield from _members(message)
-    yield b"]," + msgspec.json.encode(rest)[1:]
+    yield b"]" + after
 
 
 def _members(message: Message) -> Iterator[bytes]:

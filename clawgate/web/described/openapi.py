@@ -25,7 +25,7 @@ from clawgate.web.api.options import SCHEMA as OPTIONS
 from clawgate.web.api.requests import SESSION_ID, ChatBody, InterruptBody
 from clawgate.web.door.guard import wants_token
 from clawgate.web.door.hosts import Hosts
-from clawgate.web.pages.render import RenderBody
+from clawgate.web.pages.render import RenderBody, Rendered
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -92,7 +92,7 @@ OPERATIONS = {
     "status": Operation({200: {JSON: answers.Status}}),
     "healthz": Operation({200: {JSON: answers.Health}}),
     "readyz": Operation({200: {JSON: answers.Ready}, 503: {JSON: answers.NotReady}}),
-    "render": Operation({200: {JSON: answers.Rendered}}, BODY, RenderBody),
+    "render": Operation({200: {JSON: Rendered}}, BODY, RenderBody),
     "page": Operation({200: {HTML: str}}),
     "setup": Operation({200: {HTML: str}}),
     "openapi": Operation({200: {JSON: dict[str, Any]}}),

@@ -9,7 +9,7 @@ import hmac
 import logging
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Request, Response, current_app, g, jsonify, redirect, request
+from flask import Blueprint, Flask, Request, Response, current_app, g, redirect, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response as WerkzeugResponse
@@ -24,10 +24,10 @@ from clawgate.errors import (
     NotFound,
     TooLarge,
     Unauthorized,
-    UpstreamFailure,
 )
 from clawgate.telemetry.logs import NAMED, NOT_KNOWN, Id
 from clawgate.web.door.hosts import Hosts
+from clawgate.web.door.responses import error_response
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Guard:
         """Put the checks around every route of a blueprint, or of a whole application and what it has no route for."""
         routes.before_request(self._check)
         routes.after_request(self._finish)
-        routes.register_error_handler(ClawgateError, answer_error)
+        routes.register_error_handler(ClawgateError, error_response)
         routes.register_error_handler(Exception, answer_unexpected)
 
     def _check(self) -> WerkzeugResponse | None:
@@ -140,24 +140,6 @@ def _name_of(endpoint: str | None) -> str:
     return (endpoint or "").rpartition(".")[2]
 
 
-def error_of(error: ClawgateError) -> dict[str, str]:
-    """Give an error as answers and events carry it."""
-    return {"code": error.code, "message": error.message}
-
-
-def answer_error(error: ClawgateError) -> Response:
-    """Answer one of our errors as JSON with its status."""
-    response = jsonify(error=error_of(error))
-    response.status_code = error.status
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, UpstreamFailure | InternalError):  # openai-python and others would start a second run
-        response.headers["x-should-retry"] = "false"
-    if isinstance(error, Unauthorized):
-        response.headers["WWW-Authenticate"] = 'Bearer realm="clawgate"'
-    return response
-
-
 def answer_options() -> Response:
     """Answer OPTIONS, a CORS preflight or not, with what the address takes. Source: RFC 9110, 9.3.7."""
     response = Response(status=204)
@@ -187,10 +169,10 @@ def answer_unexpected(error: Exception) -> Response:
     """Answer what Werkzeug refuses, and what nobody foresaw, in the same shape; a traceback goes to the log only."""
     if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
         kind = _BY_STATUS.get(error.code, BadRequest)
-        response = answer_error(kind(_WORDS.get(error.code) or error.description or error.name))
+        response = error_response(kind(_WORDS.get(error.code) or error.description or error.name))
         response.status_code = error.code
         if error.code == MethodNotAllowed.status:
             _allow(response)
         return response
     log.error(f"request failed: method=%(method)s rule=%(rule)s {NAMED}", _names(), exc_info=error)
-    return answer_error(InternalError())
+    return error_response(InternalError())

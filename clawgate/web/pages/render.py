@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 
 from clawgate.config import ServerConfig
 from clawgate.errors import TooLarge
@@ -12,6 +12,7 @@ from clawgate.sockets import Clients
 from clawgate.web.door import shapes
 from clawgate.web.door.places import Places
 from clawgate.web.door.reading import read_object
+from clawgate.web.door.responses import Payload, json_response
 from clawgate.web.door.shapes import Ignored, Shape
 from clawgate.web.pages.markdown import Renderer
 
@@ -26,6 +27,12 @@ class RenderBody(msgspec.Struct, frozen=True):
     """The body of POST /render."""
 
     text: str
+
+
+class Rendered(Payload, frozen=True):
+    """Markdown as HTML."""
+
+    html: str
 
 
 _RENDER = Shape(RenderBody, text=shapes.text)
@@ -51,4 +58,4 @@ class RenderRoutes:
         if len(text) > MAX_TEXT_BYTES or len(text.encode()) > MAX_TEXT_BYTES:
             raise TooLarge(f"text: expected at most {MAX_TEXT_BYTES} bytes of Markdown")
         with self._places.taken():
-            return jsonify(html=self._renderer.html_of(text))
+            return json_response(Rendered(self._renderer.html_of(text)))

@@ -19,8 +19,8 @@ from clawgate.config import Config, Setting, settings
 from clawgate.errors import Unauthorized
 from clawgate.ollama.state import Probe, UpstreamState
 from clawgate.web.door.caller import Caller
-from clawgate.web.door.guard import answer_error
 from clawgate.web.door.hosts import Hosts
+from clawgate.web.door.responses import error_response
 from clawgate.web.pages.appearance import Appearance
 
 NGINX_PORT = 8080
@@ -90,7 +90,7 @@ class SetupRoutes:
         """Ask a browser that opened the page for the token; everybody else gets the JSON error."""
         is_page = (request.endpoint or "").rpartition(".")[2] == "setup"
         if not is_page or request.accept_mimetypes.best_match(("application/json", "text/html")) != "text/html":
-            return answer_error(error)
+            return error_response(error)
         return self._appearance.show(request, "setup.html", error.status, is_locked=True)
 
     def _browser(self) -> Hop:

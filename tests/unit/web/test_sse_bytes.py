@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError
 from clawgate.relay import events
 from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls, Waiting
 from clawgate.web.api import sse
-from clawgate.web.door.guard import error_of
+from clawgate.web.door.responses import encode_failure
 from tests.support.sse import parse
 
 CALL = {"function": {"name": "wetter", "arguments": {"ort": "Köln"}}}
@@ -64,7 +65,7 @@ def test_every_kind_of_event_has_its_bytes_here() -> None:
 
 @pytest.mark.parametrize(("event", "_text"), BYTES)
 def test_every_event_but_the_ping_has_a_message(event: Event, _text: str) -> None:
-    assert isinstance(sse.data_of(event)["message"], str)
+    assert isinstance(msgspec.to_builtins(sse.data_of(event))["message"], str)
 
 
 def test_a_ping_is_exactly_its_bytes_and_has_no_number() -> None:
@@ -85,7 +86,7 @@ def test_a_stream_is_one_piece_an_event_and_is_read_back_as_it_was() -> None:
         assert piece.endswith(b"\n\n")
         assert piece.count(b"\n\n") == 1
     found = [item.data for item in parse(b"".join(pieces))]
-    assert found == [json.loads(json.dumps(sse.data_of(event))) for event in told]
+    assert found == [json.loads(msgspec.json.encode(sse.data_of(event))) for event in told]
 
 
 def test_events_leave_as_they_come() -> None:
@@ -102,8 +103,7 @@ def test_events_leave_as_they_come() -> None:
 
 
 def test_an_error_is_its_code_and_its_words() -> None:
-    assert error_of(UpstreamError("Ollama's own words, ü")) == {
-        "code": "upstream_error",
-        "message": "Ollama's own words, ü",
-    }
-    assert error_of(ClawgateError())["code"] == "internal"
+    assert encode_failure(UpstreamError("Ollama's own words, ü")).decode() == (
+        '{"error":{"code":"upstream_error","message":"Ollama\'s own words, ü"}}\n'
+    )
+    assert json.loads(encode_failure(ClawgateError()))["error"]["code"] == "internal"

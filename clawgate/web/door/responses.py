@@ -1,0 +1,61 @@
+"""Responses in our own JSON: the base of their types, how one is made, and the one shape of an error.
+
+Handlers, the guard and the event encoder use these. Each response body ends with a line end, for people at a terminal.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from flask import Response
+
+from clawgate.errors import ClawgateError, InternalError, Unauthorized, UpstreamFailure
+from clawgate.web.door.reading import JSON
+
+
+class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The base of what is sent: nothing but these fields."""
+
+
+class Failure(Payload, frozen=True):
+    """A code for programs, and words for people: the field and the cure."""
+
+    code: str
+    message: str
+
+
+class Failed(Payload, frozen=True):
+    """The body of an error response."""
+
+    error: Failure
+
+
+def encode(payload: Payload) -> bytes:
+    """Encode a response body."""
+    return msgspec.json.encode(payload) + b"\n"
+
+
+def json_response(payload: Payload, status: int = 200) -> Response:
+    """Make a JSON response."""
+    return Response(encode(payload), status, mimetype=JSON)
+
+
+def failure_of(error: ClawgateError) -> Failure:
+    """Describe an error as responses and events carry it."""
+    return Failure(error.code, error.message)
+
+
+def encode_failure(error: ClawgateError) -> bytes:
+    """Encode an error in our own shape."""
+    return encode(Failed(failure_of(error)))
+
+
+def error_response(error: ClawgateError) -> Response:
+    """Make the response to a failed request."""
+    response = Response(encode_failure(error), error.status, mimetype=JSON)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, UpstreamFailure | InternalError):  # openai-python and others would start a second run
+        response.headers["x-should-retry"] = "false"
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="clawgate"'
+    return response

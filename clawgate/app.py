@@ -19,9 +19,11 @@ from clawgate.relay.desk import Desk
 from clawgate.sessions import Bounds, MemoryStore
 from clawgate.sockets import Clients
 from clawgate.telemetry.logs import KEY_BYTES
-from clawgate.web.api.chat import MAX_DIGESTS, ChatRoutes
+from clawgate.web.api.chat import ChatRoutes
 from clawgate.web.api.health import HealthRoutes
+from clawgate.web.api.sessions import MAX_DIGESTS, SessionRoutes
 from clawgate.web.described.openapi import OpenApiRoutes
+from clawgate.web.door.answering import Answering
 from clawgate.web.door.caller import Caller
 from clawgate.web.door.guard import Guard
 from clawgate.web.door.hosts import Hosts
@@ -84,7 +86,9 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     blueprint = Blueprint(
         "clawgate", __name__, template_folder=templates(), static_folder=STATIC, static_url_path="/static"
     )
-    ChatRoutes(config, desk, gateway.clients, gateway.digest_places).install(blueprint)
+    answering = Answering(config.server.max_body_bytes, desk, gateway.clients)
+    ChatRoutes(config.model, answering).install(blueprint)
+    SessionRoutes(config.server, desk, gateway.clients, gateway.digest_places).install(blueprint)
     probe = probe_of(gateway.client, config.model.model_name)
     HealthRoutes(config, desk, probe).install(blueprint)
     appearance = Appearance()
@@ -118,8 +122,6 @@ def create_app(config: Config | None = None) -> Flask:
 def application(gateway: Gateway) -> Flask:
     """Build the application that stands before a gateway's parts; at a reload, another one."""
     app = Flask("clawgate", static_folder=None)
-    app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     entrance = entrance_of(gateway.config.server, is_own_port=True)
     app.register_blueprint(build(gateway, entrance))
     guard(gateway, entrance, app)

@@ -5,8 +5,10 @@ Handlers, the guard and the event encoder use these. Each response body ends wit
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
-from flask import Response
+from flask import Response, g
 
 from clawgate.errors import ClawgateError, InternalError, Unauthorized, UpstreamFailure
 from clawgate.web.door.reading import JSON
@@ -50,8 +52,9 @@ def encode_failure(error: ClawgateError) -> bytes:
 
 
 def error_response(error: ClawgateError) -> Response:
-    """Make the response to a failed request."""
-    response = Response(encode_failure(error), error.status, mimetype=JSON)
+    """Make the response to a failed request, in the error shape of the wire format that answers it."""
+    encoded_by: Callable[[ClawgateError], bytes] = g.get("encode_failure", encode_failure)
+    response = Response(encoded_by(error), error.status, mimetype=JSON)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, UpstreamFailure | InternalError):  # openai-python and others would start a second run

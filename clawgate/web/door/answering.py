@@ -1,0 +1,94 @@
+"""The one way from a request to an answer: read it, admit it, stream the answer or send it whole, release the run.
+
+`WireFormat` names everything in which one wire format differs from another. The request's own thread drives the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+from flask import Response, g, request
+
+from clawgate.errors import ClawgateError
+from clawgate.relay.desk import Desk
+from clawgate.relay.events import Event
+from clawgate.relay.prompt import ChatRequest
+from clawgate.relay.run import Run
+from clawgate.sockets import Clients, bounded
+from clawgate.web.door.reading import JSON, Members, read_object
+
+log = logging.getLogger(__name__)
+
+
+class WireFormat(NamedTuple):
+    """How one wire format reads a request, encodes its answer, and encodes an error."""
+
+    read: Callable[[Members], tuple[ChatRequest, bool]]
+    """Checks a body; returns the request for the desk, and whether its answer is streamed."""
+    mimetype: str
+    headers: Mapping[str, str]
+    """The type and the headers of a stream."""
+    stream: Callable[[str, Iterable[Event]], Iterator[bytes]]
+    """Yields the bytes of each event of a run, whose id comes first."""
+    whole: Callable[[Run, Iterable[Event]], bytes]
+    """Follows a run to its end and encodes the answer; raises what ended it as an error."""
+    failure: Callable[[ClawgateError], bytes]
+    """Encodes an error that comes before a stream, or in place of a whole answer."""
+
+
+class Answering:
+    """Answers chats, whatever their wire format."""
+
+    def __init__(self, max_body_bytes: int, desk: Desk, clients: Clients) -> None:
+        self._max_body_bytes = max_body_bytes
+        self._desk = desk
+        self._clients = clients
+        self._is_warned = False
+
+    def answer(self, wire: WireFormat) -> Response:
+        """Answer the current request in this wire format.
+
+        Errors: those of reading and of admission; of a whole answer, also what ended it.
+        """
+        self._warn_without_threads()
+        g.encode_failure = wire.failure
+        asked, is_streamed = wire.read(read_object(request, self._max_body_bytes, self._clients))
+        run = self._desk.admit(asked)
+        g.session_id = run.session_id
+        with ExitStack() as held:
+            held.callback(self._desk.release, run)
+            events = self._desk.pump(run, self._socket_of(run))
+            if not is_streamed:
+                return Response(wire.whole(run, events), mimetype=JSON, headers={"X-Run-Id": run.run_id})
+            headers = {**wire.headers, "X-Run-Id": run.run_id}
+            response = EventStream(wire.stream(run.run_id, events), mimetype=wire.mimetype, headers=headers)
+            response.call_on_close(held.pop_all().close)  # a generator that is never started runs no `finally`
+            return response
+
+    def _socket_of(self, run: Run) -> socket.socket | None:
+        """Return the client's socket where the server has one, bounded and protected while its answer is in flight."""
+        client: socket.socket | None = request.environ.get("gunicorn.socket")
+        if client is None:
+            return None
+        self._clients.protect(client, lambda: run.has_slot)
+        return bounded(client)
+
+    def _warn_without_threads(self) -> None:
+        if not self._is_warned and not request.environ.get("wsgi.multithread", True):
+            self._is_warned = True
+            log.warning("this server has no threads: while one answer streams, nobody can interrupt it")
+
+
+class EventStream(Response):
+    """A response that is the server's iterable itself: Werkzeug's two layers around it would run once an event."""
+
+    def get_app_iter(self, environ: Any) -> Any:  # noqa: ARG002 - Werkzeug's own name
+        """Return what the server iterates, and closes when the request is over."""
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.response)  # type: ignore[arg-type]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+from flask import Flask
+
+from clawgate import create_app, create_blueprint
+from clawgate.config import Config, ServerConfig
+from clawgate.web.door.guard import OPEN
 from tests.http.asking import configured, finish, opening, reason
 from tests.support.client import Reply, call
 from tests.support.gateway import Gateway
@@ -11,6 +17,7 @@ from tests.support.ollama import ScriptedOllama
 
 TOKEN = "s3cret-token"
 OURS = "https://chat.example.org"
+CLOSED = Config(server=ServerConfig(auth_token=TOKEN))
 WITH_TOKEN = configured(server={"auth_token": TOKEN, "cors_allowed_origins": [OURS]})
 WITH_HOSTS = configured(server={"trusted_hosts": ["gate.example.org", "127.0.0.1", "::1"]})
 WITH_ORIGINS = configured(server={"cors_allowed_origins": [OURS, "http://localhost:3000"]})
@@ -50,6 +57,36 @@ def test_without_the_token_the_api_is_401(gate: Gateway, method: str, path: str)
         assert (reply.status, reply.json["error"]["code"]) == (401, "unauthorized"), headers
         assert reply.headers["WWW-Authenticate"].startswith("Bearer")
         assert TOKEN not in str(reply)
+
+
+def test_every_route_wants_the_token_or_is_on_the_list_of_open_ones() -> None:
+    app = create_app(CLOSED)
+    described = app.test_client().get("/openapi.json").get_json()["paths"]
+    seen = set()
+    for rule in app.url_map.iter_rules():
+        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
+            reply = app.test_client().open(re.sub("<.*>", "x", rule.rule), method=method, buffered=True)
+            operation = described[re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)][method.lower()]
+            is_closed = reply.status_code == 401
+            assert is_closed == ("security" in operation) == (rule.endpoint.removeprefix("clawgate.") not in OPEN)
+            seen.add(is_closed)
+    assert seen == {True, False}
+
+
+def test_a_new_route_wants_the_token() -> None:
+    routes = create_blueprint(CLOSED)
+    routes.add_url_rule("/v1/new", "new", lambda: "new")
+    other = Flask("other")
+    other.register_blueprint(routes)
+    assert other.test_client().get("/v1/new").status_code == 401
+    assert other.test_client().get("/v1/new", headers={"Authorization": f"Bearer {TOKEN}"}).text == "new"
+
+
+@WITH_TOKEN
+@pytest.mark.parametrize(("path", "status"), [("/api/nothing", 401), ("/api/", 401), ("/nothing", 404)])
+def test_what_has_no_route_wants_the_token_below_the_api(gate: Gateway, path: str, status: int) -> None:
+    assert gate.get(path).status == status
+    assert gate.get(path, {"Authorization": f"Bearer {TOKEN}"}).status == 404
 
 
 @WITH_TOKEN

@@ -23,7 +23,7 @@ from clawgate.errors import ClawgateError
 from clawgate.web.api import answers, sse
 from clawgate.web.api.options import SCHEMA as OPTIONS
 from clawgate.web.api.requests import SESSION_ID, ChatBody, InterruptBody
-from clawgate.web.door.guard import wants_token
+from clawgate.web.door.guard import is_open
 from clawgate.web.door.hosts import Hosts
 from clawgate.web.pages.render import RenderBody, Rendered
 
@@ -174,7 +174,7 @@ def _operation(rule: Rule, server: ServerConfig, hosts: Hosts) -> dict[str, Any]
         ]
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": {JSON: {"schema": _schema(operation.body)}}}
-    if server.auth_token is not None and wants_token(rule.rule, rule.endpoint):
+    if server.auth_token is not None and not is_open(rule.endpoint):
         described["security"] = [{"token": []}]
         raised.append(errors.Unauthorized)
     if hosts.is_checked:

@@ -40,8 +40,8 @@ SECURITY_HEADERS = {
 }
 PAGES = ("page", "setup")
 """Endpoints that a link on another site may lead to."""
-TOKEN_PAGES = ("render", "setup")
-"""Endpoints outside /api/ that want the token too."""
+OPEN = ("page", "static", "healthz", "readyz", "openapi")
+"""Endpoints that want no token; every other route does."""
 _BY_STATUS: dict[int, type[ClawgateError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
 _WORDS = {404: "there is nothing at this address", 405: "this address does not take that method; see Allow"}
 
@@ -83,7 +83,7 @@ class Guard:
 
     def _check_token(self) -> None:
         token = self._server.auth_token
-        if token is None or not wants_token(request.path, request.endpoint or ""):
+        if token is None or not wants_token(request):
             return
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
@@ -130,9 +130,14 @@ def is_visit(asked: Request) -> bool:
     return is_opened and _name_of(asked.endpoint) in PAGES
 
 
-def wants_token(path: str, endpoint: str) -> bool:
-    """Tell whether a path, or a route's rule, is closed without the token, where one is set."""
-    return "/api/" in f"{path}/" or _name_of(endpoint) in TOKEN_PAGES
+def wants_token(asked: Request) -> bool:
+    """Tell whether a request is refused without the token, where one is set; without a route, its path decides."""
+    return "/api/" in f"{asked.path}/" if asked.endpoint is None else not is_open(asked.endpoint)
+
+
+def is_open(endpoint: str) -> bool:
+    """Tell whether a route wants no token."""
+    return _name_of(endpoint) in OPEN
 
 
 def _name_of(endpoint: str | None) -> str:

@@ -8,13 +8,14 @@ request sees half of a change.
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import NamedTuple
 
 from flask import Blueprint, Flask
 
 from clawgate.config import Change, Config, ServerConfig, changed
 from clawgate.ollama.client import OllamaClient
-from clawgate.ollama.state import probe_of
+from clawgate.ollama.state import CachedQuestion, UpstreamState, upstream_state
 from clawgate.relay.desk import Desk
 from clawgate.sessions import Bounds, MemoryStore
 from clawgate.sockets import Clients
@@ -89,12 +90,13 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     answering = Answering(config.server.max_body_bytes, desk, gateway.clients)
     ChatRoutes(config.model, answering).install(blueprint)
     SessionRoutes(config.server, desk, gateway.clients, gateway.digest_places).install(blueprint)
-    probe = probe_of(gateway.client, config.model.model_name)
-    HealthRoutes(config, desk, probe).install(blueprint)
+    ask_upstream = partial(upstream_state, gateway.client, config.model.model_name)
+    upstream = CachedQuestion(ask_upstream, UpstreamState(reachable=False))
+    HealthRoutes(config, desk, upstream).install(blueprint)
     appearance = Appearance()
     PageRoutes(config, gateway.client, appearance).install(blueprint)
     RenderRoutes(config.server, gateway.clients, gateway.render_places).install(blueprint)
-    SetupRoutes(config, probe, appearance, entrance.caller, entrance.hosts).install(blueprint)
+    SetupRoutes(config, upstream, appearance, entrance.caller, entrance.hosts).install(blueprint)
     OpenApiRoutes(config.server, entrance.hosts).install(blueprint)
     return blueprint
 

@@ -135,12 +135,12 @@ def up(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     """Print a line for each finding: 0 all well, 1 something is not ready."""
     from clawgate.ollama.client import OllamaClient
-    from clawgate.ollama.state import ask
+    from clawgate.ollama.state import upstream_state
 
     config = configure(options)
     print(f"ok: configuration {os.environ.get('CLAWGATE_CONFIG', '(all defaults)')}")
     endpoint, model = config.model.endpoint, config.model.model_name
-    state = ask(OllamaClient(endpoint), model)
+    state = upstream_state(OllamaClient(endpoint), model)
     if not state.reachable:
         print(f"not ready: no Ollama answers at {endpoint}; start it with `ollama serve`")
         return 1

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from clawgate.addresses import is_local
 from clawgate.config import Config, ServerConfig
 from clawgate.ollama.client import OllamaClient
-from clawgate.ollama.state import ask
+from clawgate.ollama.state import upstream_state
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 STOP_S = 15
@@ -75,7 +75,7 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
 def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
     """Return what the gateway's environment needs on top, starting the embedded model where there is no other."""
     endpoint, model = config.model.endpoint, config.model.model_name
-    state = ask(OllamaClient(endpoint), model)
+    state = upstream_state(OllamaClient(endpoint), model)
     if state.reachable:
         print(f"Ollama {state.version} answers at {endpoint} with {model}.", flush=True)
         if not state.model_ready:

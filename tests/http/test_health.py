@@ -11,7 +11,7 @@ import pytest
 from clawgate import __version__
 from clawgate.errors import UpstreamUnreachable
 from clawgate.ollama.client import OllamaClient
-from clawgate.ollama.state import UpstreamState, ask
+from clawgate.ollama.state import UpstreamState, upstream_state
 from tests.http.asking import configured, finish, interrupt, opening
 from tests.support.client import call
 from tests.support.gateway import Gateway
@@ -25,13 +25,13 @@ FRESH_S = ASK_EVERY_S + 5
 ASKERS = 50
 
 
-def upstream_state(gate: Gateway) -> dict[str, object]:
+def told_state(gate: Gateway) -> dict[str, object]:
     state: dict[str, object] = gate.get("/api/status").json["upstream"]
     return state
 
 
 def wait_for_state(gate: Gateway, **expected: object) -> None:
-    wait_for(lambda: upstream_state(gate).items() >= expected.items(), f"the state becomes {expected}", FRESH_S)
+    wait_for(lambda: told_state(gate).items() >= expected.items(), f"the state becomes {expected}", FRESH_S)
 
 
 @GATE
@@ -59,7 +59,7 @@ def test_ready_follows_ollama_and_health_does_not(gate: Gateway, upstream: Scrip
     upstream.stop()
     reply = wait_for(lambda: found if (found := gate.get("/readyz")).status == 503 else None, "not ready", FRESH_S)
     assert reply.json == {"status": "unavailable", "reason": "upstream_unreachable"}
-    assert upstream_state(gate) == {"reachable": False, "version": None, "model_ready": False}
+    assert told_state(gate) == {"reachable": False, "version": None, "model_ready": False}
     assert (gate.get("/healthz").status, gate.get("/healthz").json) == (200, {"status": "ok"})
     assert call("HEAD", gate.base_url, "/readyz").status == 503
     upstream.start()
@@ -80,13 +80,13 @@ def test_a_model_that_is_not_there_is_not_ready(gate: Gateway, upstream: Scripte
 )
 def test_a_stranger_at_the_endpoint_is_not_ollama(ollama: ScriptedOllama, path: str, body: bytes) -> None:
     ollama.script(status(200, body), path=path)
-    assert ask(OllamaClient(ollama.base_url), DEFAULT_MODEL) == UpstreamState(reachable=False)
+    assert upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL) == UpstreamState(reachable=False)
 
 
 @pytest.mark.parametrize("code", [204, 301, 403, 404, 500, 503])
 def test_another_status_is_not_ollama_either(ollama: ScriptedOllama, code: int) -> None:
     ollama.script(status(code), path="/api/version")
-    assert ask(OllamaClient(ollama.base_url), DEFAULT_MODEL) == UpstreamState(reachable=False)
+    assert upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL) == UpstreamState(reachable=False)
 
 
 def whole(document: object) -> Act:
@@ -99,7 +99,7 @@ def whole(document: object) -> Act:
 def test_one_question_is_one_connection_whatever_the_server_makes_of_it(ollama: ScriptedOllama, end: Act) -> None:
     ollama.script(whole({"version": "1"}), end, path="/api/version")
     ollama.script(whole({"models": [{"name": DEFAULT_MODEL}]}), end, path="/api/tags")
-    state = ask(OllamaClient(ollama.base_url), DEFAULT_MODEL)
+    state = upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL)
     assert state == UpstreamState(reachable=True, version="1", model_ready=True)
     assert len({request.connection for request in ollama.requests}) == len(ollama.requests) == 2
     assert {request.headers["Connection"] for request in ollama.requests} == {"close"}
@@ -108,11 +108,11 @@ def test_one_question_is_one_connection_whatever_the_server_makes_of_it(ollama: 
 @pytest.mark.parametrize("end", [drop(), reset()], ids=repr)
 def test_a_question_that_a_mere_close_answers_is_asked_once_more(ollama: ScriptedOllama, end: Act) -> None:
     ollama.script(end, path="/api/tags")
-    assert ask(OllamaClient(ollama.base_url), DEFAULT_MODEL).reachable
+    assert upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL).reachable
     assert [request.path for request in ollama.requests] == ["/api/version", "/api/tags", "/api/tags"]
     for _ in range(2):
         ollama.script(end, path="/api/version")
-    assert not ask(OllamaClient(ollama.base_url), DEFAULT_MODEL).reachable
+    assert not upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL).reachable
     assert len(ollama.requests) == 5
 
 
@@ -132,7 +132,7 @@ def test_neither_half_an_answer_nor_a_post_is_asked_again(ollama: ScriptedOllama
 )
 def test_the_default_tag_is_latest(ollama: ScriptedOllama, configured_model: str, there: str, is_ready: bool) -> None:
     ollama.models[:] = [there]
-    assert ask(OllamaClient(ollama.base_url), configured_model).model_ready is is_ready
+    assert upstream_state(OllamaClient(ollama.base_url), configured_model).model_ready is is_ready
 
 
 @GATE

@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from clawgate import __version__
 from clawgate.config import Config
-from clawgate.ollama.state import Probe, UpstreamState
+from clawgate.ollama.state import CachedQuestion, UpstreamState
 from clawgate.relay.desk import Desk
 from clawgate.web.api.answers import Health, NotReady, Ready, Status
 from clawgate.web.door.responses import json_response
@@ -15,10 +15,10 @@ from clawgate.web.door.responses import json_response
 class HealthRoutes:
     """Handlers that say nothing private: no address, no path, no session."""
 
-    def __init__(self, config: Config, desk: Desk, probe: Probe[UpstreamState]) -> None:
+    def __init__(self, config: Config, desk: Desk, upstream: CachedQuestion[UpstreamState]) -> None:
         self._config = config
         self._desk = desk
-        self._probe = probe
+        self._upstream = upstream
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the routes to the blueprint."""
@@ -32,7 +32,7 @@ class HealthRoutes:
             Status(
                 model=self._config.model.model_name,
                 provider=self._config.model.provider,
-                upstream=self._probe.state(),
+                upstream=self._upstream.answer(),
                 streams=self._desk.streams,
                 max_streams=self._config.server.max_streams,
                 version=__version__,
@@ -47,6 +47,6 @@ class HealthRoutes:
         """Say whether a chat sent now would be answered."""
         if self._desk.is_draining:
             return json_response(NotReady("unavailable", "shutting_down"), 503)
-        if not self._probe.state().reachable:
+        if not self._upstream.answer().reachable:
             return json_response(NotReady("unavailable", "upstream_unreachable"), 503)
         return json_response(Ready("ready"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Blueprint, Response, request
 
 from clawgate.config import Config
 from clawgate.ollama.client import OllamaClient
-from clawgate.ollama.state import Abilities
+from clawgate.ollama.state import CachedQuestion, can_think
 from clawgate.web.pages.appearance import Appearance
 
 
@@ -15,7 +17,8 @@ class PageRoutes:
 
     def __init__(self, config: Config, client: OllamaClient, appearance: Appearance) -> None:
         self._config = config
-        self._abilities = Abilities(client, config.model.model_name)
+        ask = partial(can_think, client, config.model.model_name)
+        self._can_think = CachedQuestion(ask, None, is_waited_for=False, is_lasting=True)
         self._appearance = appearance
 
     def install(self, blueprint: Blueprint) -> None:
@@ -28,6 +31,6 @@ class PageRoutes:
             request,
             "chat.html",
             model=self._config.model.model_name,
-            thinks={True: "yes", False: "no", None: "unknown"}[self._abilities.thinks()],
+            thinks={True: "yes", False: "no", None: "unknown"}[self._can_think.answer()],
             heartbeat_s=self._config.stream.heartbeat_seconds,
         )

@@ -17,7 +17,7 @@ from clawgate import __version__
 from clawgate.addresses import name_of
 from clawgate.config import Config, Setting, settings
 from clawgate.errors import Unauthorized
-from clawgate.ollama.state import Probe, UpstreamState
+from clawgate.ollama.state import CachedQuestion, UpstreamState
 from clawgate.web.door.caller import Caller
 from clawgate.web.door.hosts import Hosts
 from clawgate.web.door.responses import error_response
@@ -48,14 +48,20 @@ class SetupRoutes:
     """`GET /setup`."""
 
     def __init__(
-        self, config: Config, probe: Probe[UpstreamState], appearance: Appearance, caller: Caller, hosts: Hosts
+        self,
+        config: Config,
+        upstream: CachedQuestion[UpstreamState],
+        appearance: Appearance,
+        caller: Caller,
+        hosts: Hosts,
     ) -> None:
         self._config = config
-        self._probe = probe
+        self._upstream = upstream
         self._appearance = appearance
         self._caller = caller
         self._hosts = hosts
-        self._nginx_probe = Probe[tuple[State, str]](lambda: ask_nginx(NGINX_PORT), ("unknown", "setup.nginx.asked"))
+        not_known: tuple[State, str] = ("unknown", "setup.nginx.asked")
+        self._nginx_state = CachedQuestion(lambda: nginx_state(NGINX_PORT), not_known)
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the route to the blueprint."""
@@ -102,7 +108,7 @@ class SetupRoutes:
             return Hop("nginx", "nginx", self._address(), "up", "setup.nginx.up", start=start)
         host = name_of(self._caller.host_of(request)) or ""
         address = f"http://{f'[{host}]' if ':' in host else host}:{NGINX_PORT}"
-        state, word = self._nginx_probe.state()
+        state, word = self._nginx_state.answer()
         cure = NGINX_CURE if state == "down" else ""
         return Hop("nginx", "nginx", address, state, word, start=start, cure=cure)
 
@@ -117,14 +123,14 @@ class SetupRoutes:
         return Hop("clawgate", "clawgate", address, "up", "setup.clawgate.up", __version__, start)
 
     def _ollama(self) -> Hop:
-        upstream = self._probe.state()
+        upstream = self._upstream.answer()
         address, start = self._config.model.endpoint, "ollama serve"
         if upstream.reachable:
             return Hop("ollama", "Ollama", address, "up", "setup.ollama.up", upstream.version or "", start)
         return Hop("ollama", "Ollama", address, "down", "setup.ollama.down", start=start, cure=start)
 
     def _model(self) -> Hop:
-        upstream, model = self._probe.state(), self._config.model.model_name
+        upstream, model = self._upstream.answer(), self._config.model.model_name
         start = f"ollama run {model}"
         if not upstream.reachable:
             return Hop("model", model, "", "unknown", "setup.model.unknown", start=start)
@@ -155,7 +161,7 @@ class SetupRoutes:
         )
 
 
-def ask_nginx(port: int) -> tuple[State, str]:
+def nginx_state(port: int) -> tuple[State, str]:
     """Ask whether nginx answers on this machine's port, and whether clawgate is behind it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=NGINX_TIMEOUT_S)
     try:

@@ -19,7 +19,8 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from clawgate.errors import UpstreamError, UpstreamFailure, UpstreamUnreachable
 from clawgate.ollama.capture import SingleUseAdapter
 from clawgate.ollama.exchange import Exchange
-from clawgate.ollama.failures import UNREADABLE, CannotContinue, reason_of
+from clawgate.ollama.failures import CannotContinue, reason_of
+from clawgate.ollama.ndjson import UNREADABLE
 
 TEMPLATE_TIMEOUT_S = 5.0
 MAX_DOCUMENT_BYTES = 1 << 24

@@ -8,13 +8,12 @@ import msgspec
 import requests
 
 from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError
+from clawgate.ollama.ndjson import UNREADABLE
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5.0
 MAX_ERROR_BYTES = 1 << 16
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for bytes that are no JSON, the last for one nested too deeply."""
 
 
 class OpenFailure(Exception):

@@ -11,10 +11,10 @@ import msgspec
 
 MAX_LINE_BYTES = 8 << 20
 """Longest line that is put together; Ollama's own longest frames (tool calls, final contexts) stay under 1 MiB."""
-
-
 MAX_DEPTH = 100
-"""Deepest nesting of tool calls, as of what a request may say: decoding bears more than encoding them again does."""
+"""Deepest nesting of JSON, in a frame's tool calls and in a request: decoding bears more than encoding again does."""
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are no JSON, the last for one nested too deeply."""
 
 
 class FrameMessage(msgspec.Struct, frozen=True, gc=False):
@@ -59,7 +59,6 @@ STATS = (
 )
 
 _decoder = msgspec.json.Decoder(Frame)
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def _shallow(frame: Frame) -> Frame:
@@ -114,7 +113,7 @@ class FrameReader:
             if b'"tool_calls"' in lines:  # rare, and the only part of a frame that can be nested
                 return self._read_one_by_one(lines)
             frames = _decoder.decode_lines(lines)  # 0.5 µs a frame
-        except _UNREADABLE:
+        except UNREADABLE:
             return self._read_one_by_one(lines)
         if frames:
             self._bad_in_a_row = 0
@@ -147,7 +146,7 @@ class FrameReader:
             try:
                 frames.append(_shallow(_decoder.decode(line)))
                 self._bad_in_a_row = 0
-            except _UNREADABLE:
+            except UNREADABLE:
                 self.bad += 1
                 self._bad_in_a_row += 1
                 if self._bad_in_a_row >= self._max_bad:

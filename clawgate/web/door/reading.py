@@ -20,6 +20,7 @@ from msgspec import Raw
 from werkzeug.exceptions import HTTPException
 
 from clawgate.errors import BadRequest, TooLarge, UnsupportedMediaType
+from clawgate.ollama.ndjson import MAX_DEPTH
 from clawgate.sockets import Clients
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,6 @@ Members = dict[str, Raw]
 JSON = "application/json"
 READ_BYTES = 1 << 16
 WINDOW_BYTES = 1 << 14
-MAX_DEPTH = 100
-"""Deepest nesting: what Ollama's own reader, or a model's grammar, would do with more is not tried."""
 MAX_ELEMENTS = 1 << 16
 """Members and items, and objects and lists that have none: some 100 bytes each in memory, however short."""
 MAX_NAMES = 1 << 10

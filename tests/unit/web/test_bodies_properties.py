@@ -18,10 +18,11 @@ from werkzeug.test import EnvironBuilder
 
 from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ModelNotAllowed, RequestError
+from clawgate.ollama.ndjson import MAX_DEPTH
 from clawgate.relay.prompt import ChatRequest
 from clawgate.web.api.requests import CHAT_FIELDS, MESSAGE_FIELDS, PASSED_ON, read_chat, read_interrupt
 from clawgate.web.door import reading
-from clawgate.web.door.reading import MAX_DEPTH, MAX_ELEMENTS, MAX_NAME_BYTES, MAX_NAMES, read_object
+from clawgate.web.door.reading import MAX_ELEMENTS, MAX_NAME_BYTES, MAX_NAMES, read_object
 from tests.support.tries import PATIENT, tried
 
 pytestmark = PATIENT

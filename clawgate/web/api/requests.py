@@ -19,12 +19,37 @@ from clawgate.sessions import Message, Text
 from clawgate.web.api.options import Options, read_options
 from clawgate.web.door import shapes
 from clawgate.web.door.reading import Members, kind_of
-from clawgate.web.door.shapes import Ignored, Shape
+from clawgate.web.door.shapes import Fields, Shape
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 SessionId = Annotated[str, Meta(pattern=rf"\A{SESSION_ID.pattern}\Z")]
 Messages = Annotated[tuple[Message, ...], Meta(min_length=1)]
 INTERRUPT_BYTES = 4 << 10
+EXPECTED = {
+    "messages": "a list of at least one message",
+    "messages[]": 'an object like {"role": "user", "content": "…"}',
+    "role": '"system", "user", "assistant" or "tool"',
+    "content": "a text",
+    "message": 'a text, or one object like {"role": "user", "content": "…"}',
+    "continue": "true",
+    "session_id": "1 to 128 letters, digits, _ or -",
+    "run_id": "1 to 128 letters, digits, _ or -",
+    "on_busy": '"interrupt" or "reject"',
+    "think": "true, false or a level",
+    "options": "an object",
+    "format": '"json" or a JSON schema',
+    "tools": "a list of objects",
+    "keep_alive": 'a duration like "5m", or seconds',
+    "stream": "true or false",
+    "model": "a text",
+    "thinking": "a text",
+    "tool_name": "a text",
+    "tool_call_id": "a text",
+    "images": "a list of texts",
+    "tool_calls": "a list of objects",
+    "interrupted": "true or false",
+}
+"""The words for what a field should have been, in a refusal."""
 
 
 class ChatBody(msgspec.Struct, frozen=True, kw_only=True, rename={"is_continue": "continue"}):
@@ -62,8 +87,8 @@ def read_chat(given: Members, model: ModelConfig, request_id: str = "") -> tuple
 
     Errors: BadRequest, ModelNotAllowed.
     """
-    ignored = Ignored()
-    body = CHAT.read(given, "", ignored)
+    fields = Fields(EXPECTED)
+    body = CHAT.read(given, "", fields)
     ways = [name for name in ("messages", "message", "continue") if name in body]
     if len(ways) != 1:
         found = " and ".join(ways) or "none of them"
@@ -82,7 +107,7 @@ def read_chat(given: Members, model: ModelConfig, request_id: str = "") -> tuple
         is_continue="continue" in body,
         extras={name: body[name] for name in PASSED_ON if name in body},
         on_busy=body.get("on_busy", "interrupt"),
-        ignored=tuple(ignored),
+        ignored=tuple(fields.ignored),
         request_id=request_id,
     )
     return asked, body.get("stream", True)
@@ -93,7 +118,7 @@ def read_interrupt(given: Members) -> InterruptBody:
 
     Errors: BadRequest.
     """
-    body = InterruptBody(**INTERRUPT.read(given, "", Ignored()))
+    body = InterruptBody(**INTERRUPT.read(given, "", Fields(EXPECTED)))
     if body.session_id is None and body.run_id is None:
         raise BadRequest("session_id: expected the session to interrupt (or a run_id), got neither")
     return body
@@ -102,38 +127,38 @@ def read_interrupt(given: Members) -> InterruptBody:
 def session_id_of(given: Members) -> str | None:
     """Give the session that a body names, even where the rest of it is wrong."""
     try:
-        return _session_id(given["session_id"], "", Ignored())  # type: ignore[no-any-return]
+        return _session_id(given["session_id"], "session_id", Fields(EXPECTED))  # type: ignore[no-any-return]
     except (KeyError, BadRequest):
         return None
 
 
-def _format(value: Raw, path: str, ignored: Ignored) -> Text | dict[str, Any]:
+def _format(value: Raw, path: str, fields: Fields) -> Text | dict[str, Any]:
     if kind_of(value) == "str":
-        return shapes.text(value, path, ignored)
-    return value.copy() if shapes.members(value, path) else {}
+        return shapes.text(value, path, fields)
+    return value.copy() if shapes.members(value, path, fields) else {}
 
 
-def _options(value: Raw, path: str, _: Ignored) -> dict[str, Any]:
-    return read_options(shapes.members(value, path), path)
+def _options(value: Raw, path: str, fields: Fields) -> dict[str, Any]:
+    return read_options(shapes.members(value, path, fields), path)
 
 
-def _messages(value: Raw, path: str, ignored: Ignored) -> tuple[Message, ...]:
+def _messages(value: Raw, path: str, fields: Fields) -> tuple[Message, ...]:
     messages = tuple(
-        _message(each, f"{path}[{index}]", ignored) for index, each in enumerate(shapes.items(value, path))
+        _message(each, f"{path}[{index}]", fields) for index, each in enumerate(shapes.items(value, path, fields))
     )
     if not messages:
-        raise BadRequest(f"{path}: expected {shapes.expected(path)}")
+        raise fields.wrong(path)
     return messages
 
 
-def _message(value: Raw, path: str, ignored: Ignored) -> Message:
-    return Message(**MESSAGE.read(shapes.members(value, path), f"{path}.", ignored))
+def _message(value: Raw, path: str, fields: Fields) -> Message:
+    return Message(**MESSAGE.read(shapes.members(value, path, fields), f"{path}.", fields))
 
 
-def _message_or_text(value: Raw, path: str, ignored: Ignored) -> Message:
+def _message_or_text(value: Raw, path: str, fields: Fields) -> Message:
     if kind_of(value) == "str":
-        return Message(role="user", content=_any_text(value, path, ignored))
-    return _any_message(value, path, ignored)  # type: ignore[no-any-return]
+        return Message(role="user", content=_any_text(value, path, fields))
+    return _any_message(value, path, fields)  # type: ignore[no-any-return]
 
 
 def _is_light(message: Message) -> bool:

@@ -13,7 +13,7 @@ from clawgate.web.door import shapes
 from clawgate.web.door.places import Places
 from clawgate.web.door.reading import read_object
 from clawgate.web.door.responses import Payload, json_response
-from clawgate.web.door.shapes import Ignored, Shape
+from clawgate.web.door.shapes import Fields, Shape
 from clawgate.web.pages.markdown import Renderer
 
 BODY_BYTES = 1 << 20
@@ -35,6 +35,7 @@ class Rendered(Payload, frozen=True):
     html: str
 
 
+EXPECTED = {"text": "a text"}
 _RENDER = Shape(RenderBody, text=shapes.text)
 
 
@@ -54,7 +55,7 @@ class RenderRoutes:
     def render(self) -> Response:
         """Render `{"text": …}` as `{"html": …}`."""
         given = read_object(request, self._server.max_body_bytes, self._clients, BODY_BYTES)
-        text = text_of(_RENDER.read(given, "", Ignored())["text"])
+        text = text_of(_RENDER.read(given, "", Fields(EXPECTED))["text"])
         if len(text) > MAX_TEXT_BYTES or len(text.encode()) > MAX_TEXT_BYTES:
             raise TooLarge(f"text: expected at most {MAX_TEXT_BYTES} bytes of Markdown")
         with self._places.taken():

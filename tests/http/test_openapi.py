@@ -18,7 +18,8 @@ from clawgate.relay import events
 from clawgate.sessions import Message
 from clawgate.web.api import answers, sse
 from clawgate.web.api.requests import CHAT_FIELDS, MESSAGE_FIELDS
-from clawgate.web.described.openapi import METHODS, OPERATIONS
+from clawgate.web.described.openapi import METHODS
+from clawgate.web.described.operations import OPERATIONS
 from clawgate.web.door.responses import Payload
 
 CLOSED = Config(

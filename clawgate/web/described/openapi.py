@@ -1,7 +1,6 @@
 """`GET /openapi.json`: the API described by what it is made of: routes, body types, the error tree, the settings.
 
-What only a handler knows, which body it takes, what it answers and which errors it raises, is in OPERATIONS; tests
-hold that against every route and against real answers. It names neither models nor addresses, so it wants no token.
+The document names neither models nor addresses, so it wants no token.
 Source: OpenAPI 3.1.1; JSON Schema 2020-12.
 """
 
@@ -11,7 +10,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from flask import Blueprint, Response, current_app, request
@@ -22,36 +21,18 @@ from clawgate.config import ServerConfig
 from clawgate.errors import ClawgateError
 from clawgate.web.api import answers, sse
 from clawgate.web.api.options import SCHEMA as OPTIONS
-from clawgate.web.api.requests import SESSION_ID, ChatBody, InterruptBody
+from clawgate.web.api.requests import SESSION_ID
+from clawgate.web.described.operations import EITHER, NULL, OPERATIONS, Operation
 from clawgate.web.door.guard import is_open
 from clawgate.web.door.hosts import Hosts
-from clawgate.web.pages.render import RenderBody, Rendered
+from clawgate.web.door.reading import JSON
 
-JSON = "application/json"
-HTML = "text/html; charset=utf-8"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 """Those that are described: HEAD is GET without a body, OPTIONS answers a CORS preflight."""
 VERSION = "1"
 """Of the API; clawgate's own is not told to everybody."""
 COMPONENTS = "#/components/schemas/"
 PARAMETERS = {"session_id": {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"}, "filename": {"type": "string"}}
-NULL = {"type": "null"}
-TEXT = {"type": "string"}
-
-
-def _given(**schemas: dict[str, Any]) -> dict[str, Any]:
-    return {"properties": schemas, "required": [name for name, schema in schemas.items() if schema != NULL]}
-
-
-EITHER = {
-    "ChatBody": [
-        _given(messages={"type": "array"}, message=NULL, **{"continue": NULL}),
-        _given(message={"type": ["string", "object"]}, messages=NULL, **{"continue": NULL}),
-        _given(session_id=TEXT, messages=NULL, message=NULL, **{"continue": {"const": True}}),
-    ],
-    "InterruptBody": [_given(session_id=TEXT), _given(run_id=TEXT)],
-}
-"""What the types do not say of bodies: one of these applies. Null is as good as absent."""
 EVENT = {
     "description": "Each event; an error's has the type `error`, a ping has no id.",
     "type": "object",
@@ -62,43 +43,6 @@ EVENT = {
     },
     "required": ["data"],
 }
-
-
-class Operation(NamedTuple):
-    """What a handler takes and answers; `answers` are types by status and media type, None where there is no type."""
-
-    answers: dict[int, dict[str, Any]]
-    errors: tuple[type[ClawgateError], ...] = ()
-    body: type[msgspec.Struct] | None = None
-
-
-Errors = tuple[type[ClawgateError], ...]
-BODY: Errors = (errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Busy)
-NO_SESSION: Errors = (errors.UnknownSession, errors.NotFound)
-CHAT: Errors = (
-    errors.ModelNotAllowed,
-    errors.UnknownSession,
-    errors.BusySession,
-    errors.NothingToContinue,
-    errors.ShuttingDown,
-    *errors.UpstreamFailure.__subclasses__(),
-)
-OPERATIONS = {
-    "describe": Operation({200: {JSON: answers.Endpoint}}),
-    "chat": Operation({200: {sse.MIMETYPE: str, JSON: answers.Whole}}, (*BODY, *CHAT), ChatBody),
-    "interrupt": Operation({200: {JSON: answers.Interrupted}}, (*BODY, errors.UnknownSession), InterruptBody),
-    "session": Operation({200: {JSON: answers.SessionView}}, (*NO_SESSION, errors.Busy)),
-    "forget": Operation({204: {}}, NO_SESSION),
-    "status": Operation({200: {JSON: answers.Status}}),
-    "healthz": Operation({200: {JSON: answers.Health}}),
-    "readyz": Operation({200: {JSON: answers.Ready}, 503: {JSON: answers.NotReady}}),
-    "render": Operation({200: {JSON: Rendered}}, BODY, RenderBody),
-    "page": Operation({200: {HTML: str}}),
-    "setup": Operation({200: {HTML: str}}),
-    "openapi": Operation({200: {JSON: dict[str, Any]}}),
-    "static": Operation({200: {"*/*": None}, 206: {"*/*": None}, 304: {}, 416: {JSON: None}}, (errors.NotFound,)),
-}
-"""By the name of the endpoint."""
 
 
 class OpenApiRoutes:

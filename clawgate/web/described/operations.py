@@ -1,0 +1,73 @@
+"""The table of operations: what only a handler knows, which body it takes, what it answers, which errors it raises.
+
+`openapi.py` makes the document of it. Tests hold it against every route and against real answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from clawgate import errors
+from clawgate.errors import ClawgateError
+from clawgate.web.api import answers, sse
+from clawgate.web.api.requests import ChatBody, InterruptBody
+from clawgate.web.door.reading import JSON
+from clawgate.web.pages.render import RenderBody, Rendered
+
+HTML = "text/html; charset=utf-8"
+
+
+class Operation(NamedTuple):
+    """What a handler takes and answers; `answers` are types by status and media type, None where there is no type."""
+
+    answers: dict[int, dict[str, Any]]
+    errors: tuple[type[ClawgateError], ...] = ()
+    body: type[msgspec.Struct] | None = None
+
+
+Errors = tuple[type[ClawgateError], ...]
+BODY: Errors = (errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Busy)
+NO_SESSION: Errors = (errors.UnknownSession, errors.NotFound)
+CHAT: Errors = (
+    errors.ModelNotAllowed,
+    errors.UnknownSession,
+    errors.BusySession,
+    errors.NothingToContinue,
+    errors.ShuttingDown,
+    *errors.UpstreamFailure.__subclasses__(),
+)
+OPERATIONS = {
+    "describe": Operation({200: {JSON: answers.Endpoint}}),
+    "chat": Operation({200: {sse.MIMETYPE: str, JSON: answers.Whole}}, (*BODY, *CHAT), ChatBody),
+    "interrupt": Operation({200: {JSON: answers.Interrupted}}, (*BODY, errors.UnknownSession), InterruptBody),
+    "session": Operation({200: {JSON: answers.SessionView}}, (*NO_SESSION, errors.Busy)),
+    "forget": Operation({204: {}}, NO_SESSION),
+    "status": Operation({200: {JSON: answers.Status}}),
+    "healthz": Operation({200: {JSON: answers.Health}}),
+    "readyz": Operation({200: {JSON: answers.Ready}, 503: {JSON: answers.NotReady}}),
+    "render": Operation({200: {JSON: Rendered}}, BODY, RenderBody),
+    "page": Operation({200: {HTML: str}}),
+    "setup": Operation({200: {HTML: str}}),
+    "openapi": Operation({200: {JSON: dict[str, Any]}}),
+    "static": Operation({200: {"*/*": None}, 206: {"*/*": None}, 304: {}, 416: {JSON: None}}, (errors.NotFound,)),
+}
+"""By the name of the endpoint."""
+NULL = {"type": "null"}
+TEXT = {"type": "string"}
+
+
+def _given(**schemas: dict[str, Any]) -> dict[str, Any]:
+    return {"properties": schemas, "required": [name for name, schema in schemas.items() if schema != NULL]}
+
+
+EITHER = {
+    "ChatBody": [
+        _given(messages={"type": "array"}, message=NULL, **{"continue": NULL}),
+        _given(message={"type": ["string", "object"]}, messages=NULL, **{"continue": NULL}),
+        _given(session_id=TEXT, messages=NULL, message=NULL, **{"continue": {"const": True}}),
+    ],
+    "InterruptBody": [_given(session_id=TEXT), _given(run_id=TEXT)],
+}
+"""What the types do not say of bodies: one of these applies. Null is as good as absent."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from flask import Flask
+from werkzeug.routing import Rule
 
 from tests.support import sse
 from tests.support.answer import Answer
-from tests.support.client import StreamClient
+from tests.support.client import Reply, StreamClient
 from tests.support.gateway import Gateway
 from tests.support.ollama import Act, Request, call, text
 from tests.support.sse import Event
-from tests.support.tools import wait_for
+from tests.support.tools import DEADLINE_S, wait_for
 
 CLOSE_S = 1.0
 """What a close to Ollama may take where the contract says 50 or 300 ms, on a loaded machine; bench/ measures it."""
@@ -94,6 +98,51 @@ def contents(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
 def assert_closed(request: Request) -> None:
     """Assert that the gateway has closed its connection for this request, or does so within the bound."""
     assert request.closed.wait(CLOSE_S), f"the connection to Ollama is still open after {CLOSE_S} s"
+
+
+def refusal(reply: Reply) -> tuple[int, str, str]:
+    """Return the status, the code and the message of a request that is refused in our own shape."""
+    assert reply.headers["Content-Type"].startswith("application/json"), reply
+    assert reply.json.keys() == {"error"}, reply
+    assert reply.json["error"].keys() == {"code", "message"}, reply
+    return reply.status, reply.json["error"]["code"], reply.json["error"]["message"]
+
+
+def exchange(gate: Gateway, data: bytes, *, ends: bool = False) -> bytes:
+    """Send raw bytes, and their end where it ends, and return all that comes back; a hang fails the test."""
+    with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
+        sock.sendall(data)
+        if ends:
+            sock.shutdown(socket.SHUT_WR)
+        return read_to_end(sock)
+
+
+def read_to_end(sock: socket.socket) -> bytes:
+    """Return all that comes back until the gateway closes."""
+    answer = b""
+    try:
+        while piece := sock.recv(65536):
+            answer += piece
+    except ConnectionResetError:
+        pass  # it did not read what it refused, or a byte dripped after the close
+    return answer
+
+
+def routes_of(app: Flask) -> Iterator[tuple[str, Rule]]:
+    """Yield each route once for each of its own methods."""
+    for rule in app.url_map.iter_rules():
+        for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"}):
+            yield method, rule
+
+
+def path_of(rule: Rule) -> str:
+    """Return an address of this rule: a session that does not exist, a file that does."""
+    return rule.rule.replace("<session_id>", "s-nobody").replace("<path:filename>", "chat.js")
+
+
+def template_of(rule: Rule) -> str:
+    """Return the rule as OpenAPI writes it."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
 
 
 def wait_until_steady(value: Callable[[], int], for_s: float = 0.4) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.http.asking import configured
+from tests.http.asking import configured, refusal
 from tests.support.client import call
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama
@@ -15,17 +15,11 @@ MAX_GROWTH_BYTES = 150 << 20
 POSTS = ("/api/chat", "/api/interrupt", "/render")
 
 
-def refusal(gate: Gateway, path: str, body: bytes, content_type: str = "application/json") -> tuple[int, str, str]:
-    """Post a body that is refused and return status, code and words."""
-    reply = gate.post(path, body, {"Content-Type": content_type})
-    return reply.status, reply.json["error"]["code"], reply.json["error"]["message"]
-
-
 def test_a_million_messages_are_refused_before_they_are_made(gate: Gateway, upstream: ScriptedOllama) -> None:
     body = b'{"messages":[' + b",".join([b'{"role":"user"}'] * 1_000_000) + b"]}"
     assert len(body) < 16 << 20, "it is not refused for its length"
     before = gate.baseline()["rss_bytes"]
-    status, code, words = refusal(gate, "/api/chat", body)
+    status, code, words = refusal(gate.post("/api/chat", body))
     assert (status, code) == (400, "bad_request")
     assert words == "body: expected at most 65536 members and items, got more"
     assert gate.resources()["rss_bytes"] - before < MAX_GROWTH_BYTES
@@ -36,7 +30,7 @@ def test_a_million_messages_are_refused_before_they_are_made(gate: Gateway, upst
 def test_a_body_of_nothing_but_brackets_is_refused(gate: Gateway, upstream: ScriptedOllama, shape: bytes) -> None:
     body = b'{"message":"hi","options":{"x":[' + b",".join([shape] * ((8 << 20) // (len(shape) + 1))) + b"]}}"
     before = gate.baseline()["rss_bytes"]
-    assert refusal(gate, "/api/chat", body)[:2] == (400, "bad_request")
+    assert refusal(gate.post("/api/chat", body))[:2] == (400, "bad_request")
     assert gate.resources()["rss_bytes"] - before < MAX_GROWTH_BYTES
     assert upstream.requests == []
 
@@ -59,9 +53,9 @@ def test_a_history_of_many_messages_is_served(gate: Gateway, upstream: ScriptedO
 )
 def test_each_route_takes_as_much_as_it_needs(gate: Gateway, path: str, limit: int, setting: str) -> None:
     body = b'{"message": 5, "text": 5, "run_id": 5}'
-    assert refusal(gate, path, body.ljust(limit))[:2] == (400, "bad_request")
+    assert refusal(gate.post(path, body.ljust(limit)))[:2] == (400, "bad_request")
     words = f"body: expected at most {limit} bytes{setting}"
-    assert refusal(gate, path, body.ljust(limit + 1)) == (413, "too_large", words)
+    assert refusal(gate.post(path, body.ljust(limit + 1))) == (413, "too_large", words)
 
 
 @pytest.mark.parametrize("path", POSTS)
@@ -98,7 +92,7 @@ def test_what_a_page_may_send_without_asking_first_is_415(
     ],
 )
 def test_a_name_that_comes_twice_is_refused(gate: Gateway, upstream: ScriptedOllama, path: str, body: bytes) -> None:
-    status, code, words = refusal(gate, path, body)
+    status, code, words = refusal(gate.post(path, body))
     assert (status, code) == (400, "bad_request")
     assert words == "body: expected each name once in an object, got one twice"
     assert upstream.requests == []
@@ -108,7 +102,7 @@ def test_a_name_that_comes_twice_is_refused(gate: Gateway, upstream: ScriptedOll
 def test_every_route_with_a_body_has_the_limits(gate: Gateway, upstream: ScriptedOllama, path: str) -> None:
     deep = b"[" * 1000 + b"]" * 1000
     for body in (b"", b"{", b"[]", b"null", b'{"text": \xff}', b'{"text": ' + deep + b"}", b"[" * 4000):
-        status, code, words = refusal(gate, path, body)
+        status, code, words = refusal(gate.post(path, body))
         assert (status, code) == (400, "bad_request")
         assert words.startswith("body: expected")
         assert "breaks off" not in words, f"{body[:9]!r} came whole"

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.http.asking import configured, streams_of
+from tests.http.asking import configured, exchange, read_to_end, streams_of
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama
 from tests.support.tools import DEADLINE_S, wait_for
@@ -27,26 +27,6 @@ HEAD = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application
 def connected(gate: Gateway) -> socket.socket:
     """A connection on which nothing has been said."""
     return socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S)
-
-
-def said_to(gate: Gateway, data: bytes, is_all: bool = True) -> bytes:
-    """Send bytes (and their end) and return all that comes back until the gateway closes; a hang fails the test."""
-    with connected(gate) as sock:
-        sock.sendall(data)
-        if is_all:
-            sock.shutdown(socket.SHUT_WR)
-        return until_closed(sock)
-
-
-def until_closed(sock: socket.socket) -> bytes:
-    """Return all that comes back until the gateway closes."""
-    answer = b""
-    try:
-        while piece := sock.recv(65536):
-            answer += piece
-    except ConnectionResetError:
-        pass  # it did not read what it refused, or a byte dripped after the close
-    return answer
 
 
 def chunked(*chunks: bytes) -> bytes:
@@ -97,7 +77,7 @@ WRONG = {
 def test_what_is_not_http_is_refused_and_what_follows_it_is_never_read(
     gate: Gateway, upstream: ScriptedOllama, name: str
 ) -> None:
-    answer = said_to(gate, WRONG[name] + HIDDEN)
+    answer = exchange(gate, WRONG[name] + HIDDEN, ends=True)
     assert answer.count(b"HTTP/1.1 ") <= 1, answer
     if answer:
         assert int(answer.split(b" ")[1]) in (400, 405, 413, 414, 417, 431, 501, 505), answer
@@ -112,7 +92,7 @@ def test_what_is_not_http_is_refused_and_what_follows_it_is_never_read(
 def test_two_proper_requests_on_one_connection_are_two(gate: Gateway, upstream: ScriptedOllama) -> None:
     """The other side of the test above: what follows a proper request is one of its own."""
     wire = chunked(b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)) + OTHER
-    answer = said_to(gate, wire, is_all=False)
+    answer = exchange(gate, wire)
     assert [part.split(b" ")[0] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404"]
     assert len(upstream.chats) == 1
 
@@ -120,7 +100,7 @@ def test_two_proper_requests_on_one_connection_are_two(gate: Gateway, upstream: 
 @WITHOUT
 @pytest.mark.parametrize("length", [len(BODY) + 1, 10_000])
 def test_a_body_that_breaks_off_is_400(gate: Gateway, upstream: ScriptedOllama, length: int) -> None:
-    answer = said_to(gate, HEAD + b"Content-Length: %d\r\n\r\n" % length + BODY)
+    answer = exchange(gate, HEAD + b"Content-Length: %d\r\n\r\n" % length + BODY, ends=True)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"breaks off" in answer
     assert upstream.requests == []
@@ -140,7 +120,7 @@ def test_an_answer_before_the_end_of_a_body_says_whether_the_connection_goes_on(
 ) -> None:
     """A proxy would send the next request on a connection that is said to be kept, and answer 502 for it."""
     head = HEAD.replace(b"/api/chat", b"/api/interrupt")
-    answer = said_to(gate, head + body + OTHER, is_all=False)
+    answer = exchange(gate, head + body + OTHER)
     statuses = [part.split(b" ")[0] for part in answer.split(b"HTTP/1.1 ")[1:]]
     first = answer.partition(b"\r\n\r\n")[0]
     assert (b"Connection: keep-alive" in first, b"Connection: close" in first) == (is_kept, not is_kept)
@@ -218,7 +198,7 @@ def test_a_head_that_does_not_come_holds_no_thread_for_ever(hurried: Gateway, dr
         dripper.start()
         try:
             for client in clients:
-                assert until_closed(client) == b""
+                assert read_to_end(client) == b""
         finally:
             is_over.set()
             dripper.join()
@@ -234,7 +214,7 @@ def test_a_kept_connection_has_as_long_for_its_next_head(hurried: Gateway) -> No
             assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
             time.sleep(1.2)
         sock.sendall(b"HEAD /healthz HTTP/1.1\r\n")
-        assert until_closed(sock) == b""
+        assert read_to_end(sock) == b""
 
 
 @WITHOUT
@@ -247,7 +227,7 @@ def test_clients_that_stay_after_their_last_answer_hold_up_nobody(gate: Gateway)
         for client in clients:
             client.sendall(asked)
         for client in clients:
-            assert until_closed(client).startswith(b"HTTP/1.1 200 ")  # its own side stays open
+            assert read_to_end(client).startswith(b"HTTP/1.1 200 ")  # its own side stays open
         assert gate.get("/healthz").status == 200
         assert time.monotonic() - began_at < THREADS
 
@@ -282,7 +262,7 @@ def test_a_connection_that_says_nothing_does_not_hold_up_the_end(
 def test_no_header_moves_the_path(gate: Gateway, name: str) -> None:
     """Some proxies pass names with underscores on, and gunicorn would believe them of a trusted one."""
     head = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{name}: /health\r\n\r\n"
-    assert said_to(gate, head.encode(), is_all=False).startswith(b"HTTP/1.1 200 ")
+    assert exchange(gate, head.encode()).startswith(b"HTTP/1.1 200 ")
 
 
 def round_robin(values: list[bytes]) -> Iterator[bytes]:
@@ -317,7 +297,7 @@ def test_a_slow_body_that_comes_in_time_is_taken(hurried: Gateway, ollama: Scrip
 def test_a_body_that_nobody_reads_ends_with_its_client(gate: Gateway, upstream: ScriptedOllama) -> None:
     """Refused by its type before it is read; the rest of it is not taken for a request."""
     refused = HEAD.replace(b"application/json", b"text/plain") + b"Content-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN
-    answer = said_to(gate, refused)
+    answer = exchange(gate, refused, ends=True)
     assert [part.split(b" ")[0] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"415"]
     assert "/api/sessions/hidden" not in gate.log
     wait_for(lambda: streams_of(gate) == 0, "nothing is in flight")

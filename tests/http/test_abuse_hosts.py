@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
 import pytest
 
 from clawgate import create_app
-from tests.http.asking import configured, finish, reason
+from tests.http.asking import configured, exchange, finish, path_of, reason
 from tests.support.client import call
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama
-from tests.support.tools import DEADLINE_S
 
 ELSEWHERE = "https://evil.example"
 OURS = "https://chat.example.org"
@@ -23,9 +21,7 @@ WITH_STAR = configured(server={"cors_allowed_origins": ["*"]})
 WITH_TOKEN = configured(server={"auth_token": TOKEN})
 CHAT = {"message": "hi", "stream": False}
 EVERYTHING = [
-    (method, rule.rule.replace("<session_id>", "s").replace("<path:filename>", "chat.js"))
-    for rule in create_app().url_map.iter_rules()
-    for method in sorted(rule.methods or ())
+    (method, path_of(rule)) for rule in create_app().url_map.iter_rules() for method in sorted(rule.methods or ())
 ] + [("GET", "/nothing"), ("PUT", "/api/chat"), ("GET", "/api//status")]
 
 
@@ -73,9 +69,7 @@ def test_no_header_that_a_page_can_set_lets_its_name_in(
     "head", ["GET /healthz HTTP/1.0\r\n", "GET /healthz HTTP/1.0\r\nHost:\r\n", "GET /healthz HTTP/1.1\r\nHost:\r\n"]
 )
 def test_a_health_check_that_names_no_host_is_answered(gate: Gateway, head: str) -> None:
-    with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
-        sock.sendall(f"{head}Connection: close\r\n\r\n".encode())
-        assert sock.recv(100).split()[1] == b"200"
+    assert exchange(gate, f"{head}Connection: close\r\n\r\n".encode()).split()[1] == b"200"
 
 
 def test_an_open_port_is_served_by_any_name_and_warns_once(

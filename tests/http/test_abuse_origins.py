@@ -9,13 +9,12 @@ from collections.abc import Callable
 import pytest
 
 from clawgate.config import Config
-from tests.http.asking import configured, finish, opening
+from tests.http.asking import configured, exchange, finish, opening
 from tests.support import client
 from tests.support.client import Reply, call
 from tests.support.gateway import Gateway
 from tests.support.nginx import Nginx
 from tests.support.ollama import ScriptedOllama, hang
-from tests.support.tools import DEADLINE_S
 
 TOKEN = "s3cret-token"
 OURS = "https://chat.example.org"
@@ -130,14 +129,10 @@ def test_nothing_on_the_way_through_nginx_says_a_version(
 def test_a_foreign_page_cannot_start_a_chat(gate: Gateway, upstream: ScriptedOllama, content_type: str | None) -> None:
     """What a browser sends without asking is refused for its type; what it asks first for is not allowed."""
     headers = {"Origin": "https://evil.example", "Cookie": "clawgate_language=en"}
-    with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
-        lines = [f"{name}: {value}" for name, value in headers.items()]
-        lines += [f"Content-Type: {content_type}"] if content_type else []
-        head = "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + "\r\n".join(lines)
-        sock.sendall(head.encode() + b"\r\nContent-Length: 17\r\n\r\n" + b'{"message": "hi"}')
-        answer = b""
-        while piece := sock.recv(65536):
-            answer += piece
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    lines += [f"Content-Type: {content_type}"] if content_type else []
+    head = "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + "\r\n".join(lines)
+    answer = exchange(gate, head.encode() + b"\r\nContent-Length: 17\r\n\r\n" + b'{"message": "hi"}')
     assert answer.startswith(b"HTTP/1.1 415 ")
     assert b"Access-Control-" not in answer
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
@@ -158,13 +153,9 @@ def test_no_get_changes_anything(gate: Gateway, upstream: ScriptedOllama) -> Non
 
 def raw_authorization(gate: Gateway, value: bytes) -> int:
     """Ask for the status with these bytes as the header, and return what is answered."""
-    with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
-        sock.sendall(
-            b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: %b\r\n\r\n" % value
-        )
-        answer = b""
-        while piece := sock.recv(65536):
-            answer += piece
+    answer = exchange(
+        gate, b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: %b\r\n\r\n" % value
+    )
     assert TOKEN.encode() not in answer
     return int(answer.split(b" ")[1])
 

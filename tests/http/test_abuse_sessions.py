@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import random
 import re
-import socket
 import threading
 from typing import Any
 
 import pytest
 
-from tests.http.asking import configured, opening
+from tests.http.asking import configured, exchange, opening
 from tests.support.client import call
 from tests.support.gateway import Gateway
 from tests.support.ollama import Act, Answer, ScriptedOllama, done, text
 from tests.support.ollama import call as acting
-from tests.support.tools import DEADLINE_S, wait_for
+from tests.support.tools import wait_for
 
 pytestmark = configured(stream={"smoothing_ms": 0}, server={"max_streams": 32})
 EVIL = "X-Evil"
@@ -91,13 +90,8 @@ def test_a_trick_in_a_body_is_refused(gate: Gateway, upstream: ScriptedOllama, f
 )
 def test_a_header_forges_no_line_in_the_log(gate: Gateway, header: str) -> None:
     before = gate.log.count("\n")
-    with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
-        sock.sendall(
-            b"GET /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%b: a\x85b\xe2\x80\xa8c\xff\r\n\r\n"
-            % header.encode()
-        )
-        while sock.recv(65536):
-            pass
+    head = b"GET /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    assert exchange(gate, head + b"%b: a\x85b\xe2\x80\xa8c\xff\r\n\r\n" % header.encode())
     wait_for(lambda: gate.log.count("\n") > before, "the request is logged")
     lines = gate.log.splitlines()[before:]
     assert len(lines) == 1, lines

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.http.asking import ask, configured, opening, reason
+from tests.http.asking import ask, configured, exchange, opening, reason, refusal
 from tests.support.client import call
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama
@@ -23,11 +23,7 @@ QUESTION = {"role": "user", "content": "hi"}
 
 def refused(gate: Gateway, body: Any, headers: dict[str, str] | None = None) -> tuple[int, str, str]:
     """Post a chat that is refused and return status, code and message."""
-    reply = gate.post("/api/chat", body, headers)
-    assert reply.headers["Content-Type"].startswith("application/json"), reply
-    assert reply.json.keys() == {"error"}, reply
-    assert reply.json["error"].keys() == {"code", "message"}, reply
-    return reply.status, reply.json["error"]["code"], reply.json["error"]["message"]
+    return refusal(gate.post("/api/chat", body, headers))
 
 
 @pytest.mark.parametrize(
@@ -126,16 +122,11 @@ def test_a_body_at_the_limit_is_taken_and_one_above_is_413(gate: Gateway, upstre
 def send_chunked(gate: Gateway, size: int) -> tuple[int, bytes]:
     """Post a chunked body of that many bytes and return the status and all that came back."""
     body = b'{"message": "' + b"x" * (size - 31) + b'", "stream": false}'
-    data = b""
-    with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
-        sock.sendall(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
-        sock.sendall(b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
-        for start in range(0, len(body), 1000):
-            piece = body[start : start + 1000]
-            sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
-        sock.sendall(b"0\r\n\r\n")
-        while piece := sock.recv(65536):
-            data += piece
+    head = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    pieces = [body[start : start + 1000] for start in range(0, len(body), 1000)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+    data = exchange(gate, head + chunks)
     return int(data.split(b" ")[1]), data
 
 

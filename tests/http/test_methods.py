@@ -8,11 +8,11 @@ import pytest
 from flask import Flask
 
 from clawgate import create_app, create_blueprint
+from tests.http.asking import path_of
 from tests.support.client import call
 from tests.support.gateway import Gateway
 
 METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
-VALUES = {"<session_id>": "s-nobody", "<path:filename>": "chat.js"}
 
 
 def alone() -> Flask:
@@ -31,10 +31,7 @@ def under_a_prefix() -> Flask:
 def test_allow_is_what_a_route_answers(build: Callable[[], Flask]) -> None:
     app = build()
     client = app.test_client()
-    for rule in {rule.rule for rule in app.url_map.iter_rules()}:
-        path = rule
-        for name, value in VALUES.items():
-            path = path.replace(name, value)
+    for path in {path_of(rule) for rule in app.url_map.iter_rules()}:
         replies = {method: client.open(path, method=method, buffered=True) for method in METHODS}
         taken = sorted(method for method, reply in replies.items() if reply.status_code != 405)
         assert "OPTIONS" in taken

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +20,7 @@ from clawgate.web.api.requests import CHAT_FIELDS, MESSAGE_FIELDS
 from clawgate.web.described.openapi import METHODS
 from clawgate.web.described.operations import OPERATIONS
 from clawgate.web.door.responses import Payload
+from tests.http.asking import routes_of, template_of
 
 CLOSED = Config(
     model=ModelConfig(endpoint="http://10.1.2.3:4567", model_name="secret:7b", allowed_models=("other:1b",)),
@@ -34,13 +34,6 @@ def description(app: Flask, path: str = "/openapi.json") -> dict[str, Any]:
     assert (reply.status_code, reply.mimetype) == (200, "application/json")
     found: dict[str, Any] = reply.get_json()
     return found
-
-
-def routes(app: Flask) -> Iterator[tuple[str, str]]:
-    """Yield the method and path of every route, as the description writes them."""
-    for rule in app.url_map.iter_rules():
-        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
-            yield method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
 
 
 def operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -64,12 +57,12 @@ def codes(described: dict[str, Any]) -> dict[str, str]:
 def test_every_route_is_described_and_nothing_that_is_not_there() -> None:
     app = create_app()
     described = {(method, path) for path, methods in description(app)["paths"].items() for method in methods}
-    assert described == set(routes(app))
+    assert described == {(method.lower(), template_of(rule)) for method, rule in routes_of(app)}
     assert {operation["operationId"] for operation in operations(description(app))} == set(OPERATIONS)
 
 
 def test_no_route_has_a_method_that_is_never_described() -> None:
-    assert {method.upper() for method, _ in routes(create_app())} <= set(METHODS)
+    assert {method for method, _ in routes_of(create_app())} <= set(METHODS)
 
 
 def test_every_error_code_is_described_with_its_status() -> None:

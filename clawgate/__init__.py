@@ -1,4 +1,4 @@
-"""clawgate: a gateway that streams a local model's answers, can be interrupted at any moment and goes on from there.
+"""clawgate: a gateway that streams a local model's answers, can be interrupted at any moment and continues from there.
 
 The data's way is the order of the rooms: web/ ⇄ relay/ ⇄ ollama/ ⇄ Ollama, with sessions/ beside relay/.
 """

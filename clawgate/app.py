@@ -1,8 +1,8 @@
-"""Builds the gateway: each part once, handed on to the parts above it. There is no other shared state.
+"""The building of the gateway: each part is made once and handed to the parts above it. There is no other shared state.
 
-A reload changes the parts that hold something (sessions, the desk with its runs), keeps what counts requests, and
-builds the application that stands before them anew: each reader of a setting is handed the new one there, and no
-request sees half of a change.
+A reload changes the parts that hold something (sessions, the desk with its runs), keeps the parts that count requests,
+and builds the application before them anew: each reader of a setting gets the new one there, and no request sees half
+of a change.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from clawgate.web.pages.setup import SetupRoutes
 
 
 class Entrance(NamedTuple):
-    """The checks of where a request comes from, and of the name that it calls us by."""
+    """The checks of a request's origin: its caller, and the name that it has for us."""
 
     caller: Caller
     hosts: Hosts
@@ -47,7 +47,7 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.log_key = secrets.token_bytes(KEY_BYTES)  # here, so that a reload and a worker that follows keep it
+        self.log_key = secrets.token_bytes(KEY_BYTES)  # kept here, so that a reload and the next worker keep it
         self.client = OllamaClient(config.model.endpoint)
         self._store = MemoryStore(_bounds(config))
         self.clients = Clients()
@@ -58,7 +58,7 @@ class Gateway:
     def change(self, config: Config) -> Change:
         """Put another configuration in force, as far as a running process can.
 
-        A running answer keeps its model and its limits; where it has to ask again, it asks at the new address.
+        A running answer keeps its model and its limits; it asks the new address where it has to ask again.
         """
         change = changed(self.config, config)
         self.config = config = change.config
@@ -70,19 +70,19 @@ class Gateway:
 
 
 def _bounds(config: Config) -> Bounds:
-    """Give the store's bounds; whatever one request brings still fits on what is kept of its session."""
+    """Return the store's bounds; the largest request still fits on top of a kept session."""
     kept = config.session
     most = kept.max_context_bytes + config.server.max_body_bytes
     return Bounds(kept.max_sessions, kept.ttl_seconds, kept.max_context_bytes, most)
 
 
 def entrance_of(server: ServerConfig, *, is_own_port: bool) -> Entrance:
-    """Build what both the guard and the pages ask."""
+    """Build the checks that both the guard and the pages use."""
     return Entrance(Caller(server.trusted_proxies), Hosts(server, is_own_port=is_own_port))
 
 
 def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
-    """Build the blueprint before these parts, which its application has yet to guard."""
+    """Build the blueprint before these parts, not yet guarded."""
     config, desk = gateway.config, gateway.desk
     blueprint = Blueprint(
         "clawgate", __name__, template_folder=templates(), static_folder=STATIC, static_url_path="/static"
@@ -122,7 +122,7 @@ def create_app(config: Config | None = None) -> Flask:
 
 
 def application(gateway: Gateway) -> Flask:
-    """Build the application that stands before a gateway's parts; at a reload, another one."""
+    """Build the application before a gateway's parts; a reload builds another."""
     app = Flask("clawgate", static_folder=None)
     entrance = entrance_of(gateway.config.server, is_own_port=True)
     app.register_blueprint(build(gateway, entrance))
@@ -132,7 +132,7 @@ def application(gateway: Gateway) -> Flask:
 
 
 class Reloaded(NamedTuple):
-    """The application that is to serve from now on, what has changed, and the key of the log, which has not."""
+    """The application that serves from now on, the changes, and the key of the log, which stays."""
 
     app: Flask
     change: Change

@@ -1,6 +1,6 @@
-"""What is known of Ollama: whether it is there, and what the model can do. Each is asked seldom, however many ask.
+"""The state of Ollama and the abilities of the model, and questions that are asked seldom however many read the answer.
 
-The status, the pages, `clawgate check` and `clawgate up` read it.
+The status, the pages, `clawgate check` and `clawgate up` use it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ ASK_EVERY_S = 2.0
 STATE_TIMEOUT_S = 1.5
 ABILITIES_TIMEOUT_S = 0.5
 FIRST_ANSWER_S = 0.5
-"""How long a few threads wait for the very first answer: a neighbour that hangs must not take them all."""
+"""The time that a few threads wait for the very first answer: a neighbour that hangs must not take all threads."""
 MAX_WAITING = 8
-"""How many threads wait for it; the others go on at once with what is not known yet."""
+"""The number of threads that wait for it; the others go on at once without an answer."""
 _T = TypeVar("_T")
 
 
 class UpstreamState(msgspec.Struct, frozen=True):
-    """What Ollama said of itself; model_ready: the configured model is there to be loaded."""
+    """Ollama's own word of its state; model_ready: the configured model is there to be loaded."""
 
     reachable: bool
     version: str | None = None

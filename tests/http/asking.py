@@ -1,4 +1,4 @@
-"""What the HTTP tests say again and again: read a stream to its end and judge it, interrupt, bring it to a phase."""
+"""Steps that many HTTP tests take: read a stream to its end and judge it, interrupt it, bring it to a phase."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.sse import Event
 from tests.support.tools import DEADLINE_S, wait_for
 
 CLOSE_S = 1.0
-"""What a close to Ollama may take where the contract says 50 or 300 ms, on a loaded machine; bench/ measures it."""
+"""The time that a close to Ollama may take on a loaded machine. The contract says 50 or 300 ms; bench/ measures it."""
 
 
 def configured(**sections: dict[str, Any]) -> pytest.MarkDecorator:
@@ -57,7 +57,7 @@ def start(stream: StreamClient) -> dict[str, Any]:
 
 
 def said(events: list[Event]) -> list[dict[str, Any]]:
-    """Return the data between start and end, without pings: what the answer was made of."""
+    """Return the data of the events between start and end, without pings."""
     return [event.data for event in events[1:-1] if not event.is_ping]
 
 
@@ -109,7 +109,7 @@ def refusal(reply: Reply) -> tuple[int, str, str]:
 
 
 def exchange(gate: Gateway, data: bytes, *, ends: bool = False) -> bytes:
-    """Send raw bytes, and their end where it ends, and return all that comes back; a hang fails the test."""
+    """Send raw bytes, shut the sending side where the test `ends` it, and return all that comes back."""
     with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
         sock.sendall(data)
         if ends:
@@ -124,7 +124,7 @@ def read_to_end(sock: socket.socket) -> bytes:
         while piece := sock.recv(65536):
             answer += piece
     except ConnectionResetError:
-        pass  # it did not read what it refused, or a byte dripped after the close
+        pass  # the gateway left a refused body unread, or a byte came after its close
     return answer
 
 

@@ -25,14 +25,14 @@ from tests.support.ollama import ScriptedOllama
 from tests.support.tools import wait_for
 
 IDLE_S = 5.0
-"""What the gateway gets after a test to end every answer: each reader has left by then."""
+"""The time that the gateway gets after a test to end every answer. Each reader has left by then."""
 
 
 @pytest.fixture(scope="module")
 def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The module's gateway; `configured` says how it is configured."""
     sections: dict[str, dict[str, Any]] = getattr(request, "param", {})
-    with socket.socket() as holder:  # bound, never listening: the port refuses, and nobody else gets it
+    with socket.socket() as holder:  # bound, never listening: the port refuses, and no other process gets it
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(("127.0.0.1", 0))
         config = {
@@ -43,7 +43,7 @@ def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         with Gateway(config, tmp_path_factory.mktemp("gate")) as gateway:
             gateway.get("/healthz")
             yield gateway
-            gateway.stop(signal.SIGKILL)  # a proper end takes a second; others test that
+            gateway.stop(signal.SIGKILL)  # a proper end takes a second; other tests look at that
             print(f"--- the gateway's log ---\n{gateway.log}")
         assert "Traceback" not in gateway.log, gateway.log
 

@@ -11,7 +11,7 @@ from tests.support.ollama import ScriptedOllama
 
 pytestmark = configured()
 MAX_GROWTH_BYTES = 150 << 20
-"""Of the worker's memory by one body of 16 MiB: the body, its pieces, its text, and what the machine adds."""
+"""The growth of the worker's memory by one body of 16 MiB: the body, its pieces, its text, and noise."""
 POSTS = ("/api/chat", "/api/interrupt", "/render")
 
 
@@ -74,7 +74,7 @@ def test_each_route_takes_as_much_as_it_needs(gate: Gateway, path: str, limit: i
 def test_what_a_page_may_send_without_asking_first_is_415(
     gate: Gateway, upstream: ScriptedOllama, path: str, content_type: str
 ) -> None:
-    """A browser sends these across origins with no preflight; JSON it does not. Source: WHATWG Fetch, 2.2.2."""
+    """A browser sends these types across origins without a preflight, but not JSON. Source: WHATWG Fetch, 2.2.2."""
     body = b'{"message": "hi", "text": "hi", "session_id": "s"}'
     headers = {"Origin": "https://evil.example", "Sec-Fetch-Mode": "no-cors"}
     reply = call("POST", gate.base_url, path, body, {"Content-Type": content_type, **headers})

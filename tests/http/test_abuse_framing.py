@@ -1,4 +1,4 @@
-"""Requests that are not HTTP as it should be, and bodies that do not come: each is ended and hides no other request."""
+"""Malformed HTTP, and bodies that do not come: each request is ended and hides no other one."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ HEAD = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application
 
 
 def connected(gate: Gateway) -> socket.socket:
-    """A connection on which nothing has been said."""
+    """Open a connection and send nothing."""
     return socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S)
 
 
 def chunked(*chunks: bytes) -> bytes:
-    """A chat with a chunked body of these bytes as they are."""
+    """Return a chat whose chunked body is these bytes."""
     return HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(chunks)
 
 
@@ -90,7 +90,7 @@ def test_what_is_not_http_is_refused_and_what_follows_it_is_never_read(
 
 @WITHOUT
 def test_two_proper_requests_on_one_connection_are_two(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """The other side of the test above: what follows a proper request is one of its own."""
+    """A request that follows a proper one is answered, unlike in the test above."""
     wire = chunked(b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)) + OTHER
     answer = exchange(gate, wire)
     assert [part.split(b" ")[0] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404"]
@@ -118,7 +118,7 @@ UNREAD = {
 def test_an_answer_before_the_end_of_a_body_says_whether_the_connection_goes_on(
     gate: Gateway, body: bytes, is_kept: bool
 ) -> None:
-    """A proxy would send the next request on a connection that is said to be kept, and answer 502 for it."""
+    """A proxy would send its next request on a connection that claims to be kept, and answer 502 for it."""
     head = HEAD.replace(b"/api/chat", b"/api/interrupt")
     answer = exchange(gate, head + body + OTHER)
     statuses = [part.split(b" ")[0] for part in answer.split(b"HTTP/1.1 ")[1:]]
@@ -135,9 +135,9 @@ sockets.SEND_TIMEOUT_S = 1
 from clawgate.cli import main
 sys.exit(main())
 """
-"""The gateway, with a second for a head, a body and a write instead of a minute and 15 s."""
+"""A gateway that gives a head, a body and a write one second instead of a minute and 15 s."""
 THREADS = 1 + 16
-"""One stream and the reserve."""
+"""The threads of one stream and the reserve."""
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ SLOW = {
 def test_a_body_that_does_not_come_holds_no_thread_for_ever(
     hurried: Gateway, ollama: ScriptedOllama, drips: bool
 ) -> None:
-    """Every thread waits for a body; each client is told after a second, or at once where threads get few."""
+    """Every thread waits for a body. Each client is refused after a second, or at once where threads get few."""
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(hurried)) for _ in range(THREADS)]
         for client, data in zip(clients, round_robin(list(SLOW.values())), strict=False):
@@ -207,7 +207,7 @@ def test_a_head_that_does_not_come_holds_no_thread_for_ever(hurried: Gateway, dr
 
 
 def test_a_kept_connection_has_as_long_for_its_next_head(hurried: Gateway) -> None:
-    """Idle is not overdue: the time counts from the first byte."""
+    """An idle connection is not overdue: the time counts from the first byte."""
     with connected(hurried) as sock:
         for _ in range(2):
             sock.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -219,7 +219,7 @@ def test_a_kept_connection_has_as_long_for_its_next_head(hurried: Gateway) -> No
 
 @WITHOUT
 def test_clients_that_stay_after_their_last_answer_hold_up_nobody(gate: Gateway) -> None:
-    """One after the other on the server's main loop they would take 2 s each."""
+    """On the server's main loop, one after the other, they would take 2 s each."""
     asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(gate)) for _ in range(THREADS)]
@@ -260,13 +260,13 @@ def test_a_connection_that_says_nothing_does_not_hold_up_the_end(
 @WITHOUT
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "REMOTE_USER", "SCRIPT-NAME"])
 def test_no_header_moves_the_path(gate: Gateway, name: str) -> None:
-    """Some proxies pass names with underscores on, and gunicorn would believe them of a trusted one."""
+    """Some proxies pass on names with underscores, and gunicorn would believe them from a trusted proxy."""
     head = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{name}: /health\r\n\r\n"
     assert exchange(gate, head.encode()).startswith(b"HTTP/1.1 200 ")
 
 
 def round_robin(values: list[bytes]) -> Iterator[bytes]:
-    """Yield them again and again."""
+    """Yield the values in turn, for ever."""
     while True:
         yield from values
 
@@ -278,7 +278,7 @@ def drip(clients: list[socket.socket], is_over: threading.Event) -> None:
             try:
                 client.sendall(b"1")
             except OSError:
-                pass  # it has been answered and closed
+                pass  # the gateway has answered it and closed
 
 
 def test_a_slow_body_that_comes_in_time_is_taken(hurried: Gateway, ollama: ScriptedOllama) -> None:
@@ -288,14 +288,14 @@ def test_a_slow_body_that_comes_in_time_is_taken(hurried: Gateway, ollama: Scrip
             sock.sendall(bytes([byte]))
             time.sleep(0.005)
         assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
-    time.sleep(1.2)  # the deadline passes; nobody's socket is shut down for a body that came
+    time.sleep(1.2)  # the deadline passes; no socket is shut down for a body that came
     assert hurried.get("/healthz").status == 200
     assert len(ollama.chats) == 1
 
 
 @WITHOUT
 def test_a_body_that_nobody_reads_ends_with_its_client(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Refused by its type before it is read; the rest of it is not taken for a request."""
+    """The type refuses the body before it is read, and the rest of it is not taken for a request."""
     refused = HEAD.replace(b"application/json", b"text/plain") + b"Content-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN
     answer = exchange(gate, refused, ends=True)
     assert [part.split(b" ")[0] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"415"]

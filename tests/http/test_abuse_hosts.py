@@ -59,7 +59,7 @@ def test_no_header_that_a_page_can_set_lets_its_name_in(
     gate: Gateway, upstream: ScriptedOllama, headers: dict[str, str]
 ) -> None:
     assert gate.post("/api/chat", CHAT, {"Host": "evil.example", **headers}).status == 400
-    # nor does it shut out ours
+    # such a header does not shut out our own name either
     assert gate.get("/healthz", {"X-Forwarded-Host": "evil.example"}).status == 200
     assert upstream.requests == []
 
@@ -98,7 +98,7 @@ def test_an_open_port_that_has_its_names_is_checked_and_warns_of_nothing(gateway
 
 
 def fetched(mode: str, destination: str = "empty", **more: str) -> dict[str, str]:
-    """The headers by which a browser tells of a request that another site's page makes."""
+    """Return the headers that a browser puts on a request of another site's page."""
     return {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": destination, **more}
 
 

@@ -1,4 +1,4 @@
-"""The memory that one body takes: at most 2 × its length where it is refused, 4 × where it is taken.
+"""One body takes at most 2 × its length of memory where it is refused, and 4 × where it is accepted.
 
 Measured on the real process, whose peak the kernel keeps. Its Ollama reads and forgets: a scripted one would take more
 of the machine than the gateway does.
@@ -23,7 +23,7 @@ from tests.support.tools import require_procfs, wait_for
 
 MB = 1 << 20
 SLACK_BYTES = 4 * MB
-"""Any request may take so much beside: its elements, and the pieces that are looked at."""
+"""The memory that any request may take besides, for its elements and the pieces that are looked at."""
 FRAME = b'{"message":{"role":"assistant","content":"a"},"done":false}\n'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 EMOJI = "🙂".encode()
@@ -32,12 +32,12 @@ END = b'"}]}'
 
 
 def filled(size: int, before: bytes, unit: bytes, after: bytes) -> bytes:
-    """A body of about that size: the same again and again, between a beginning and an end."""
+    """Return a body of about that size: one unit repeated between a beginning and an end."""
     return before + unit * ((size - len(before) - len(after)) // len(unit)) + after
 
 
 def listed(count: int, before: bytes, unit: bytes, after: bytes, size: int) -> bytes:
-    """A body of that size with so many of the same in a list, and spaces behind."""
+    """Return a body of that size: a list of so many equal units, and spaces behind it."""
     body = before + b",".join([unit] * count) + after
     return body + b" " * (size - len(body))
 
@@ -72,7 +72,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
 
 
 def swallow(connection: Connection) -> None:
-    """Answer a chat with one frame, whatever was asked, and keep the answer open until somebody leaves."""
+    """Answer any chat with one frame, and keep the answer open until the gateway leaves."""
     taken = b""
     while b"\r\n\r\n" not in taken and (piece := connection.receive()):
         taken += piece
@@ -100,7 +100,7 @@ def swallowing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     }
     with Gateway(config, tmp_path_factory.mktemp("swallowing")) as gateway:
         gateway.baseline()
-        for _ in range(10):  # what every thread needs once
+        for _ in range(10):  # every thread needs some memory once
             assert gateway.post("/api/chat", {"message": 5}).status == 400
         yield gateway
     server.close()
@@ -108,7 +108,7 @@ def swallowing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @contextmanager
 def measured(gateway: Gateway) -> Iterator[Callable[[], tuple[int, int]]]:
-    """Give what tells the most that the worker has held beyond what it held before, and what it holds now."""
+    """Yield a function that returns the growth of the worker's memory: at its peak, and now."""
     pid = gateway.worker_pid
     before = resources_of(pid)["rss_bytes"]
     forget_peak(pid)
@@ -118,24 +118,24 @@ def measured(gateway: Gateway) -> Iterator[Callable[[], tuple[int, int]]]:
 @pytest.mark.parametrize("name", TAKEN)
 def test_a_body_that_is_taken_costs_at_most_four_times_its_length(swallowing: Gateway, name: str) -> None:
     body = TAKEN[name]()
-    with measured(swallowing) as told:
+    with measured(swallowing) as memory:
         with StreamClient(swallowing.base_url, body) as stream:
             stream.read_text("a")
-            peak, held = told()
+            peak, held = memory()
             session_id = stream.events[0].data["session_id"]
         assert peak <= 4 * len(body) + SLACK_BYTES
         assert held <= 2 * len(body) + SLACK_BYTES, "it keeps more than the prompt while its answer streams"
         assert swallowing.delete(f"/api/sessions/{session_id}").status == 204
-        wait_for(lambda: told()[1] <= SLACK_BYTES, "the memory is given back")
+        wait_for(lambda: memory()[1] <= SLACK_BYTES, "the memory is given back")
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_body_that_is_refused_costs_at_most_twice_its_length(swallowing: Gateway, name: str) -> None:
     body = REFUSED[name]()
-    with measured(swallowing) as told:
+    with measured(swallowing) as memory:
         assert swallowing.post("/api/chat", body).status == 400
-        assert told()[0] <= 2 * len(body) + SLACK_BYTES
-        wait_for(lambda: told()[1] <= SLACK_BYTES, "the memory is given back")
+        assert memory()[0] <= 2 * len(body) + SLACK_BYTES
+        wait_for(lambda: memory()[1] <= SLACK_BYTES, "the memory is given back")
 
 
 def test_many_readers_of_one_long_session_hold_no_copies_of_it(swallowing: Gateway) -> None:
@@ -144,16 +144,16 @@ def test_many_readers_of_one_long_session_hold_no_copies_of_it(swallowing: Gatew
         stream.read_text("a")
         path = f"/api/sessions/{stream.events[0].data['session_id']}"
         assert len(swallowing.get(path).json["messages"][0]["content"]) > 15 * MB
-        with measured(swallowing) as told:
+        with measured(swallowing) as memory:
             for _ in range(20):
                 reader = stack.enter_context(socket.create_connection(("127.0.0.1", swallowing.port)))
                 reader.sendall(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
                 assert reader.recv(1) == b"H"
-            assert told()[0] <= 2 * len(body)
+            assert memory()[0] <= 2 * len(body)
 
 
-def test_of_many_who_read_a_long_session_at_once_some_are_told_busy(swallowing: Gateway) -> None:
-    """Its digest wants each escape decoded: 0.1 s of CPU for 60 bytes of request, which would hold up everybody."""
+def test_of_many_who_read_a_long_session_at_once_some_are_refused_as_busy(swallowing: Gateway) -> None:
+    """The digest decodes each escape: 0.1 s of CPU for a request of 60 bytes would hold up every other request."""
     body = filled(16 * MB, b'{"message":"\\u0041' + EMOJI, b"a", b'"}')
     with StreamClient(swallowing.base_url, body) as stream:
         stream.read_text("a")

@@ -1,4 +1,4 @@
-"""Other pages, other hosts, no token: what is refused, and what every answer says to a browser whatever it answers."""
+"""Other pages, other hosts and requests without the token are refused; every answer has the browser's headers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ANSWERS: dict[str, tuple[str, str, bytes | None, dict[str, str], int]] = {
 
 
 def ask(gate: Gateway, name: str) -> Reply:
-    """Send one of these requests, with the token unless it says otherwise."""
+    """Send a named request, with the token unless the request has one of its own."""
     method, path, body, headers, status = ANSWERS[name]
     reply = call(method, gate.base_url, path, body, {"Authorization": f"Bearer {TOKEN}", **headers})
     assert reply.status == status, reply.json
@@ -60,7 +60,7 @@ def ask(gate: Gateway, name: str) -> Reply:
 
 
 def assert_guarded(headers: object) -> None:
-    """Assert what every answer carries."""
+    """Assert the headers that every answer carries."""
     found = {name.lower(): value for name, value in headers.items()}  # type: ignore[attr-defined]
     policy = {part.split()[0]: part.split()[1:] for part in found["content-security-policy"].split(";")}
     assert (
@@ -127,7 +127,7 @@ def test_nothing_on_the_way_through_nginx_says_a_version(
     "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
 )
 def test_a_foreign_page_cannot_start_a_chat(gate: Gateway, upstream: ScriptedOllama, content_type: str | None) -> None:
-    """What a browser sends without asking is refused for its type; what it asks first for is not allowed."""
+    """A request without a preflight is refused for its type, and the preflight of any other is not allowed."""
     headers = {"Origin": "https://evil.example", "Cookie": "clawgate_language=en"}
     lines = [f"{name}: {value}" for name, value in headers.items()]
     lines += [f"Content-Type: {content_type}"] if content_type else []
@@ -143,7 +143,7 @@ def test_a_foreign_page_cannot_start_a_chat(gate: Gateway, upstream: ScriptedOll
 
 @WITHOUT
 def test_no_get_changes_anything(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """A page can always make a browser GET, with whatever is in the address."""
+    """A page can always make a browser GET any address."""
     for path in ("/api/chat?message=hi", "/api/sessions/s?delete=1", "/api/interrupt?session_id=s", "/render?text=a"):
         assert gate.get(path).status in (200, 404, 405)
     for override in ("X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"):
@@ -152,7 +152,7 @@ def test_no_get_changes_anything(gate: Gateway, upstream: ScriptedOllama) -> Non
 
 
 def raw_authorization(gate: Gateway, value: bytes) -> int:
-    """Ask for the status with these bytes as the header, and return what is answered."""
+    """Ask for the status with these bytes as the header, and return the HTTP status."""
     answer = exchange(
         gate, b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: %b\r\n\r\n" % value
     )

@@ -99,7 +99,7 @@ def test_a_header_forges_no_line_in_the_log(gate: Gateway, header: str) -> None:
 
 
 def test_unknown_sessions_all_look_the_same(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Never there, deleted, or of no possible form: nobody learns which."""
+    """A session that never was, a deleted one and an impossible id are answered alike."""
     gate.post("/api/chat", {**opening("s-gone"), "stream": False})
     assert gate.delete("/api/sessions/s-gone").status == 204
     unknown = ["s-gone", "s-never", "sess_" + "0" * 32, "x" * 128]
@@ -149,7 +149,7 @@ def test_a_late_interrupt_by_a_foreign_run_hits_nobody(gate: Gateway, upstream: 
 
 
 def repeating() -> Act:
-    """A model that says in pieces what it was last asked, as every session has a word of its own."""
+    """Play a model that repeats, in pieces, what it was last asked: each session has a word of its own."""
 
     def play(answer: Answer) -> None:
         for word in answer.request.messages[-1]["content"].split():
@@ -161,7 +161,7 @@ def repeating() -> Act:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_session_ever_hears_another(gate: Gateway, upstream: ScriptedOllama, seed: int) -> None:
-    """Many at once chat, go on, cut in, look and delete in any order; whatever each sees has its own word alone."""
+    """Many clients chat, continue, supersede, look and delete in any order; each sees its own word alone."""
     upstream.default(repeating())
     strays: list[str] = []
 

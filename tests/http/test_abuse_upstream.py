@@ -1,4 +1,4 @@
-"""Where the gateway asks, and which model, is the operator's: nothing in a request, nor in an answer, changes it."""
+"""The operator chooses the address and the model that are asked: no request and no answer changes them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ASKED = {"/api/chat", "/api/version", "/api/tags", "/api/show"}
 
 @pytest.fixture
 def elsewhere() -> Iterator[ScriptedOllama]:
-    """Another Ollama, which nobody may be sent to."""
+    """Another Ollama, which must get no request."""
     with ScriptedOllama() as other:
         yield other
         assert other.requests == [], "the gateway was sent to another address"
 
 
 def words_for(url: str) -> dict[str, dict[str, Any]]:
-    """Bodies that try to name another address or another model, in every way that a field allows."""
+    """Return bodies that try to name another address or another model, in every way that a field allows."""
     host = url.rpartition("/")[2]
     call = {"function": {"name": "fetch", "arguments": {"url": url}}, "url": url}
     names = ("endpoint", "base_url", "baseUrl", "url", "host", "api_base", "upstream", "provider", "proxy", "proxies")

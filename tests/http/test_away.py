@@ -1,4 +1,4 @@
-"""Ollama is away, or refuses: waited for where that can help, told at once where it cannot."""
+"""Ollama is away or refuses: the gateway waits where that can help, and fails at once where it cannot."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_patience_ends_after_text_too_and_the_text_is_kept(gate: Gateway, upstre
 
 @SHORT
 def test_an_ollama_that_drops_for_ever_is_given_up(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Headers and empty frames are no progress: the patience counts from what was last said."""
+    """Headers and empty frames are no progress: the patience counts from the last word."""
     upstream.default(headers(), text(""), drop())
     events = ask(gate, "hi")
     assert reason(events) == "upstream_unreachable"
@@ -164,7 +164,7 @@ def test_an_ollama_that_drops_for_ever_is_given_up(gate: Gateway, upstream: Scri
 
 @SHORT
 def test_progress_renews_the_patience(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Each attempt says a word, so that the whole takes longer than the patience."""
+    """Each attempt says a word, so that the whole answer takes longer than the patience."""
     words = "".join(f"{index} " for index in range(20))
     upstream.answer(words, token_size=1, drop_after=[1] * 20)
     events = ask(gate, "hi")
@@ -173,7 +173,7 @@ def test_progress_renews_the_patience(gate: Gateway, upstream: ScriptedOllama) -
 
 
 @NONE
-def test_without_patience_a_refusal_is_told_at_once(gate: Gateway, upstream: ScriptedOllama) -> None:
+def test_without_patience_a_refusal_fails_at_once(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.stop()
     events = ask(gate, "hi")
     assert (reason(events), said(events)) == ("upstream_unreachable", [])
@@ -181,14 +181,14 @@ def test_without_patience_a_refusal_is_told_at_once(gate: Gateway, upstream: Scr
 
 @NONE
 @pytest.mark.parametrize("code", [502, 503])
-def test_without_patience_a_status_is_told_at_once(gate: Gateway, upstream: ScriptedOllama, code: int) -> None:
+def test_without_patience_a_status_fails_at_once(gate: Gateway, upstream: ScriptedOllama, code: int) -> None:
     upstream.script(status(code, {"error": "busy"}))
     events = ask(gate, "hi")
     assert (reason(events), said(events), len(upstream.chats)) == ("upstream_error", [], 1)
 
 
 @NONE
-def test_without_patience_a_drop_is_told_at_once(gate: Gateway, upstream: ScriptedOllama) -> None:
+def test_without_patience_a_drop_fails_at_once(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.script(text("a"), drop())
     events = ask(gate, "hi")
     assert (text_of(events), reason(events), len(upstream.chats)) == ("a", "upstream_unreachable", 1)

@@ -46,7 +46,7 @@ BAD = [
 
 
 def pause(answer: Answer) -> None:
-    """Make it likely that what comes next is read apart; the outcome never depends on it."""
+    """Wait, so that the next bytes are likely read apart; the outcome never depends on it."""
     answer.pause_until(time.monotonic() + 0.03)
 
 
@@ -99,7 +99,7 @@ def test_a_good_frame_in_a_read_of_its_own_begins_the_count_anew(gate: Gateway, 
     assert (text_of(events), reason(events)) == ("01234", "stop")
 
 
-def test_good_frames_before_the_third_bad_one_are_told(gate: Gateway, upstream: ScriptedOllama) -> None:
+def test_good_frames_before_the_third_bad_one_are_passed_on(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.script(chunk(line(text("a")) + b"x\n" + line(text("b")) + b"x\n" * 3 + line(text("c"))), hang())
     events = ask(gate, "hi")
     assert (text_of(events), reason(events)) == ("ab", "upstream_bad_frames")
@@ -151,7 +151,7 @@ def test_broken_chunk_framing_ends_the_stream(gate: Gateway, upstream: ScriptedO
 
 
 def test_text_before_broken_framing_is_not_lost(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Good frame and broken border come in one packet."""
+    """The good frame and the broken border come in one packet."""
     frame = line(text("good"))
     upstream.script(headers(), raw(b"%x\r\n%b\r\nzz\r\n" % (len(frame), frame)), hang())
     events = ask(gate, "hi")

@@ -20,7 +20,7 @@ TOKEN = "s3cret-token"
 
 
 def other_app(config: Config) -> Flask:
-    """Make somebody else's application with the gateway under a prefix."""
+    """Make another application with the gateway under a prefix."""
     app = Flask("other")
     app.register_blueprint(create_blueprint(config), url_prefix=PREFIX)
     app.add_url_rule("/", "home", lambda: "home")

@@ -1,4 +1,4 @@
-"""Clients that leave, half-close, or do not read: the model is stopped, and nobody else notices."""
+"""Clients leave, half-close, or do not read: the model is stopped, and no other client notices."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_what_the_reader_had_is_kept_for_the_follow_up(gate: Gateway, upstream: 
     assert session(gate, "s-back")["messages"][-1] == {"role": "assistant", "content": "half whole"}
 
 
-def test_a_half_closed_reader_is_told_the_end(gate: Gateway, upstream: ScriptedOllama) -> None:
+def test_a_half_closed_reader_gets_the_end(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.script(text("half "), hang())
     with gate.stream(opening("s-shut")) as stream:
         stream.read_text("half ")
@@ -88,7 +88,7 @@ def test_a_half_closed_reader_is_told_the_end(gate: Gateway, upstream: ScriptedO
 
 
 def test_a_client_that_left_before_it_was_served_costs_ollama_nothing(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Sent and gone: at the most its connection is closed at once."""
+    """A client that sends and leaves costs at most one request to Ollama, which is closed at once."""
     upstream.default(hang())
     for number in range(10):
         gate.stream(opening(f"s-hasty-{number}")).reset()
@@ -119,7 +119,7 @@ def test_a_reader_that_reads_nothing_holds_up_nobody(gate: Gateway, upstream: Sc
 
 
 def test_a_slow_reader_gets_all_of_it(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """More than all buffers on the way hold: the model is slowed down, nothing is lost."""
+    """An answer that fills all buffers on the way slows the model down and loses nothing."""
     words = [f"{index:06d}" + "多" * 2500 for index in range(2000)]
     upstream.script(*[text(word) for word in words], done())
     with gate.stream("hi", receive_buffer_bytes=1 << 16) as stream:
@@ -142,7 +142,7 @@ def test_a_request_that_is_never_finished_holds_no_slot(gate: Gateway, upstream:
 
 
 def test_a_connection_is_used_again(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Answer after answer on one connection, as nginx asks."""
+    """One connection carries answer after answer, as nginx uses it."""
     body = b'{"message": "hi", "stream": false}'
     request = (
         b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"

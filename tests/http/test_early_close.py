@@ -1,4 +1,4 @@
-"""When a connection to Ollama is closed before its answer: never within 40 ms of a request that it can have read."""
+"""A connection to Ollama is not closed within 40 ms of a request that Ollama can have read."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.support.ollama import ScriptedOllama, hang, text, wait
 from tests.support.tools import DEADLINE_S, wait_for
 
 PROMPT_BYTES = 2 << 20
-"""More than the reader's system takes in while the reader does not read; less than the sender's does at once."""
+"""A size that the reader's system does not take in while the reader is idle, and the sender's does at once."""
 MIN_OPEN_S = 0.6
-"""Instead of 40 ms, so that a loaded machine cannot be mistaken for an early close."""
+"""The time instead of 40 ms, so that a loaded machine cannot be mistaken for an early close."""
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def _long_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Reader:
-    """An Ollama that reads the first bytes of a request, and the rest when it is told to."""
+    """An Ollama that reads the first bytes of a request, and the rest on demand."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -39,7 +39,7 @@ class Reader:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the request was read."""
+        """True once all of the request was read."""
         return self._left == 0
 
     def read(self) -> None:
@@ -48,18 +48,18 @@ class Reader:
             self._left -= len(data)
 
     def await_close(self) -> float:
-        """Return when it was closed."""
+        """Return the moment of the close."""
         assert self._connection.recv(1) == b""
         return time.monotonic()
 
     def reset(self) -> None:
-        """Be killed: the system tells so, because there is something unread."""
+        """Close with something unread, as a killed process does: the system resets the connection."""
         self._connection.close()
 
 
 @contextmanager
 def asked(size: int) -> Iterator[tuple[Exchange, Reader, threading.Event]]:
-    """An exchange that sends a prompt to a slow reader, and the event that tells what became of it."""
+    """Yield an exchange that sends a prompt to a slow reader, and the event that is set at its outcome."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         listener.settimeout(DEADLINE_S)
@@ -76,7 +76,7 @@ def asked(size: int) -> Iterator[tuple[Exchange, Reader, threading.Event]]:
 
 
 def test_a_prompt_that_is_still_being_read_never_becomes_whole() -> None:
-    """Ollama decodes none of it, so that there is nothing to be leaked and nothing to wait for."""
+    """Ollama decodes none of the request, so nothing can leak and nothing is waited for."""
     with asked(PROMPT_BYTES) as (exchange, reader, is_told):
         exchange.close()
         assert is_told.wait(DEADLINE_S)
@@ -88,7 +88,7 @@ def test_a_prompt_that_is_still_being_read_never_becomes_whole() -> None:
 @pytest.mark.parametrize("size", [10, PROMPT_BYTES])
 def test_the_time_to_stay_open_counts_from_when_a_prompt_can_have_been_read(size: int) -> None:
     with asked(size) as (exchange, reader, _):
-        time.sleep(MIN_OPEN_S * (size == PROMPT_BYTES))  # the sender's system took it in so long ago
+        time.sleep(MIN_OPEN_S * (size == PROMPT_BYTES))  # the sender's system took it in long ago
         reader.read()
         assert reader.is_whole
         read_at = time.monotonic()
@@ -128,7 +128,7 @@ def test_an_answer_that_begins_during_the_close_is_not_cut_before_its_time(ollam
 
 @contextmanager
 def in_background(act: Callable[[], None]) -> Iterator[None]:
-    """Do something on another thread meanwhile."""
+    """Do something on another thread inside."""
     thread = threading.Thread(target=act)
     thread.start()
     yield

@@ -1,4 +1,4 @@
-"""Requests that cannot be served: JSON with a code, a status, and a message that names the field."""
+"""Requests that cannot be served get JSON with a code, a status, and a message that names the field."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_bad_body_names_the_field(gate: Gateway, upstream: ScriptedOllama, bod
 
 
 def test_depth_never_breaks_the_gateway(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """What is taken in can be passed on, stored and shown; what cannot is refused."""
+    """A body is refused unless it can be passed on, stored and shown."""
     taken = 0
     for depth in [*range(60, 140, 7), *range(700, 1100, 23)]:
         calls = b'[{"a":' + b"[" * depth + b"]" * depth + b"}]"
@@ -139,7 +139,7 @@ def test_a_chunked_body_is_counted(gate: Gateway, upstream: ScriptedOllama) -> N
 
 
 def test_a_body_far_above_the_limit_is_413_too(gate: Gateway) -> None:
-    """The client hears it although it is not done sending."""
+    """The client gets the answer although it is still sending."""
     size = 50 << 20
     with socket.create_connection(("127.0.0.1", gate.port), DEADLINE_S) as sock:
         sock.sendall(
@@ -152,7 +152,7 @@ def test_a_body_far_above_the_limit_is_413_too(gate: Gateway) -> None:
                 for _ in range(size >> 16):
                     sock.sendall(b"x" * (1 << 16))
             except OSError:
-                pass  # it need not take it all
+                pass  # the gateway need not read all of it
 
         sender = threading.Thread(target=send)
         sender.start()

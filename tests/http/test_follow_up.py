@@ -1,4 +1,4 @@
-"""What is said next: after an interrupt, with a whole history, or by going on where the answer stopped."""
+"""Follow-ups: after an interrupt, with a whole history, or by going on where the answer stopped."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_an_empty_answer_is_in_the_view_but_not_in_the_next_prompt(gate: Gateway
 
 
 def test_continue_of_an_answer_cut_while_thinking_asks_again(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Thinking cannot be gone on with: it begins again, and what was thought before is void."""
+    """Thinking cannot be continued: it begins again, and the earlier thinking is void."""
     upstream.script(thinking("Hm, "), hang())
     with gate.stream(opening("s-thought")) as stream:
         stream.read_until(lambda event: "thinking" in event.data)
@@ -234,7 +234,7 @@ def test_what_cannot_be_asked(
 
 
 def test_a_prefill_of_the_client_is_continued(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Full history with an unfinished assistant message at its end."""
+    """The full history ends with an unfinished assistant message."""
     upstream.answer(WORDS)
     history = [QUESTION, {"role": "assistant", "content": WORDS[:5]}]
     events = ask(gate, {"messages": history, "session_id": "s-prefill"})

@@ -1,4 +1,4 @@
-"""Who may use the API: token, Host, CORS, and what every answer carries."""
+"""The guard of the API: token, Host, CORS, and the headers of every answer."""
 
 from __future__ import annotations
 

@@ -25,13 +25,13 @@ FRESH_S = ASK_EVERY_S + 5
 ASKERS = 50
 
 
-def told_state(gate: Gateway) -> dict[str, object]:
+def shown_state(gate: Gateway) -> dict[str, object]:
     state: dict[str, object] = gate.get("/api/status").json["upstream"]
     return state
 
 
 def wait_for_state(gate: Gateway, **expected: object) -> None:
-    wait_for(lambda: told_state(gate).items() >= expected.items(), f"the state becomes {expected}", FRESH_S)
+    wait_for(lambda: shown_state(gate).items() >= expected.items(), f"the state becomes {expected}", FRESH_S)
 
 
 @GATE
@@ -59,7 +59,7 @@ def test_ready_follows_ollama_and_health_does_not(gate: Gateway, upstream: Scrip
     upstream.stop()
     reply = wait_for(lambda: found if (found := gate.get("/readyz")).status == 503 else None, "not ready", FRESH_S)
     assert reply.json == {"status": "unavailable", "reason": "upstream_unreachable"}
-    assert told_state(gate) == {"reachable": False, "version": None, "model_ready": False}
+    assert shown_state(gate) == {"reachable": False, "version": None, "model_ready": False}
     assert (gate.get("/healthz").status, gate.get("/healthz").json) == (200, {"status": "ok"})
     assert call("HEAD", gate.base_url, "/readyz").status == 503
     upstream.start()
@@ -90,7 +90,7 @@ def test_another_status_is_not_ollama_either(ollama: ScriptedOllama, code: int) 
 
 
 def whole(document: object) -> Act:
-    """An answer that says nothing of what becomes of its connection."""
+    """Play an answer that says nothing about its connection."""
     body = json.dumps(document).encode()
     return raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 

@@ -1,4 +1,4 @@
-"""Heartbeats: every so many seconds of a stream's life, whatever else happens or does not."""
+"""Heartbeats come every so many seconds of a stream's life, whatever else happens."""
 
 from __future__ import annotations
 

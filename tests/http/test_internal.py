@@ -1,6 +1,6 @@
-"""Our own faults: told as `internal`, logged with their traceback, and nothing of it leaves the process.
+"""Our own faults are answered as `internal` and logged with their traceback, which does not leave the process.
 
-The only tests here that run the application in this process: a fault has to be put into it.
+These tests run the application in this process, because they put the fault into it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SECRET = "a-word-of-the-traceback"
 
 
 class FaultError(Exception):
-    """What nobody foresaw."""
+    """An unforeseen error."""
 
 
 def fail(*_: Any, **__: Any) -> Any:
@@ -100,15 +100,15 @@ def test_a_fault_in_a_view_is_500(
 
 
 def test_a_stream_that_nobody_reads_gives_everything_back(client: FlaskClient, app: Flask) -> None:
-    """The generator is never started, as with a client that left before the first byte."""
+    """The generator is never started, as for a client that left before the first byte."""
     reply = client.post("/api/chat", json={"message": "hi"})
     assert streams(app) == 1
     reply.close()
     assert streams(app) == 0
 
 
-def test_the_slot_is_free_when_the_end_is_told(client: FlaskClient, app: Flask) -> None:
-    """Whoever reads the end may ask again at once, also where there is one slot."""
+def test_the_slot_is_free_when_the_end_is_read(client: FlaskClient, app: Flask) -> None:
+    """A client that has read the end may ask again at once, even where there is one slot."""
     reply = client.post("/api/chat", json={"message": "hi"})
     for chunk in reply.iter_encoded():
         assert streams(app) == (0 if b'"done":true' in chunk else 1), chunk

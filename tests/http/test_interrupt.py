@@ -1,4 +1,4 @@
-"""POST /api/interrupt, in every phase of an answer."""
+"""POST /api/interrupt works in every phase of an answer."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_interrupt_ends_the_answer_and_closes_upstream(gate: Gateway, upstream: 
     assert again == {"session_id": "s-int", "run_id": None, "interrupted": False}
 
 
-def test_partial_text_is_what_the_reader_was_told(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """In the middle of a fast stream, again and again."""
+def test_partial_text_is_what_the_reader_got(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """Each interrupt comes in the middle of a fast stream."""
     upstream.default(*[texts(*[f"{index} " for index in range(2000)])] * 20, hang())
     for round_number in range(10):
         with gate.stream(opening(f"s-fast-{round_number}")) as stream:
@@ -101,7 +101,7 @@ def test_interrupt_while_ollama_is_away(gate: Gateway, upstream: ScriptedOllama)
 
 
 def test_interrupt_while_ollama_accepts_nothing(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Its backlog is full: the connection is never made."""
+    """The backlog of Ollama's port is full, so the connection is never made."""
     upstream.stop()
     with socket.socket() as listener, ExitStack() as stack:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -132,7 +132,7 @@ def test_a_connection_that_is_accepted_late_is_not_used(gate: Gateway, upstream:
                 assert interrupt(gate, "s-int")["interrupted"] is True
                 connection.settimeout(10)
                 while connection.recv(65536):
-                    pass  # the request may have been sent; then comes the end
+                    pass  # the request may have been sent; its end follows
                 assert reason(finish(stream)) == "interrupted"
 
 
@@ -158,7 +158,7 @@ def test_interrupt_while_an_error_is_read(gate: Gateway, upstream: ScriptedOllam
 
 
 def test_interrupt_while_its_own_reader_reads_nothing(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Every buffer on the way is full and the pump is stuck in its write; the interrupt does not wait for it."""
+    """Every buffer on the way is full and the pump is stuck in its write. The interrupt does not wait for it."""
     upstream.script(flood(FLOOD))
     with gate.stream(OPENING, receive_buffer_bytes=4096) as stream:
         request = upstream.next_request()

@@ -1,4 +1,4 @@
-"""The methods of each address: what `Allow` says of every route, against what the route really answers."""
+"""`Allow` names the methods that each address really takes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 
 def alone() -> Flask:
-    """The gateway as its own application."""
+    """Return the gateway as its own application."""
     return create_app()
 
 
 def under_a_prefix() -> Flask:
-    """The gateway in somebody else's application."""
+    """Return another application that has the gateway under a prefix."""
     app = Flask("other", static_folder=None)
     app.register_blueprint(create_blueprint(), url_prefix="/llm")
     return app
@@ -39,8 +39,8 @@ def test_allow_is_what_a_route_answers(build: Callable[[], Flask]) -> None:
         assert len(taken) >= 2, path
         replies["BREW"] = client.open(path, method="BREW")
         for method, reply in replies.items():
-            is_told = method == "OPTIONS" or reply.status_code == 405
-            assert sorted(reply.allow) == (taken if is_told else []), (method, path)
+            is_named = method == "OPTIONS" or reply.status_code == 405
+            assert sorted(reply.allow) == (taken if is_named else []), (method, path)
 
 
 def test_two_rules_of_one_path_are_one_answer(gate: Gateway) -> None:

@@ -29,7 +29,7 @@ CLOSED = Config(
 
 
 def description(app: Flask, path: str = "/openapi.json") -> dict[str, Any]:
-    """The description that an application serves, without a token."""
+    """Return the description that an application serves without a token."""
     reply = app.test_client().get(path)
     assert (reply.status_code, reply.mimetype) == (200, "application/json")
     found: dict[str, Any] = reply.get_json()
@@ -43,7 +43,7 @@ def operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def codes(described: dict[str, Any]) -> dict[str, str]:
-    """Every error code in the description, with its status."""
+    """Return every error code in the description with its status."""
     found: dict[str, str] = {}
     for operation in operations(described):
         for status, response in operation["responses"].items():
@@ -71,7 +71,7 @@ def test_every_error_code_is_described_with_its_status() -> None:
         for each in kind.__subclasses__():
             yield from below(each)
 
-    elsewhere = (ConfigError, MethodNotAllowed)  # before there is a gateway; of a method that no operation has
+    elsewhere = (ConfigError, MethodNotAllowed)  # no operation answers with them
     wanted = {kind.code: str(kind.status) for kind in below(ClawgateError) if kind not in elsewhere}
     assert codes(description(create_app(CLOSED))) == wanted | {"internal": "500"}
 
@@ -107,7 +107,7 @@ def test_every_kind_of_event_is_described_by_exactly_one_type() -> None:
 
 
 def is_one(data: Any, kind: type[Payload]) -> bool:
-    """Whether this is an instance of a type that is described."""
+    """Tell whether this is an instance of a described type."""
     try:
         msgspec.convert(data, kind)
     except msgspec.ValidationError:
@@ -134,7 +134,7 @@ def test_what_the_host_closes_says_so(host: str, is_checked: bool) -> None:
 
 
 def test_it_says_nothing_private() -> None:
-    """It wants no token, so it names no model, address, version or secret."""
+    """The description wants no token, so it names no model, address, version or secret."""
     text = json.dumps(description(create_app(CLOSED)))
     for word in ("10.1.2.3", "4567", "secret:7b", "other:1b", "s3cret", "localhost", "qwen"):
         assert word not in text

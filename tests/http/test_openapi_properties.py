@@ -1,7 +1,7 @@
-"""The gateway does what its description says, whatever is sent: bodies made from the description, right and wrong.
+"""The gateway does what its description says, for right and wrong bodies that are made from it.
 
-schemathesis makes them and judges each answer: never a 500, no status, type or field that is not described, no wrong
-body that is taken and no right one that is refused.
+schemathesis makes them and judges each answer: there is no 500, no status, type or field that is not described, no
+wrong body that is accepted and no right one that is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ pytestmark = configured(
 
 
 def operations(schema: Any) -> list[Any]:
-    """All operations of a description."""
+    """Return all operations of a description."""
     return [found.ok() for found in schema.get_all_operations()]
 
 
@@ -43,7 +43,7 @@ CASES = [
 
 
 def operation_of(gate: Gateway, label: str) -> Any:
-    """What the running gateway says of an operation."""
+    """Return an operation as the running gateway describes it."""
     schema = schemathesis.openapi.from_dict(gate.get("/openapi.json").json)
     return next(operation for operation in operations(schema) if operation.label == label)
 

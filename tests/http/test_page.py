@@ -24,7 +24,7 @@ HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 @pytest.fixture
 def nginx_port(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A port in the place of 8080, where nothing listens."""
+    """Put a port where nothing listens in the place of 8080."""
     port = free_port()
     monkeypatch.setattr(setup, "NGINX_PORT", port)
     return port
@@ -42,7 +42,7 @@ def state_of(page: str, hop: str) -> str:
 
 
 def addresses_of(page: str) -> list[str]:
-    """The addresses of the hops, the browser's first."""
+    """Return the addresses of the hops, the browser's first."""
     return re.findall(r"<p><code>(.*?)</code>", page)
 
 
@@ -188,9 +188,9 @@ def test_setup_shows_no_host_that_is_none(ollama: ScriptedOllama, headers: dict[
 
 def test_setup_takes_the_host_from_a_trusted_proxy_alone(ollama: ScriptedOllama) -> None:
     client = client_of(ollama, auth_token=TOKEN)
-    told = {**WITH_TOKEN, "X-Forwarded-Host": "gate.example:8080"}
+    headers = {**WITH_TOKEN, "X-Forwarded-Host": "gate.example:8080"}
     for peer, shown in (("127.0.0.1", "http://gate.example:8080"), ("192.0.2.7", "http://localhost")):
-        page = client.get("/setup", headers=told, environ_base={"REMOTE_ADDR": peer}).text
+        page = client.get("/setup", headers=headers, environ_base={"REMOTE_ADDR": peer}).text
         assert addresses_of(page)[0] == shown
 
 
@@ -223,7 +223,7 @@ HERE, ELSEWHERE = "127.0.0.1", "192.0.2.7"
 def test_setup_shows_the_configuration_to_this_machine_alone(
     ollama: ScriptedOllama, peer: str, headers: dict[str, str], is_shown: bool
 ) -> None:
-    """Open, as the original was: a name that points here is served, and told no more than anybody."""
+    """On an open port a name that points here is served, and sees no more than any other client."""
     client = client_of(ollama, host="0.0.0.0", trusted_proxies=("127.0.0.1", "10.0.0.0/8"))
     page = client.get("/setup", headers=headers, environ_base={"REMOTE_ADDR": peer}).text
     states = [state_of(page, hop) for hop in ("browser", "clawgate", "ollama", "model")]

@@ -1,4 +1,4 @@
-"""Silence: how long a model may say nothing before and in the middle of its answer."""
+"""The limits of silence, before an answer and in the middle of it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_frame_that_never_becomes_whole_is_a_stall(gate: Gateway, upstream: Sc
 
 @STALLING
 def test_empty_frames_are_no_silence(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """A model that thinks unseen sends frames that say nothing."""
+    """A model that thinks unseen sends empty frames."""
     upstream.script(text("a"), every(STALL_S / 10, 30, lambda _: text("")), text("b"), done())
     events = ask(gate, "hi")
     assert (text_of(events), reason(events)) == ("ab", "stop")
@@ -111,7 +111,7 @@ def test_an_error_body_that_never_ends_is_a_timeout(gate: Gateway, upstream: Scr
 
 @LOADING
 def test_each_request_has_the_whole_patience_for_its_first_frame(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Answered after two thirds of it, dropped, answered after two thirds again."""
+    """Each of two attempts takes two thirds of the limit, and the first is dropped."""
     beats = int(FIRST_S * 2 / 3 / BEAT_S)
     goes = threading.Event(), threading.Event()
     upstream.script(wait(goes[0]), text("a "), drop())

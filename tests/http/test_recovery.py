@@ -39,8 +39,8 @@ CALL = {"function": {"name": "weather", "arguments": {"city": "北京"}}}
 statuses = ["waiting", "resumed"]
 
 
-def told(events: list[dict[str, object]]) -> list[object]:
-    """Return what a reader was told of Ollama's absence, in order."""
+def statuses_of(events: list[dict[str, object]]) -> list[object]:
+    """Return the statuses of Ollama's absence that a reader got, in order."""
     return [data["status"] for data in events if "status" in data]
 
 
@@ -56,7 +56,7 @@ def test_a_dropped_answer_is_gone_on_with(gate: Gateway, upstream: ScriptedOllam
     assert second.messages[:1] == first.messages
     if not is_reset:
         assert partial == first.text_sent
-        assert told(said(events)) == statuses
+        assert statuses_of(said(events)) == statuses
     view = session(gate, "s-drop")["messages"]
     assert view == [{"role": "user", "content": "hi"}, {"role": "assistant", "content": WORDS}]
 
@@ -125,7 +125,7 @@ def test_thinking_goes_back_with_the_partial_text(gate: Gateway, upstream: Scrip
     events = ask(gate, "hi")
     assert (text_of(events), thinking_of(events), reason(events)) == (WORDS, THOUGHT, "stop")
     assert upstream.chats[1].messages[-1]["thinking"] == THOUGHT
-    assert told(said(events)) == statuses
+    assert statuses_of(said(events)) == statuses
 
 
 @pytest.mark.parametrize("drops", [[1], [2, 3], [1, 0, 2]], ids=str)
@@ -133,7 +133,7 @@ def test_thinking_that_is_cut_begins_again(gate: Gateway, upstream: ScriptedOlla
     upstream.answer(WORDS, thinking=THOUGHT, drop_after=drops)
     events = ask(gate, opening("s-thought"))
     assert (text_of(events), thinking_of(events), reason(events)) == (WORDS, THOUGHT, "stop")
-    assert "restarted" in told(said(events))
+    assert "restarted" in statuses_of(said(events))
     assert all(chat.messages == [{"role": "user", "content": "hi"}] for chat in upstream.chats)
     assert session(gate, "s-thought")["messages"][-1]["thinking"] == THOUGHT, "the void thinking is not kept"
 

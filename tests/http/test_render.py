@@ -18,7 +18,7 @@ from clawgate.web.pages.render import MAX_RENDERS, MAX_TEXT_BYTES
 from tests.support.tools import DEADLINE_S
 
 SLOWEST_S = 1.0
-"""Of CPU: what the README promises for any text."""
+"""The CPU that the README promises for any text."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_odd_text_is_answered_in_time(page: FlaskClient, text: str) -> None:
     assert time.thread_time() - began < SLOWEST_S
 
 
-def test_more_renders_at_once_than_there_are_places_are_told_to_come_again(
+def test_more_renders_at_once_than_there_are_places_are_refused_for_now(
     page: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go_on = threading.Semaphore(0), threading.Event()

@@ -58,7 +58,7 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
 
 
 def play(answer: Answer) -> None:
-    """Play the script that the last message asks for; who goes on from a partial text gets the rest of it."""
+    """Play the script that the last message asks for; a request that continues a partial text gets the rest."""
     last = answer.request.messages[-1]
     name = last["content"] if last["role"] == "user" else "stop"
     for step in SCRIPTS.get(name, SCRIPTS["stop"]):
@@ -120,7 +120,7 @@ ENDS: list[Callable[[Gateway, str, int], None]] = [
     be_refused,
 ]
 WAITS = {"silent", "headers"}
-"""These end by somebody's doing alone."""
+"""These answers end only where somebody ends them."""
 
 
 @pytest.mark.deadline(120)
@@ -133,7 +133,7 @@ def test_random_ends_leave_nothing_behind(gate: Gateway, upstream: ScriptedOllam
         act = chance.choice(ENDS)
         names = [name for name in SCRIPTS if not (act in (read, read_whole) and name in WAITS)]
         plan.append((act, chance.choice(names), number))
-    for act in ENDS:  # so that every pool and cache has its size
+    for act in ENDS:  # every pool and cache gets its size
         act(gate, "stop", -1)
     baseline = gate.baseline()
     with ThreadPoolExecutor(PARALLEL) as pool:
@@ -143,7 +143,7 @@ def test_random_ends_leave_nothing_behind(gate: Gateway, upstream: ScriptedOllam
     wait_for(lambda: streams_of(gate) == 0, "no answer is in flight")
     wait_for(lambda: upstream.open_connections == 0, "no connection to Ollama is left")
     gate.wait_until_resources_settle(baseline)
-    # the server's own pool grows up to its size and stays; what an answer starts is gone
+    # the server's own pool grows up to its size and stays; threads of an answer are gone
     most = baseline["threads"] + PARALLEL * 2
     wait_for(lambda: gate.resources()["threads"] <= most, "the helper threads have ended")
     assert gate.get("/healthz").status == 200

@@ -1,4 +1,4 @@
-"""What is remembered is bounded: by number, by time, by bytes."""
+"""Sessions are bounded by number, by time and by bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = configured(session={"max_context_bytes": MAX_BYTES}, stream={"smoothing_
 
 
 def known(gate: Gateway, *session_ids: str) -> list[str]:
-    """Return which of the sessions there are. Looking counts as a use, in this order."""
+    """Return the sessions among these that exist. Looking counts as a use, in this order."""
     return [each for each in session_ids if gate.get(f"/api/sessions/{each}").status == 200]
 
 

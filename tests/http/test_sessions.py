@@ -180,7 +180,7 @@ def test_delete_while_silent_ends_the_answer(gate: Gateway, upstream: ScriptedOl
 
 
 def test_a_deleted_id_means_nothing_though_its_reader_is_still_there(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """The reader reads nothing, so that its request is not over; the id is forgotten all the same."""
+    """The reader reads nothing, so its request is not over, and the id is forgotten all the same."""
     upstream.script(flood("多" * 1000))
     with gate.stream(opening("s-stuck"), receive_buffer_bytes=4096):
         request = upstream.next_request()

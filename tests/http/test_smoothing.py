@@ -1,4 +1,4 @@
-"""`stream.smoothing_ms` at its two ends: 0, where each fragment leaves when it comes, and a window of ten seconds."""
+"""`stream.smoothing_ms` at its two ends: 0 sends each fragment as it comes; the other is a window of ten seconds."""
 
 from __future__ import annotations
 

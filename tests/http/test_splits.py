@@ -1,6 +1,6 @@
-"""The same answer cut at every byte, in every framing: the text is always the same.
+"""An answer has the same text wherever it is cut, in every framing.
 
-One request a cut; the request says where to cut, so that they can run side by side in any order.
+Each request says where its answer is cut, so that they can run side by side in any order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.support.sse import text_of, thinking_of
 pytestmark = configured(stream={"smoothing_ms": 0})
 
 THOUGHT = "嗯"
-# U+2028 and U+0085 raw: Go escapes the first, not every server does
+# U+2028 and U+0085 raw: Go escapes the first, other servers may not
 WORDS = "春光 \u2028x\u0085é👩‍👧 \r\n"
 BODY = (
     "".join(
@@ -31,7 +31,7 @@ BODY = (
     + b'{"done":true}\n'
 )
 APART_S = 0.003
-"""What makes it likely that the gateway reads the two parts apart; the outcome never depends on it."""
+"""A pause after which the gateway likely reads the two parts apart; the outcome never depends on it."""
 
 
 def cut_of(answer: Answer) -> int:
@@ -43,7 +43,7 @@ def pause(answer: Answer) -> None:
 
 
 def chunked(answer: Answer) -> None:
-    """Two chunks, with the border anywhere."""
+    """Send two chunks, with the border anywhere."""
     cut = cut_of(answer)
     answer.write(BODY[:cut])
     pause(answer)
@@ -52,7 +52,7 @@ def chunked(answer: Answer) -> None:
 
 
 def sized(answer: Answer) -> None:
-    """A body with a length, in two packets."""
+    """Send a body with a length in two packets."""
     cut = cut_of(answer)
     answer.start(content_length=len(BODY))
     answer.write(BODY[:cut])
@@ -61,7 +61,7 @@ def sized(answer: Answer) -> None:
 
 
 def until_close(answer: Answer) -> None:
-    """A body that lasts until the close, in two packets."""
+    """Send a body that lasts until the close in two packets."""
     cut = cut_of(answer)
     answer.start(until_close=True)
     answer.write(BODY[:cut])
@@ -71,7 +71,7 @@ def until_close(answer: Answer) -> None:
 
 
 def wire() -> bytes:
-    """A whole response as bytes: odd chunk borders, an extension, a trailer."""
+    """Return a whole response as bytes: odd chunk borders, an extension, a trailer."""
     chunks = b""
     position, size = 0, 1
     while position < len(BODY):
@@ -87,7 +87,7 @@ WIRE = wire()
 
 
 def on_the_wire(answer: Answer) -> None:
-    """Head and framing cut anywhere too."""
+    """Send the response cut anywhere, in its head and framing too."""
     cut = cut_of(answer)
     answer.write_raw(WIRE[:cut])
     pause(answer)
@@ -126,7 +126,7 @@ def test_text_is_the_same_in_small_chunks(gate: Gateway, upstream: ScriptedOllam
     assert (text_of(events), reason(events)) == (WORDS, "stop")
 
 
-def test_many_frames_in_one_chunk_are_all_told(gate: Gateway, upstream: ScriptedOllama) -> None:
+def test_many_frames_in_one_chunk_are_all_passed_on(gate: Gateway, upstream: ScriptedOllama) -> None:
     words = [f"字{index} " for index in range(20_000)]
     payload = b"".join(line(text(word)) for word in words) + line(done())
     assert len(payload) > 2 << 20, "more than one read takes"
@@ -139,7 +139,7 @@ def test_many_frames_in_one_chunk_are_all_told(gate: Gateway, upstream: Scripted
     assert text_of(ask(gate, "hi")) == "".join(words)
 
 
-def test_a_frame_of_a_megabyte_is_told(gate: Gateway, upstream: ScriptedOllama) -> None:
+def test_a_frame_of_a_megabyte_is_passed_on(gate: Gateway, upstream: ScriptedOllama) -> None:
     words = "长" * 400_000
     upstream.script(text(words), done())
     assert text_of(ask(gate, "hi")) == words

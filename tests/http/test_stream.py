@@ -1,4 +1,4 @@
-"""POST /api/chat: what an undisturbed answer looks like as a stream of events."""
+"""POST /api/chat: an undisturbed answer as a stream of events."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_end_event_carries_what_ollama_counted(gate: Gateway, upstream: Scripted
     }
 
 
-def test_done_reason_length_is_told_and_can_be_continued(gate: Gateway, upstream: ScriptedOllama) -> None:
+def test_done_reason_length_is_sent_and_can_be_continued(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.script(text("a"), done("length"))
     assert reason(ask(gate, opening("s-length"))) == "length"
     assert session(gate, "s-length")["messages"][-1]["content"] == "a"
@@ -197,7 +197,7 @@ def test_unknown_fields_are_named_in_the_start_event(gate: Gateway, upstream: Sc
 
 
 def test_a_pipelined_request_is_answered_after_the_stream(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Bytes behind the request are no hang-up; one answer follows the other on the connection."""
+    """Bytes behind the request are no hang-up: the second answer follows on the connection."""
     go = threading.Event()
     upstream.script(text("one"), wait(go), done())
     with gate.stream(opening("s-pipe")) as stream:

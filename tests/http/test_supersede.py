@@ -52,7 +52,7 @@ class AtMostOne:
 
 
 def is_hung_up(answer: Answer) -> bool:
-    """Tell whether the client has closed: its FIN is here before anything that it does later."""
+    """Tell whether the client has closed: its FIN arrives before anything that it does later."""
     sock = answer._connection.sock  # the watcher's own event may be a moment late
     if answer.is_over:
         return True
@@ -151,7 +151,7 @@ def test_a_storm_on_one_session_never_connects_twice(gate: Gateway, upstream: Sc
 
 @MANY
 def test_a_storm_of_every_kind_leaves_one_history(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Messages, interrupts, continues and views at once: every stream ends once, and the context is whole."""
+    """Messages, interrupts, continues and views come at once: every stream ends once, and the context is whole."""
     only = AtMostOne()
     upstream.default(call(only.play))
     upstream.script(text("begun "), done())
@@ -258,7 +258,7 @@ def test_a_storm_at_one_slot_is_never_busy(gate: Gateway, upstream: ScriptedOlla
 
 @SINGLE
 def test_an_answer_that_has_ended_leaves_its_slot_to_anybody(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """The moment its end is read, the next session's question is served."""
+    """Another session's question is served as soon as the end is read."""
     for number in range(60):
         events = ask(gate, opening(f"s-row-{number}"))
         assert (text_of(events), reason(events)) == ("Hello.", "stop")

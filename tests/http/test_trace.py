@@ -1,4 +1,4 @@
-"""Who asked, under which id: taken from a trusted proxy only, and carried through the whole chain."""
+"""The caller and the request id come from a trusted proxy only, and go through the whole chain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A first frame that does not come: what the error says of the reason, and the cure where a slot of Ollama's hangs."""
+"""A first frame does not come: the error gives the reason, and the gateway cures a hanging slot of Ollama's."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ NOT_LOADED = status(200, {"models": []})
 
 
 def why(gate: Gateway, session_id: str = "s-why") -> str:
-    """Ask what is not answered, and return what the error says."""
+    """Ask a question that gets no answer, and return the message of the error."""
     events = ask(gate, opening(session_id))
     assert reason(events) == "upstream_timeout"
     message = str(end_of(events)["error"]["message"])
@@ -64,7 +64,7 @@ def why(gate: Gateway, session_id: str = "s-why") -> str:
 
 
 def unloads(upstream: ScriptedOllama) -> list[object]:
-    """Return the bodies of what was asked of /api/generate."""
+    """Return the bodies of the requests to /api/generate."""
     return [request.json for request in upstream.requests if request.path == "/api/generate"]
 
 
@@ -117,7 +117,7 @@ def test_answers_that_are_not_ollamas_are_no_wedge(
 
 @PLAIN
 def test_an_ollama_that_went_away_meanwhile_is_no_wedge(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """Its connection stays open, and nothing else is accepted: as a process that is stopped."""
+    """The connection stays open and no other is accepted, as with a stopped process."""
     upstream.script(hang(), path="/api/version")
     upstream.script(hang())
     with gate.stream(opening("s-stopped")) as stream:
@@ -274,7 +274,7 @@ def test_an_unload_that_lasts_is_given_up(ollama: ScriptedOllama, end: str) -> N
 
 @pytest.mark.parametrize("length", [None, 10_000], ids=["in chunks", "with a length"])
 def test_a_question_whose_answer_drips_is_given_up(ollama: ScriptedOllama, length: int | None) -> None:
-    """Each byte comes in time; all of it does not."""
+    """Each byte comes in time, but not the whole body."""
     drip = raw(b" ") if length else chunk(b" ")
     ollama.script(headers(200, content_length=length), every(0.05, 400, lambda _: drip), path="/api/version")
     began_at = time.monotonic()

@@ -80,7 +80,7 @@ def test_a_dropped_answer_is_one_answer(gate: Gateway, upstream: ScriptedOllama)
     assert gate.post("/api/chat", whole("s-drop")).json["message"] == "春光明媚 and so on."
 
 
-def test_thinking_that_began_again_is_not_told_twice(gate: Gateway, upstream: ScriptedOllama) -> None:
+def test_thinking_that_began_again_is_not_sent_twice(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.answer("Yes.", thinking="Hm, so. ", drop_after=[1])
     assert gate.post("/api/chat", whole("s-think")).json["thinking"] == "Hm, so. "
 

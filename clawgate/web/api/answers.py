@@ -1,6 +1,6 @@
-"""What our routes send, as types: the handlers and the event encoder build these, and OpenAPI describes them.
+"""The types of everything that our routes send: handlers and the event encoder build them, OpenAPI describes them.
 
-The order of the fields is the order on the wire. A field with a default is left out where it has that.
+The order of the fields is the order on the wire. A field that has its default is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DoneReason = Literal["stop", "length", "interrupted", "superseded", "truncated"]
 
 
 class Endpoint(Payload, frozen=True):
-    """What GET /api/chat says."""
+    """A description of `/api/chat`."""
 
     endpoint: str
     model: str
@@ -41,7 +41,7 @@ class Whole(Payload, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Interrupted(Payload, frozen=True):
-    """What an interrupt did."""
+    """The outcome of an interrupt."""
 
     session_id: SessionId | None
     run_id: SessionId | None
@@ -50,7 +50,7 @@ class Interrupted(Payload, frozen=True):
 
 
 class SessionView(Payload, frozen=True):
-    """What has been said."""
+    """The messages of a session, and its state."""
 
     session_id: SessionId
     messages: list[Message]
@@ -109,14 +109,14 @@ class TextEvent(Payload, frozen=True):
 
 
 class ThinkingEvent(Payload, frozen=True):
-    """A piece of what the model thinks."""
+    """A piece of the model's thinking."""
 
     thinking: str
     message: Literal[""]
 
 
 class ToolCallsEvent(Payload, frozen=True):
-    """Calls that the model wants made."""
+    """Tool calls that the model asks for."""
 
     tool_calls: tuple[dict[str, Any], ...]
     message: Literal[""]

@@ -55,7 +55,7 @@ class ChatRoutes:
 def whole(run: Run, events: Iterable[Event]) -> bytes:
     """Follow a run to its end and encode all of it as one JSON object.
 
-    Errors: what would be an error event.
+    Errors: the one that ended the run.
     """
     calls = tuple(call for event in events if isinstance(event, ToolCalls) for call in event.calls)
     ended = run.ended

@@ -1,4 +1,4 @@
-"""What operators and the page ask: does the process live, is it ready, what is the state of the chain."""
+"""Health for operators and the page: the process lives, it is ready, the state of the chain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clawgate.web.door.responses import json_response
 
 
 class HealthRoutes:
-    """Handlers that say nothing private: no address, no path, no session."""
+    """Handlers whose answers hold nothing private: no address, no path, no session."""
 
     def __init__(self, config: Config, desk: Desk, upstream: CachedQuestion[UpstreamState]) -> None:
         self._config = config

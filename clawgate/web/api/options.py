@@ -1,6 +1,6 @@
 """Ollama's options: known ones are checked by type, unknown ones pass while they are few and small.
 
-Used by requests.py. Ollama adds options with each version, so a name that is not known here is no mistake.
+requests.py uses it. Ollama adds options with each version, so an unknown name is no mistake.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Texts = Annotated[list[str], Meta(max_length=MAX_ITEMS)]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of Ollama's that are known. Null is as good as absent to Ollama, and passed on.
+    """Ollama's options that are known here. A null is passed on; Ollama treats it as absent.
 
     Source: Ollama docs/modelfile.md, "PARAMETER"; api/types.go, Options and Runner.
     """
@@ -74,7 +74,7 @@ SCHEMA = {"maxProperties": MAX_OPTIONS, "additionalProperties": msgspec.json.sch
 
 
 def read_options(given: Members, path: str) -> dict[str, Any]:
-    """Check options; a whole number that is written as a float (`4096.0`) is an integer to Ollama, and becomes one.
+    """Check options. A whole number written as a float (`4096.0`) becomes the integer that it is to Ollama.
 
     Errors: BadRequest that names the option.
     """
@@ -97,5 +97,5 @@ def _option(name: str, given: Raw, path: str) -> Any:
 
 
 def _shown(name: str) -> str:
-    """Show a name that may be anything on one line."""
+    """Write any name on one line."""
     return name[:64] if name.isprintable() else ascii(name[:64])[1:-1]

@@ -1,7 +1,7 @@
 """The types of the routes' bodies, and their checks: each mistake is named with its field and what was expected.
 
-Used by chat.py. Long values (messages, tools, a format) stay the bytes that they were, copied
-out of the body; what is decoded is short.
+chat.py and sessions.py use them. Long values (messages, tools, a format) stay the bytes that they were, copied out of
+the body; only short ones are decoded.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class InterruptBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_chat(given: Members, model: ModelConfig, request_id: str = "") -> tuple[ChatRequest, bool]:
-    """Check the body of POST /api/chat: the request, and whether the answer is to be streamed.
+    """Check the body of POST /api/chat; return the request, and whether its answer is streamed.
 
     Errors: BadRequest, ModelNotAllowed.
     """
@@ -99,7 +99,7 @@ def read_chat(given: Members, model: ModelConfig, request_id: str = "") -> tuple
     if name not in (model.model_name, *model.allowed_models):
         allowed = ", ".join((model.model_name, *model.allowed_models))
         raise ModelNotAllowed(f"model: expected one of {allowed}")
-    asked = ChatRequest(
+    chat = ChatRequest(
         model=name,
         session_id=body.get("session_id"),
         messages=body.get("messages"),
@@ -110,7 +110,7 @@ def read_chat(given: Members, model: ModelConfig, request_id: str = "") -> tuple
         ignored=tuple(fields.ignored),
         request_id=request_id,
     )
-    return asked, body.get("stream", True)
+    return chat, body.get("stream", True)
 
 
 def read_interrupt(given: Members) -> InterruptBody:
@@ -125,7 +125,7 @@ def read_interrupt(given: Members) -> InterruptBody:
 
 
 def session_id_of(given: Members) -> str | None:
-    """Give the session that a body names, even where the rest of it is wrong."""
+    """Return the session that a body names, even where the rest of the body is wrong."""
     try:
         return _session_id(given["session_id"], "session_id", Fields(EXPECTED))  # type: ignore[no-any-return]
     except (KeyError, BadRequest):

@@ -1,4 +1,4 @@
-"""A session's routes: show what has been said, interrupt what is being said, forget all of it."""
+"""A session's routes: show it, interrupt its running answer, forget it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SessionRoutes:
         return Response(transcript(session, self._digest(session)), mimetype=JSON)
 
     def _digest(self, session: Session) -> str:
-        """Hash what clients compare; of long sessions two at a time, since 16 MiB can take 0.1 s of CPU.
+        """Hash the last turns for clients to compare; two long sessions at a time, since 16 MiB can take 0.1 s of CPU.
 
         Errors: Busy.
         """

@@ -30,17 +30,17 @@ MIMETYPE = "text/event-stream"
 PING = b'data: {"ping":"keepalive"}\n\n'
 HEADERS = {
     "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",  # nginx passes each event on, whatever its own proxy_buffering says
+    "X-Accel-Buffering": "no",  # nginx passes each event on, even where its proxy_buffering is on
 }
 
 _json = msgspec.json.Encoder().encode
 
 
-def stream(run_id: str, told: Iterable[events.Event]) -> Iterator[bytes]:
+def stream(run_id: str, source: Iterable[events.Event]) -> Iterator[bytes]:
     """Yield the bytes of each event as it comes."""
     number = 0
     prefix = f"id: {run_id}:".encode()
-    for event in told:
+    for event in source:
         if type(event) is events.Text:  # nine of ten events
             number += 1
             yield b'%b%d\ndata: {"message":%b}\n\n' % (prefix, number, _json(event.text))

@@ -1,6 +1,6 @@
 """A session as JSON in pieces, so that a reader holds one piece and not a copy of the whole.
 
-A session may be 17 MiB, and a hundred who read it slowly, or not at all, would each keep their own.
+A session may be 17 MiB, and each of a hundred slow or idle readers would keep a copy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PIECE_BYTES = 1 << 16
 
 
 def transcript(session: Session, digest: str) -> Iterator[bytes]:
-    """Yield what has been said as one JSON object."""
+    """Yield a session's view as one JSON object."""
     return _gathered(_pieces(session, digest))
 
 
@@ -46,7 +46,7 @@ def _pieces(session: Session, digest: str) -> Iterator[bytes]:
 
 
 def _members(message: Message) -> Iterator[bytes]:
-    """Write a long message as its type says: role, content and what else is not empty."""
+    """Write a long message as its type does: role, content and every other field that is not empty."""
     yield b'{"role":"%b"' % message.role.encode()
     for name in message.__struct_fields__[1:]:
         value = getattr(message, name)
@@ -71,7 +71,7 @@ def _value(value: object) -> Iterator[bytes]:
 
 
 def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Join short pieces: each that is yielded is written to the socket by itself."""
+    """Join short pieces, because each yielded piece is a write to the socket."""
     gathered = bytearray()
     for piece in pieces:
         gathered += piece

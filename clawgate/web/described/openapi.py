@@ -1,4 +1,4 @@
-"""`GET /openapi.json`: the API described by what it is made of: routes, body types, the error tree, the settings.
+"""`GET /openapi.json`: the API described from its own parts: routes, body types, the error tree, the settings.
 
 The document names neither models nor addresses, so it wants no token.
 Source: OpenAPI 3.1.1; JSON Schema 2020-12.
@@ -28,9 +28,9 @@ from clawgate.web.door.hosts import Hosts
 from clawgate.web.door.reading import JSON
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-"""Those that are described: HEAD is GET without a body, OPTIONS answers a CORS preflight."""
+"""The methods that are described: HEAD is GET without a body, OPTIONS answers a CORS preflight."""
 VERSION = "1"
-"""Of the API; clawgate's own is not told to everybody."""
+"""The version of the API; clawgate's own is not public."""
 COMPONENTS = "#/components/schemas/"
 PARAMETERS = {"session_id": {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"}, "filename": {"type": "string"}}
 EVENT = {
@@ -61,7 +61,7 @@ class OpenApiRoutes:
         """Describe this API."""
         ours, root = f"{request.blueprint}.", request.script_root
         place, document = self._last
-        if place != (ours, root):  # some 10 ms of CPU, for what is the same as long as it is asked for at one place
+        if place != (ours, root):  # some 10 ms of CPU for a document that is the same at one place
             rules = [rule for rule in current_app.url_map.iter_rules() if rule.endpoint.startswith(ours)]
             document = msgspec.json.encode(describe(rules, self._server, self._hosts, root))
             self._last = ((ours, root), document)
@@ -75,7 +75,7 @@ def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = 
     schemas = _plain(components)
     for name, either in EITHER.items():
         schemas[name]["anyOf"] = either
-    del schemas["Message"]["additionalProperties"]  # others are named in `ignored`
+    del schemas["Message"]["additionalProperties"]  # the start event names others in `ignored`
     members = schemas["Message"]["properties"]
     members |= {name: {"anyOf": [schema, NULL]} for name, schema in members.items() if name != "role"}
     schemas["Options"] |= OPTIONS
@@ -109,8 +109,8 @@ def _operation(rule: Rule, server: ServerConfig, hosts: Hosts) -> dict[str, Any]
     operation = OPERATIONS[name]
     raised = [*operation.errors, errors.Forbidden, errors.InternalError]
     described: dict[str, Any] = {"operationId": name}
-    said = inspect.getdoc(current_app.view_functions[rule.endpoint]) if name != "static" else "Files of the page."
-    described["summary"] = (said or "").partition("\n")[0]
+    doc = inspect.getdoc(current_app.view_functions[rule.endpoint]) if name != "static" else "Files of the page."
+    described["summary"] = (doc or "").partition("\n")[0]
     if rule.arguments:
         described["parameters"] = [
             {"name": argument, "in": "path", "required": True, "schema": PARAMETERS[argument]}
@@ -133,8 +133,8 @@ def _successes(operation: Operation) -> dict[str, Any]:
         content = {media: {} if kind is None else {"schema": _schema(kind)} for media, kind in given.items()}
         if sse.MIMETYPE in content:
             content[sse.MIMETYPE] = {"schema": EVENT}
-        said = [(kind.__doc__ or "") for kind in given.values() if kind not in (None, str)]
-        responses[str(status)] = {"description": " ".join(said) or "As asked."} | (
+        descriptions = [(kind.__doc__ or "") for kind in given.values() if kind not in (None, str)]
+        responses[str(status)] = {"description": " ".join(descriptions) or "As asked."} | (
             {"content": content} if given else {}
         )
     return responses
@@ -159,7 +159,7 @@ def _schema(kind: Any) -> dict[str, Any]:
 
 
 def _plain(schema: Any) -> Any:
-    r"""Put the patterns as JSON Schema knows them, where \A and \Z are letters, and docstrings on one line."""
+    r"""Rewrite patterns for JSON Schema, where \A and \Z are letters, and put docstrings on one line."""
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):

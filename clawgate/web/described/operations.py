@@ -1,6 +1,6 @@
-"""The table of operations: what only a handler knows, which body it takes, what it answers, which errors it raises.
+"""The table of operations: the body that each handler takes, the types that it answers, the errors that it raises.
 
-`openapi.py` makes the document of it. Tests hold it against every route and against real answers.
+`openapi.py` makes the document from it. Tests hold it against every route and against real answers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HTML = "text/html; charset=utf-8"
 
 
 class Operation(NamedTuple):
-    """What a handler takes and answers; `answers` are types by status and media type, None where there is no type."""
+    """A handler's body and answers: `answers` are types by status and media type, None where there is no type."""
 
     answers: dict[int, dict[str, Any]]
     errors: tuple[type[ClawgateError], ...] = ()
@@ -53,7 +53,7 @@ OPERATIONS = {
     "openapi": Operation({200: {JSON: dict[str, Any]}}),
     "static": Operation({200: {"*/*": None}, 206: {"*/*": None}, 304: {}, 416: {JSON: None}}, (errors.NotFound,)),
 }
-"""By the name of the endpoint."""
+"""The operations by the names of their endpoints."""
 NULL = {"type": "null"}
 TEXT = {"type": "string"}
 
@@ -70,4 +70,4 @@ EITHER = {
     ],
     "InterruptBody": [_given(session_id=TEXT), _given(run_id=TEXT)],
 }
-"""What the types do not say of bodies: one of these applies. Null is as good as absent."""
+"""The alternatives of a body, which its type does not say: one of them applies. A null counts as absent."""

@@ -1,4 +1,4 @@
-"""What stands before every route, whatever its wire format: checks, the caller, the reading of a body.
+"""The way of every request, in any wire format: the checks, the caller, the reading of a body, the answering.
 
-Knows no other room of web/.
+It knows no other room of web/.
 """

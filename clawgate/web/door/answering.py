@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class WireFormat(NamedTuple):
-    """How one wire format reads a request, encodes its answer, and encodes an error."""
+    """A wire format: the reading of a request, the encoding of its answer, the shape of an error."""
 
     read: Callable[[Members], tuple[ChatRequest, bool]]
     """Checks a body; returns the request for the desk, and whether its answer is streamed."""
@@ -33,15 +33,15 @@ class WireFormat(NamedTuple):
     headers: Mapping[str, str]
     """The type and the headers of a stream."""
     stream: Callable[[str, Iterable[Event]], Iterator[bytes]]
-    """Yields the bytes of each event of a run, whose id comes first."""
+    """Yields the bytes of each event; takes the run's id and its events."""
     whole: Callable[[Run, Iterable[Event]], bytes]
-    """Follows a run to its end and encodes the answer; raises what ended it as an error."""
+    """Follows a run to its end and encodes the answer; raises the error that ended it."""
     failure: Callable[[ClawgateError], bytes]
-    """Encodes an error that comes before a stream, or in place of a whole answer."""
+    """Encodes an error that is answered before a stream, or in place of a whole answer."""
 
 
 class Answering:
-    """Answers chats, whatever their wire format."""
+    """Answers chats in any wire format."""
 
     def __init__(self, max_body_bytes: int, desk: Desk, clients: Clients) -> None:
         self._max_body_bytes = max_body_bytes
@@ -52,12 +52,12 @@ class Answering:
     def answer(self, wire: WireFormat) -> Response:
         """Answer the current request in this wire format.
 
-        Errors: those of reading and of admission; of a whole answer, also what ended it.
+        Errors: those of reading and of admission; for a whole answer also the error that ended it.
         """
         self._warn_without_threads()
         g.encode_failure = wire.failure
-        asked, is_streamed = wire.read(read_object(request, self._max_body_bytes, self._clients))
-        run = self._desk.admit(asked)
+        chat, is_streamed = wire.read(read_object(request, self._max_body_bytes, self._clients))
+        run = self._desk.admit(chat)
         g.session_id = run.session_id
         with ExitStack() as held:
             held.callback(self._desk.release, run)

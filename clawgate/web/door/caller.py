@@ -1,6 +1,6 @@
-"""Who asks, and under which id: what nginx says of a request counts only where nginx is trusted.
+"""The caller: a request's id and its client's address. A proxy's word for them counts only where it is trusted.
 
-Registered on the blueprint, before the guard, so that a refusal carries its id too. The id goes through the whole
+It is registered on the blueprint, before the guard, so that a refusal carries its id too. The id goes through the whole
 chain: nginx's log, the access log, the line of the answer's end, the request to Ollama, the response.
 """
 
@@ -15,10 +15,10 @@ from flask import Blueprint, Flask, Request, Response, g, request
 from clawgate.addresses import address_of, is_loopback_address, name_of
 
 CLIENT = "clawgate.client"
-"""Where the access log finds the client's address in the WSGI environment."""
+"""The key of the client's address in the WSGI environment, for the access log."""
 HEADER = "X-Request-Id"
 PROXIED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
-"""The headers that tell that a proxy passed a request on."""
+"""The headers of a request that a proxy passed on."""
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -29,7 +29,7 @@ class Caller:
         self._trusted = tuple(map(ipaddress.ip_network, trusted_proxies))
 
     def install(self, routes: Blueprint | Flask) -> None:
-        """Put it around every route of a blueprint, or of a whole application."""
+        """Register it for every route of a blueprint, or of a whole application."""
         routes.before_request(self._begin)
         routes.after_request(self._finish)
 
@@ -43,32 +43,32 @@ class Caller:
         response.headers[HEADER] = g.request_id
         return response
 
-    def client_of(self, asked: Request) -> str:
+    def client_of(self, request: Request) -> str:
         """Return the address of the client: the last one in X-Forwarded-For that no trusted proxy has."""
-        client: str = asked.environ.get("REMOTE_ADDR", "")
-        for hop in reversed(asked.headers.get("X-Forwarded-For", "").split(",")):
+        client: str = request.environ.get("REMOTE_ADDR", "")
+        for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
             if not self._is_trusted(client) or address_of(hop.strip()) is None:
                 break
             client = hop.strip()
         return client
 
-    def is_local(self, asked: Request) -> bool:
-        """Tell whether the client sits at this machine, and not behind a proxy on it whose word does not count."""
-        peer = asked.environ.get("REMOTE_ADDR", "")
-        is_proxied = any(name in asked.headers for name in PROXIED)
-        hops = asked.headers.get("X-Forwarded-For", "").split(",") if is_proxied else []
-        is_told = self._is_trusted(peer) or not is_proxied
-        return is_told and all(is_loopback_address(hop.strip()) for hop in (peer, *hops))
+    def is_local(self, request: Request) -> bool:
+        """Tell whether the client is on this machine, and not behind an untrusted proxy on it."""
+        peer = request.environ.get("REMOTE_ADDR", "")
+        is_proxied = any(name in request.headers for name in PROXIED)
+        hops = request.headers.get("X-Forwarded-For", "").split(",") if is_proxied else []
+        is_credible = self._is_trusted(peer) or not is_proxied
+        return is_credible and all(is_loopback_address(hop.strip()) for hop in (peer, *hops))
 
-    def host_of(self, asked: Request) -> str:
-        """Return the host and port that the browser has in its address bar, to be shown; no check may rest on it."""
-        told = asked.headers.get("X-Forwarded-Host", "")
-        if self._is_trusted(asked.environ.get("REMOTE_ADDR", "")) and name_of(told):
-            return told
-        return asked.host if name_of(asked.host) else "localhost"
+    def host_of(self, request: Request) -> str:
+        """Return the host and port in the browser's address bar, for display; no check may rest on it."""
+        forwarded = request.headers.get("X-Forwarded-Host", "")
+        if self._is_trusted(request.environ.get("REMOTE_ADDR", "")) and name_of(forwarded):
+            return forwarded
+        return request.host if name_of(request.host) else "localhost"
 
     def _is_trusted(self, text: str) -> bool:
-        """Appearance a peer up; an IPv4 address that a socket for both writes as ::ffff:1.2.3.4 is an IPv4 one."""
+        """Look a peer up. A socket for both families writes an IPv4 address as ::ffff:1.2.3.4."""
         address = address_of(text)
         address = getattr(address, "ipv4_mapped", None) or address
         return address is not None and any(address in network for network in self._trusted)

@@ -1,6 +1,6 @@
-"""Who may use the API, and what every answer carries: Host, token, CORS, security headers, errors as JSON.
+"""The guard: it checks Host, site and token of each request, and gives each answer its headers and errors their shape.
 
-Registered on the blueprint, so that it holds in another Flask application too.
+It is registered on the blueprint, so that it holds in another Flask application too.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 PAGES = ("page", "setup")
-"""Endpoints that a link on another site may lead to."""
+"""The endpoints that a link on another site may lead to."""
 OPEN = ("page", "static", "healthz", "readyz", "openapi")
-"""Endpoints that want no token; every other route does."""
+"""The endpoints that want no token. Every other route wants it."""
 _BY_STATUS: dict[int, type[ClawgateError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
 _WORDS = {404: "there is nothing at this address", 405: "this address does not take that method; see Allow"}
 
@@ -54,7 +54,7 @@ class Guard:
         self._hosts = hosts
 
     def install(self, routes: Blueprint | Flask) -> None:
-        """Put the checks around every route of a blueprint, or of a whole application and what it has no route for."""
+        """Put the checks around every route of a blueprint, or around all requests of an application."""
         routes.before_request(self._check)
         routes.after_request(self._finish)
         routes.register_error_handler(ClawgateError, error_response)
@@ -70,10 +70,10 @@ class Guard:
         return redirect(path_of(moved.new_url), moved.code) if isinstance(moved, RequestRedirect) else None
 
     def _check_site(self) -> None:
-        """Refuse what a page of another site makes a browser send, whether or not that page could read the answer.
+        """Refuse a request of another site's page, whether or not that page could read the answer.
 
-        Browsers say so to https and to loopback addresses; a client that says nothing is none, or is refused for its
-        body's type. Source: W3C Fetch Metadata Request Headers.
+        Browsers name the site to https and to loopback addresses. A client that names none is no browser, or is refused
+        for its body's type. Source: W3C Fetch Metadata Request Headers.
         """
         is_foreign = request.headers.get("Sec-Fetch-Site", "").lower() == "cross-site"
         if is_foreign and not is_visit(request) and not self._is_allowed(request.headers.get("Origin")):
@@ -119,20 +119,20 @@ class Guard:
 
 
 def path_of(url: str) -> str:
-    """Return an address without its host: behind a proxy, ours is not what the browser knows."""
+    """Return an address without its host: behind a proxy, the browser knows another host than we do."""
     return urlsplit(url)._replace(scheme="", netloc="").geturl()
 
 
-def is_visit(asked: Request) -> bool:
+def is_visit(request: Request) -> bool:
     """Tell whether a reader opens one of our pages by a link on another site."""
-    mode, place = asked.headers.get("Sec-Fetch-Mode"), asked.headers.get("Sec-Fetch-Dest", "document")
-    is_opened = asked.method == "GET" and (mode, place) == ("navigate", "document")
-    return is_opened and _name_of(asked.endpoint) in PAGES
+    mode, place = request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest", "document")
+    is_opened = request.method == "GET" and (mode, place) == ("navigate", "document")
+    return is_opened and _name_of(request.endpoint) in PAGES
 
 
-def wants_token(asked: Request) -> bool:
+def wants_token(request: Request) -> bool:
     """Tell whether a request is refused without the token, where one is set; without a route, its path decides."""
-    return "/api/" in f"{asked.path}/" if asked.endpoint is None else not is_open(asked.endpoint)
+    return "/api/" in f"{request.path}/" if request.endpoint is None else not is_open(request.endpoint)
 
 
 def is_open(endpoint: str) -> bool:
@@ -141,26 +141,26 @@ def is_open(endpoint: str) -> bool:
 
 
 def _name_of(endpoint: str | None) -> str:
-    """Give an endpoint's name without the blueprint's."""
+    """Return an endpoint's name without the blueprint's."""
     return (endpoint or "").rpartition(".")[2]
 
 
 def answer_options() -> Response:
-    """Answer OPTIONS, a CORS preflight or not, with what the address takes. Source: RFC 9110, 9.3.7."""
+    """Answer OPTIONS, a CORS preflight or not, with the methods of the address. Source: RFC 9110, 9.3.7."""
     response = Response(status=204)
     _allow(response)
     return response
 
 
 def _allow(response: Response) -> None:
-    """Name every method that the address takes, in one order. Source: RFC 9110, 10.2.1."""
+    """Name every method of the address in a fixed order. Source: RFC 9110, 10.2.1."""
     address = current_app.create_url_adapter(request)
     assert address is not None
     response.allow.update(sorted(address.allowed_methods()))
 
 
 def _names() -> dict[str, object]:
-    """Give what the log calls the request; its rule stands for a path, which may hold a session's id."""
+    """Return the request's names in the log; the rule stands for the path, which may hold a session's id."""
     return {
         "method": request.method,
         "rule": str(request.url_rule or NOT_KNOWN),
@@ -171,7 +171,7 @@ def _names() -> dict[str, object]:
 
 
 def answer_unexpected(error: Exception) -> Response:
-    """Answer what Werkzeug refuses, and what nobody foresaw, in the same shape; a traceback goes to the log only."""
+    """Answer Werkzeug's refusals and unforeseen errors in the same shape; a traceback goes to the log only."""
     if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
         kind = _BY_STATUS.get(error.code, BadRequest)
         response = error_response(kind(_WORDS.get(error.code) or error.description or error.name))

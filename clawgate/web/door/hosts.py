@@ -1,7 +1,7 @@
-"""The names that a request may call this gateway by: the guard against DNS rebinding.
+"""The host names under which this gateway answers: the guard against DNS rebinding.
 
-A page elsewhere can let its own name point at this machine; for the browser the gateway then is that page's own origin,
-and CORS does not apply. `Host` gives it away: a page can set `X-Forwarded-*`, never `Host`. So `Host` alone decides.
+A page elsewhere can let its own name point at this machine. For the browser the gateway then is that page's own origin,
+and CORS does not apply. `Host` tells: a page can set `X-Forwarded-*`, never `Host`. So `Host` alone decides.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from clawgate.errors import UntrustedHost
 
 
 class Hosts:
-    """The names that one gateway is called by.
+    """The host names of one gateway.
 
-    Shape: without `server.trusted_hosts` every name will do where the port is open to other machines (their names for
-    it are not known here), and for a blueprint, whose port is another application's.
+    Shape: without `server.trusted_hosts` every name is accepted where the port is open to other machines (their names
+    for it are not known here), and for a blueprint, whose port is another application's.
     """
 
     def __init__(self, server: ServerConfig, *, is_own_port: bool) -> None:
         self._trusted = frozenset(server.trusted_hosts)
         self._bound = server.host.lower()
         self.is_checked = bool(self._trusted) or (is_own_port and is_loopback(server.host))
-        """Whether a request can be refused for its Host."""
+        """True where a request can be refused for its Host."""
 
     def check(self, host: str) -> None:
-        """Refuse a Host header that is none of ours.
+        """Refuse a Host header that does not name this gateway.
 
         Errors: UntrustedHost.
         """
@@ -44,7 +44,7 @@ class Hosts:
     def is_known(self, host: str) -> bool:
         """Tell whether a Host header has one of server.trusted_hosts; without these, a local name or server.host's own.
 
-        No Host at all is local: HTTP/1.0 health checks have none, and every browser sends one.
+        A missing Host is local: HTTP/1.0 health checks have none, and every browser sends one.
         """
         name = name_of(host)
         if self._trusted:

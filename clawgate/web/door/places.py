@@ -1,6 +1,6 @@
-"""Places for work that takes the processor for long: so many at a time in a process, whatever is asked.
+"""Places for work that takes the processor for long: a process does so many of them at a time.
 
-app.py makes them, since they outlive a reload. A request that finds none free is refused at once: a thread that waited
+app.py makes them, since they outlive a reload. A request that finds none free is refused at once: a waiting thread
 would be missing for interrupts and health.
 """
 
@@ -14,20 +14,20 @@ from clawgate.errors import Busy
 
 
 class Places:
-    """A number of places for one kind of work; `doing` completes the sentence "2 …" for clients that find none free."""
+    """A number of places for one kind of work; `doing` completes the sentence "2 …" of the refusal."""
 
     def __init__(self, count: int, doing: str) -> None:
         self._free = BoundedSemaphore(count)
-        self._told = f"{count} {doing}; try again"
+        self._refusal = f"{count} {doing}; try again"
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Have a place inside.
+        """Hold a place inside.
 
         Errors: Busy.
         """
         if not self._free.acquire(blocking=False):
-            raise Busy(self._told)
+            raise Busy(self._refusal)
         try:
             yield
         finally:

@@ -1,6 +1,6 @@
-"""A request's body into the members of one JSON object, each still the bytes that it was.
+"""A request's body is read into the members of one JSON object, each still the bytes that it was.
 
-Everything is bounded before anything is made of it: the length, the time that it may take to come, the depth, the
+Everything is bounded before anything is decoded: the length, the time that the body may take to come, the depth, the
 number of elements and the length of names. The text is followed a window at a time, so that neither its length nor its
 shape takes memory beside the body, or keeps other threads waiting for the interpreter.
 """
@@ -26,13 +26,13 @@ from clawgate.sockets import Clients
 log = logging.getLogger(__name__)
 
 Members = dict[str, Raw]
-"""An object's members, each as its JSON. A Raw looks into the body and keeps all of it alive, until it is copied."""
+"""An object's members, each as its JSON. A Raw is a view of the body and keeps all of it alive until it is copied."""
 
 JSON = "application/json"
 READ_BYTES = 1 << 16
 WINDOW_BYTES = 1 << 14
 MAX_ELEMENTS = 1 << 16
-"""Members and items, and objects and lists that have none: some 100 bytes each in memory, however short."""
+"""Elements are members, items, and empty objects and lists; each takes some 100 bytes of memory."""
 MAX_NAMES = 1 << 10
 MAX_NAME_BYTES = 1 << 10
 
@@ -48,16 +48,16 @@ _NO_SIGNS = bytes(set(range(256)) - set(b"{}[]:"))
 _COLON = ord(":")
 _OPENING = frozenset(b"{[")
 _MASK = ((rb"\\", b"\\\0"), (rb"\"", b"\\\1"))
-"""Replacements that hide escaped quotes from a search for quotes; text of JSON has no such control characters."""
+"""These replacements hide escaped quotes from a search for quotes; JSON has no such control characters."""
 
 
 def read_object(
     request: Request, max_bytes: int, clients: Clients | None = None, route_bytes: int | None = None
 ) -> Members:
-    """Read a request's body as one JSON object; without clients it may take as long as it likes to come.
+    """Read a request's body as one JSON object; without clients the time that it takes is not bounded.
 
-    Units: max_bytes is the setting, route_bytes what this route takes where that is less.
-    Errors: UnsupportedMediaType, TooLarge, BadRequest; Busy where it did not come at once and threads were few.
+    Units: max_bytes is the setting, route_bytes the limit of this route where that is less.
+    Errors: UnsupportedMediaType, TooLarge, BadRequest; Busy where the body was late and threads were few.
     """
     if request.content_type != JSON and request.mimetype != JSON:
         raise UnsupportedMediaType("Content-Type: expected application/json")
@@ -84,7 +84,7 @@ def parse_object(data: bytes | bytearray) -> Members:
 
 
 def _is_harmless(data: bytes | bytearray) -> bool:
-    """Tell by one look whether a short text is within all limits: it is most often, and following it takes longer."""
+    """Tell by one look whether a short text is within all limits. Most are, and following one takes longer."""
     if len(data) > min(WINDOW_BYTES, MAX_ELEMENTS) or data.count(b"{") + data.count(b"[") > MAX_DEPTH:
         return False
     try:
@@ -110,7 +110,7 @@ def kind_of(value: Raw) -> str:
 
 
 def _read_bytes(request: Request, max_bytes: int, route_bytes: int | None) -> bytearray:
-    """Read a body, counting: a chunked one over Flask's own limit is cut without a word."""
+    """Read a body and count it: Flask's own limit cuts a chunked one silently."""
     limit = max_bytes if route_bytes is None else min(max_bytes, route_bytes)
     length = request.content_length
     data = bytearray()
@@ -120,7 +120,7 @@ def _read_bytes(request: Request, max_bytes: int, route_bytes: int | None) -> by
             data += piece
     if max(len(data), length or 0) > limit:
         raise TooLarge(f"body: expected at most {limit} bytes" + " (server.max_body_bytes)" * (limit == max_bytes))
-    if len(data) < (length or 0):  # gunicorn ends the body of a client that left without a word
+    if len(data) < (length or 0):  # gunicorn ends the body silently where the client left
         raise BadRequest(BROKEN_OFF)
     return data
 
@@ -137,7 +137,7 @@ def _read_piece(request: Request, size: int) -> bytes:
 
 
 def _windows(data: bytes | bytearray) -> Iterator[bytes]:
-    """Cut a text where neither a character nor an escape is cut.
+    """Cut a text into windows without cutting a character or an escape.
 
     Errors: UnicodeDecodeError.
     """
@@ -155,20 +155,20 @@ def _windows(data: bytes | bytearray) -> Iterator[bytes]:
 
 
 class Outline:
-    """The outline of a text of JSON so far: how much it has, how deep, and under which names.
+    """The outline of a JSON text so far: its elements, its depth, its names.
 
-    A text that is no JSON passes, unless it has no outline at all; the decoder refuses it.
+    A text that is no JSON passes unless it has no outline at all; the decoder refuses it.
     """
 
     def __init__(self) -> None:
         self._elements = 0
         self._quotes = 0
-        self._open: list[set[bytes]] = []  # the names in each object around this place; of a list, none
-        self._text = b""  # the text that comes, or came last: a name where a colon follows
+        self._open: list[set[bytes]] = []  # the names in each object around this place; a list has none
+        self._text = b""  # the present or last text: a name where a colon follows
         self._is_in_text = False
 
     def take(self, window: bytes) -> None:
-        """Follow the next piece; no escape is cut by its ends.
+        """Follow the next piece, whose ends cut no escape.
 
         Errors: BadRequest, DecodeError.
         """
@@ -198,7 +198,7 @@ class Outline:
             raise BadRequest(NOT_JSON)
 
     def _follow(self, outside: bytes) -> None:
-        """Follow what stands between two texts."""
+        """Follow the signs between two texts."""
         for sign in outside.translate(None, _NO_SIGNS):
             if sign in _OPENING:
                 self._open.append(set())

@@ -1,6 +1,6 @@
 """Responses in our own JSON: the base of their types, how one is made, and the one shape of an error.
 
-Handlers, the guard and the event encoder use these. Each response body ends with a line end, for people at a terminal.
+Handlers, the guard and the event encoder use it. A response body ends with a line end, for people at a terminal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from clawgate.web.door.reading import JSON
 
 
 class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The base of what is sent: nothing but these fields."""
+    """The base of every body and event that is sent: it has its fields and no others."""
 
 
 class Failure(Payload, frozen=True):

@@ -1,7 +1,7 @@
-"""How values of a body are read: what is short is decoded as its type says, what is long stays its JSON.
+"""The reading of a body's values: a short one is decoded as its type says, a long one stays its JSON.
 
-Used where a route says what a body has. A value is a `msgspec.Raw` that looks into the body: what outlives
-the request is copied out of it here. A Raw that is kept is never an empty text, list or object.
+The modules that declare a body use it. A value is a `msgspec.Raw`, a view of the body: a value that outlives the
+request is copied here. A Raw that is kept is never an empty text, list or object.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from clawgate.sessions import Text
 from clawgate.web.door.reading import Members, kind_of
 
 SHORT_BYTES = 1 << 14
-"""A value up to this length is decoded at once; one emoji makes four bytes of each of its characters."""
+"""A value up to this length is decoded; one emoji makes four bytes of each of its characters."""
 MAX_IGNORED = 20
 
 
 class Fields:
-    """The fields of a wire format while one body is read: what each is to be, and the names that no field has.
+    """The fields of a wire format while one body is read: the words for each, and the names that no field has.
 
     `ignored` keeps those names, so that a misspelt field is seen: at most 20, each once and cut short.
     """
@@ -40,7 +40,7 @@ class Fields:
             self.ignored.append(name)
 
     def wrong(self, path: str, got: str = "") -> BadRequest:
-        """Return the error that says what a field is to be, and what it is where that is known."""
+        """Return the error that says what was expected in a field, and what was found where that is known."""
         name = _general(path)
         words = self._words.get(name) or self._words[name.rpartition(".")[2]]
         return BadRequest(f"{path}: expected {words}" + (f", got {got}" if got else ""))
@@ -51,14 +51,14 @@ def _general(path: str) -> str:
 
 
 Read = Callable[[Raw, str, Fields], Any]
-"""Reads a value that stands under a path."""
+"""Reads a value at a path."""
 
 
 class Shape:
-    """How the members of one type of object are read: some by functions of their own, the rest as their types say."""
+    """The readers of one type of object: some members have functions of their own, the rest their types."""
 
     def __init__(self, kind: type[msgspec.Struct], *, is_lenient: bool = False, **own: Read) -> None:
-        """Take a null for no member where the type allows it; a lenient shape takes every null so."""
+        """Treat a null as absent where the type allows it; a lenient shape does so with every null."""
         known = msgspec.structs.fields(kind)
         self.names = frozenset(field.encode_name for field in known)
         self._readers = {field.encode_name: own.get(field.encode_name) or short(field.type) for field in known}
@@ -66,7 +66,7 @@ class Shape:
         self._nullable = frozenset(field.encode_name for field in known if is_lenient or field.default is None)
 
     def read(self, given: Members, where: str, fields: Fields) -> dict[str, Any]:
-        """Check members whose paths begin with `where`; those that are not known are noted.
+        """Read members whose paths begin with `where`; unknown ones are kept in `fields.ignored`.
 
         Errors: BadRequest that names the field by its path.
         """
@@ -86,7 +86,7 @@ class Shape:
 
 
 def short(kind: Any) -> Read:
-    """Make the reader of a value that is decoded: it is refused unseen where it is long."""
+    """Make a reader that decodes a short value and refuses a long one unseen."""
     decoder = msgspec.json.Decoder(kind)
 
     def read(value: Raw, path: str, fields: Fields) -> Any:
@@ -102,9 +102,9 @@ def short(kind: Any) -> Read:
 
 
 def unless_short(read_long: Read, kind: Any, is_kept: Callable[[Any], bool] = lambda _: True) -> Read:
-    """Decode a value where it is short, and right; the other reader keeps its JSON, or says what is wrong.
+    """Make a reader that decodes a short, right value; the other reader keeps its JSON, or says what is wrong.
 
-    is_kept: tells of what was decoded whether it may stay.
+    is_kept: tells whether a decoded value may stay decoded.
     """
     decoder = msgspec.json.Decoder(kind)
 

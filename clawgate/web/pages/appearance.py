@@ -1,7 +1,7 @@
-"""How a page looks to its reader: its template, in the reader's language and appearance.
+"""A page for its reader: its template in the reader's language, with the reader's theme.
 
 The words are in `static/words.*.json`, read once here for the templates and by the page's script when the language is
-switched. The reader's choice of language and appearance is in cookies, so that the first paint is right already.
+switched. Cookies hold the reader's language and theme, so that the first paint is right already.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def templates() -> Path:
 
 
 class Appearance:
-    """In which language and appearance a page is shown."""
+    """The language and the theme in which a page is shown."""
 
     def __init__(self) -> None:
         self._words: dict[str, dict[str, str]] = {
@@ -35,15 +35,15 @@ class Appearance:
             for language in LANGUAGES
         }
 
-    def language(self, asked: Request) -> str:
-        """Choose by the reader's switch, else by Accept-Language."""
-        chosen = asked.cookies.get("clawgate_language")
-        return chosen if chosen in LANGUAGES else asked.accept_languages.best_match(LANGUAGES) or LANGUAGES[0]
+    def language(self, request: Request) -> str:
+        """Choose the language by the reader's switch, else by Accept-Language."""
+        chosen = request.cookies.get("clawgate_language")
+        return chosen if chosen in LANGUAGES else request.accept_languages.best_match(LANGUAGES) or LANGUAGES[0]
 
-    def show(self, asked: Request, template: str, status: int = 200, **values: object) -> Response:
+    def show(self, request: Request, template: str, status: int = 200, **values: object) -> Response:
         """Render a template with the words `w["…"]` in the reader's language."""
-        theme = asked.cookies.get("clawgate_theme")
-        language = self.language(asked)
+        theme = request.cookies.get("clawgate_theme")
+        language = self.language(request)
         response = make_response(
             render_template(
                 template,

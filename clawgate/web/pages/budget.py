@@ -1,4 +1,4 @@
-"""How long a text may keep the processor: looked at between a renderer's steps, never inside one.
+"""The time that a text may keep the processor, checked between a renderer's steps and never inside one.
 
 A budget is made and checked by the thread that works. It counts that thread's CPU time alone, so a loaded machine takes
 nothing from it.
@@ -10,7 +10,7 @@ import time
 
 RUN_S = 0.001
 REST_S = 0.0005
-"""After so much CPU the thread sleeps for a moment. One that never sleeps gives the interpreter up only when another
+"""The thread sleeps for a moment after so much CPU. One that never sleeps gives the interpreter up only when another
 has waited 5 ms for it, at each of that one's system calls: with two such threads an interrupt took up to 180 ms beside
 100 streams, with these rests 34 ms."""
 

@@ -1,7 +1,7 @@
-"""Code with colours: Pygments' tokens as spans with class names, for the languages that are safe to colour.
+"""Coloured code: Pygments' tokens as spans with class names, for the languages that are safe to colour.
 
-Pygments' expressions are not made for hostile text. The list of languages, the length of a block and the budget of the
-whole text, looked at between two tokens, bound them.
+Pygments' expressions are not made for hostile text. The list of languages, the length of a block and the text's budget,
+looked at between two tokens, bound them.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from clawgate.web.pages.budget import Budget, OutOfTime
 T = TypeVar("T")
 
 MAX_HIGHLIGHTED = 16 << 10
-"""Characters of one code block that are coloured; a longer one stays plain."""
+"""The characters of a code block; a longer one stays plain."""
 HIGHLIGHTED = {
     *("bash", "c", "clojure", "cpp", "csharp", "css", "dart", "diff", "docker", "elixir", "erlang", "fsharp", "go"),
     *("graphql", "groovy", "haskell", "html", "http", "java", "javascript", "json", "julia", "kotlin", "lua", "make"),
     *("markdown", "nginx", "objective-c", "output", "perl", "php", "postgresql", "powershell", "protobuf", "pycon"),
     *("python", "ruby", "rust", "sql", "swift", "terraform", "tex", "text", "toml", "typescript", "xml", "yaml"),
 }
-"""Languages that are coloured, by Pygments' first name for each. Not all: 60,000 tabs as `easytrieve` are one match of
-an expression that holds the interpreter for minutes. A test tries these with what such expressions dislike."""
+"""The coloured languages, by Pygments' first name for each. Others are unsafe: 60,000 tabs as `easytrieve` are one
+match of an expression that holds the interpreter for minutes. A test tries these with text that they dislike."""
 NAMES = {name for _, names, _, _ in get_all_lexers(plugins=False) if {*names[:1]} & HIGHLIGHTED for name in names}
-"""All their names. Pygments looks for one that it does not know among its plugins, which reads the disk each time."""
+"""All their names. Pygments looks for an unknown one among its plugins, which reads the disk each time."""
 KEPT_S = 0.15
-"""CPU of the text's budget that colours leave to what follows: a code block that comes later stays plain."""
+"""The CPU of the text's budget that colours leave to the rest: a later code block stays plain."""
 
 
 def highlighted(code: str, language: str, budget: Budget) -> str | None:

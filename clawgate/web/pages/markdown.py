@@ -1,8 +1,8 @@
 """Markdown in, harmless HTML out, in less than a second of CPU: a function of the text alone, for render.py.
 
-markdown-it parses with HTML off, Pygments colours code, nh3 is the last door. The text is cut into its top-level
-blocks, and each is rendered by itself: what is finished when the time is up stays, the rest follows as the text that it
-is. Nothing that a browser would fetch from elsewhere is in it: an image of another place becomes a link to it.
+markdown-it parses with HTML off, Pygments colours code, nh3 filters the result. The text is cut into its top-level
+blocks, and each is rendered by itself: blocks that are finished in time stay, the rest follows as plain text. The HTML
+makes a browser fetch nothing from elsewhere: an image of another place becomes a link to it.
 Source: CommonMark 0.31; GitHub's tables, strikethrough and task lists.
 """
 
@@ -27,13 +27,13 @@ from clawgate.web.pages.sanitiser import CLEANER, EMBEDDED_IMAGE
 log = logging.getLogger(__name__)
 
 CPU_S = 0.7
-"""For a text; what is under way when it is over takes up to 0.2 s more. 256 KiB of prose take 0.2 s in all, of nothing
-but markup a second."""
+"""The CPU for a text. The last step may take up to 0.2 s more. 256 KiB of prose take 0.2 s in all, of nothing but
+markup a second."""
 MAX_AMPERSANDS = 50_000
-"""In a block, which stays text beyond it: nh3 takes their square, 0.6 s for 262,144."""
+"""The ampersands of a block; one with more stays text. nh3's time grows with their square: 0.6 s for 262,144."""
 MAX_LINKED = 1 << 20
-"""Characters of addresses and titles in a text; a block with more stays text. A definition is written out at each of
-its uses: 100 KiB of address and 1,000 times `[a]` made 100 MB of HTML, and 1.9 s of CPU."""
+"""The characters of addresses and titles in a text; a block with more stays text. A definition is written out at each
+of its uses: 100 KiB of address and 1,000 times `[a]` made 100 MB of HTML, and 1.9 s of CPU."""
 LINKED_CHARS = "linked_chars"
 
 
@@ -50,7 +50,7 @@ class Renderer:
         self.html_of("*")  # the rules are compiled once, before there are threads
 
     def html_of(self, text: str) -> str:
-        """Render a text; what takes too long, or what the parser cannot take, comes back as the text itself."""
+        """Render a text; blocks that take too long, or that the parser fails at, come back as plain text."""
         state = StateCore(text, self._markdown, {BUDGET: Budget(CPU_S), LINKED_CHARS: 0})
         normalize(state)
         lines = state.src.split("\n")
@@ -66,7 +66,7 @@ class Renderer:
                 break
             except TooMuch:
                 pieces.append(_plain(lines[begin:end]))
-            except Exception:  # a text is never a reason to show nothing
+            except Exception:  # no text leads to an empty page
                 log.exception("a block of %d lines could not be rendered", end - begin)
                 pieces.append(_plain(lines[begin:end]))
             shown = end
@@ -75,7 +75,7 @@ class Renderer:
         return "".join(pieces)
 
     def _find_blocks(self, state: StateCore) -> bool:
-        """Parse the text into blocks; False where some are missing at its end."""
+        """Parse the text into blocks; return False where some are missing at its end."""
         try:
             self._markdown.block.parse(state.src, self._markdown, state.env, state.tokens)
         except OutOfTime:
@@ -88,7 +88,7 @@ class Renderer:
     def _rendered(self, block: list[Token], env: Any) -> str:
         """Render one block as clean HTML.
 
-        Errors: OutOfTime, TooMuch, and whatever a rule fails with.
+        Errors: OutOfTime, TooMuch, and any error of a rule.
         """
         env[BUDGET].check()
         state = StateCore("", self._markdown, env, block)
@@ -102,7 +102,7 @@ class Renderer:
 
 
 def _top_level(tokens: list[Token]) -> Iterator[list[Token]]:
-    """Cut tokens into whole top-level blocks; what has begun and does not end is left out."""
+    """Cut tokens into whole top-level blocks; an unfinished one is left out."""
     begin = 0
     for index, token in enumerate(tokens, 1):
         if token.level == 0 and token.nesting <= 0:
@@ -111,7 +111,7 @@ def _top_level(tokens: list[Token]) -> Iterator[list[Token]]:
 
 
 def _count_linked(token: Token, env: Any) -> None:
-    """Count what a link or an image writes out.
+    """Count the characters of a link or an image.
 
     Errors: TooMuch.
     """
@@ -136,10 +136,10 @@ def _plain(lines: list[str]) -> str:
 
 
 class _Html(RendererHTML):
-    """The tokens that are shown in our own way. Each method is the rule for the type of its name."""
+    """The renderer of tokens with rules of our own. Each method is the rule for the type of its name."""
 
     def text(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        """Appearance at the budget: most of a long block's tokens are text."""
+        """Look at the budget: most of a long block's tokens are text."""
         env[BUDGET].check()
         return super().text(tokens, idx, options, env)
 
@@ -157,7 +157,7 @@ class _Html(RendererHTML):
         return self.renderToken(tokens, idx, options, env)
 
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        """Show an image that is in the text itself; make a link of any other: it is fetched only when asked for."""
+        """Show an image that is in the text itself; make a link of any other, which is fetched on a click only."""
         token = tokens[idx]
         _count_linked(token, env)
         source = str(token.attrs.get("src", ""))
@@ -167,7 +167,7 @@ class _Html(RendererHTML):
         return f'<a class="remote-image" href="{html.escape(source)}">{html.escape(words or source)}</a>'
 
     def th_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        """Say a cell's alignment as a class: the page's CSP allows no style attributes."""
+        """Write a cell's alignment as a class: the page's CSP allows no style attributes."""
         token = tokens[idx]
         style = str(token.attrs.pop("style", ""))
         if style:

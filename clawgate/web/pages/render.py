@@ -18,9 +18,9 @@ from clawgate.web.pages.markdown import Renderer
 
 BODY_BYTES = 1 << 20
 MAX_TEXT_BYTES = 256 << 10
-"""Three times an answer of 20,000 tokens."""
+"""The limit is three times an answer of 20,000 tokens."""
 MAX_RENDERS = 2
-"""At a time. A text takes milliseconds as a rule; more at once would be done no sooner and slow the streams."""
+"""The renders at a time. A text takes milliseconds as a rule; more at once would end no sooner and slow the streams."""
 
 
 class RenderBody(msgspec.Struct, frozen=True):

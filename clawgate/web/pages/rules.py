@@ -1,9 +1,9 @@
-"""The bounds of markdown-it's own rules, each by name with what it was measured to cost.
+"""The bounds of markdown-it's own rules, each with its measured cost.
 
 Rules in front of all others look at the budget: one for each line of each block, in lookahead too, and one for each
 inline token. So a rule that is slow because it is called often (`link` and `image` walk to the end of their paragraph
-for each bracket, `reference` and `lheading` look ahead line by line) ends in time. The others bound what a rule does in
-one go, between two such looks. html_block and html_inline are off.
+for each bracket, `reference` and `lheading` look ahead line by line) ends in time. The other bounds limit a rule's work
+in one go, between two such looks. html_block and html_inline are off.
 Source: markdown-it-py 4.3, the first that is linear in runs of `&` and `<`: 256 KiB took 4.2 up to 2.9 s, copying.
 """
 
@@ -18,23 +18,25 @@ from clawgate.web.pages.budget import OutOfTime
 BUDGET = "budget"
 """The key under which the rules find the budget of a text in markdown-it's env."""
 KEPT_S = 0.3
-"""CPU that finding the blocks leaves to what is in them."""
+"""The CPU that finding the blocks leaves to their contents."""
 MAX_NESTING = 100
-"""Of blocks, as markdown-it counts: a list is two. It drops what is nested deeper, and all that follows in that block;
-here the text from there on stays text."""
+"""The depth of blocks as markdown-it counts: a list is two. markdown-it drops deeper blocks, and all that follows in
+the block; here the text from there on stays text."""
 MAX_BLOCK_TOKENS = 50_000
-"""In a text; what follows stays text. They are held until the last is rendered: half a KiB each, and to free 300,000 at
-once holds the interpreter for 0.1 s."""
+"""The block tokens of a text; the rest stays text. Each is held until the last is rendered and takes half a KiB, and
+freeing 300,000 at once holds the interpreter for 0.1 s."""
 MAX_INLINE_TOKENS = 20_000
-"""In a paragraph. `balance_pairs`, `emphasis`, `strikethrough` and `fragments_join` take them in one go."""
+"""The inline tokens of a paragraph. `balance_pairs`, `emphasis`, `strikethrough` and `fragments_join` take all of
+them in one go."""
 MAX_RUN = 100
-"""Of `*`, `_` or `~`. `emphasis` makes a token of each in one go: 131,071 on both sides of a letter took 0.7 s."""
+"""A run of `*`, `_` or `~`. `emphasis` makes a token of each in one go: 131,071 on both sides of a letter
+took 0.7 s."""
 MAX_COLUMNS = 200
-"""Of a `table`. It makes up to 65,536 cells that the text does not have, the width of the table in one go."""
+"""The columns of a `table`. It makes up to 65,536 cells that the text does not have, a row's in one go."""
 
 
 class TooMuch(Exception):
-    """A paragraph is more than its rules can take in one go."""
+    """The rules would take too long for a paragraph in one go."""
 
 
 def bound(markdown: MarkdownIt) -> None:

@@ -1,7 +1,7 @@
-"""The last door for HTML: only the elements and attributes listed here leave, whatever came through the renderer.
+"""The last filter of the HTML: only the elements and attributes listed here pass, whatever the renderer made.
 
-Nothing that a browser would fetch from elsewhere is among them.
-Threads: nh3 lets other threads run while it works; its time grows with the length alone, 0.2 s for 1.5 MB.
+None of them makes a browser fetch something from elsewhere.
+Threads: nh3 lets other threads run while it works. Its time grows with the length alone, 0.2 s for 1.5 MB.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LINKED = re.compile(r"https?:|mailto:", re.IGNORECASE)
 
 
 def _filtered(tag: str, attribute: str, value: str) -> str | None:
-    """Let single values through: known class names, addresses that load nothing, images that are in the text."""
+    """Pass single values: known class names, addresses that load nothing, images that are in the text."""
     if attribute == "class":
         kept = [name for name in value.split() if tag in CLASSES and re.fullmatch(CLASSES[tag], name)]
         return " ".join(kept) or None
@@ -63,4 +63,4 @@ CLEANER = nh3.Cleaner(
     link_rel="noopener noreferrer nofollow",
     url_schemes={"http", "https", "mailto", "data"},
 )
-"""`CLEANER.clean(html)`."""
+"""The filter: `CLEANER.clean(html)`."""

@@ -1,8 +1,8 @@
 """The setup page: the chain as an operator sees it, its state, its commands and the configuration in force.
 
-A browser cannot send the token with a link, so that without it the page is a 401 that asks for it; its script then
-fetches the same address with the token. The states renew themselves the same way. Addresses, commands and the
-configuration are for the operator: for this machine, and for anybody who has the token. Others see the states alone.
+A browser cannot send the token with a link. Without the token the page is a 401 that asks for it, and its script then
+fetches the same address with it. The script renews the states the same way. Addresses, commands and the configuration
+are for the operator: a browser on this machine, or a client that has the token. Others see the states alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from clawgate.web.door.responses import error_response
 from clawgate.web.pages.appearance import Appearance
 
 NGINX_PORT = 8080
-"""Where the shipped nginx/clawgate.conf listens."""
+"""The port of the shipped nginx/clawgate.conf."""
 NGINX_TIMEOUT_S = 0.5
 NGINX_CURE = "nginx -t && nginx -s reload"
 
@@ -32,7 +32,7 @@ State = Literal["up", "down", "bypassed", "unknown"]
 
 
 class Hop(NamedTuple):
-    """One link of the chain; `word` is the key of what is said of its state."""
+    """One link of the chain; `word` is the key of the words for its state."""
 
     name: str
     title: str
@@ -85,15 +85,15 @@ class SetupRoutes:
         )
 
     def _is_operator(self) -> bool:
-        """Tell whether the token was asked for, and so is here, or the reader sits at this machine.
+        """Tell whether the request has passed the token's check, or comes from this machine.
 
-        A page whose name points here (DNS rebinding) is read at this machine, too: it gives itself away by the Host.
+        A page whose name points here (DNS rebinding) comes from this machine, too, but with a foreign Host.
         """
         is_here = self._caller.is_local(request) and self._hosts.is_known(request.headers.get("Host", ""))
         return is_here or self._config.server.auth_token is not None
 
     def answer_locked(self, error: Unauthorized) -> Response:
-        """Ask a browser that opened the page for the token; everybody else gets the JSON error."""
+        """Ask a browser that opened the page for the token; other clients get the JSON error."""
         is_page = (request.endpoint or "").rpartition(".")[2] == "setup"
         if not is_page or request.accept_mimetypes.best_match(("application/json", "text/html")) != "text/html":
             return error_response(error)
@@ -113,7 +113,7 @@ class SetupRoutes:
         return Hop("nginx", "nginx", address, state, word, start=start, cure=cure)
 
     def _address(self) -> str:
-        """Give the address by which the browser came."""
+        """Return the address that the browser used."""
         return f"{request.scheme}://{self._caller.host_of(request)}"
 
     def _clawgate(self) -> Hop:
@@ -144,7 +144,7 @@ class SetupRoutes:
         return [(NGINX_PORT, "nginx"), (self._port(), "clawgate"), (ollama, "Ollama")]
 
     def _port(self) -> int:
-        """Give the port that listens, which `server.port: 0` leaves to the system."""
+        """Return the port that listens; with `server.port: 0` the system chose it."""
         return self._config.server.port or int(request.environ.get("SERVER_PORT", 0))
 
     def _shown(self, setting: Setting) -> str | None:

@@ -1,4 +1,4 @@
-"""Bodies of requests as the unit tests of web/ make them, and what a chat's body comes to."""
+"""Request bodies of the unit tests of web/, and the reading of a chat's body."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ anything = st.recursive(
 
 
 def request_of(body: Any, content_type: str | None = "application/json", stream: Any = None) -> Request:
-    """A POST as Flask sees it: JSON of an object, or the very bytes; with a stream, chunked."""
+    """Return a POST as Flask sees it: JSON of an object, or the very bytes; with a stream, chunked."""
     data = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
     environ = EnvironBuilder(method="POST", data=data, content_type=content_type).get_environ()
     if stream is not None:
@@ -43,17 +43,17 @@ def request_of(body: Any, content_type: str | None = "application/json", stream:
 
 
 def chat_of(body: Any, max_bytes: int = 1 << 20) -> ChatRequest:
-    """The request for the desk that a chat's body makes."""
+    """Return the request for the desk that a chat's body makes."""
     return read_chat(read_object(request_of(body), max_bytes), MODELS)[0]
 
 
 def plain(value: Any) -> Any:
-    """A value as the JSON that goes on, whether it was decoded or is still the bytes that came."""
+    """Return a value as the JSON that is passed on, whether it was decoded or is still bytes."""
     return json.loads(msgspec.json.encode(value))
 
 
 def mistake_in(body: Any) -> str:
-    """The words for a chat's body that is refused."""
+    """Return the message for a chat's body that is refused."""
     with pytest.raises(BadRequest) as caught:
         chat_of(body)
     assert "\n" not in caught.value.message
@@ -61,7 +61,7 @@ def mistake_in(body: Any) -> str:
 
 
 def chat_or_refusal(data: bytes) -> ChatRequest | RequestError:
-    """What becomes of a chat's body; anything else that is raised fails the test."""
+    """Return the chat of a body, or its refusal; any other error fails the test."""
     try:
         return read_chat(read_object(request_of(data), 16 << 20), MODELS)[0]
     except RequestError as refusal:

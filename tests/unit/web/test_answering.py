@@ -1,4 +1,4 @@
-"""One way to an answer for every wire format: a run is released once, whatever becomes of its request."""
+"""The one way to an answer: a run is released once, whatever its wire format and the end of its request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUN = cast("Run", SimpleNamespace(session_id="s", run_id="run_1"))
 
 
 class Admitting:
-    """A desk of one run, which counts how often that is released."""
+    """A desk with one run that counts the releases."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.released = 0

@@ -1,4 +1,4 @@
-"""Whatever a body says: a chat, or a clear refusal that names the field."""
+"""Any body is a chat, or gets a clear refusal that names the field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose forwarded headers count, and which request ids are taken."""
+"""Forwarded headers count from trusted proxies alone, and request ids have their letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request may say: each mistake is named with its field and what was expected."""
+"""The fields of a request: each mistake is named with its field and what was expected."""
 
 from __future__ import annotations
 

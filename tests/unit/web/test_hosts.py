@@ -100,7 +100,7 @@ def test_no_other_spelling_is_known(host: str) -> None:
 
 @pytest.mark.parametrize("character", sorted({*string.printable, "\x00", "\x85", "\xa0", "ı", "。"}))
 def test_no_character_makes_a_local_name_of_another(character: str) -> None:
-    """Wherever a foreign name is put around a local one: only what is below localhost, or a port, is let through."""
+    """A foreign name around a local one is refused unless it is below localhost, or a port."""
     for host in (f"evil.example{character}localhost", f"localhost{character}evil.example", f"127.0.0.1{character}evil"):
         assert hosts().is_known(host) == (host == "evil.example.localhost"), host
 

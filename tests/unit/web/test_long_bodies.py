@@ -1,4 +1,4 @@
-"""A long body: what is long stays the bytes that it was, and the store counts the memory that it takes."""
+"""Long values stay the bytes that they were, and the store counts the memory that they take."""
 
 from __future__ import annotations
 

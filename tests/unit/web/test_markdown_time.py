@@ -1,7 +1,7 @@
-"""How long a text may be rendered: less than a second of CPU for any of 256 KiB, and no long step between two looks.
+"""Any text of 256 KiB is rendered in less than a second of CPU, with no long step between two looks at the budget.
 
-Each named text is what a rule of the parser was, or would be, slow at. The drawn ones are pieces of Markdown, at three
-lengths: the longest step between two looks at the budget, which nothing can end, grows no faster than the text.
+Each named text is one that a rule of the parser was, or would be, slow at. The drawn ones are pieces of Markdown, at
+three lengths: the longest step between two looks, which nothing can end, grows no faster than the text.
 `TRIES=1000 pytest tests/unit/web/test_markdown_time.py` draws that many.
 """
 
@@ -24,9 +24,9 @@ pytestmark = PATIENT
 LONGEST_S = 1.0
 LONGEST_STEP_S = 0.3
 SHORT_S = 0.02
-"""Steps below it are not looked at: what else runs on the machine is seen in them."""
+"""Shorter steps are not judged: other work on the machine shows in them."""
 GROWTH = 3.0
-"""At most, of a step where the text grows to its double; the square would be 4."""
+"""The most that a step may grow where the text doubles; the square would be 4."""
 RENDERER = Renderer()
 HOSTILE = {
     "task lists": "- [ ] a\n",
@@ -44,7 +44,7 @@ HOSTILE = {
     "references": "[a]: http://b/" + "c" * 100_000 + "\n\n" + "[a] " * 20_000,
 }
 MAX_GROWTH = 40
-"""Of a text's HTML: a blockquote of one sign is 27 characters, and a tag around each letter of code as many."""
+"""The most HTML of a text: a blockquote of one sign is 27 characters, and a tag around each letter of code as many."""
 PIECES = (
     *("[", "]", "(", ")", "![", "](a)", "](<", "> ", ">", "- ", "* ", "1. ", "- [ ] ", "\n", "\n\n", "  \n", "\\\n"),
     *(
@@ -124,7 +124,7 @@ def test_nothing_is_lost_however_deep_it_is_nested(unit: str) -> None:
 
 
 def cost_of(text: str) -> tuple[float, float]:
-    """The CPU that a text takes, and its longest step."""
+    """Return the CPU that a text takes, and its longest step."""
     began = time.thread_time()
     RENDERER.html_of(text)
     Watched.look()

@@ -1,4 +1,4 @@
-"""The reading of a body: its type, its length, its depth, and that it is a JSON object."""
+"""A body is read where its type, its length and its depth are right and it is a JSON object."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Pieces(io.RawIOBase):
         self.taken = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Tell that it can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Give the next piece."""
+        """Read the next piece."""
         piece = next(self._pieces, b"")
         assert len(piece) <= len(buffer)
         buffer[: len(piece)] = piece

@@ -1,4 +1,4 @@
-"""The reading of any body: its limits hold as a plain decode would count, and no step of it takes long."""
+"""The limits of a body hold as a plain decode would count, and no step of its reading takes long."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def written(value: Any, spell: bool) -> str:
 
 
 def has_a_name_twice(value: Any) -> bool:
-    """Say so by looking at every object."""
+    """Look for one in every object."""
     if isinstance(value, Pairs):
         return len(dict(value)) < len(value) or any(has_a_name_twice(each) for _, each in value)
     return isinstance(value, list) and any(map(has_a_name_twice, value))
@@ -57,7 +57,7 @@ def has_a_name_twice(value: Any) -> bool:
 
 bodies = st.lists(st.tuples(texts, pairs), max_size=4).map(Pairs)
 windows = st.integers(8, 16) | st.just(reading.WINDOW_BYTES)
-"""How far the reader sees at once: the least that it can do with, and what it has."""
+"""The window of the reader: the least that it can work with, and the real one."""
 
 
 def taken_apart(data: bytes) -> Any:
@@ -82,7 +82,7 @@ def test_a_name_that_comes_twice_in_an_object_is_refused_and_nothing_else_is(
 
 
 def elements_of(value: Any) -> int:
-    """Count the members and items of a value and of all in it; what has none counts as one."""
+    """Count the members and items of a value and of all in it; an empty object or list counts as one."""
     if not isinstance(value, dict | list):
         return 0
     inner = list(value.values()) if isinstance(value, dict) else value
@@ -196,7 +196,7 @@ def test_names_are_few_and_short() -> None:
     ids=["never closed", "texts", "lists", "objects", "backslashes"],
 )
 def test_the_worst_body_takes_no_longer_than_its_length(data: bytes) -> None:
-    """Each takes some milliseconds; what would look for the end of a text from each quote anew would take hours."""
+    """Each body takes some milliseconds; a search for the end of a text from each quote would take hours."""
     assert isinstance(chat_or_refusal(data), BadRequest)
 
 
@@ -218,7 +218,7 @@ LARGE = {
 @pytest.mark.deadline(60)
 @pytest.mark.parametrize("name", LARGE)
 def test_no_step_keeps_other_threads_waiting(name: str) -> None:
-    """No call into C, for which Python switches no thread, takes long: counted in the thread's own CPU time."""
+    """No call into C, during which Python switches no thread, takes long in the thread's own CPU time."""
     longest = began = 0.0
 
     def watch(_: Any, event: str, __: Any) -> None:

@@ -17,7 +17,7 @@ from clawgate.web.pages.sanitiser import ATTRIBUTES, FIXED_VALUES, TAGS
 
 HARMLESS = {"target", "rel", *(name for names in (*ATTRIBUTES.values(), *FIXED_VALUES.values()) for name in names)}
 SLOWEST_S = 1.0
-"""Of CPU: what the README promises for any text."""
+"""The CPU that the README promises for any text."""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def check_harmless(html: str) -> None:
 @pytest.mark.parametrize("unit", ["\t", "a("])
 @pytest.mark.parametrize("language", sorted(HIGHLIGHTED))
 def test_no_code_takes_long_to_colour(language: str, unit: str) -> None:
-    """Expressions that go back and back, in one match that holds the interpreter or in many that hold a core."""
+    """Regular expressions that backtrack hold the interpreter in one match, or a core in many."""
     assert get_lexer_by_name(language).aliases[0] == language
     began = time.thread_time()
     SHARED.html_of(f"```{language}\n{(unit * MAX_HIGHLIGHTED)[: MAX_HIGHLIGHTED - 1]}\n```\n")

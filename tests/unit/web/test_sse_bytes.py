@@ -1,4 +1,4 @@
-"""Events as bytes: exactly those of the contract."""
+"""Events are exactly the bytes of the contract."""
 
 from __future__ import annotations
 
@@ -69,24 +69,24 @@ def test_every_event_but_the_ping_has_a_message(event: Event, _text: str) -> Non
 
 
 def test_a_ping_is_exactly_its_bytes_and_has_no_number() -> None:
-    told = list(
+    pieces = list(
         sse.stream("r", [Text("a"), events.PING, events.PING, Text("b"), Resumed(), Ended("s", "r", "stop", {})])
     )
-    assert told[1] == told[2] == b'data: {"ping":"keepalive"}\n\n'
-    ids = [item.split(b"\n")[0] for item in told if item.startswith(b"id:")]
+    assert pieces[1] == pieces[2] == b'data: {"ping":"keepalive"}\n\n'
+    ids = [item.split(b"\n")[0] for item in pieces if item.startswith(b"id:")]
     assert ids == [b"id: r:1", b"id: r:2", b"id: r:3", b"id: r:4"]
-    assert len(told) == 6
+    assert len(pieces) == 6
 
 
 def test_a_stream_is_one_piece_an_event_and_is_read_back_as_it_was() -> None:
-    told = [event for event, _ in BYTES if not (isinstance(event, Ended) and event.error)]
-    pieces = list(sse.stream("r", told))
-    assert len(pieces) == len(told)
+    sent = [event for event, _ in BYTES if not (isinstance(event, Ended) and event.error)]
+    pieces = list(sse.stream("r", sent))
+    assert len(pieces) == len(sent)
     for piece in pieces:
         assert piece.endswith(b"\n\n")
         assert piece.count(b"\n\n") == 1
     found = [item.data for item in parse(b"".join(pieces))]
-    assert found == [json.loads(msgspec.json.encode(sse.data_of(event))) for event in told]
+    assert found == [json.loads(msgspec.json.encode(sse.data_of(event))) for event in sent]
 
 
 def test_events_leave_as_they_come() -> None:

@@ -1,4 +1,4 @@
-"""A session in pieces is the JSON that it is as a whole, and no piece is much longer than the others."""
+"""The pieces of a session are its JSON, and no piece is much longer than the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CALLS = ({"function": {"name": "f"}},)
 
 
 def raw(value: Any) -> Raw:
-    """A value as it is kept."""
+    """Return a value as it is kept."""
     return Raw(json.dumps(value).encode())
 
 

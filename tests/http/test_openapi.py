@@ -16,7 +16,7 @@ from clawgate.errors import ClawgateError, ConfigError, Forbidden, MethodNotAllo
 from clawgate.relay import events
 from clawgate.sessions import Message
 from clawgate.web.api import answers, sse
-from clawgate.web.api.requests import CHAT_FIELDS, MESSAGE_FIELDS
+from clawgate.web.api.requests import CHAT, MESSAGE
 from clawgate.web.described.openapi import METHODS
 from clawgate.web.described.operations import OPERATIONS
 from clawgate.web.door.responses import Payload
@@ -78,8 +78,8 @@ def test_every_error_code_is_described_with_its_status() -> None:
 
 def test_every_field_of_a_body_is_described() -> None:
     schemas = description(create_app())["components"]["schemas"]
-    assert set(schemas["ChatBody"]["properties"]) == CHAT_FIELDS
-    assert set(schemas["Message"]["properties"]) == MESSAGE_FIELDS
+    assert set(schemas["ChatBody"]["properties"]) == CHAT.names
+    assert set(schemas["Message"]["properties"]) == MESSAGE.names
     assert schemas["ChatBody"]["properties"]["session_id"]["anyOf"][0]["pattern"] == "^[A-Za-z0-9_-]{1,128}$"
 
 

@@ -188,5 +188,3 @@ MESSAGE = Shape(
     tool_name=shapes.text,
     tool_call_id=shapes.text,
 )
-CHAT_FIELDS = CHAT.names
-MESSAGE_FIELDS = MESSAGE.names

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clawgate.errors import BadRequest, ModelNotAllowed, RequestError
-from clawgate.web.api.requests import CHAT_FIELDS, MESSAGE_FIELDS, PASSED_ON, read_interrupt
+from clawgate.web.api.requests import CHAT, MESSAGE, PASSED_ON, read_interrupt
 from clawgate.web.door.reading import read_object
 from tests.support.tries import PATIENT, tried
 from tests.unit.web.bodies import anything, chat_or_refusal, leaves, request_of, texts
@@ -47,7 +47,7 @@ def assert_names_a_field(refusal: RequestError) -> None:
     assert "\n" not in refusal.message
     assert "expected" in refusal.message
     field = refusal.message.partition(":")[0].partition(".")[0].partition("[")[0]
-    assert field in {*CHAT_FIELDS, "body"} or refusal.message.startswith("expected exactly one of"), refusal.message
+    assert field in {*CHAT.names, "body"} or refusal.message.startswith("expected exactly one of"), refusal.message
 
 
 @given(near)
@@ -61,7 +61,7 @@ def test_a_body_near_the_mark_is_taken_or_its_field_named(body: dict[str, Any]) 
     assert done.model in ("qwen3:32b", "llama3.2:1b")
     assert done.session_id == body.get("session_id")
     for given_message, message in zip(body.get("messages") or (), done.messages or (), strict=True):
-        kept = {name: value for name, value in given_message.items() if name in MESSAGE_FIELDS and value}
+        kept = {name: value for name, value in given_message.items() if name in MESSAGE.names and value}
         assert json.loads(msgspec.json.encode(message)) == {"content": "", **kept}
 
 

@@ -1,6 +1,6 @@
 """The types of everything that our routes send: handlers and the event encoder build them, OpenAPI describes them.
 
-The order of the fields is the order on the wire. A field that has its default is left out.
+The order of the fields is the order on the wire. A field that may be absent has a default.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class SessionRoutes:
         return json_response(Interrupted(done.session_id, done.run_id, done.interrupted, partial))
 
     def session(self, session_id: str) -> Response:
-        """Show what has been said."""
+        """Show a session: its messages and its state."""
         session = self._desk.session(_checked(session_id))
         return Response(transcript(session, self._digest(session)), mimetype=JSON)
 
@@ -62,7 +62,7 @@ class SessionRoutes:
             return digest_of(session.messages)
 
     def forget(self, session_id: str) -> Response:
-        """Interrupt what streams and forget everything."""
+        """Interrupt the running answer and forget the session."""
         self._desk.forget(_checked(session_id))
         return Response(status=204)
 

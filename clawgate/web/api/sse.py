@@ -64,9 +64,23 @@ def data_of(event: events.Event) -> Payload:
 
 def _ended(event: events.Ended) -> Payload:
     if event.error is not None:
-        return ErrorEvent(failure_of(event.error), True, "error", event.session_id, event.run_id, event.stats, "")
-    done_reason = cast("DoneReason", event.done_reason)
-    return EndEvent(True, done_reason, event.session_id, event.run_id, event.stats, "")
+        return ErrorEvent(
+            error=failure_of(event.error),
+            done=True,
+            done_reason="error",
+            session_id=event.session_id,
+            run_id=event.run_id,
+            stats=event.stats,
+            message="",
+        )
+    return EndEvent(
+        done=True,
+        done_reason=cast("DoneReason", event.done_reason),
+        session_id=event.session_id,
+        run_id=event.run_id,
+        stats=event.stats,
+        message="",
+    )
 
 
 _DATA: dict[type[events.Event], Callable[[Any], Payload]] = {

@@ -165,7 +165,7 @@ def _plain(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     plain = {name: _plain(value) for name, value in schema.items()}
-    if {} in plain.get("anyOf", ()):  # a msgspec.Raw: the JSON of what the others say
+    if {} in plain.get("anyOf", ()):  # a msgspec.Raw: the JSON of one of the others
         others = [each for each in plain.pop("anyOf") if each != {}]
         plain |= others[0] if len(others) == 1 else {"anyOf": others}
     if isinstance(plain.get("pattern"), str):

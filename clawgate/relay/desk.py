@@ -24,6 +24,7 @@ from clawgate.ollama.client import OllamaClient
 from clawgate.relay.events import Event
 from clawgate.relay.prompt import ChatRequest, Prompt, context_of, is_unfinished, joined
 from clawgate.relay.pump import Pump
+from clawgate.relay.reader import Reader
 from clawgate.relay.run import Run
 from clawgate.relay.turns import Turns
 from clawgate.relay.wait import WakeEvent
@@ -191,7 +192,9 @@ class Desk:
 
     def pump(self, run: Run, reader_socket: socket.socket | None) -> Iterator[Event]:
         """Yield the run's events on this thread, which drives the run."""
-        return Pump(run, lambda: self._client, self._limits, reader_socket, partial(self._give_slot_back, run)).events()
+        pump = Pump(run, lambda: self._client, self._limits)
+        heartbeat_s = self._limits.heartbeat_seconds
+        return Reader(run, pump, heartbeat_s, reader_socket, partial(self._give_slot_back, run)).events()
 
     def _give_slot_back(self, run: Run) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from clawgate.errors import ClawgateError
 from clawgate.ollama.exchange import Exchange
-from clawgate.relay.events import Ended, Event, Started, Text, Thinking, ToolCalls
+from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
@@ -29,8 +29,8 @@ class Run:
     """One answer being made.
 
     Threads: `_lock` guards the log, the text, the outcome and the exchange, and is held for memory only. `end` and its
-    steps, `close` and the properties may be used from any thread; `publish`, `connect` and `forget_thinking` are the
-    pump's. The log only grows, so a reader may look at it without the lock.
+    steps, `close` and the properties may be used from any thread; `publish`, `connect` and `resume` are the pump's. The
+    log only grows, so a reader may look at it without the lock.
     """
 
     def __init__(
@@ -91,6 +91,11 @@ class Run:
         return bool(self._tool_calls)
 
     @property
+    def can_go_on(self) -> bool:
+        """False where no second request could go on with the answer: a grammar cannot be entered in the middle."""
+        return not (self.has_tool_calls or (self.has_text and self.prompt.has_format))
+
+    @property
     def is_concluded(self) -> bool:
         """True once it is clear how the run ended, a moment before that is told."""
         return self._outcome is not None
@@ -111,10 +116,14 @@ class Run:
                     self._tool_calls.append(event)
                 self.log.append(event)
 
-    def forget_thinking(self) -> None:
-        """Void the thinking so far: it begins again."""
-        with self._lock:
-            self._thinking.clear()
+    def resume(self) -> bool:
+        """Tell that Ollama is back; False where it begins again, because thinking cannot be gone on with."""
+        can_go_on = self.has_text or not self._thinking
+        if not can_go_on:
+            with self._lock:
+                self._thinking.clear()
+        self.publish([Resumed() if can_go_on else Restarted()])
+        return can_go_on
 
     def end(self, done_reason: str, error: ClawgateError | None = None, stats: dict[str, int] | None = None) -> bool:
         """End the run, settle its text, and tell so; False when it had ended already, or is ending."""

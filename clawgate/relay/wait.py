@@ -5,12 +5,12 @@ So an interrupt, a client that leaves, silence and data are each noticed at once
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import socket
 import sys
 import threading
-from typing import NamedTuple
 
 POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
 """Linux tells of a half-close without reading; elsewhere POLLIN and a peek must do."""
@@ -76,38 +76,21 @@ def _wake_fds() -> tuple[int, int]:
     return read_fd, write_fd
 
 
-class Wake(NamedTuple):
-    """What ended a wait; all False: its time was over."""
-
-    upstream: bool = False
-    flag: bool = False
-    client_gone: bool = False
-
-
-NOTHING = Wake()
-
-
 class Waiter:
     """Polls for one pump. Two poll objects: most waits (the smoothing window) leave the upstream socket out.
 
-    Threads: one.
+    Threads: any, one at a time.
     """
 
-    def __init__(self, wake_event: WakeEvent, client: socket.socket | None) -> None:
+    def __init__(self, wake_event: WakeEvent) -> None:
         self._wake_event = wake_event
-        self._client = client
-        self._client_fd = client.fileno() if client is not None else -1
+        self._client: socket.socket | None = None
+        self._client_fd = -1
         self._upstream_fd = -1
         self._quiet = select.poll()
         self._quiet.register(wake_event.fileno(), select.POLLIN)
         self._all = select.poll()
         self._all.register(wake_event.fileno(), select.POLLIN)
-        self._watch_client()
-
-    def _watch_client(self) -> None:
-        if self._client_fd >= 0:
-            for poller in (self._quiet, self._all):
-                poller.register(self._client_fd, POLLRDHUP or select.POLLIN)
 
     def watch(self, upstream_fd: int | None) -> None:
         """Take another upstream socket into the wait; None for none."""
@@ -117,32 +100,31 @@ class Waiter:
         if self._upstream_fd >= 0:
             self._all.register(self._upstream_fd, select.POLLIN)
 
-    def hang_up(self) -> None:
-        """Close the client's connection for both directions: nothing can be written to it any more."""
-        if self._client is not None:
-            try:
-                self._client.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # it has gone
+    def watch_client(self, client: socket.socket | None) -> None:
+        """Take another client's socket into the wait; None for none."""
+        fd = -1 if client is None else client.fileno()
+        for poller in (self._quiet, self._all):
+            if self._client_fd >= 0:
+                poller.unregister(self._client_fd)
+            if fd >= 0:
+                poller.register(fd, POLLRDHUP or select.POLLIN)
+        self._client, self._client_fd = client, fd
 
-    def wait(self, timeout_s: float, for_upstream: bool) -> Wake:
+    def wait(self, timeout_s: float, for_upstream: bool) -> bool:
         """Wait until something happens, for_upstream data too where it is watched, or the time is over.
 
-        Units: timeout_s is rounded up to whole milliseconds; below zero counts as zero.
+        Return whether the client has hung up.
+
+        Units: timeout_s is rounded up to whole milliseconds; below zero counts as zero, math.inf has no end.
         """
-        timeout_ms = max(0, int(timeout_s * 1000) + 1) if timeout_s > 0 else 0
-        ready = (self._all if for_upstream else self._quiet).poll(timeout_ms)
-        if not ready:
-            return NOTHING
-        fds = {fd for fd, _ in ready}
-        is_woken = self._wake_event.fileno() in fds
-        if is_woken:
-            self._wake_event.clear_wake()
-        return Wake(
-            upstream=self._upstream_fd in fds,
-            flag=is_woken,
-            client_gone=self._client_fd in fds and self._is_client_gone(),
-        )
+        timeout_ms = None if timeout_s == math.inf else int(timeout_s * 1000) + 1 if timeout_s > 0 else 0
+        is_client_gone = False
+        for fd, _ in (self._all if for_upstream else self._quiet).poll(timeout_ms):
+            if fd == self._client_fd:
+                is_client_gone = self._is_client_gone()
+            elif fd != self._upstream_fd:
+                self._wake_event.clear_wake()
+        return is_client_gone
 
     def _is_client_gone(self) -> bool:
         if POLLRDHUP:
@@ -155,6 +137,5 @@ class Waiter:
         except OSError:
             gone = True
         if not gone:  # a pipelined request would wake every poll from now on
-            for poller in (self._quiet, self._all):
-                poller.unregister(self._client_fd)
+            self.watch_client(None)
         return gone

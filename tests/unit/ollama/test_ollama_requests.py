@@ -20,10 +20,11 @@ from clawgate.ollama.client import OllamaClient, can_continue
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue
 from clawgate.ollama.ndjson import FrameReader
-from clawgate.relay import pump as pump_module
+from clawgate.relay import intake
 from clawgate.relay.events import Ended, Event, Text, Thinking
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.pump import Pump
+from clawgate.relay.reader import Reader
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
@@ -282,7 +283,7 @@ def pumped(**limits: Any) -> tuple[Run, list[Event]]:
     """A run that was pumped to its end."""
     run = Run("s", "r", Prompt(model="m", messages=(Message(role="user", content="q"),)), lambda *_: True, WakeEvent())
     pump = Pump(run, lambda: OllamaClient(ENDPOINT), StreamConfig(retry_seconds=0, **limits))
-    told = list(pump.events())
+    told = list(Reader(run, pump, heartbeat_s=5).events())
     run.release()
     return run, told
 
@@ -340,7 +341,7 @@ def test_tool_calls_that_are_nested_too_deeply_are_a_bad_frame(depth: int, calls
 
 
 def test_an_answer_without_end_is_ended(ollama: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump_module, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(intake, "MAX_ANSWER_BYTES", 1000)
     monkeypatch.setattr(exchange, "RECV_BYTES", 500)
     ollama.post(CHAT, body=ANSWER * 100)
     _, events = pumped()

@@ -76,8 +76,8 @@ def test_what_is_published_is_logged_and_kept_in_order(run: Run) -> None:
 
 def test_thinking_that_is_void_is_forgotten_but_stays_told(run: Run) -> None:
     run.publish([Thinking("hm")])
-    run.forget_thinking()
-    run.publish([Restarted(), Thinking("anew")])
+    assert not run.resume()
+    run.publish([Thinking("anew")])
     assert run.thinking == "anew"
     assert run.log[1:] == [Thinking("hm"), Restarted(), Thinking("anew")]
 

@@ -1,0 +1,55 @@
+"""The intake of a run: bytes of its exchanges in, frames out, and what is wrong with them."""
+
+from __future__ import annotations
+
+from clawgate.errors import UpstreamBadFrames
+from clawgate.ollama.body import MalformedBody
+from clawgate.ollama.exchange import Exchange
+from clawgate.ollama.ndjson import Frame, FrameReader
+
+MAX_ANSWER_BYTES = 1 << 25
+"""Of Ollama's stream, some 200,000 tokens: a model that never ends would take all memory."""
+
+
+class Intake:
+    """Reads one exchange after the other, without blocking.
+
+    Threads: the pump's.
+    """
+
+    __slots__ = ("_exchange", "_frames", "_max_bad_frames", "_taken_bytes", "fault")
+
+    def __init__(self, max_bad_frames: int) -> None:
+        self._max_bad_frames = max_bad_frames
+        self._taken_bytes = 0
+        self._exchange: Exchange | None = None
+        self._frames = FrameReader(max_bad_frames)
+        self.fault: UpstreamBadFrames | None = None
+
+    @property
+    def is_too_long(self) -> bool:
+        """True once the answer is longer than any answer may be."""
+        return self._taken_bytes > MAX_ANSWER_BYTES
+
+    def change_to(self, exchange: Exchange) -> None:
+        """Read this exchange from now on."""
+        self._exchange = exchange
+        self._frames = FrameReader(self._max_bad_frames)
+
+    def read(self) -> list[Frame]:
+        """Return the frames that are whole now; `fault` is set where the stream cannot be read any further."""
+        assert self._exchange is not None
+        try:
+            payload = self._exchange.read()
+        except MalformedBody as error:
+            payload = error.payload
+            self.fault = UpstreamBadFrames(f"Ollama's stream cannot be read: {error}")
+        self._taken_bytes += len(payload)
+        frames = self._frames.feed(payload)
+        if self._frames.is_broken and self.fault is None:
+            self.fault = UpstreamBadFrames(f"{self._frames.bad} frames of Ollama's stream could not be read")
+        return frames
+
+    def finish(self) -> list[Frame]:
+        """Return the last frame where the stream ended without its line end."""
+        return self._frames.finish()

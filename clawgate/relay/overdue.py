@@ -1,0 +1,68 @@
+"""What a pump does about a first frame that is overdue: it asks Ollama why, and frees a slot that hangs, once.
+
+Both take seconds, so that each runs on a helper thread and wakes the pump when it is done.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from clawgate.config import StreamConfig
+from clawgate.errors import UpstreamTimeout
+from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.silence import UNKNOWN, BackgroundCall, Silence, unload, why_silent
+from clawgate.relay.wait import WakeEvent
+
+NOT_UNLOADED = "a slot of Ollama's hangs and the model could not be unloaded; restart Ollama"
+
+
+class Overdue:
+    """Asks and unloads on behalf of one run.
+
+    Threads: the pump's.
+    """
+
+    __slots__ = ("_first_frame_s", "_inquiry", "_may_unload", "_model", "_unload", "_wake_event")
+
+    def __init__(self, model: str, wake_event: WakeEvent, limits: StreamConfig) -> None:
+        self._model = model
+        self._wake_event = wake_event
+        self._first_frame_s = limits.first_frame_seconds
+        self._may_unload = limits.unload_wedged
+        self._inquiry: BackgroundCall[Silence] | None = None
+        self._unload: BackgroundCall[bool] | None = None
+
+    def forget_reason(self) -> None:
+        """Forget why the last request was not answered: another begins."""
+        self._inquiry = None
+
+    def reason(self, client: OllamaClient, asked_at: float, now: float) -> Silence | None:
+        """Return why nothing comes; None while that is being asked.
+
+        Units: asked_at is the moment of the request; a model that has answered others in the second half since then is
+        busy.
+        """
+        if self._inquiry is None:
+            answers_others = client.has_answered_since(self._model, (asked_at + now) / 2)
+            ask = partial(why_silent, client, self._model, answers_others)
+            self._inquiry = BackgroundCall(ask, UNKNOWN, tell=self._wake_event.wake)
+        return self._inquiry.result
+
+    def can_free(self, silence: Silence) -> bool:
+        """True where unloading the model may help, is allowed, and has not been tried."""
+        return silence.is_wedge and self._may_unload and self._unload is None
+
+    def free(self, client: OllamaClient) -> None:
+        """Begin to unload the model."""
+        call = partial(unload, client, self._model, self._wake_event)
+        self._unload = BackgroundCall(call, False, tell=self._wake_event.wake)
+
+    @property
+    def is_freed(self) -> bool | None:
+        """Whether the model was unloaded; None while it is being unloaded."""
+        assert self._unload is not None
+        return self._unload.result
+
+    def error(self, why: str) -> UpstreamTimeout:
+        """Make the error of a run whose first frame does not come."""
+        return UpstreamTimeout(f"no first frame from Ollama within {self._first_frame_s:g} s: {why}")

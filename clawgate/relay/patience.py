@@ -1,0 +1,59 @@
+"""Patience: how long one run waits for Ollama. Pure: every moment is handed in.
+
+A request has `first_frame_s` until its first frame, and each frame has `stall_s` until the next. An Ollama that is away
+is asked again with growing pauses for `retry_s`, counted from the last frame that said something: empty frames are no
+progress.
+"""
+
+from __future__ import annotations
+
+from clawgate.config import StreamConfig
+
+FIRST_BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 1.0
+HELD_BACK_STALL_S = 30.0
+"""With `tools` or `format` Ollama gathers frames before it sends them."""
+_MOST_FAILURES = 10
+
+
+class Patience:
+    """Keeps the moments of one run from which its time-outs count.
+
+    Units: moments on the pump's clock.
+    Threads: the pump's.
+    """
+
+    __slots__ = ("_failures", "_said_at", "asked_at", "first_frame_s", "heard_at", "retry_s", "stall_s")
+
+    def __init__(self, limits: StreamConfig, holds_frames_back: bool) -> None:
+        self.first_frame_s = limits.first_frame_seconds
+        self.stall_s = max(limits.stall_seconds, HELD_BACK_STALL_S * holds_frames_back)
+        self.retry_s = limits.retry_seconds
+        self.asked_at = 0.0
+        self.heard_at: float | None = None  # the last frame of this request
+        self._said_at: float | None = None  # the last frame that said something; before one, the first failure
+        self._failures = 0
+
+    @property
+    def frame_due_at(self) -> float:
+        """The moment until which the next frame of this request is waited for."""
+        return self.asked_at + self.first_frame_s if self.heard_at is None else self.heard_at + self.stall_s
+
+    def note_request(self, now: float) -> None:
+        """Note that Ollama is asked (again)."""
+        self.asked_at, self.heard_at = now, None
+
+    def note_progress(self, now: float) -> None:
+        """Note that a frame said something."""
+        self._said_at = now
+        self._failures = 0
+
+    def next_attempt_at(self, now: float) -> float | None:
+        """Give the moment to ask an Ollama that is away again; None when it has been away for too long."""
+        if self._said_at is None:
+            self._said_at = now
+        if now >= self._said_at + self.retry_s:
+            return None
+        backoff_s = min(FIRST_BACKOFF_S * 2.0**self._failures, LONGEST_BACKOFF_S)
+        self._failures = min(self._failures + 1, _MOST_FAILURES)
+        return now + backoff_s

@@ -1,0 +1,282 @@
+"""A pump with a scripted clock and scripted exchanges: minutes pass in no time, and each wait ends when it should.
+
+Time stands still but inside a wait. What is scripted for a moment happens when a wait reaches it, and ends that wait
+where it would end a poll.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from clawgate.config import StreamConfig
+from clawgate.errors import UpstreamUnreachable
+from clawgate.ollama.failures import OpenFailure
+from clawgate.ollama.silence import Silence
+from clawgate.relay import overdue, pump
+from clawgate.relay.events import Event, Ping
+from clawgate.relay.prompt import Prompt
+from clawgate.relay.pump import Pump
+from clawgate.relay.reader import Reader
+from clawgate.relay.run import Run
+from clawgate.relay.wait import WakeEvent
+from clawgate.sessions import Message
+
+START_S = 1000.0
+REFUSED = OpenFailure(UpstreamUnreachable("Ollama refused the connection"), is_retryable=True)
+WEDGE = Silence("a slot of it hangs", is_wedge=True)
+
+
+def frame(content: str = "", thinking: str = "", **fields: Any) -> bytes:
+    """One frame of Ollama's, as its line."""
+    return msgspec.json.encode({"message": {"content": content, "thinking": thinking, **fields}}) + b"\n"
+
+
+DONE = b'{"done":true,"done_reason":"stop","eval_count":3}\n'
+
+
+class Script(NamedTuple):
+    """What one exchange does. Units: seconds after it was asked; says: moments and bytes."""
+
+    says: tuple[tuple[float, bytes], ...] = ()
+    opens_s: float = 0.0
+    failure: OpenFailure | None = None
+    drops_s: float = math.inf
+    is_whole: bool = False
+
+
+class Time:
+    """The clock, and what is scripted for its moments."""
+
+    def __init__(self) -> None:
+        self.now = START_S
+        self.waits = 0
+        self.is_woken = False
+        self.is_client_gone = False
+        self.exchange: TimedExchange | None = None
+        self._due: list[tuple[float, int, Callable[[], object]]] = []
+        self._order = itertools.count()
+
+    def __call__(self) -> float:
+        """Give the moment."""
+        return self.now
+
+    @property
+    def passed_s(self) -> float:
+        """What has passed since the start."""
+        return round(self.now - START_S, 6)
+
+    def after(self, seconds: float, act: Callable[[], object]) -> None:
+        """Do this then."""
+        if seconds < math.inf:
+            heapq.heappush(self._due, (self.now + seconds, next(self._order), act))
+
+    def wait(self, timeout_s: float, for_upstream: bool) -> bool:
+        """Wait as a poll does."""
+        self.waits += 1
+        until = self.now + max(timeout_s, 0)
+        while not self._is_ready(for_upstream):
+            if not self._due or self._due[0][0] > until:
+                assert until < math.inf, "a wait that nothing will ever end"
+                self.now = until
+                break
+            moment, _, act = heapq.heappop(self._due)
+            self.now = max(self.now, moment)
+            act()
+        self.is_woken = False
+        return self.is_client_gone
+
+    def _is_ready(self, for_upstream: bool) -> bool:
+        has_data = self.exchange is not None and self.exchange.has_data
+        return self.is_woken or self.is_client_gone or (for_upstream and has_data)
+
+
+class TimedWaiter:
+    """A waiter on that clock."""
+
+    def __init__(self, time: Time) -> None:
+        self.time = time
+        self.is_watching_client = False
+
+    def watch(self, upstream_fd: int | None) -> None:
+        """Watch nothing: the clock knows the exchange."""
+
+    def watch_client(self, client: object) -> None:
+        """Note whether there is one."""
+        self.is_watching_client = client is not None
+
+    def wait(self, timeout_s: float, for_upstream: bool) -> bool:
+        """Wait on the clock."""
+        return self.time.wait(timeout_s, for_upstream) and self.is_watching_client
+
+
+class TimedWakeEvent(WakeEvent):
+    """A wake event that ends a wait on that clock."""
+
+    def __init__(self, time: Time) -> None:
+        super().__init__()
+        self.time = time
+
+    def wake(self) -> None:
+        """End the wait."""
+        self.time.is_woken = True
+
+
+class TimedExchange:
+    """An exchange that follows its script."""
+
+    def __init__(self, time: Time, request: dict[str, Any], script: Script) -> None:
+        self.request = request
+        self.asked_s = time.passed_s
+        self.failure: OpenFailure | None = None
+        self.is_open = self.is_at_end = self.is_closed = self.is_started = False
+        self.is_whole = script.is_whole
+        self._time = time
+        self._script = script
+        self._data = b""
+        self._is_dropped = False
+
+    @property
+    def has_data(self) -> bool:
+        """True where a poll would report its socket."""
+        return self.is_open and bool(self._data or self._is_dropped or self.is_closed)
+
+    def start(self, tell: Callable[[], None]) -> None:
+        """Let the script begin."""
+        self.is_started = True
+
+        def open_or_fail() -> None:
+            self.failure = self._script.failure
+            self.is_open = self.failure is None
+            tell()
+
+        self._time.exchange = self
+        self._time.after(self._script.opens_s, open_or_fail)
+        for seconds, data in self._script.says:
+            self._time.after(seconds, partial(self._come, data))
+        self._time.after(self._script.drops_s, self._drop)
+
+    def _come(self, data: bytes) -> None:
+        self._data += data
+
+    def _drop(self) -> None:
+        self._is_dropped = True
+
+    def fileno(self) -> int:
+        """Give no fd that is anybody's."""
+        return -2
+
+    def read(self) -> bytes:
+        """Take what has come."""
+        data, self._data = self._data, b""
+        self.is_at_end = self._is_dropped or self.is_closed
+        return data
+
+    def finish(self) -> None:
+        """Note nothing."""
+
+    def close(self) -> None:
+        """Close it."""
+        self.is_closed = True
+
+    def release(self) -> None:
+        """Close it."""
+        self.close()
+
+
+class TimedClient:
+    """A client whose exchanges follow their scripts, the last script again and again."""
+
+    def __init__(self, time: Time, *scripts: Script) -> None:
+        self.exchanges: list[TimedExchange] = []
+        self._time = time
+        self._scripts = scripts
+
+    def chat(self, request: dict[str, Any], is_going_on: bool, *_: str) -> TimedExchange:
+        """Prepare the next one."""
+        script = self._scripts[min(len(self.exchanges), len(self._scripts) - 1)]
+        plain = msgspec.json.decode(msgspec.json.encode(request))
+        self.exchanges.append(TimedExchange(self._time, {**plain, "is_going_on": is_going_on}, script))
+        return self.exchanges[-1]
+
+    def note_answer(self, *_: Any) -> None:
+        """Note nothing."""
+
+    def has_answered_since(self, *_: Any) -> bool:
+        """It answers nobody else."""
+        return False
+
+
+class PumpRoom:
+    """One run, its pump, and the clock."""
+
+    def __init__(self, *scripts: Script, prompt: Prompt, limits: StreamConfig) -> None:
+        self.time = Time()
+        self.client = TimedClient(self.time, *scripts)
+        self.settled: list[Message] = []
+        self.run = Run("s", "r", prompt, self._settle, TimedWakeEvent(self.time))
+        self.limits = limits
+        self.pump = Pump(self.run, lambda: self.client, limits, self.time)  # type: ignore[arg-type,return-value]
+
+    def _settle(self, run: Run) -> None:
+        answer = run.take_answer()
+        assert answer is not None
+        self.settled.append(answer)
+
+    def drive(self) -> list[Event]:
+        """Take steps to the end, without any reader, and return the log without its start."""
+        while self.run.ended is None:
+            self.pump.step(until=math.inf)
+        return self.run.log[1:]
+
+    def read(self, client: object = None) -> Iterator[tuple[float, Event]]:
+        """Yield what a reader is told, each with the seconds that had passed."""
+        reader = Reader(self.run, self.pump, self.limits.heartbeat_seconds, client, clock=self.time)  # type: ignore[arg-type]
+        yield from ((self.time.passed_s, event) for event in reader.events())
+
+    def pings(self) -> list[float]:
+        """Read to the end and return the moments of the pings."""
+        return [moment for moment, event in self.read() if isinstance(event, Ping)]
+
+
+class MakePumpRoom:
+    """Makes rooms, and decides what the questions at Ollama come to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.silence: Silence = Silence("it loads the model")
+        self.is_unloaded = True
+        self.takes_s = 0.5
+        self.rooms: list[PumpRoom] = []
+        self.calls: list[tuple[float, str]] = []
+        monkeypatch.setattr(pump, "Waiter", lambda wake_event: TimedWaiter(wake_event.time))
+        monkeypatch.setattr(overdue, "BackgroundCall", self._call)
+        monkeypatch.setattr(overdue, "why_silent", lambda *_: ("why", self.silence))
+        monkeypatch.setattr(overdue, "unload", lambda *_: ("unload", self.is_unloaded))
+
+    def _call(self, ask: Callable[[], tuple[str, object]], _: object, tell: Callable[[], None]) -> object:
+        class Call:
+            result: object = None
+
+        call, time = Call(), self.rooms[-1].time
+        name, result = ask()
+        self.calls.append((time.passed_s, name))
+
+        def finish() -> None:
+            call.result = result
+            tell()
+
+        time.after(self.takes_s, finish)
+        return call
+
+    def __call__(self, *scripts: Script, extras: dict[str, Any] | None = None, **limits: Any) -> PumpRoom:
+        """Make a room; limits: settings of stream."""
+        prompt = Prompt(model="m", messages=(Message(role="user", content="q"),), extras=extras or {})
+        self.rooms.append(PumpRoom(*scripts, prompt=prompt, limits=StreamConfig(**limits)))
+        return self.rooms[-1]

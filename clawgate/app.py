@@ -19,6 +19,7 @@ from clawgate.ollama.state import CachedQuestion, UpstreamState, upstream_state
 from clawgate.relay.desk import Desk
 from clawgate.sessions import Bounds, MemoryStore
 from clawgate.sockets import Clients
+from clawgate.telemetry.answers import AnswerLog
 from clawgate.telemetry.logs import KEY_BYTES
 from clawgate.web.api.chat import ChatRoutes
 from clawgate.web.api.health import HealthRoutes
@@ -53,7 +54,7 @@ class Gateway:
         self.clients = Clients()
         self.render_places = Places(MAX_RENDERS, "texts are being rendered")
         self.digest_places = Places(MAX_DIGESTS, "long sessions are being read")
-        self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream)
+        self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream, (AnswerLog(),))
 
     def change(self, config: Config) -> Change:
         """Put another configuration in force, as far as a running process can.

@@ -15,8 +15,9 @@ PACKAGE = ROOT / "clawgate"
 ORDER = [
     {"errors", "addresses", "sockets"},
     {"config"},
-    {"telemetry", "sessions", "ollama"},
+    {"sessions", "ollama"},
     {"relay"},
+    {"telemetry"},
     {"server", "web"},
     {"app"},
     {"", "wsgi", "gunicorn_conf", "lifeline", "ports", "up", "cli", "__main__"},
@@ -24,8 +25,15 @@ ORDER = [
 """Each room may import from those before its own, and from its own. "" is the package itself."""
 WITHIN = {"sockets": {"errors"}, "cli": {"up", "ports"}, "__main__": {"cli"}}
 """What rooms of one line may import of each other; the package itself gives everybody its version."""
-NEVER = {"server": {"web", "relay", "sessions", "ollama"}, "cli": {"web"}, "up": {"web"}}
+NEVER = {
+    "server": {"web", "relay", "sessions", "ollama"},
+    "cli": {"web"},
+    "up": {"web"},
+    "telemetry": {"sessions", "ollama"},
+}
 """Walls beside the order: what a room does not know, though it comes before it."""
+OBSERVED = {"relay.report"}
+"""All that telemetry knows of the relay: what a run came to."""
 WEB_ORDER = [{"door"}, {"api", "pages"}, {"described"}]
 """The rooms of the web, by the same rule. What stands before every route knows none of them."""
 ALONE = {"embedded"}
@@ -135,6 +143,21 @@ def _may_import(module: str, other: str) -> bool:
     if other in NEVER.get(room, set()):
         return False
     return line_of(other) < line_of(room) or other in WITHIN.get(room, set())
+
+
+def test_telemetry_knows_of_the_relay_only_what_it_observes() -> None:
+    for module in modules():
+        if room_of(module) == "telemetry":
+            known = {imported for imported in own_imports_of(module) if room_of(imported) == "relay"}
+            assert known <= OBSERVED, module
+
+
+def test_the_core_of_the_page_knows_no_page() -> None:
+    """It runs under `node --test` as it is, without a DOM."""
+    files = sorted((PACKAGE / "static" / "core").glob("*.js"))
+    assert files
+    for file in files:
+        assert not re.search(r"\b(document|window)\b", file.read_text(encoding="utf-8")), file.name
 
 
 def test_the_rooms_of_the_web_have_their_walls() -> None:

@@ -15,7 +15,6 @@ run without one is driven by `while run.ended is None: pump.step(until=math.inf)
 
 from __future__ import annotations
 
-import logging
 import math
 import socket
 import time
@@ -34,6 +33,7 @@ from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue, OpenFailure
 from clawgate.ollama.ndjson import Frame
+from clawgate.relay.account import Account
 from clawgate.relay.events import Waiting
 from clawgate.relay.intake import Intake
 from clawgate.relay.overdue import NOT_UNLOADED, Overdue
@@ -41,9 +41,6 @@ from clawgate.relay.patience import Patience
 from clawgate.relay.run import Run
 from clawgate.relay.smoothing import merge
 from clawgate.relay.wait import Waiter
-from clawgate.telemetry.logs import NAMED
-
-log = logging.getLogger(__name__)
 
 
 class Pump:
@@ -58,11 +55,13 @@ class Pump:
         run: Run,
         client_in_force: Callable[[], OllamaClient],
         limits: StreamConfig,
+        account: Account,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
         self._client_in_force = client_in_force
         self._client = client_in_force()
+        self._account = account
         self._clock = clock
         self._smoothing_s = limits.smoothing_ms / 1000
         self._patience = Patience(limits, run.prompt.holds_frames_back)
@@ -91,8 +90,8 @@ class Pump:
         self._is_client_gone = False
         try:
             self._state(self)
-        except Exception:
-            log.exception(f"answer failed: {NAMED}", self._run.names)
+        except Exception as fault:  # noqa: BLE001 - the one broad catch: the observers have its traceback
+            self._account.tell_fault(fault)
             self._fail(InternalError())
         return self._is_client_gone
 
@@ -195,6 +194,7 @@ class Pump:
         events, end = merge(frames)
         if events:
             self._patience.note_progress(now)
+            self._account.note_token(now)
             self._flush_at = now + self._smoothing_s
             self._tokens += len(frames)
             self._run.publish(events)
@@ -254,11 +254,11 @@ class Pump:
         if silence is None:
             self._wait(until=math.inf, for_upstream=True)
             return
-        run.wedges += silence.is_wedge
+        self._account.wedges += silence.is_wedge
         if not self._overdue.can_free(silence):
             self._fail(self._overdue.error(silence.words))
             return
-        log.warning(f"a slot of Ollama's hangs, unloading the model: {NAMED}", run.names)
+        self._account.tell_unload()
         self._let_go()  # first, because Ollama unloads nothing that is asked something
         run.publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
         self._overdue.free(self._client)
@@ -269,8 +269,5 @@ class Pump:
         self._run.close()
 
     def _fail(self, error: ClawgateError) -> None:
-        if self._run.end("error", error=error):
-            log.warning(
-                f"answer failed: {NAMED} error=%(error)s", {**self._run.names, "error": f"{error.code}: {error}"}
-            )
+        self._run.end("error", error=error)
         self._run.close()

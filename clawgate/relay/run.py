@@ -10,7 +10,6 @@ nothing but that.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 from clawgate.errors import ClawgateError
@@ -19,7 +18,6 @@ from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Tex
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
-from clawgate.telemetry.logs import NOT_KNOWN, Id
 
 Settle = Callable[["Run"], object]
 """Stores what `take_answer` of the run gives, unless somebody else has taken it."""
@@ -50,13 +48,9 @@ class Run:
         self.wake_event = wake_event
         self.request_id = request_id
         self.log: list[Event] = [Started(session_id, run_id, prompt.model, ignored)]
-        self.started_at = time.monotonic()
-        self.first_token_at: float | None = None
         self.ended: Ended | None = None  # announced: everything of the run is in the session by then
         self._outcome: Ended | None = None
         self._answer: Message | None = None
-        self.has_slot = True
-        self.wedges = 0
         self._settle = settle
         self._predecessor = predecessor
         self._lock = threading.Lock()
@@ -64,11 +58,6 @@ class Run:
         self._thinking: list[str] = []
         self._tool_calls: list[ToolCalls] = []
         self._exchange: Exchange | None = None
-
-    @property
-    def names(self) -> dict[str, object]:
-        """Give the names that the log has for it."""
-        return {"session": Id(self.session_id), "run": Id(self.run_id), "request": self.request_id or NOT_KNOWN}
 
     @property
     def text(self) -> str:
@@ -105,8 +94,6 @@ class Run:
         with self._lock:
             if self._outcome is not None:
                 return
-            if self.first_token_at is None and any(isinstance(event, Text | Thinking | ToolCalls) for event in events):
-                self.first_token_at = time.monotonic()
             for event in events:
                 if isinstance(event, Text):
                     self._text.append(event.text)

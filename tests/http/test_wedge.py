@@ -29,6 +29,7 @@ from tests.http.asking import (
     streams_of,
 )
 from tests.support.gateway import Gateway
+from tests.support.observer import Noted
 from tests.support.ollama import (
     DEFAULT_MODEL,
     ScriptedOllama,
@@ -231,13 +232,15 @@ def test_every_way_out_is_open_while_the_model_is_unloaded(gate: Gateway, upstre
 def test_wedges_are_counted(ollama: ScriptedOllama, unload_wedged: bool, expected: int) -> None:
     ollama.default(hang())
     limits = StreamConfig(first_frame_seconds=0.1, unload_wedged=unload_wedged)
-    desk = Desk(MemoryStore(Bounds(10, 60, 1 << 20)), OllamaClient(ollama.base_url), 1, limits)
+    noted = Noted()
+    desk = Desk(MemoryStore(Bounds(10, 60, 1 << 20)), OllamaClient(ollama.base_url), 1, limits, (noted,))
     run = desk.admit(ChatRequest(model=DEFAULT_MODEL, messages=(Message(role="user", content="hi"),)))
     last = list(desk.pump(run, None))[-1]
     desk.release(run)
     assert isinstance(last, Ended)
     assert last.error is not None
-    assert desk.wedges == expected
+    assert [report.wedges for report in noted.reports] == [expected]
+    assert len(noted.unloads) == expected - 1
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ def room() -> Iterator[MakeRoom]:
         for reader in each.readers:
             reader.end()
         assert each.desk.streams == 0
-        assert not each.desk._by_session
-        assert not each.desk._by_id
+        assert not each.desk._roster._by_session
+        assert not each.desk._roster._by_id
+        assert not each.desk._accounts
     assert len(os.listdir("/proc/self/fd")) == before

@@ -72,7 +72,7 @@ class Answering:
         client: socket.socket | None = request.environ.get("gunicorn.socket")
         if client is None:
             return None
-        self._clients.protect(client, lambda: run.has_slot)
+        self._clients.protect(client, lambda: self._desk.has_slot(run))
         return bounded(client)
 
     def _warn_without_threads(self) -> None:

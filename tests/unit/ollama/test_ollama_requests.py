@@ -21,6 +21,7 @@ from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue
 from clawgate.ollama.ndjson import FrameReader
 from clawgate.relay import intake
+from clawgate.relay.account import Account
 from clawgate.relay.events import Ended, Event, Text, Thinking
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.pump import Pump
@@ -279,10 +280,11 @@ def test_a_question_that_is_asked_once_more_has_the_time_that_is_left(ollama: re
     assert 0 < timeouts[1] < 1.5
 
 
-def pumped(**limits: Any) -> tuple[Run, list[Event]]:
+def pumped(**settings: Any) -> tuple[Run, list[Event]]:
     """A run that was pumped to its end."""
     run = Run("s", "r", Prompt(model="m", messages=(Message(role="user", content="q"),)), lambda *_: True, WakeEvent())
-    pump = Pump(run, lambda: OllamaClient(ENDPOINT), StreamConfig(retry_seconds=0, **limits))
+    limits = StreamConfig(retry_seconds=0, **settings)
+    pump = Pump(run, lambda: OllamaClient(ENDPOINT), limits, Account(run, (), now=0))
     told = list(Reader(run, pump, heartbeat_s=5).events())
     run.release()
     return run, told

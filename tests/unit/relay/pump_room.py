@@ -21,13 +21,16 @@ from clawgate.errors import UpstreamUnreachable
 from clawgate.ollama.failures import OpenFailure
 from clawgate.ollama.silence import Silence
 from clawgate.relay import overdue, pump
+from clawgate.relay.account import Account
 from clawgate.relay.events import Event, Ping
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.pump import Pump
 from clawgate.relay.reader import Reader
+from clawgate.relay.report import Report
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
+from tests.support.observer import Noted
 
 START_S = 1000.0
 REFUSED = OpenFailure(UpstreamUnreachable("Ollama refused the connection"), is_retryable=True)
@@ -223,7 +226,9 @@ class PumpRoom:
         self.settled: list[Message] = []
         self.run = Run("s", "r", prompt, self._settle, TimedWakeEvent(self.time))
         self.limits = limits
-        self.pump = Pump(self.run, lambda: self.client, limits, self.time)  # type: ignore[arg-type,return-value]
+        self.noted = Noted()
+        self.account = Account(self.run, (self.noted,), self.time.now)
+        self.pump = Pump(self.run, lambda: self.client, limits, self.account, self.time)  # type: ignore[arg-type,return-value]
 
     def _settle(self, run: Run) -> None:
         answer = run.take_answer()
@@ -240,6 +245,11 @@ class PumpRoom:
         """Yield what a reader is told, each with the seconds that had passed."""
         reader = Reader(self.run, self.pump, self.limits.heartbeat_seconds, client, clock=self.time)  # type: ignore[arg-type]
         yield from ((self.time.passed_s, event) for event in reader.events())
+
+    def report(self) -> Report:
+        """Return what the run, which has ended, came to."""
+        self.account.tell_end(self.run, self.time.now)
+        return self.noted.reports[-1]
 
     def pings(self) -> list[float]:
         """Read to the end and return the moments of the pings."""

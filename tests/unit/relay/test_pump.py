@@ -11,9 +11,11 @@ import pytest
 from clawgate.config import StreamConfig
 from clawgate.ollama.failures import CannotContinue
 from clawgate.relay import intake
+from clawgate.relay.account import Account
 from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls, Waiting
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.pump import Pump
+from clawgate.relay.report import Report, RunIds
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
@@ -72,7 +74,8 @@ def test_a_pump_goes_from_thread_to_thread_in_the_middle() -> None:
     """On real sockets: each thread takes some steps, and the answer is one."""
     prompt = Prompt(model="m", messages=(Message(role="user", content="q"),))
     run, client = Run("s", "r", prompt, lambda run: run.take_answer(), WakeEvent()), ScriptedClient()
-    pump = Pump(run, lambda: client, StreamConfig(smoothing_ms=0))  # type: ignore[arg-type,return-value]
+    account = Account(run, (), now=0)
+    pump = Pump(run, lambda: client, StreamConfig(smoothing_ms=0), account)  # type: ignore[arg-type,return-value]
     for number in range(5):
         is_last = number == 4
 
@@ -176,7 +179,7 @@ def test_a_slot_that_hangs_is_freed_where_that_is_allowed(room: MakePumpRoom, is
         assert here.client.exchanges[0].is_closed
     else:
         assert ending(here)[:2] == (300.5, "upstream_timeout")
-    assert here.run.wedges == 1
+    assert (here.report().wedges, len(here.noted.unloads)) == (1, is_allowed)
 
 
 def test_a_slot_is_freed_once(room: MakePumpRoom) -> None:
@@ -184,7 +187,7 @@ def test_a_slot_is_freed_once(room: MakePumpRoom) -> None:
     room.silence = WEDGE
     assert ending(here) == (601.5, "upstream_timeout", "no first frame from Ollama within 300 s: a slot of it hangs")
     assert [name for _, name in room.calls] == ["why", "unload", "why"]
-    assert here.run.wedges == 2
+    assert (here.report().wedges, len(here.noted.unloads)) == (2, 1)
 
 
 def test_a_model_that_cannot_be_unloaded_is_the_end(room: MakePumpRoom) -> None:
@@ -359,6 +362,34 @@ def test_a_fault_of_ours_is_the_one_end(room: MakePumpRoom, monkeypatch: pytest.
     monkeypatch.setattr(Pump, "_take", fail)
     assert ending(here)[:2] == (2.0, "internal")
     assert here.client.exchanges[0].is_closed
+    assert [(ids.run_id, str(fault)) for ids, fault in here.noted.faults] == [("r", "ours")]
+
+
+# --- what it came to ----------------------------------------------------------------------------------------------
+
+
+def test_the_report_says_what_a_run_came_to(room: MakePumpRoom) -> None:
+    here = room(Script(says=((2.0, frame("", "嗯")), (3.0, frame("春") + DONE))))
+    here.drive()
+    assert here.report() == Report(
+        ids=RunIds("s", "r", ""),
+        model="m",
+        done_reason="stop",
+        error=None,
+        stats={"eval_count": 3},
+        first_token_s=2.0,
+        duration_s=3.0,
+        answer_bytes=6,
+        wedges=0,
+    )
+
+
+def test_the_report_of_a_run_that_failed_has_its_error_and_no_first_token(room: MakePumpRoom) -> None:
+    here = room(Script(says=((1.0, frame()),)))
+    here.drive()
+    report = here.report()
+    assert report.error is here.run.ended.error is not None  # type: ignore[union-attr]
+    assert (report.done_reason, report.first_token_s, report.duration_s) == ("error", None, 6.0)
 
 
 def test_frames_that_do_not_parse_are_the_end(room: MakePumpRoom) -> None:

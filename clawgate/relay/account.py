@@ -1,0 +1,56 @@
+"""The account of a run: what is noted while it is made, for its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from clawgate.relay.report import Observer, Report, RunIds
+from clawgate.relay.run import Run
+
+
+class Account:
+    """Keeps the moments and counts of one run, and tells the observers of it.
+
+    Threads: the pump's, and at last the one that releases the run.
+    """
+
+    __slots__ = ("_first_token_at", "_ids", "_observers", "_started_at", "wedges")
+
+    def __init__(self, run: Run, observers: Sequence[Observer], now: float) -> None:
+        self._ids = RunIds(run.session_id, run.run_id, run.request_id)
+        self._observers = observers
+        self._started_at = now
+        self._first_token_at: float | None = None
+        self.wedges = 0
+
+    def note_token(self, now: float) -> None:
+        """Note that the model said something."""
+        if self._first_token_at is None:
+            self._first_token_at = now
+
+    def tell_unload(self) -> None:
+        """Tell that the model is unloaded for this run."""
+        for observer in self._observers:
+            observer.on_unload(self._ids)
+
+    def tell_fault(self, fault: Exception) -> None:
+        """Tell of an exception of our own making."""
+        for observer in self._observers:
+            observer.on_fault(self._ids, fault)
+
+    def tell_end(self, run: Run, now: float) -> None:
+        """Tell what the run, which has ended, came to."""
+        assert run.ended is not None
+        report = Report(
+            ids=self._ids,
+            model=run.prompt.model,
+            done_reason=run.ended.done_reason,
+            error=run.ended.error,
+            stats=run.ended.stats,
+            first_token_s=None if self._first_token_at is None else self._first_token_at - self._started_at,
+            duration_s=now - self._started_at,
+            answer_bytes=len((run.thinking + run.text).encode()),
+            wedges=self.wedges,
+        )
+        for observer in self._observers:
+            observer.on_end(report)

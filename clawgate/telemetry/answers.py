@@ -1,0 +1,57 @@
+"""The lines that the log has for an answer: how it ended, why it failed, and that a slot of Ollama's hangs."""
+
+from __future__ import annotations
+
+import logging
+
+from clawgate.relay.report import Report, RunIds
+from clawgate.telemetry.logs import NAMED, NOT_KNOWN, Id
+
+ENDED = (
+    "answer ended: session=%(session)s run=%(run)s request=%(request)s model=%(model)s reason=%(reason)s "
+    "tokens=%(tokens)s first_token_ms=%(first_token_ms)s duration_ms=%(duration_ms)s bytes=%(bytes)s"
+)
+FAILED = f"answer failed: {NAMED} error=%(error)s"
+
+_ends = logging.getLogger("clawgate.relay.desk")
+_troubles = logging.getLogger("clawgate.relay.pump")
+"""The names under which operators know these lines."""
+
+
+class AnswerLog:
+    """Writes what becomes of answers to the log; an observer of the relay's."""
+
+    def on_end(self, report: Report) -> None:
+        """Write why an answer failed, where it did, and what it came to."""
+        names = _names(report.ids)
+        if report.error is not None:
+            _troubles.warning(FAILED, {**names, "error": f"{report.error.code}: {report.error}"})
+        first_token_s = report.first_token_s
+        _ends.info(
+            ENDED,
+            {
+                **names,
+                "model": report.model,
+                "reason": report.error.code if report.error is not None else report.done_reason,
+                "tokens": report.stats.get("eval_count", NOT_KNOWN),
+                "first_token_ms": NOT_KNOWN if first_token_s is None else _ms(first_token_s),
+                "duration_ms": _ms(report.duration_s),
+                "bytes": report.answer_bytes,
+            },
+        )
+
+    def on_unload(self, ids: RunIds) -> None:
+        """Warn that a slot hangs."""
+        _troubles.warning(f"a slot of Ollama's hangs, unloading the model: {NAMED}", _names(ids))
+
+    def on_fault(self, ids: RunIds, fault: Exception) -> None:
+        """Write the traceback of a fault of our own."""
+        _troubles.error(f"answer failed: {NAMED}", _names(ids), exc_info=fault)
+
+
+def _names(ids: RunIds) -> dict[str, object]:
+    return {"session": Id(ids.session_id), "run": Id(ids.run_id), "request": ids.request_id or NOT_KNOWN}
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,26 @@
+"""An observer of the relay's that keeps what it is told."""
+
+from __future__ import annotations
+
+from clawgate.relay.report import Report, RunIds
+
+
+class Noted:
+    """Keeps the reports, the unloads and the faults, in order."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self.unloads: list[RunIds] = []
+        self.faults: list[tuple[RunIds, Exception]] = []
+
+    def on_end(self, report: Report) -> None:
+        """Keep the report."""
+        self.reports.append(report)
+
+    def on_unload(self, ids: RunIds) -> None:
+        """Keep whose unload it is."""
+        self.unloads.append(ids)
+
+    def on_fault(self, ids: RunIds, fault: Exception) -> None:
+        """Keep the exception."""
+        self.faults.append((ids, fault))

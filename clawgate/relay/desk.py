@@ -3,8 +3,8 @@
 At most one run per session is in flight. A run is here from its admission until its request is over. Its slot is free a
 moment earlier, before its reader is told the end: whoever reads that may ask again at once.
 
-The desk works for one session at a time in that session's turn (turns.py). It asks the store and builds prompts while
-it holds the turn, never under its own lock, so that a long history or a slow store holds up its own session alone.
+The desk holds a session's lock (locks.py) while it changes the session. It asks the store and builds prompts under that
+lock alone, so that a long history or a slow store holds up its own session alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
@@ -21,15 +22,15 @@ from clawgate.errors import BusySession, NothingToContinue, UnknownSession
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.account import Account
 from clawgate.relay.events import Event
-from clawgate.relay.prompt import ChatRequest, Prompt, context_of, is_unfinished, joined
+from clawgate.relay.locks import SessionLocks
+from clawgate.relay.prompt import ChatRequest, context_of, is_unfinished, joined, make_prompt
 from clawgate.relay.pump import Pump
 from clawgate.relay.reader import Reader
 from clawgate.relay.report import Observer
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
-from clawgate.relay.turns import Turns
 from clawgate.relay.wait import WakeEvent
-from clawgate.sessions import Session, SessionStore, prompt_of
+from clawgate.sessions import Session, SessionStore
 
 LAST_WORDS_S = 5.0
 """How long a drain waits for ended runs to tell their readers so."""
@@ -47,7 +48,7 @@ class Interruption(NamedTuple):
 class Desk:
     """Admits runs, and ends them where they do not end by themselves.
 
-    Threads: any. A session's turn is taken before the locks of the roster, of its run and of the store.
+    Threads: any. A session's lock is taken before those of the roster, of its run and of the store.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Desk:
         self._in_force = _InForce(client, limits)
         self._observers = observers
         self._clock = clock
-        self._turns = Turns()
+        self._locks = SessionLocks()
         self._roster = Roster(max_streams)
         self._accounts: dict[str, Account] = {}
 
@@ -75,7 +76,7 @@ class Desk:
     @property
     def is_draining(self) -> bool:
         """True once the process takes no new chats."""
-        return self._roster.is_closed
+        return self._roster.is_refusing
 
     def has_slot(self, run: Run) -> bool:
         """True until the run's reader is about to be told the end."""
@@ -93,14 +94,14 @@ class Desk:
         wake_event = WakeEvent()  # first: a process out of fds refuses before it changes anything
         session_id = request.session_id or f"sess_{secrets.token_hex(16)}"
         try:
-            with self._turns.of(session_id):
+            with self._locks.of(session_id):
                 return self._admit(request, session_id, wake_event)
         except BaseException:
-            wake_event.close()
+            wake_event.release()
             raise
 
     def _admit(self, request: ChatRequest, session_id: str, wake_event: WakeEvent) -> Run:
-        self._roster.refuse_if_closed()
+        self._roster.check_admits()
         is_known = request.session_id is not None and request.messages is None
         session = self._known(session_id) if is_known else None
         old = self._roster.of_session(session_id)
@@ -119,7 +120,7 @@ class Desk:
 
     def _check(self, request: ChatRequest, session: Session | None, old: Run | None) -> None:
         """Refuse what cannot be served, before anything is changed for it."""
-        if old is not None and not old.is_concluded and request.on_busy == "reject":
+        if old is not None and not old.has_outcome and request.on_busy == "reject":
             raise BusySession("an answer of this session is still streaming; interrupt it, or drop on_busy: reject")
         if session is not None:
             unsettled = old.unsettled() if old is not None else None
@@ -137,33 +138,21 @@ class Desk:
         old: Run | None,
     ) -> Run:
         """End the running answer and make the next one the session's owner in its place, in one step of the store's."""
-        if old is not None:
-            old.conclude("superseded")
-        answer = old.take_answer() if old is not None else None
-        try:
+        with old.ending("superseded") if old is not None else nullcontext() as answer:
             context = context_of(request, session, answer)
-            messages = prompt_of(context)
-            is_continuation = request.is_continue and bool(messages) and messages[-1].role == "assistant"
-            prompt = Prompt(
-                model=request.model, messages=messages, extras=request.extras, is_continuation=is_continuation
-            )
+            prompt = make_prompt(request, context)
             self._store.begin(session_id, run_id, context)
-        except BaseException:
-            if old is not None and answer is not None:
-                self._store.settle(session_id, old.run_id, answer)
-            raise
-        finally:
-            if old is not None:
-                old.announce()
         return Run(
-            session_id, run_id, prompt, self._settle, wake_event, request.ignored, request.request_id, predecessor=old
+            session_id,
+            run_id,
+            prompt,
+            partial(self._store.settle, session_id, run_id),
+            wake_event,
+            request.ignored,
+            request.request_id,
+            predecessor=old,
+            session_lock=partial(self._locks.of, session_id),
         )
-
-    def _settle(self, run: Run) -> None:
-        with self._turns.of(run.session_id):
-            answer = run.take_answer()  # None where a newer run has taken the session over, with what this one said
-            if answer is not None:
-                self._store.settle(run.session_id, run.run_id, answer)
 
     def _known(self, session_id: str) -> Session:
         session = self._store.get(session_id)
@@ -194,7 +183,7 @@ class Desk:
         whose = session_id or (run.session_id if run is not None else None)
         if whose is None:
             return Interruption(None, run_id, interrupted=False)
-        with self._turns.of(whose):  # so that it hits an answer that is just being superseded, or the one that follows
+        with self._locks.of(whose):  # so that it hits an answer that is just being superseded, or the one that follows
             if session_id is not None:
                 self._known(session_id)  # a deleted one may have a run here whose reader has not left yet
                 run = self._roster.of_session(session_id)
@@ -216,16 +205,10 @@ class Desk:
 
         Errors: UnknownSession.
         """
-        with self._turns.of(session_id):
+        with self._locks.of(session_id):
             run = self._roster.of_session(session_id)
-            if run is not None:
-                run.conclude("interrupted")
-                run.take_answer()  # nobody is to settle it any more
-            try:
+            with run.ending("interrupted") if run is not None else nullcontext():
                 is_known = self._store.delete(session_id)
-            finally:
-                if run is not None:
-                    run.announce()
         if run is not None:
             run.close()
         if not is_known:
@@ -236,7 +219,7 @@ class Desk:
 
         Returns once no run is left, or the last words took too long.
         """
-        self._roster.close()
+        self._roster.refuse_more()
         if self._roster.wait_until_empty(grace_s):
             return
         left = self._roster.runs_to_end()

@@ -31,7 +31,7 @@ class Intake:
         """True once the answer is longer than any answer may be."""
         return self._taken_bytes > MAX_ANSWER_BYTES
 
-    def change_to(self, exchange: Exchange) -> None:
+    def read_from(self, exchange: Exchange) -> None:
         """Read this exchange from now on."""
         self._exchange = exchange
         self._frames = FrameReader(self._max_bad_frames)

@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from clawgate.errors import NothingToContinue
-from clawgate.sessions import Message, Session, join_answer
+from clawgate.sessions import Message, Session, join_answer, prompt_of
 from clawgate.sessions.message import join_texts
 
 
@@ -107,6 +107,17 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(limit, int) and limit > 0:
             request["options"] = {**self.extras["options"], "num_predict": max(1, limit - tokens)}
         return request
+
+
+def make_prompt(request: ChatRequest, context: Sequence[Message]) -> Prompt:
+    """Make what Ollama is asked of a request and of what its session knows with it."""
+    messages = prompt_of(context)
+    return Prompt(
+        model=request.model,
+        messages=messages,
+        extras=request.extras,
+        is_continuation=request.is_continue and bool(messages) and messages[-1].role == "assistant",
+    )
 
 
 def _for_ollama(messages: Iterable[Message]) -> list[Message]:

@@ -102,13 +102,12 @@ class Pump:
         run = self._run
         if self._wait(until=0):
             return  # a client that gave up while it queued is not served
-        run.close_predecessor()
         self._attempt += 1
         request = run.prompt.request_from(run.text, run.thinking, self._tokens)
         is_going_on = run.has_text or run.prompt.is_continuation
         self._client = self._client_in_force()  # a reload may have corrected the address that was waited for
         self._exchange = self._client.chat(request, is_going_on, run.request_id)
-        self._intake.change_to(self._exchange)
+        self._intake.read_from(self._exchange)
         self._patience.note_request(self._clock())
         self._overdue.forget_reason()
         self._state = Pump._opening

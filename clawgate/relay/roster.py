@@ -26,7 +26,7 @@ class Roster:
         self._by_session: dict[str, Run] = {}
         self._by_id: dict[str, Run] = {}
         self._slots: set[str] = set()  # ids of runs
-        self._is_closed = False
+        self._is_refusing = False
         self._is_over = False
 
     @property
@@ -35,9 +35,9 @@ class Roster:
         return len(self._slots)
 
     @property
-    def is_closed(self) -> bool:
+    def is_refusing(self) -> bool:
         """True once no run is admitted any more."""
-        return self._is_closed
+        return self._is_refusing
 
     def of_session(self, session_id: str) -> Run | None:
         """Return a session's run, where it has one."""
@@ -57,19 +57,19 @@ class Roster:
         Errors: ShuttingDown, Busy.
         """
         with self._lock:
-            self.refuse_if_closed()
+            self.check_admits()
             if old is not None and old.run_id in self._slots:
                 self._slots.remove(old.run_id)
             elif len(self._slots) >= self._max_streams:
                 raise Busy(f"all {self._max_streams} streams are taken; try again in a moment")
             self._slots.add(run_id)
 
-    def refuse_if_closed(self) -> None:
-        """See that runs are admitted.
+    def check_admits(self) -> None:
+        """See that runs are still admitted.
 
         Errors: ShuttingDown.
         """
-        if self._is_closed:
+        if self._is_refusing:
             raise ShuttingDown("the gateway is shutting down; try again in a moment")
 
     def give_slot_back(self, run_id: str) -> None:
@@ -93,10 +93,10 @@ class Roster:
                 del self._by_session[run.session_id]
             self._tell_if_empty()
 
-    def close(self) -> None:
+    def refuse_more(self) -> None:
         """Admit no run any more."""
         with self._lock:
-            self._is_closed = True
+            self._is_refusing = True
 
     def wait_until_empty(self, patience_s: float) -> bool:
         """Wait until no run is left and no admission under way; False where that took too long."""

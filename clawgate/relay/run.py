@@ -1,16 +1,19 @@
 """A run: one answer being made, shared by its pump, its readers, and whoever ends it.
 
-Every end passes the same door in three steps: `conclude`, which the first caller wins and after which nothing more is
-said; the settling of the partial text in the session; `announce`, by which the one end event closes the log and the
-wake event wakes the pump. `end` does all three, and whoever takes the session over does the second step itself. No end
-waits for a socket, least of all a reader's; closing the connection to Ollama is another step, `close`, that waits for
-nothing but that.
+Three verbs take a run apart, in this order, and mean the same wherever the relay and ollama/ use them:
+
+`end`      decides the outcome. The first caller wins, and from then on nothing more is published; the partial text is
+           settled in the session; then the end event closes the log and wakes the pump, so that whoever reads of the
+           end finds the text. No end waits for a socket, least of all a reader's.
+`close`    closes the connection to Ollama, and waits for nothing but that.
+`release`  gives back what the run holds: its sockets and fds. It is the last act, of whoever drives the pump.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from clawgate.errors import ClawgateError
 from clawgate.ollama.exchange import Exchange
@@ -19,16 +22,16 @@ from clawgate.relay.prompt import Prompt
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
 
-Settle = Callable[["Run"], object]
-"""Stores what `take_answer` of the run gives, unless somebody else has taken it."""
-
 
 class Run:
     """One answer being made.
 
-    Threads: `_lock` guards the log, the text, the outcome and the exchange, and is held for memory only. `end` and its
-    steps, `close` and the properties may be used from any thread; `publish`, `connect` and `resume` are the pump's. The
-    log only grows, so a reader may look at it without the lock.
+    settle: stores what the run said.
+    session_lock: is held while that is settled, so that it is settled before another run takes the session over, or
+    by that run.
+    Threads: `_lock` guards the log, the text, the outcome and the exchange, and is held for memory only. `end`,
+    `ending`, `close` and the properties may be used from any thread; `publish`, `resume`, `connect` and `release` are
+    the pump's. The log only grows, so a reader may look at it without the lock.
     """
 
     def __init__(
@@ -36,11 +39,12 @@ class Run:
         session_id: str,
         run_id: str,
         prompt: Prompt,
-        settle: Settle,
+        settle: Callable[[Message], object],
         wake_event: WakeEvent,
         ignored: tuple[str, ...] = (),
         request_id: str = "",
         predecessor: Run | None = None,
+        session_lock: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.session_id = session_id
         self.run_id = run_id
@@ -52,6 +56,7 @@ class Run:
         self._outcome: Ended | None = None
         self._answer: Message | None = None
         self._settle = settle
+        self._session_lock = session_lock
         self._predecessor = predecessor
         self._lock = threading.Lock()
         self._text: list[str] = []
@@ -85,8 +90,8 @@ class Run:
         return not (self.has_tool_calls or (self.has_text and self.prompt.has_format))
 
     @property
-    def is_concluded(self) -> bool:
-        """True once it is clear how the run ended, a moment before that is told."""
+    def has_outcome(self) -> bool:
+        """True once it is decided how the run ended, a moment before `ended` says so."""
         return self._outcome is not None
 
     def publish(self, events: Sequence[Event]) -> None:
@@ -113,25 +118,60 @@ class Run:
         return can_go_on
 
     def end(self, done_reason: str, error: ClawgateError | None = None, stats: dict[str, int] | None = None) -> bool:
-        """End the run, settle its text, and tell so; False when it had ended already, or is ending."""
-        if not self.conclude(done_reason, error, stats):
+        """End the run; False when it has ended already, or somebody else is ending it.
+
+        Errors: whatever settling raises, once the end is told.
+        """
+        if not self._decide(done_reason, error, stats):
             return False
-        try:  # settled before it is announced: a reader of the end finds the text
-            self._settle(self)
-        finally:  # the reader is told the end, and the connection closed, even where the store fails
-            self.announce()
+        try:
+            with self._session_lock():
+                answer = self._take_answer()
+                if answer is not None:
+                    self._settle(answer)
+        finally:
+            self._announce()
         return True
 
-    def conclude(
+    @contextmanager
+    def ending(self, done_reason: str) -> Iterator[Message | None]:
+        """End the run around a block that takes its answer into the session, or drops it, in place of `end`.
+
+        The block is given the answer, or None where it has been settled, and runs with the session's lock held. The
+        end is told behind it. Where the block fails, the answer is settled as `end` does it.
+        """
+        self._decide(done_reason)
+        answer = self._take_answer()
+        try:
+            yield answer
+        except BaseException:
+            if answer is not None:
+                self._settle(answer)
+            raise
+        finally:
+            self._announce()
+
+    def _decide(
         self, done_reason: str, error: ClawgateError | None = None, stats: dict[str, int] | None = None
     ) -> bool:
-        """Say how the run ended, once: nothing is published after it; False when that has been said."""
         with self._lock:
             if self._outcome is not None:
                 return False
             self._outcome = Ended(self.session_id, self.run_id, done_reason, stats or {}, error)
             self._answer = self._message(is_unfinished=done_reason != "stop")
             return True
+
+    def _take_answer(self) -> Message | None:
+        with self._lock:
+            answer, self._answer = self._answer, None
+            return answer
+
+    def _announce(self) -> None:
+        with self._lock:
+            if self.ended is None and self._outcome is not None:
+                self.ended = self._outcome
+                self.log.append(self._outcome)
+                self.wake_event.set()
 
     def unsettled(self) -> Message | None:
         """Give what was said so far and is not in the session yet; None where nothing is left to settle."""
@@ -147,36 +187,20 @@ class Run:
             interrupted=is_unfinished,
         )
 
-    def take_answer(self) -> Message | None:
-        """Take what a concluded run said, to settle it; None where somebody has taken it."""
-        with self._lock:
-            answer, self._answer = self._answer, None
-            return answer
-
-    def announce(self) -> None:
-        """Tell the end of a concluded run: everything it said is where it belongs."""
-        with self._lock:
-            if self.ended is None and self._outcome is not None:
-                self.ended = self._outcome
-                self.log.append(self._outcome)
-                self.wake_event.set()
-
     def connect(self, exchange: Exchange) -> bool:
-        """Make the exchange the run's own, so that an end closes it; False when the run has ended."""
+        """Make the exchange the run's own, so that `close` closes it; False when the run has ended.
+
+        Returns once the run that this one superseded has no connection any more: a session has one at a time.
+        """
+        self._close_predecessor()
         with self._lock:
             if self._outcome is not None:
                 return False
             self._exchange = exchange
             return True
 
-    def close_predecessor(self) -> None:
-        """Return once the run that this one superseded has no connection to Ollama any more."""
-        if self._predecessor is not None:
-            self._predecessor.close()
-            self._predecessor = None
-
     def close(self) -> None:
-        """Close the connection to Ollama, and return once that is done; for an ended run."""
+        """Close the connection to Ollama of an ended run, and return once that is done; again is harmless."""
         with self._lock:
             exchange, predecessor = self._exchange, self._predecessor
         if predecessor is not None:
@@ -184,11 +208,16 @@ class Run:
         if exchange is not None:
             exchange.close()
 
+    def _close_predecessor(self) -> None:
+        if self._predecessor is not None:
+            self._predecessor.close()
+            self._predecessor = None
+
     def release(self) -> None:
-        """Give back what the run holds, ending it where nobody did; the pump's last act."""
+        """Give back what the run holds, ending it where nobody did."""
         if not self.end("interrupted"):
             self.wake_event.wait()  # somebody else ended it and may still be settling its text
-        self.close_predecessor()
+        self._close_predecessor()
         if self._exchange is not None:
             self._exchange.release()
-        self.wake_event.close()
+        self.wake_event.release()

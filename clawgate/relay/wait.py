@@ -57,7 +57,7 @@ class WakeEvent(threading.Event):
         except BlockingIOError:
             pass
 
-    def close(self) -> None:
+    def release(self) -> None:
         """Give the fds back; later wake-ups go nowhere."""
         with self._fd_lock:
             if self._is_open:

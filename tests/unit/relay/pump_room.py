@@ -224,16 +224,11 @@ class PumpRoom:
         self.time = Time()
         self.client = TimedClient(self.time, *scripts)
         self.settled: list[Message] = []
-        self.run = Run("s", "r", prompt, self._settle, TimedWakeEvent(self.time))
+        self.run = Run("s", "r", prompt, self.settled.append, TimedWakeEvent(self.time))
         self.limits = limits
         self.noted = Noted()
         self.account = Account(self.run, (self.noted,), self.time.now)
         self.pump = Pump(self.run, lambda: self.client, limits, self.account, self.time)  # type: ignore[arg-type,return-value]
-
-    def _settle(self, run: Run) -> None:
-        answer = run.take_answer()
-        assert answer is not None
-        self.settled.append(answer)
 
     def drive(self) -> list[Event]:
         """Take steps to the end, without any reader, and return the log without its start."""

@@ -110,6 +110,21 @@ def test_a_forgotten_session_is_gone_and_its_answer_ends(room: MakeRoom) -> None
     assert len(here.store) == 0
 
 
+def test_a_session_that_cannot_be_forgotten_keeps_the_partial_text(room: MakeRoom) -> None:
+    here = room()
+    reader = here.ask()
+    here.exchange(said="a")
+
+    def fail(_: str) -> bool:
+        raise RuntimeError("the store is away")
+
+    here.store.delete = fail  # type: ignore[method-assign,assignment]
+    with pytest.raises(RuntimeError):
+        here.desk.forget("s")
+    assert reader.end().done_reason == "interrupted"
+    assert here.messages() == [("user", "q", False), ("assistant", "a", True)]
+
+
 def test_a_drain_without_grace_ends_everything_with_its_text(room: MakeRoom) -> None:
     here = room()
     readers = [here.ask("a"), here.ask("b")]

@@ -73,7 +73,7 @@ def test_no_step_lasts_longer_than_it_may(room: MakePumpRoom) -> None:
 def test_a_pump_goes_from_thread_to_thread_in_the_middle() -> None:
     """On real sockets: each thread takes some steps, and the answer is one."""
     prompt = Prompt(model="m", messages=(Message(role="user", content="q"),))
-    run, client = Run("s", "r", prompt, lambda run: run.take_answer(), WakeEvent()), ScriptedClient()
+    run, client = Run("s", "r", prompt, lambda _: None, WakeEvent()), ScriptedClient()
     account = Account(run, (), now=0)
     pump = Pump(run, lambda: client, StreamConfig(smoothing_ms=0), account)  # type: ignore[arg-type,return-value]
     for number in range(5):

@@ -14,19 +14,13 @@ from clawgate.relay.prompt import Prompt
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
-from tests.support.tools import require_procfs
+from tests.support.tools import require_procfs, wait_for
 
 CALL = {"function": {"name": "f", "arguments": {}}}
 
 
-class Settled(list[tuple[str, str, Message]]):
+class Settled(list[Message]):
     """What was settled, in order."""
-
-    def settle(self, run: Run) -> None:
-        """Take an answer as a desk does."""
-        answer = run.take_answer()
-        assert answer is not None
-        self.append((run.session_id, run.run_id, answer))
 
 
 class Connection:
@@ -54,9 +48,9 @@ def settled() -> Settled:
 @pytest.fixture
 def run(settled: Settled) -> Iterator[Run]:
     """A run that has just been admitted."""
-    run = Run("s", "r", Prompt(model="m", messages=()), settled.settle, WakeEvent(), ("tpyo",))
+    run = Run("s", "r", Prompt(model="m", messages=()), settled.append, WakeEvent(), ("tpyo",))
     yield run
-    run.wake_event.close()
+    run.wake_event.release()
 
 
 def test_a_run_starts_with_its_start_event(run: Run) -> None:
@@ -92,17 +86,7 @@ def test_an_end_settles_what_was_said_and_wakes_the_pump(
     assert run.ended == Ended("s", "r", done_reason, {"eval_count": 2}, None)
     assert run.wake_event.is_set()
     assert settled == [
-        (
-            "s",
-            "r",
-            Message(
-                role="assistant",
-                content="a ",
-                thinking="hm",
-                tool_calls=(CALL, {"x": 1}),
-                interrupted=is_unfinished,
-            ),
-        )
+        Message(role="assistant", content="a ", thinking="hm", tool_calls=(CALL, {"x": 1}), interrupted=is_unfinished)
     ]
 
 
@@ -111,7 +95,7 @@ def test_an_error_is_the_end_and_the_text_is_unfinished(run: Run, settled: Settl
     run.publish([Text("a")])
     assert run.end("error", error=error)
     assert run.ended is not None
-    assert (run.ended.done_reason, run.ended.error, settled[0][2].interrupted) == ("error", error, True)
+    assert (run.ended.done_reason, run.ended.error, settled[0].interrupted) == ("error", error, True)
 
 
 def test_nothing_is_published_after_the_end(run: Run, settled: Settled) -> None:
@@ -148,20 +132,20 @@ def test_the_first_of_many_ends_wins_and_what_was_told_before_is_what_is_settled
     assert run.ended is not None
     assert won == [run.ended.done_reason]
     assert [index for index, event in enumerate(run.log) if isinstance(event, Ended)] == [len(run.log) - 1]
-    assert [answer.text for _, _, answer in settled] == [run.text] == ["x" * (len(run.log) - 2)]
+    assert [answer.text for answer in settled] == [run.text] == ["x" * (len(run.log) - 2)]
 
 
 def test_closing_closes_the_exchange_and_the_predecessors(settled: Settled) -> None:
-    old = Run("s", "old", Prompt(model="m", messages=()), settled.settle, WakeEvent())
-    new = Run("s", "new", Prompt(model="m", messages=()), settled.settle, WakeEvent(), predecessor=old)
+    old = Run("s", "old", Prompt(model="m", messages=()), settled.append, WakeEvent())
+    new = Run("s", "new", Prompt(model="m", messages=()), settled.append, WakeEvent(), predecessor=old)
     connections = [Connection(), Connection()]
-    for run, connection in zip((old, new), connections, strict=True):
-        assert run.connect(connection)  # type: ignore[arg-type]
+    assert old.connect(connections[0])  # type: ignore[arg-type]
     new.close()
-    assert [connection.closed for connection in connections] == [1, 1]
-    new.close_predecessor()
+    assert [connection.closed for connection in connections] == [1, 0]
+    assert new.connect(connections[1])  # type: ignore[arg-type]
+    assert [connection.closed for connection in connections] == [2, 0], "before another is made"
     new.close()
-    assert [connection.closed for connection in connections] == [2, 2]
+    assert [connection.closed for connection in connections] == [2, 1]
     old.release()
     new.release()
     assert [connection.released for connection in connections] == [1, 1]
@@ -178,20 +162,60 @@ def test_an_ended_run_takes_no_exchange(run: Run) -> None:
 def test_releasing_ends_what_nobody_ended_and_gives_the_fds_back(settled: Settled) -> None:
     require_procfs()
     before = os.listdir("/proc/self/fd")
-    run = Run("s", "r", Prompt(model="m", messages=()), settled.settle, WakeEvent())
+    run = Run("s", "r", Prompt(model="m", messages=()), settled.append, WakeEvent())
     run.publish([Text("a")])
     run.release()
     assert run.ended is not None
-    assert (run.ended.done_reason, settled[0][2].text) == ("interrupted", "a")
+    assert (run.ended.done_reason, settled[0].text) == ("interrupted", "a")
     assert os.listdir("/proc/self/fd") == before
 
 
 def test_the_end_is_told_even_where_settling_fails() -> None:
-    def fail(run: Run) -> None:
-        raise RuntimeError(f"{run.session_id} {run.run_id}")
+    def fail(answer: Message) -> None:
+        raise RuntimeError(f"{answer.role} is not settled")
 
     run = Run("s", "r", Prompt(model="m", messages=()), fail, WakeEvent())
-    with pytest.raises(RuntimeError, match="s r"):
+    with pytest.raises(RuntimeError, match="assistant is not settled"):
         run.end("stop")
-    run.wake_event.close()
+    run.wake_event.release()
     assert isinstance(run.log[-1], Ended)
+
+
+def test_an_ending_gives_the_answer_away_and_is_told_behind_it(run: Run, settled: Settled) -> None:
+    run.publish([Text("a")])
+    with run.ending("superseded") as answer:
+        assert answer is not None
+        assert (answer.text, answer.interrupted) == ("a", True)
+        assert (run.has_outcome, run.ended, run.wake_event.is_set()) == (True, None, False)
+        assert not run.end("interrupted")
+    assert run.ended is not None
+    assert (run.ended.done_reason, settled) == ("superseded", [])
+    with run.ending("interrupted") as answer:
+        assert answer is None
+    assert [type(event) for event in run.log] == [Started, Text, Ended]
+
+
+def test_an_ending_that_fails_settles_the_answer(run: Run, settled: Settled) -> None:
+    run.publish([Text("a")])
+    with pytest.raises(RuntimeError), run.ending("superseded"):
+        raise RuntimeError("the store is away")
+    assert [answer.text for answer in settled] == ["a"]
+    assert isinstance(run.log[-1], Ended)
+
+
+def test_an_ending_takes_the_answer_of_an_end_that_waits_for_the_sessions_lock(settled: Settled) -> None:
+    lock = threading.RLock()
+    run = Run("s", "r", Prompt(model="m", messages=()), settled.append, WakeEvent(), session_lock=lambda: lock)
+    run.publish([Text("a")])
+    with lock:
+        ends = threading.Thread(target=run.end, args=("stop",))
+        ends.start()
+        wait_for(lambda: run.has_outcome, "the end is decided")
+        with run.ending("superseded") as answer:
+            assert answer is not None
+            assert (answer.text, answer.interrupted) == ("a", False)
+        assert run.ended is not None
+    ends.join()
+    assert (run.ended.done_reason, settled) == ("stop", [])
+    assert [type(event) for event in run.log] == [Started, Text, Ended]
+    run.wake_event.release()

@@ -29,7 +29,7 @@ def wake_event(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         pytest.skip("os.eventfd is not there: Python 3.10 on Linux has it")
     wake_event = WakeEvent()
     yield wake_event
-    wake_event.close()
+    wake_event.release()
 
 
 @pytest.fixture
@@ -111,8 +111,8 @@ def test_clearing_what_was_not_woken_is_harmless(wake_event: WakeEvent) -> None:
 
 def test_a_closed_wake_event_gives_its_fds_back_and_writes_to_nobody_elses(wake_event: WakeEvent) -> None:
     fds = {wake_event._read_fd, wake_event._write_fd}
-    wake_event.close()
-    wake_event.close()
+    wake_event.release()
+    wake_event.release()
     for fd in fds:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(fd)
@@ -121,7 +121,7 @@ def test_a_closed_wake_event_gives_its_fds_back_and_writes_to_nobody_elses(wake_
         assert fds & {fd for ends in pipes for fd in ends}
         wake_event.wake()
         wake_event.set()
-        wake_event.close()
+        wake_event.release()
         for read_fd, _ in pipes:
             os.set_blocking(read_fd, False)
             with pytest.raises(BlockingIOError):
@@ -140,7 +140,7 @@ def test_a_wake_event_closed_among_racing_threads_leaves_no_fd() -> None:
         wake_event = WakeEvent()
         threads = [
             threading.Thread(target=act)
-            for act in (wake_event.set, wake_event.wake, wake_event.close, wake_event.set, wake_event.close)
+            for act in (wake_event.set, wake_event.wake, wake_event.release, wake_event.set, wake_event.release)
         ]
         for thread in threads:
             thread.start()
@@ -213,7 +213,7 @@ def test_a_client_that_leaves_is_noticed(leaves: str, for_upstream: bool) -> Non
         else:
             other.shutdown(socket.SHUT_WR)
         assert_wakes(waiter, for_upstream=for_upstream, client_gone=True)
-    wake_event.close()
+    wake_event.release()
 
 
 @pytest.mark.usefixtures("hangup")
@@ -227,7 +227,7 @@ def test_a_client_that_resets_the_connection_is_noticed() -> None:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         other.close()
         assert_wakes(waiter, for_upstream=True, client_gone=True)
-    wake_event.close()
+    wake_event.release()
 
 
 def test_pipelined_bytes_are_no_hangup_stay_unread_and_do_not_spin(hangup: str) -> None:
@@ -245,7 +245,7 @@ def test_pipelined_bytes_are_no_hangup_stay_unread_and_do_not_spin(hangup: str) 
             other.close()
             assert_wakes(waiter, for_upstream=True, client_gone=True)
         assert ours.recv(100) == b"GET / HTTP/1.1\r\n"
-    wake_event.close()
+    wake_event.release()
 
 
 @pytest.mark.usefixtures("hangup")
@@ -293,4 +293,4 @@ def test_a_waiter_opens_nothing_of_its_own() -> None:
     waiter.wait(0, for_upstream=True)
     assert open_fds() == before
     assert Path(f"/proc/self/fd/{wake_event.fileno()}").exists()
-    wake_event.close()
+    wake_event.release()

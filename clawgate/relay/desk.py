@@ -2,14 +2,10 @@
 
 At most one run per session is in flight. A run is here from its admission until its request is over. Its slot is free a
 moment earlier, before its reader is told the end: whoever reads that may ask again at once.
-
-The desk holds a session's lock (locks.py) while it changes the session. It asks the store and builds prompts under that
-lock alone, so that a long history or a slow store holds up its own session alone.
 """
 
 from __future__ import annotations
 
-import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,18 +14,18 @@ from functools import partial
 from typing import NamedTuple
 
 from clawgate.config import StreamConfig
-from clawgate.errors import BusySession, NothingToContinue, UnknownSession
+from clawgate.errors import UnknownSession
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.account import Account
+from clawgate.relay.admission import Admission
 from clawgate.relay.events import Event
 from clawgate.relay.locks import SessionLocks
-from clawgate.relay.prompt import ChatRequest, context_of, is_unfinished, joined, make_prompt
+from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.pump import Pump
 from clawgate.relay.reader import Reader
 from clawgate.relay.report import Observer
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
-from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Session, SessionStore
 
 LAST_WORDS_S = 5.0
@@ -43,6 +39,13 @@ class Interruption(NamedTuple):
     run_id: str | None
     interrupted: bool
     partial: str = ""
+
+
+class _InForce(NamedTuple):
+    """What a reload changes, as one value: no thread sees half of a change."""
+
+    client: OllamaClient
+    limits: StreamConfig
 
 
 class Desk:
@@ -64,8 +67,9 @@ class Desk:
         self._in_force = _InForce(client, limits)
         self._observers = observers
         self._clock = clock
-        self._locks = SessionLocks()
         self._roster = Roster(max_streams)
+        self._locks = SessionLocks()
+        self._admission = Admission(store, self._roster, self._locks)
         self._accounts: dict[str, Account] = {}
 
     @property
@@ -91,74 +95,9 @@ class Desk:
 
         Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, Busy; then nothing has changed.
         """
-        wake_event = WakeEvent()  # first: a process out of fds refuses before it changes anything
-        session_id = request.session_id or f"sess_{secrets.token_hex(16)}"
-        try:
-            with self._locks.of(session_id):
-                return self._admit(request, session_id, wake_event)
-        except BaseException:
-            wake_event.release()
-            raise
-
-    def _admit(self, request: ChatRequest, session_id: str, wake_event: WakeEvent) -> Run:
-        self._roster.check_admits()
-        is_known = request.session_id is not None and request.messages is None
-        session = self._known(session_id) if is_known else None
-        old = self._roster.of_session(session_id)
-        self._check(request, session, old)
-        run_id = f"run_{secrets.token_hex(16)}"
-        self._roster.take_slot(run_id, old)
-        try:
-            run = self._take_over(request, session, session_id, run_id, wake_event, old)
-        except BaseException:
-            self._roster.give_slot_back(run_id)
-            raise
-        self._accounts[run_id] = Account(run, self._observers, self._clock())
-        if not self._roster.add(run):
-            run.end("interrupted")  # admitted in the very moment in which a drain ended all that there were
+        run = self._admission.admit(request)
+        self._accounts[run.run_id] = Account(run, self._observers, self._clock())
         return run
-
-    def _check(self, request: ChatRequest, session: Session | None, old: Run | None) -> None:
-        """Refuse what cannot be served, before anything is changed for it."""
-        if old is not None and not old.has_outcome and request.on_busy == "reject":
-            raise BusySession("an answer of this session is still streaming; interrupt it, or drop on_busy: reject")
-        if session is not None:
-            unsettled = old.unsettled() if old is not None else None
-            if request.is_continue and not is_unfinished(joined(session.messages, unsettled)):
-                raise NothingToContinue("continue: the session's last message is not an unfinished answer")
-            self._store.check(session, [message for message in (unsettled, request.message) if message is not None])
-
-    def _take_over(
-        self,
-        request: ChatRequest,
-        session: Session | None,
-        session_id: str,
-        run_id: str,
-        wake_event: WakeEvent,
-        old: Run | None,
-    ) -> Run:
-        """End the running answer and make the next one the session's owner in its place, in one step of the store's."""
-        with old.ending("superseded") if old is not None else nullcontext() as answer:
-            context = context_of(request, session, answer)
-            prompt = make_prompt(request, context)
-            self._store.begin(session_id, run_id, context)
-        return Run(
-            session_id,
-            run_id,
-            prompt,
-            partial(self._store.settle, session_id, run_id),
-            wake_event,
-            request.ignored,
-            request.request_id,
-            predecessor=old,
-            session_lock=partial(self._locks.of, session_id),
-        )
-
-    def _known(self, session_id: str) -> Session:
-        session = self._store.get(session_id)
-        if session is None:
-            raise UnknownSession("this session does not exist (any more); send the full history as `messages`")
-        return session
 
     def pump(self, run: Run, reader_socket: socket.socket | None) -> Iterator[Event]:
         """Yield the run's events on this thread, which drives the run."""
@@ -169,10 +108,11 @@ class Desk:
 
     def release(self, run: Run) -> None:
         """End what is left of a run and forget it; called once when its request is over, however it went."""
-        run.release()
-        account = self._accounts.pop(run.run_id)
-        self._roster.remove(run)
-        account.tell_end(run, self._clock())
+        try:
+            run.release()
+        finally:
+            self._roster.remove(run)
+            self._accounts.pop(run.run_id).tell_end(run, self._clock())
 
     def interrupt(self, session_id: str | None, run_id: str | None) -> Interruption:
         """End a session's run (only run_id, where given) and return once its connection to Ollama is closed.
@@ -185,7 +125,7 @@ class Desk:
             return Interruption(None, run_id, interrupted=False)
         with self._locks.of(whose):  # so that it hits an answer that is just being superseded, or the one that follows
             if session_id is not None:
-                self._known(session_id)  # a deleted one may have a run here whose reader has not left yet
+                self._admission.known(session_id)  # a deleted one may have a run here whose reader has not left yet
                 run = self._roster.of_session(session_id)
             is_meant = run is not None and run_id in (None, run.run_id)
             if run is None or not is_meant or not run.end("interrupted"):
@@ -198,7 +138,7 @@ class Desk:
 
         Errors: UnknownSession.
         """
-        return self._known(session_id)
+        return self._admission.known(session_id)
 
     def forget(self, session_id: str) -> None:
         """Interrupt what streams and forget everything; return once the connection to Ollama is closed.
@@ -228,10 +168,3 @@ class Desk:
         for run in left:
             run.close()
         self._roster.wait_until_empty(LAST_WORDS_S)
-
-
-class _InForce(NamedTuple):
-    """What a reload changes, as one value: no thread sees half of a change."""
-
-    client: OllamaClient
-    limits: StreamConfig

@@ -95,8 +95,6 @@ class Pump:
             self._fail(InternalError())
         return self._is_client_gone
 
-    # --- states ---------------------------------------------------------------------------------------------------
-
     def _begin(self) -> None:
         """Ask Ollama, on a helper thread: it answers nothing before its first frame."""
         run = self._run
@@ -163,8 +161,6 @@ class Pump:
             self._state = Pump._begin
         else:
             self._fail(self._overdue.error(NOT_UNLOADED))
-
-    # --- steps ----------------------------------------------------------------------------------------------------
 
     def _wait(self, until: float, for_upstream: bool = False) -> bool:
         self._is_client_gone = self._waiter.wait(min(until, self._until) - self._clock(), for_upstream)

@@ -215,9 +215,11 @@ class Run:
 
     def release(self) -> None:
         """Give back what the run holds, ending it where nobody did."""
-        if not self.end("interrupted"):
-            self.wake_event.wait()  # somebody else ended it and may still be settling its text
-        self._close_predecessor()
-        if self._exchange is not None:
-            self._exchange.release()
-        self.wake_event.release()
+        try:
+            if not self.end("interrupted"):
+                self.wake_event.wait()  # somebody else ended it and may still be settling its text
+        finally:
+            self._close_predecessor()
+            if self._exchange is not None:
+                self._exchange.release()
+            self.wake_event.release()

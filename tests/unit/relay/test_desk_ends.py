@@ -16,6 +16,7 @@ from clawgate.relay.desk import Desk
 from clawgate.relay.events import Ended, Started, Text
 from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Bounds, MemoryStore
+from tests.support.observer import Noted
 from tests.support.tools import DEADLINE_S, free_port, wait_for
 from tests.unit.relay.desk_room import LIMITS, QUESTION, MakeRoom
 
@@ -160,6 +161,21 @@ def test_a_run_that_was_never_pumped_gives_everything_back(room: MakeRoom) -> No
     here.desk.release(run)
     assert here.messages() == [("user", "q", False), ("assistant", "", True)]
     del told
+
+
+def test_a_run_that_cannot_be_settled_gives_everything_back(room: MakeRoom) -> None:
+    here = room()
+    noted = Noted()
+    desk = Desk(here.store, here.client, 1, LIMITS, (noted,))  # type: ignore[arg-type]
+
+    def fail(*_: Any) -> bool:
+        raise RuntimeError("the store is away")
+
+    here.store.settle = fail  # type: ignore[method-assign,assignment]
+    run = desk.admit(ChatRequest(model="m", session_id="s", messages=(QUESTION,)))
+    with pytest.raises(RuntimeError):
+        desk.release(run)
+    assert (desk.streams, [report.done_reason for report in noted.reports]) == (0, ["interrupted"])
 
 
 def test_a_reader_that_cannot_be_written_to_is_hung_up_on(room: MakeRoom) -> None:

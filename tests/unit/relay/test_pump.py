@@ -51,9 +51,6 @@ def asked_at(here: PumpRoom) -> list[float]:
     return [exchange.asked_s for exchange in here.client.exchanges]
 
 
-# --- who drives ---------------------------------------------------------------------------------------------------
-
-
 def test_a_run_is_driven_to_its_end_without_any_reader(room: MakePumpRoom) -> None:
     here = room(ANSWER)
     assert here.drive() == [Text("a"), Text("b"), Ended("s", "r", "stop", {"eval_count": 3})]
@@ -131,9 +128,6 @@ def test_a_run_whose_reader_has_left_can_be_driven_on(room: MakePumpRoom) -> Non
     assert here.run.text == "ab"
 
 
-# --- silence ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("script", [SILENT, HEADERS_ONLY], ids=["no headers", "headers"])
 def test_a_first_frame_that_does_not_come_is_a_time_out_with_its_reason(room: MakePumpRoom, script: Script) -> None:
     here = room(script)
@@ -196,9 +190,6 @@ def test_a_model_that_cannot_be_unloaded_is_the_end(room: MakePumpRoom) -> None:
     moment, code, words = ending(here)
     assert (moment, code, len(here.client.exchanges)) == (301.0, "upstream_timeout", 1)
     assert words.endswith("could not be unloaded; restart Ollama")
-
-
-# --- an Ollama that is away ---------------------------------------------------------------------------------------
 
 
 def test_pauses_grow_to_a_second_and_the_wait_is_given_up(room: MakePumpRoom) -> None:
@@ -285,9 +276,6 @@ def test_a_proper_end_without_done_is_truncated_and_its_last_line_is_read(room: 
     assert here.run.text == "ab"
 
 
-# --- smoothing ----------------------------------------------------------------------------------------------------
-
-
 def test_the_first_fragment_leaves_at_once_and_a_window_makes_one_event(room: MakePumpRoom) -> None:
     says = tuple((1.0 + number / 100, frame(f"{number} ")) for number in range(100))
     here = room(Script(says=(*says, (2.0, DONE))))
@@ -315,9 +303,6 @@ def test_an_interrupt_does_not_wait_for_the_window(room: MakePumpRoom) -> None:
     here = room(Script(says=((1.0, frame("a")),)), smoothing_ms=10_000)
     here.time.after(1.5, lambda: here.run.end("interrupted"))
     assert ending(here)[:2] == (1.5, "interrupted")
-
-
-# --- heartbeats ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("script", [SILENT, HEADERS_ONLY, Script(failure=REFUSED)])
@@ -351,9 +336,6 @@ def test_a_reader_that_was_held_up_is_made_up_one_ping(room: MakePumpRoom) -> No
     assert moments == [0.0, 5.0, 32.0, 32.0, 37.0]
 
 
-# --- faults -------------------------------------------------------------------------------------------------------
-
-
 def test_a_fault_of_ours_is_the_one_end(room: MakePumpRoom, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("ours")
@@ -363,9 +345,6 @@ def test_a_fault_of_ours_is_the_one_end(room: MakePumpRoom, monkeypatch: pytest.
     assert ending(here)[:2] == (2.0, "internal")
     assert here.client.exchanges[0].is_closed
     assert [(ids.run_id, str(fault)) for ids, fault in here.noted.faults] == [("r", "ours")]
-
-
-# --- what it came to ----------------------------------------------------------------------------------------------
 
 
 def test_the_report_says_what_a_run_came_to(room: MakePumpRoom) -> None:

@@ -1,0 +1,97 @@
+"""Admission: a request becomes a run, or is refused before anything has changed for it.
+
+Everything here happens with the session's lock held. The store is asked, and the prompt built, under that lock alone,
+so that a long history or a slow store holds up its own session and no other.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import nullcontext
+from functools import partial
+
+from clawgate.errors import BusySession, NothingToContinue, UnknownSession
+from clawgate.relay.locks import SessionLocks
+from clawgate.relay.prompt import ChatRequest, context_of, is_unfinished, joined, make_prompt
+from clawgate.relay.roster import Roster
+from clawgate.relay.run import Run
+from clawgate.relay.wait import WakeEvent
+from clawgate.sessions import Session, SessionStore
+
+
+class Admission:
+    """Makes runs, and makes each the owner of its session.
+
+    Threads: any. A session's lock is taken before those of the roster, of a run and of the store.
+    """
+
+    def __init__(self, store: SessionStore, roster: Roster, locks: SessionLocks) -> None:
+        self._store = store
+        self._roster = roster
+        self._locks = locks
+
+    def admit(self, request: ChatRequest) -> Run:
+        """Take a request: give it a slot, end the session's running answer, store the context, make the run.
+
+        Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, Busy; then nothing has changed.
+        """
+        wake_event = WakeEvent()  # first: a process out of fds refuses before it changes anything
+        session_id = request.session_id or f"sess_{secrets.token_hex(16)}"
+        try:
+            with self._locks.of(session_id):
+                return self._admit(request, session_id, wake_event)
+        except BaseException:
+            wake_event.release()
+            raise
+
+    def _admit(self, request: ChatRequest, session_id: str, wake_event: WakeEvent) -> Run:
+        self._roster.check_admits()
+        is_known = request.session_id is not None and request.messages is None
+        session = self.known(session_id) if is_known else None
+        old = self._roster.of_session(session_id)
+        self._check(request, session, old)
+        run_id = f"run_{secrets.token_hex(16)}"
+        self._roster.take_slot(run_id, old)
+        try:
+            # One step of the store's: the running answer's session gets its next owner, and is never without one.
+            with old.ending("superseded") if old is not None else nullcontext() as answer:
+                context = context_of(request, session, answer)
+                prompt = make_prompt(request, context)
+                self._store.begin(session_id, run_id, context)
+        except BaseException:
+            self._roster.give_slot_back(run_id)
+            raise
+        run = Run(
+            session_id,
+            run_id,
+            prompt,
+            partial(self._store.settle, session_id, run_id),
+            wake_event,
+            request.ignored,
+            request.request_id,
+            predecessor=old,
+            session_lock=partial(self._locks.of, session_id),
+        )
+        if not self._roster.add(run):
+            run.end("interrupted")  # it was admitted in the very moment in which a drain ended all that there were
+        return run
+
+    def _check(self, request: ChatRequest, session: Session | None, old: Run | None) -> None:
+        """Refuse what cannot be served, before anything is changed for it."""
+        if old is not None and not old.has_outcome and request.on_busy == "reject":
+            raise BusySession("an answer of this session is still streaming; interrupt it, or drop on_busy: reject")
+        if session is not None:
+            unsettled = old.unsettled() if old is not None else None
+            if request.is_continue and not is_unfinished(joined(session.messages, unsettled)):
+                raise NothingToContinue("continue: the session's last message is not an unfinished answer")
+            self._store.check(session, [message for message in (unsettled, request.message) if message is not None])
+
+    def known(self, session_id: str) -> Session:
+        """Return a session.
+
+        Errors: UnknownSession.
+        """
+        session = self._store.get(session_id)
+        if session is None:
+            raise UnknownSession("this session does not exist (any more); send the full history as `messages`")
+        return session

@@ -20,7 +20,7 @@ from clawgate.relay.desk import Desk
 from clawgate.sessions import Bounds, MemoryStore
 from clawgate.sockets import Clients
 from clawgate.telemetry.answers import AnswerLog
-from clawgate.telemetry.logs import KEY_BYTES
+from clawgate.telemetry.ids import KEY_BYTES
 from clawgate.web.api.chat import ChatRoutes
 from clawgate.web.api.health import HealthRoutes
 from clawgate.web.api.sessions import MAX_DIGESTS, SessionRoutes

@@ -27,7 +27,8 @@ from clawgate.app import Gateway, Reloaded, reloaded
 from clawgate.config import load
 from clawgate.errors import ConfigError
 from clawgate.server.signals import Signals
-from clawgate.telemetry.logs import ACCESS_LINE, KEY_BYTES, dict_config
+from clawgate.telemetry.ids import KEY_BYTES
+from clawgate.telemetry.logs import ACCESS_LINE, dict_config
 
 RESERVED_THREADS = 16
 SAFETY_NET_S = 10

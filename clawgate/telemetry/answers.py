@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from clawgate.relay.report import Report, RunIds
-from clawgate.telemetry.logs import NAMED, NOT_KNOWN, Id
+from clawgate.telemetry.ids import NAMED, NOT_KNOWN, Id
 
 ENDED = (
     "answer ended: session=%(session)s run=%(run)s request=%(request)s model=%(model)s reason=%(reason)s "

@@ -25,7 +25,7 @@ from clawgate.errors import (
     TooLarge,
     Unauthorized,
 )
-from clawgate.telemetry.logs import NAMED, NOT_KNOWN, Id
+from clawgate.telemetry.ids import NAMED, NOT_KNOWN, Id
 from clawgate.web.door.hosts import Hosts
 from clawgate.web.door.responses import error_response
 

@@ -9,7 +9,8 @@ import pytest
 from clawgate.errors import InternalError, UpstreamStalled
 from clawgate.relay.report import Report, RunIds
 from clawgate.telemetry.answers import AnswerLog
-from clawgate.telemetry.logs import Pseudonyms, TextFormatter
+from clawgate.telemetry.ids import Pseudonyms
+from clawgate.telemetry.logs import TextFormatter
 
 IDS = RunIds("s", "r", "q")
 NAMES = "session=s run=r request=q"

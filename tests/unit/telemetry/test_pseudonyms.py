@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from clawgate.config import LoggingConfig
-from clawgate.telemetry.logs import NAMED, NOT_KNOWN, Id, JsonFormatter, Pseudonyms, TextFormatter, dict_config
+from clawgate.telemetry.ids import NAMED, NOT_KNOWN, Id, Pseudonyms
+from clawgate.telemetry.logs import JsonFormatter, TextFormatter, dict_config
 
 KEY = b"k" * 16
 SESSION, RUN = "sess_" + "0a" * 16, "run_" + "1b" * 16

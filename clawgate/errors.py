@@ -2,7 +2,7 @@
 
 ClawgateError                     code · HTTP status · a message that names the field and the cure
 ├── ConfigError                   the file or the environment is wrong: one line on stderr, exit 2
-├── RequestError                  the client can mend it
+├── RequestError                  the client can correct it
 │   ├── BadRequest                400
 │   ├── UntrustedHost             400
 │   ├── Unauthorized              401
@@ -33,7 +33,7 @@ from __future__ import annotations
 
 
 class ClawgateError(Exception):
-    """The root: what every answer to a failed request is made from."""
+    """The root of the tree: the answer to a failed request is made of one."""
 
     code = "internal"
     status = 500
@@ -41,27 +41,27 @@ class ClawgateError(Exception):
 
     @property
     def message(self) -> str:
-        """The text for people, with the field and the cure."""
+        """The text for people: it names the field and the cure."""
         return str(self)
 
 
 class ConfigError(ClawgateError):
-    """The configuration is wrong; the message starts with where."""
+    """The configuration is wrong; the message begins with the place."""
 
 
 class RequestError(ClawgateError):
-    """The request is wrong and the client can mend it."""
+    """The request is wrong, and the client can correct it."""
 
     code = "bad_request"
     status = 400
 
 
 class BadRequest(RequestError):
-    """A body or a field is not what was expected."""
+    """A body or a field is not of the expected kind."""
 
 
 class UntrustedHost(RequestError):
-    """The Host header is none that this gateway is called by."""
+    """The Host header is not a name of this gateway."""
 
     code = "untrusted_host"
 
@@ -74,7 +74,7 @@ class Unauthorized(RequestError):
 
 
 class Forbidden(RequestError):
-    """A page of another site asks, and server.cors_allowed_origins does not have its origin."""
+    """The request comes from another site's page, and server.cors_allowed_origins lacks its origin."""
 
     code = "forbidden"
     status = 403
@@ -115,14 +115,14 @@ class BusySession(RequestError):
 
 
 class NothingToContinue(RequestError):
-    """The session's last message is not an unfinished one of the assistant's."""
+    """The session's last message is not an unfinished answer."""
 
     code = "nothing_to_continue"
     status = 409
 
 
 class TooLarge(RequestError):
-    """The body, or what its session would have to keep, is over its limit."""
+    """The body is over its limit, or its session would be."""
 
     code = "too_large"
     status = 413
@@ -144,14 +144,14 @@ class Busy(ClawgateError):
 
 
 class ShuttingDown(ClawgateError):
-    """The process takes no new chats any more."""
+    """The process takes no new chats."""
 
     code = "shutting_down"
     status = 503
 
 
 class UpstreamFailure(ClawgateError):
-    """Ollama failed while a run was made; clients must not retry it by themselves."""
+    """Ollama failed during a run; clients must not retry it by themselves."""
 
     code = "upstream_error"
     status = 502
@@ -184,7 +184,7 @@ class UpstreamBadFrames(UpstreamFailure):
 
 
 class UpstreamError(UpstreamFailure):
-    """Ollama answered with an error; the message is its own."""
+    """Ollama answered with an error; the message is Ollama's own."""
 
 
 class ModelNotFound(UpstreamFailure):
@@ -194,7 +194,7 @@ class ModelNotFound(UpstreamFailure):
 
 
 class InternalError(ClawgateError):
-    """Our own fault; what it was is in the log only."""
+    """Our own fault; only the log has the details."""
 
     def __init__(self) -> None:
         super().__init__("something went wrong in the gateway; its log says what")

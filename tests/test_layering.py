@@ -24,20 +24,20 @@ ORDER = [
 ]
 """Each room may import from those before its own, and from its own. "" is the package itself."""
 WITHIN = {"sockets": {"errors"}, "cli": {"up", "ports"}, "__main__": {"cli"}}
-"""What rooms of one line may import of each other; the package itself gives everybody its version."""
+"""Imports that are allowed between rooms of one line; every room may import the package's version."""
 NEVER = {
     "server": {"web", "relay", "sessions", "ollama"},
     "cli": {"web"},
     "up": {"web"},
     "telemetry": {"sessions", "ollama"},
 }
-"""Walls beside the order: what a room does not know, though it comes before it."""
+"""Walls beside the order: rooms that a room must not import, though they come before it."""
 OBSERVED = {"relay.report"}
-"""All that telemetry knows of the relay: what a run came to."""
+"""The modules of the relay that telemetry may import: the report of a run."""
 WEB_ORDER = [{"door"}, {"api", "pages"}, {"described"}]
-"""The rooms of the web, by the same rule. What stands before every route knows none of them."""
+"""The rooms of the web, by the same rule: the door stands before every route and knows none of them."""
 ALONE = {"embedded"}
-"""Knows nothing of the rest; only cli starts it."""
+"""These rooms know nothing of the rest; only cli starts them."""
 ONLY_IN: dict[str, set[str]] = {
     "flask": {"web", "app"},
     "werkzeug": {"web", "app"},
@@ -79,7 +79,7 @@ def tree_of(module: str) -> ast.Module:
 
 
 def imports_of(module: str) -> Iterator[tuple[str, bool]]:
-    """Yield the dotted name of everything that is imported, and whether at once (else inside a function)."""
+    """Yield the dotted name of every import, and whether it happens at once (else inside a function)."""
     at_once = {id(node) for statement in tree_of(module).body for node in _outside_functions(statement)}
     for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
@@ -100,7 +100,7 @@ def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def own_imports_of(module: str, *, at_once: bool = False) -> set[str]:
-    """The modules of clawgate that a module imports (at_once: when it is itself imported)."""
+    """The modules of clawgate that a module imports (at_once: while it is itself imported)."""
     names = {name for name, is_at_once in imports_of(module) if is_at_once or not at_once}
     return {name.removeprefix("clawgate").lstrip(".") for name in names if name.split(".")[0] == "clawgate"}
 
@@ -111,7 +111,7 @@ def room_of(module: str) -> str:
 
 
 def line_of(room: str) -> int:
-    """How far up a room is."""
+    """The number of a room's line."""
     return next(number for number, rooms in enumerate(ORDER) if room in rooms)
 
 

@@ -1,4 +1,8 @@
-"""One answer's life: admitted at the desk, pumped from Ollama to its reader, ended once, settled in its session.
+"""The relay makes one answer: it admits a request, pumps Ollama's frames, ends the run once, and settles its session.
 
-web/ is the only caller; below are ollama/ and sessions/. Nothing here knows HTTP or JSON of the browser's side.
+    request ─► desk ─► admission ─► run ◄── pump ◄── exchange (ollama/)
+                                     ▼
+                                  reader ─► events (web/)
+
+web/ is the only caller. The relay uses ollama/ and sessions/, and knows neither HTTP nor any wire format.
 """

@@ -1,4 +1,4 @@
-"""The account of a run: what is noted while it is made, for its report."""
+"""The account of a run: it gathers the figures of the run's report while the answer is made."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from clawgate.relay.run import Run
 
 
 class Account:
-    """Keeps the moments and counts of one run, and tells the observers of it.
+    """Keeps the moments and counts of one run, and calls the observers.
 
-    Threads: the pump's, and at last the one that releases the run.
+    Threads: the one that drives the pump, then the one that releases the run.
     """
 
     __slots__ = ("_first_token_at", "_ids", "_observers", "_started_at", "wedges")
@@ -24,22 +24,22 @@ class Account:
         self.wedges = 0
 
     def note_token(self, now: float) -> None:
-        """Note that the model said something."""
+        """Note that the model has said something."""
         if self._first_token_at is None:
             self._first_token_at = now
 
-    def tell_unload(self) -> None:
-        """Tell that the model is unloaded for this run."""
+    def report_unload(self) -> None:
+        """Report that the model is being unloaded for this run."""
         for observer in self._observers:
             observer.on_unload(self._ids)
 
-    def tell_fault(self, fault: Exception) -> None:
-        """Tell of an exception of our own making."""
+    def report_fault(self, fault: Exception) -> None:
+        """Report an exception of our own making."""
         for observer in self._observers:
             observer.on_fault(self._ids, fault)
 
-    def tell_end(self, run: Run, now: float) -> None:
-        """Tell what the run, which has ended, came to."""
+    def report_end(self, run: Run, now: float) -> None:
+        """Report the outcome of the run, which has ended."""
         assert run.ended is not None
         report = Report(
             ids=self._ids,

@@ -1,7 +1,7 @@
-"""Admission: a request becomes a run, or is refused before anything has changed for it.
+"""Admission: a request becomes a run, or is refused before anything has changed.
 
-Everything here happens with the session's lock held. The store is asked, and the prompt built, under that lock alone,
-so that a long history or a slow store holds up its own session and no other.
+Everything here happens under the session's lock. The store is asked and the prompt is built under that lock alone, so
+that a long history or a slow store holds up its own session and no other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from clawgate.sessions import Session, SessionStore
 
 
 class Admission:
-    """Makes runs, and makes each the owner of its session.
+    """Makes runs, and makes each of them the owner of its session.
 
     Threads: any. A session's lock is taken before those of the roster, of a run and of the store.
     """
@@ -31,11 +31,11 @@ class Admission:
         self._locks = locks
 
     def admit(self, request: ChatRequest) -> Run:
-        """Take a request: give it a slot, end the session's running answer, store the context, make the run.
+        """Take a slot, end the session's running answer, store the context, and make the run.
 
         Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, Busy; then nothing has changed.
         """
-        wake_event = WakeEvent()  # first: a process out of fds refuses before it changes anything
+        wake_event = WakeEvent()  # first, so that a process without fds refuses before it changes anything
         session_id = request.session_id or f"sess_{secrets.token_hex(16)}"
         try:
             with self._locks.of(session_id):
@@ -53,7 +53,7 @@ class Admission:
         run_id = f"run_{secrets.token_hex(16)}"
         self._roster.take_slot(run_id, old)
         try:
-            # One step of the store's: the running answer's session gets its next owner, and is never without one.
+            # The store replaces the owner in one step: the session is never without one.
             with old.ending("superseded") if old is not None else nullcontext() as answer:
                 context = context_of(request, session, answer)
                 prompt = make_prompt(request, context)
@@ -73,11 +73,14 @@ class Admission:
             session_lock=partial(self._locks.of, session_id),
         )
         if not self._roster.add(run):
-            run.end("interrupted")  # it was admitted in the very moment in which a drain ended all that there were
+            run.end("interrupted")  # a drain has ended all other runs meanwhile
         return run
 
     def _check(self, request: ChatRequest, session: Session | None, old: Run | None) -> None:
-        """Refuse what cannot be served, before anything is changed for it."""
+        """Refuse a request that cannot be served.
+
+        Errors: BusySession, NothingToContinue, TooLarge.
+        """
         if old is not None and not old.has_outcome and request.on_busy == "reject":
             raise BusySession("an answer of this session is still streaming; interrupt it, or drop on_busy: reject")
         if session is not None:

@@ -1,7 +1,7 @@
-"""The desk: which session has which run. It admits, interrupts, supersedes, forgets and drains.
+"""The desk: the one place where runs are admitted, interrupted, forgotten and drained.
 
-At most one run per session is in flight. A run is here from its admission until its request is over. Its slot is free a
-moment earlier, before its reader is told the end: whoever reads that may ask again at once.
+At most one run per session is in flight. The desk knows a run from its admission until its request is over. The slot is
+free a moment earlier, before the reader gets the end event, so that a client can ask again as soon as it reads that.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from clawgate.relay.run import Run
 from clawgate.sessions import Session, SessionStore
 
 LAST_WORDS_S = 5.0
-"""How long a drain waits for ended runs to tell their readers so."""
+"""A drain waits so long for the readers of ended runs to get their end event."""
 
 
 class Interruption(NamedTuple):
-    """What an interrupt did; partial is the run's text where it hit one."""
+    """The outcome of an interrupt; partial is the text of the run that it hit."""
 
     session_id: str | None
     run_id: str | None
@@ -42,14 +42,14 @@ class Interruption(NamedTuple):
 
 
 class _InForce(NamedTuple):
-    """What a reload changes, as one value: no thread sees half of a change."""
+    """The settings that a reload changes, as one value: no thread sees half of a change."""
 
     client: OllamaClient
     limits: StreamConfig
 
 
 class Desk:
-    """Admits runs, and ends them where they do not end by themselves.
+    """Admits runs, and ends those that do not end by themselves.
 
     Threads: any. A session's lock is taken before those of the roster, of its run and of the store.
     """
@@ -83,15 +83,15 @@ class Desk:
         return self._roster.is_refusing
 
     def has_slot(self, run: Run) -> bool:
-        """True until the run's reader is about to be told the end."""
+        """True until the run's reader is about to get the end event."""
         return self._roster.has_slot(run.run_id)
 
     def change(self, client: OllamaClient, limits: StreamConfig) -> None:
-        """Give the answers from now on another Ollama and other limits; running ones keep their limits."""
+        """Put another Ollama and other limits in force; running answers keep their limits."""
         self._in_force = _InForce(client, limits)
 
     def admit(self, request: ChatRequest) -> Run:
-        """Take a request: give it a slot, end the session's running answer, store the context, make the run.
+        """Admit a request: end the session's running answer, store the context, and make the run.
 
         Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, Busy; then nothing has changed.
         """
@@ -100,19 +100,19 @@ class Desk:
         return run
 
     def pump(self, run: Run, reader_socket: socket.socket | None) -> Iterator[Event]:
-        """Yield the run's events on this thread, which drives the run."""
+        """Yield the run's events; the thread that iterates drives the run."""
         limits = self._in_force.limits
         pump = Pump(run, lambda: self._in_force.client, limits, self._accounts[run.run_id], self._clock)
         free = partial(self._roster.give_slot_back, run.run_id)
         return Reader(run, pump, limits.heartbeat_seconds, reader_socket, free, self._clock).events()
 
     def release(self, run: Run) -> None:
-        """End what is left of a run and forget it; called once when its request is over, however it went."""
+        """Forget a run, and end it where nothing else did; called once, when its request is over."""
         try:
             run.release()
         finally:
             self._roster.remove(run)
-            self._accounts.pop(run.run_id).tell_end(run, self._clock())
+            self._accounts.pop(run.run_id).report_end(run, self._clock())
 
     def interrupt(self, session_id: str | None, run_id: str | None) -> Interruption:
         """End a session's run (only run_id, where given) and return once its connection to Ollama is closed.
@@ -123,9 +123,9 @@ class Desk:
         whose = session_id or (run.session_id if run is not None else None)
         if whose is None:
             return Interruption(None, run_id, interrupted=False)
-        with self._locks.of(whose):  # so that it hits an answer that is just being superseded, or the one that follows
+        with self._locks.of(whose):  # it hits an answer that is just being superseded, or the next one
             if session_id is not None:
-                self._admission.known(session_id)  # a deleted one may have a run here whose reader has not left yet
+                self._admission.known(session_id)  # the run of a deleted session may still have its reader
                 run = self._roster.of_session(session_id)
             is_meant = run is not None and run_id in (None, run.run_id)
             if run is None or not is_meant or not run.end("interrupted"):
@@ -134,14 +134,14 @@ class Desk:
         return Interruption(run.session_id, run.run_id, interrupted=True, partial=run.text)
 
     def session(self, session_id: str) -> Session:
-        """Return what has been said.
+        """Return a session.
 
         Errors: UnknownSession.
         """
         return self._admission.known(session_id)
 
     def forget(self, session_id: str) -> None:
-        """Interrupt what streams and forget everything; return once the connection to Ollama is closed.
+        """Interrupt a session's answer and delete the session; return once the connection to Ollama is closed.
 
         Errors: UnknownSession.
         """
@@ -155,9 +155,9 @@ class Desk:
             raise UnknownSession("this session does not exist (any more)")
 
     def drain(self, grace_s: float) -> None:
-        """Take no more chats; give the running ones grace_s, then end them as interrupted and let them say so.
+        """Take no more chats; give the running answers grace_s, then end them as interrupted.
 
-        Returns once no run is left, or the last words took too long.
+        Returns once no run is left, or `LAST_WORDS_S` later.
         """
         self._roster.refuse_more()
         if self._roster.wait_until_empty(grace_s):

@@ -1,7 +1,7 @@
-"""What a reader of a run is told, as frozen values; web/ turns them into its wire formats.
+"""The events of a run, as frozen values; web/ encodes them for its clients.
 
 A run's log holds them in order, and the last of every log is the one `Ended`. A `Ping` is never logged: it says that
-the stream lives, not what the model said.
+the stream lives, and nothing of the answer.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class Text(Event, frozen=True, gc=False):
 
 
 class Thinking(Event, frozen=True, gc=False):
-    """A piece of what the model thinks before it answers."""
+    """A piece of the model's thinking, which comes before its answer."""
 
     text: str
 
 
 class ToolCalls(Event, frozen=True):
-    """Calls that the model wants made."""
+    """Tools that the model calls."""
 
     calls: tuple[dict[str, Any], ...]
 
 
 class Waiting(Event, frozen=True):
-    """Ollama is away; `attempt` is the number of the request that will be tried next (the first was 1)."""
+    """Ollama is away; `attempt` is the number of the next request (the first was 1)."""
 
     reason: str
     attempt: int
@@ -56,7 +56,7 @@ class Resumed(Event, frozen=True):
 
 
 class Restarted(Event, frozen=True):
-    """Ollama is back; it was cut while still thinking, so the thinking so far is void and begins again."""
+    """Ollama is back, but was cut while it was thinking: the thinking so far is void and begins again."""
 
 
 class Ping(Event, frozen=True):

@@ -1,4 +1,4 @@
-"""The intake of a run: bytes of its exchanges in, frames out, and what is wrong with them."""
+"""The intake of a run: it turns the bytes of its exchanges into frames, and finds what is wrong with them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.ndjson import Frame, FrameReader
 
 MAX_ANSWER_BYTES = 1 << 25
-"""Of Ollama's stream, some 200,000 tokens: a model that never ends would take all memory."""
+"""A limit on Ollama's stream, some 200,000 tokens: a model that never ends would take all memory."""
 
 
 class Intake:
     """Reads one exchange after the other, without blocking.
 
-    Threads: the pump's.
+    Threads: the one that drives the pump.
     """
 
     __slots__ = ("_exchange", "_frames", "_max_bad_frames", "_taken_bytes", "fault")
@@ -28,7 +28,7 @@ class Intake:
 
     @property
     def is_too_long(self) -> bool:
-        """True once the answer is longer than any answer may be."""
+        """True once the answer is beyond `MAX_ANSWER_BYTES`."""
         return self._taken_bytes > MAX_ANSWER_BYTES
 
     def read_from(self, exchange: Exchange) -> None:
@@ -37,7 +37,7 @@ class Intake:
         self._frames = FrameReader(self._max_bad_frames)
 
     def read(self) -> list[Frame]:
-        """Return the frames that are whole now; `fault` is set where the stream cannot be read any further."""
+        """Return the frames that are complete; set `fault` where the stream cannot be read any further."""
         assert self._exchange is not None
         try:
             payload = self._exchange.read()

@@ -1,4 +1,4 @@
-"""One lock for each session, there for as long as somebody wants it.
+"""One lock for each session, which exists while a thread holds it or waits for it.
 
 The desk holds a session's lock while it changes the session: admissions, settlements and deletions of one session come
 one after the other, and a long history or a slow store holds up its own session alone.
@@ -21,9 +21,6 @@ class SessionLocks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._locks: dict[str, _CountedLock] = {}
-
-    def __len__(self) -> int:
-        return len(self._locks)
 
     @contextmanager
     def of(self, session_id: str) -> Iterator[None]:

@@ -1,6 +1,6 @@
-"""What a pump does about a first frame that is overdue: it asks Ollama why, and frees a slot that hangs, once.
+"""The first frame is overdue: the pump asks Ollama why, and frees a slot that hangs, once.
 
-Both take seconds, so that each runs on a helper thread and wakes the pump when it is done.
+Both take seconds, so each runs on a helper thread, which wakes the pump when it is done.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ NOT_UNLOADED = "a slot of Ollama's hangs and the model could not be unloaded; re
 
 
 class Overdue:
-    """Asks and unloads on behalf of one run.
+    """Asks for the reason, and unloads the model, on behalf of one run.
 
-    Threads: the pump's.
+    Threads: the one that drives the pump.
     """
 
     __slots__ = ("_first_frame_s", "_inquiry", "_may_unload", "_model", "_unload", "_wake_event")
@@ -33,14 +33,13 @@ class Overdue:
         self._unload: BackgroundCall[bool] | None = None
 
     def forget_reason(self) -> None:
-        """Forget why the last request was not answered: another begins."""
+        """Forget the reason: another request begins."""
         self._inquiry = None
 
     def reason(self, client: OllamaClient, asked_at: float, now: float) -> Silence | None:
-        """Return why nothing comes; None while that is being asked.
+        """Return the reason for the silence; None while Ollama is being asked for it.
 
-        Units: asked_at is the moment of the request; a model that has answered others in the second half since then is
-        busy.
+        A model that has answered others in the second half of the time since asked_at is busy.
         """
         if self._inquiry is None:
             answers_others = client.has_answered_since(self._model, (asked_at + now) / 2)
@@ -49,7 +48,7 @@ class Overdue:
         return self._inquiry.result
 
     def can_free(self, silence: Silence) -> bool:
-        """True where unloading the model may help, is allowed, and has not been tried."""
+        """True where unloading the model can help, is allowed, and has not been tried."""
         return silence.is_wedge and self._may_unload and self._unload is None
 
     def free(self, client: OllamaClient) -> None:
@@ -64,5 +63,5 @@ class Overdue:
         return self._unload.result
 
     def error(self, why: str) -> UpstreamTimeout:
-        """Make the error of a run whose first frame does not come."""
+        """Make the error that ends the run."""
         return UpstreamTimeout(f"no first frame from Ollama within {self._first_frame_s:g} s: {why}")

@@ -1,4 +1,4 @@
-"""Patience: how long one run waits for Ollama. Pure: every moment is handed in.
+"""The time-outs of one run. Pure: every moment is handed in.
 
 A request has `first_frame_s` until its first frame, and each frame has `stall_s` until the next. An Ollama that is away
 is asked again with growing pauses for `retry_s`, counted from the last frame that said something: empty frames are no
@@ -17,10 +17,10 @@ _MOST_FAILURES = 10
 
 
 class Patience:
-    """Keeps the moments of one run from which its time-outs count.
+    """Keeps the moments from which the time-outs of one run count.
 
-    Units: moments on the pump's clock.
-    Threads: the pump's.
+    Units: moments are on the pump's clock.
+    Threads: the one that drives the pump.
     """
 
     __slots__ = ("_failures", "_said_at", "asked_at", "first_frame_s", "heard_at", "retry_s", "stall_s")
@@ -36,20 +36,20 @@ class Patience:
 
     @property
     def frame_due_at(self) -> float:
-        """The moment until which the next frame of this request is waited for."""
+        """The moment at which the wait for this request's next frame is over."""
         return self.asked_at + self.first_frame_s if self.heard_at is None else self.heard_at + self.stall_s
 
     def note_request(self, now: float) -> None:
-        """Note that Ollama is asked (again)."""
+        """Note that a request begins."""
         self.asked_at, self.heard_at = now, None
 
     def note_progress(self, now: float) -> None:
-        """Note that a frame said something."""
+        """Note that a frame has said something."""
         self._said_at = now
         self._failures = 0
 
     def next_attempt_at(self, now: float) -> float | None:
-        """Give the moment to ask an Ollama that is away again; None when it has been away for too long."""
+        """Return the moment of the next request to an Ollama that is away; None when it has been away for too long."""
         if self._said_at is None:
             self._said_at = now
         if now >= self._said_at + self.retry_s:

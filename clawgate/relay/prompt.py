@@ -1,10 +1,10 @@
-"""What a client asks for, and what the model is asked: pure. All that wire formats need to know of the relay's input.
+"""The relay's input: the request of a client, and the prompt for the model. Pure; wire formats need nothing else of it.
 
-A `ChatRequest` is made by web/, and the desk makes a `Prompt` of it and of what its session knows.
+web/ makes a `ChatRequest`, and admission makes a `Prompt` of it and of its session's messages.
 
 Ollama continues a trailing assistant message and returns only the continuation (prefill): that is how a run goes on
-from its partial text. The text goes back exactly as it came, not even a trailing space altered: so it stays a whole
-number of tokens, and byte-identical for Ollama's prompt cache.
+from its partial text. The text goes back exactly as it came, trailing spaces included: it stays a whole number of
+tokens, and byte-identical for Ollama's prompt cache.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def context_of(request: ChatRequest, session: Session | None, answer: Message | None) -> Sequence[Message]:
-    """Give what the session knows from now on: what was said, what the ended run adds to it, and the new message.
+    """Return the session's messages from now on: those so far, the ended run's answer, and the new message.
 
     Errors: NothingToContinue.
     """
@@ -47,25 +47,25 @@ def context_of(request: ChatRequest, session: Session | None, answer: Message | 
     before = joined(session.messages if session is not None else (), answer)
     if request.message is not None:
         return (*before, request.message)
-    if not is_unfinished(before):  # the running answer ended by itself meanwhile
+    if not is_unfinished(before):  # the running answer has ended by itself meanwhile
         raise NothingToContinue("continue: the answer has just ended by itself")
     return before
 
 
 def joined(messages: Sequence[Message], answer: Message | None) -> Sequence[Message]:
-    """Give what was said with the answer that is not settled yet, where there is one."""
+    """Return messages with an answer appended that is not settled yet, where there is one."""
     return messages if answer is None else join_answer(messages, answer)
 
 
 def is_unfinished(messages: Sequence[Message]) -> bool:
-    """Tell whether the last thing said is an answer that can be continued."""
+    """Return whether the last message is an answer that can be continued."""
     return bool(messages) and messages[-1].is_unfinished
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """One question to Ollama; `extras` are the request fields that are passed on, each by its name.
 
-    is_continuation: a client asked to go on with the last message, so the model must be able to.
+    is_continuation: the client asks to go on with the last message, so the model must be able to.
 
     Source: Ollama docs/api.md, "Generate a chat completion".
     """
@@ -82,17 +82,17 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_format(self) -> bool:
-        """True where a grammar forms the answer: it cannot be entered in the middle."""
+        """True where a grammar forms the answer; a grammar cannot be entered in the middle."""
         return bool(self.extras.get("format"))
 
     def request(self) -> dict[str, Any]:
-        """Give the body of the first request."""
+        """Return the body of the first request."""
         return {"model": self.model, "messages": _for_ollama(self.messages), "stream": True, **self.extras}
 
     def request_from(self, text: str, thinking: str, tokens: int) -> dict[str, Any]:
-        """Give the body of a request that goes on behind the text so far.
+        """Return the body of a request that goes on behind the text so far.
 
-        Units: tokens counts what the text took, so that `num_predict` still bounds the whole answer.
+        Units: tokens is the length of the text, so that `num_predict` still bounds the whole answer.
         """
         if not text:
             return self.request()
@@ -110,7 +110,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_prompt(request: ChatRequest, context: Sequence[Message]) -> Prompt:
-    """Make what Ollama is asked of a request and of what its session knows with it."""
+    """Make the prompt of a request and of its session's messages, the request's own among them."""
     messages = prompt_of(context)
     return Prompt(
         model=request.model,

@@ -1,16 +1,16 @@
-"""The pump: the state machine that makes one run's answer out of what Ollama sends.
+"""The pump: a state machine that turns what Ollama sends into one run's answer.
 
     begin ─► opening ─► reading ─► (end)
       ▲         │          │
-      ├──── backing off ◄──┤   refused, 502, 503, dropped: waited for, then asked to go on from the partial text
+      ├──── backing off ◄──┤   refused, 502, 503, dropped: asked again, to go on from the partial text
       └───── unloading ◄───┘   no first frame in time, because a slot of Ollama's hangs
 
-One state is one method that waits at most once, in `Waiter.wait`. The kernel is the micro-buffer: after a flush the
-upstream socket is not looked at until the next flush is due; then all that came in is taken in one non-blocking read,
-decoded in one go and told as one event. Wake-ups stay at ten a second whatever the model's speed.
+Each state is a method that waits at most once, in `Waiter.wait`. The kernel is the micro-buffer: after a flush the pump
+does not look at the upstream socket until the next flush is due; then it takes all that has come in one non-blocking
+read, decodes it in one go and publishes one event. Wake-ups stay at ten a second whatever the model's speed.
 
-The pump knows no reader: what it makes is in the run's log. A reader drives it by taking its steps (reader.py), and a
-run without one is driven by `while run.ended is None: pump.step(until=math.inf)`.
+The pump knows no reader: it writes to the run's log. A reader drives it by taking its steps (reader.py); without a
+reader a run is driven by `while run.ended is None: pump.step(until=math.inf)`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from clawgate.relay.wait import Waiter
 class Pump:
     """Drives one run to its end, a step at a time.
 
-    client_in_force: asked for at each attempt, so that one at a wrong address is made at the right one after a reload.
+    client_in_force: called at each attempt, so that a reload can correct the address meanwhile.
     Threads: any may take a step, one at a time.
     """
 
@@ -68,7 +68,7 @@ class Pump:
         self._intake = Intake(limits.max_bad_frames)
         self._overdue = Overdue(run.prompt.model, run.wake_event, limits)
         self._waiter = Waiter(run.wake_event)
-        self._state: Callable[[Pump], None] = Pump._begin  # no bound method: it would keep the pump in a circle
+        self._state: Callable[[Pump], None] = Pump._begin  # a bound method would be a reference cycle
         self._until = math.inf
         self._is_client_gone = False
         self._exchange: Exchange | None = None
@@ -78,20 +78,20 @@ class Pump:
         self._retry_at = 0.0
 
     def watch_client(self, client: socket.socket | None) -> None:
-        """Let the steps from now on watch whether this client hangs up; None for no client."""
+        """Watch from now on whether this client hangs up; None for no client."""
         self._waiter.watch_client(client)
 
     def step(self, until: float) -> bool:
-        """Go one step on; return whether the client has hung up that is watched.
+        """Go one step on; return whether the watched client has hung up.
 
-        Units: the step waits no longer than until, a moment on the pump's clock; math.inf for as long as it takes.
+        Units: until is the moment, on the pump's clock, at which a wait ends; math.inf for no such moment.
         """
         self._until = until
         self._is_client_gone = False
         try:
             self._state(self)
-        except Exception as fault:  # noqa: BLE001 - the one broad catch: the observers have its traceback
-            self._account.tell_fault(fault)
+        except Exception as fault:  # noqa: BLE001 - the one broad catch; an observer logs the traceback
+            self._account.report_fault(fault)
             self._fail(InternalError())
         return self._is_client_gone
 
@@ -99,11 +99,11 @@ class Pump:
         """Ask Ollama, on a helper thread: it answers nothing before its first frame."""
         run = self._run
         if self._wait(until=0):
-            return  # a client that gave up while it queued is not served
+            return  # the client gave up while it queued, and is not served
         self._attempt += 1
         request = run.prompt.request_from(run.text, run.thinking, self._tokens)
         is_going_on = run.has_text or run.prompt.is_continuation
-        self._client = self._client_in_force()  # a reload may have corrected the address that was waited for
+        self._client = self._client_in_force()  # a reload may have corrected the address
         self._exchange = self._client.chat(request, is_going_on, run.request_id)
         self._intake.read_from(self._exchange)
         self._patience.note_request(self._clock())
@@ -113,7 +113,7 @@ class Pump:
             self._exchange.start(tell=run.wake_event.wake)
 
     def _opening(self) -> None:
-        """Wait for the response to begin, or for the reason why it does not."""
+        """Wait for the response to begin, or for its failure."""
         assert self._exchange is not None
         if self._exchange.is_open:
             self._waiter.watch(self._exchange.fileno())
@@ -127,7 +127,7 @@ class Pump:
             self._inquire()
 
     def _reading(self) -> None:
-        """Take what has come in once it is due, or wait for it."""
+        """Take the frames that have come once a flush is due, or wait for some."""
         assert self._exchange is not None
         if self._clock() < self._flush_at:
             self._wait(until=self._flush_at)
@@ -153,7 +153,7 @@ class Pump:
             self._state = Pump._begin
 
     def _unloading(self) -> None:
-        """Wait until the model is gone, to ask once more."""
+        """Wait until the model is unloaded, to ask once more."""
         is_freed = self._overdue.is_freed
         if is_freed is None:
             self._wait(until=math.inf)
@@ -170,7 +170,7 @@ class Pump:
         """Wait for the next frame, with the patience that is left."""
         assert self._exchange is not None
         if self._exchange.fileno() is None:
-            return  # reads block: there is nothing to poll
+            return  # there is nothing to poll: reads block
         if self._clock() < self._patience.frame_due_at:
             self._wait(until=self._patience.frame_due_at, for_upstream=True)
         elif self._patience.heard_at is None:
@@ -180,7 +180,7 @@ class Pump:
             self._fail(UpstreamStalled(f"Ollama sent nothing for {stall_s:g} s in the middle of its answer"))
 
     def _take(self, frames: list[Frame]) -> None:
-        """Tell what the frames say; one of them may be the end."""
+        """Publish what the frames say; one of them may be the end."""
         now = self._clock()
         if self._patience.heard_at is None and self._attempt > 1 and not self._run.resume():
             self._tokens = 0
@@ -197,7 +197,7 @@ class Pump:
             self._take_done(end)
 
     def _take_done(self, frame: Frame) -> None:
-        """Take the model's own end: its done frame, or its error."""
+        """Take the model's own end: a done frame, or an error."""
         assert self._exchange is not None
         self._exchange.finish()
         if frame.error is not None:
@@ -206,9 +206,9 @@ class Pump:
             self._end("length" if frame.done_reason == "length" else "stop", frame.stats)
 
     def _take_end(self) -> None:
-        """Take the end of the stream, which is no success: only a done frame is."""
+        """Take the end of the stream, which is no success: only a done frame is one."""
         assert self._exchange is not None
-        if self._run.ended is not None:  # it is our own close that reads as an end
+        if self._run.ended is not None:  # our own close reads as an end
             return
         if not self._exchange.is_whole:
             self._go_away(OpenFailure(UpstreamUnreachable("Ollama dropped the connection"), is_retryable=True))
@@ -219,7 +219,7 @@ class Pump:
         self._end("truncated")
 
     def _go_away(self, failure: OpenFailure) -> None:
-        """Wait for an Ollama that is away, as long as that can help."""
+        """Leave an Ollama that is away, and ask it again later where that can help."""
         run = self._run
         self._let_go()
         retry_at = self._patience.next_attempt_at(self._clock())
@@ -243,7 +243,7 @@ class Pump:
         self._exchange.release()
 
     def _inquire(self) -> None:
-        """Ask why the first frame is overdue, which is still taken if it comes meanwhile; free a slot that hangs."""
+        """Ask why the first frame is overdue, and free a slot that hangs; a frame may still come meanwhile."""
         run = self._run
         silence = self._overdue.reason(self._client, self._patience.asked_at, self._clock())
         if silence is None:
@@ -253,8 +253,8 @@ class Pump:
         if not self._overdue.can_free(silence):
             self._fail(self._overdue.error(silence.words))
             return
-        self._account.tell_unload()
-        self._let_go()  # first, because Ollama unloads nothing that is asked something
+        self._account.report_unload()
+        self._let_go()  # first, because Ollama does not unload a model that has a request
         run.publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
         self._overdue.free(self._client)
         self._state = Pump._unloading

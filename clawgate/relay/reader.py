@@ -1,7 +1,7 @@
-"""A reader of a run: its place in the run's log, its heartbeats, and its client's connection.
+"""A reader of a run: a place in the run's log, the heartbeats, and the client's connection.
 
-The reader that asked for the answer drives the run as well: it takes the pump's steps while it waits for the log to
-grow, so that no second thread and no queue stand between Ollama and the client.
+The reader that asked for the answer also drives the run: it takes the pump's steps while it waits for the log to grow,
+so that no second thread and no queue stand between Ollama and the client.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Reader:
     def events(self) -> Iterator[Event]:
         """Yield the run's log as it grows, and a ping whenever one is due, up to and including the end.
 
-        A client that hangs up ends the run. A generator that is closed before the end hangs up itself: a write failed,
-        or took too long. gunicorn would wait 2 s for such a client to close, on the loop that serves everybody: ten of
-        them were seen to hold all others up for 20 s.
+        A client that hangs up ends the run. A generator that is closed before the end (a write failed, or took too
+        long) hangs up itself: gunicorn would wait 2 s for such a client to close, on the loop that serves everybody,
+        and ten of them held all others up for 20 s.
         """
         log = self._run.log
         position = 0
@@ -78,4 +78,4 @@ class Reader:
             try:
                 self._client.shutdown(socket.SHUT_RDWR)
             except OSError:
-                pass  # it has gone
+                pass  # the client has gone

@@ -1,4 +1,4 @@
-"""What a run came to, for those who keep account of it: the log, and what counts.
+"""The report of a run, and the observers that get it: the log is one.
 
 The desk is handed its observers and knows nothing else of them. Only frozen values reach them.
 """
@@ -21,10 +21,10 @@ class RunIds(NamedTuple):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run came to; `error` is set exactly where done_reason is "error".
+    """The outcome of a run and its figures; `error` is set exactly where done_reason is "error".
 
-    wedges: how often a slot of Ollama's was found to hang.
-    Units: first_token_s and duration_s count from the admission, and the first is None where the model said nothing;
+    wedges: the number of times that a slot of Ollama's was found to hang.
+    Units: first_token_s and duration_s count from the admission; first_token_s is None where the model said nothing.
     answer_bytes is the UTF-8 of the thinking and the text.
     """
 
@@ -40,17 +40,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Observer(Protocol):
-    """Follows what becomes of runs.
+    """Follows runs from outside the relay.
 
-    Threads: each method may be called from any thread, and keeps that thread from its run: it returns at once.
-    Errors: none; an observer that fails must not end a run.
+    Threads: any thread may call; it drives or serves a run, so each method returns at once.
+    Errors: none may be raised.
     """
 
     def on_end(self, report: Report) -> None:
-        """Take the report of a run whose request is over."""
+        """Take the report of a run, when its request is over."""
 
     def on_unload(self, ids: RunIds) -> None:
-        """Note that a slot of Ollama's hangs, and that the model is unloaded for this run."""
+        """Note that a slot of Ollama's hangs, and that the model is being unloaded for this run."""
 
     def on_fault(self, ids: RunIds, fault: Exception) -> None:
-        """Note an exception of our own making, which ends the run as `internal`."""
+        """Note an exception of our own making; it ends the run as `internal`."""

@@ -1,7 +1,7 @@
 """The roster: the runs in flight, and their slots.
 
-A slot is one of the answers that may be in flight at once. It is taken before its run is made, so that a slot without a
-run is an admission under way, and given back a moment before the run's reader is told the end.
+A slot stands for one of the answers that may be in flight at once. Admission takes it before the run is made, so a slot
+without a run is an admission under way. It is given back a moment before the run's reader gets the end event.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from clawgate.relay.run import Run
 class Roster:
     """Keeps the runs in flight and counts their slots.
 
-    Threads: `_lock` guards everything here, and is held for memory only; nothing is waited for under it but that the
-    roster is empty.
+    Threads: `_lock` guards everything here and is held for memory only; `wait_until_empty` lets go of it.
     """
 
     def __init__(self, max_streams: int) -> None:
@@ -36,23 +35,23 @@ class Roster:
 
     @property
     def is_refusing(self) -> bool:
-        """True once no run is admitted any more."""
+        """True once no more runs are admitted."""
         return self._is_refusing
 
     def of_session(self, session_id: str) -> Run | None:
-        """Return a session's run, where it has one."""
+        """Return a session's run; None where it has none."""
         return self._by_session.get(session_id)
 
     def of_id(self, run_id: str) -> Run | None:
-        """Return the run with this id, where it is in flight."""
+        """Return the run with this id; None where it is not in flight."""
         return self._by_id.get(run_id)
 
     def has_slot(self, run_id: str) -> bool:
-        """True from the run's admission until its reader is about to be told the end."""
+        """True from the run's admission until its reader is about to get the end event."""
         return run_id in self._slots
 
     def take_slot(self, run_id: str, old: Run | None) -> None:
-        """Take a slot for a run that is to be made: the one of the run that it supersedes, or a free one.
+        """Take a slot for a run that is to be made: that of the run that it supersedes, or a free one.
 
         Errors: ShuttingDown, Busy.
         """
@@ -65,7 +64,7 @@ class Roster:
             self._slots.add(run_id)
 
     def check_admits(self) -> None:
-        """See that runs are still admitted.
+        """Check that runs are still admitted.
 
         Errors: ShuttingDown.
         """
@@ -79,7 +78,7 @@ class Roster:
             self._tell_if_empty()
 
     def add(self, run: Run) -> bool:
-        """Add a run that has a slot; False where it came too late, and must end."""
+        """Add a run that has a slot; False where it comes too late and must end."""
         with self._lock:
             self._by_session[run.session_id] = self._by_id[run.run_id] = run
             return not self._is_over
@@ -94,24 +93,24 @@ class Roster:
             self._tell_if_empty()
 
     def refuse_more(self) -> None:
-        """Admit no run any more."""
+        """Admit no more runs."""
         with self._lock:
             self._is_refusing = True
 
     def wait_until_empty(self, patience_s: float) -> bool:
-        """Wait until no run is left and no admission under way; False where that took too long."""
+        """Wait until no run is left and no admission is under way; False where that takes longer."""
         with self._lock:
-            return self._is_empty.wait_for(self._is_nobody_left, patience_s)
+            return self._is_empty.wait_for(self._has_none, patience_s)
 
     def runs_to_end(self) -> list[Run]:
-        """Return the runs that are left; what is added from now on came too late."""
+        """Return the runs that are left; any that is added from now on comes too late."""
         with self._lock:
             self._is_over = True
             return list(self._by_id.values())
 
-    def _is_nobody_left(self) -> bool:
+    def _has_none(self) -> bool:
         return not self._by_id and not self._slots
 
     def _tell_if_empty(self) -> None:
-        if self._is_nobody_left():
+        if self._has_none():
             self._is_empty.notify_all()

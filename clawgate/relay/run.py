@@ -1,12 +1,12 @@
-"""A run: one answer being made, shared by its pump, its readers, and whoever ends it.
+"""A run: one answer being made, shared by its pump, its readers, and the threads that end it.
 
-Three verbs take a run apart, in this order, and mean the same wherever the relay and ollama/ use them:
+Three verbs finish a run, in this order. They mean the same wherever the relay and ollama/ use them:
 
-`end`      decides the outcome. The first caller wins, and from then on nothing more is published; the partial text is
-           settled in the session; then the end event closes the log and wakes the pump, so that whoever reads of the
-           end finds the text. No end waits for a socket, least of all a reader's.
-`close`    closes the connection to Ollama, and waits for nothing but that.
-`release`  gives back what the run holds: its sockets and fds. It is the last act, of whoever drives the pump.
+`end`      decides the outcome: the first caller wins, and nothing is published afterwards. The text is settled in the
+           session. Then the end event closes the log and wakes the pump, so that a reader of the end finds the text.
+           No end waits for a socket, least of all a reader's.
+`close`    closes the connection to Ollama, and waits for nothing else.
+`release`  gives back the sockets and fds. The thread that drives the pump does that last.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from clawgate.sessions import Message
 class Run:
     """One answer being made.
 
-    settle: stores what the run said.
-    session_lock: is held while that is settled, so that it is settled before another run takes the session over, or
-    by that run.
+    settle: stores the run's answer in its session.
+    session_lock: held while the answer is settled, so that a run that takes the session over finds it settled, or
+    settles it itself.
     Threads: `_lock` guards the log, the text, the outcome and the exchange, and is held for memory only. `end`,
     `ending`, `close` and the properties may be used from any thread; `publish`, `resume`, `connect` and `release` are
     the pump's. The log only grows, so a reader may look at it without the lock.
@@ -52,7 +52,7 @@ class Run:
         self.wake_event = wake_event
         self.request_id = request_id
         self.log: list[Event] = [Started(session_id, run_id, prompt.model, ignored)]
-        self.ended: Ended | None = None  # announced: everything of the run is in the session by then
+        self.ended: Ended | None = None  # set once the answer is in the session
         self._outcome: Ended | None = None
         self._answer: Message | None = None
         self._settle = settle
@@ -86,16 +86,16 @@ class Run:
 
     @property
     def can_go_on(self) -> bool:
-        """False where no second request could go on with the answer: a grammar cannot be entered in the middle."""
+        """False where a second request could not go on with the answer: after tool calls, or inside a grammar."""
         return not (self.has_tool_calls or (self.has_text and self.prompt.has_format))
 
     @property
     def has_outcome(self) -> bool:
-        """True once it is decided how the run ended, a moment before `ended` says so."""
+        """True once the outcome is decided, a moment before `ended` is set."""
         return self._outcome is not None
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Append events to the log and keep what they say; nothing after the end."""
+        """Append events to the log and gather the answer; after the end do nothing."""
         with self._lock:
             if self._outcome is not None:
                 return
@@ -109,7 +109,7 @@ class Run:
                 self.log.append(event)
 
     def resume(self) -> bool:
-        """Tell that Ollama is back; False where it begins again, because thinking cannot be gone on with."""
+        """Publish that Ollama is back; False where it begins again, since thinking cannot be continued."""
         can_go_on = self.has_text or not self._thinking
         if not can_go_on:
             with self._lock:
@@ -118,9 +118,9 @@ class Run:
         return can_go_on
 
     def end(self, done_reason: str, error: ClawgateError | None = None, stats: dict[str, int] | None = None) -> bool:
-        """End the run; False when it has ended already, or somebody else is ending it.
+        """End the run; False when it has ended already, or another thread is ending it.
 
-        Errors: whatever settling raises, once the end is told.
+        Errors: those of settling, after the end event.
         """
         if not self._decide(done_reason, error, stats):
             return False
@@ -135,10 +135,10 @@ class Run:
 
     @contextmanager
     def ending(self, done_reason: str) -> Iterator[Message | None]:
-        """End the run around a block that takes its answer into the session, or drops it, in place of `end`.
+        """End the run around a block that puts its answer into the session, or drops it, in place of `end`.
 
-        The block is given the answer, or None where it has been settled, and runs with the session's lock held. The
-        end is told behind it. Where the block fails, the answer is settled as `end` does it.
+        The caller holds the session's lock. The block gets the answer, or None where that is settled; the end event
+        follows the block. Where the block fails, the answer is settled as `end` does it.
         """
         self._decide(done_reason)
         answer = self._take_answer()
@@ -174,7 +174,7 @@ class Run:
                 self.wake_event.set()
 
     def unsettled(self) -> Message | None:
-        """Give what was said so far and is not in the session yet; None where nothing is left to settle."""
+        """Return the answer so far that is not in the session yet; None where nothing is left to settle."""
         with self._lock:
             return self._message(is_unfinished=True) if self._outcome is None else self._answer
 
@@ -190,7 +190,7 @@ class Run:
     def connect(self, exchange: Exchange) -> bool:
         """Make the exchange the run's own, so that `close` closes it; False when the run has ended.
 
-        Returns once the run that this one superseded has no connection any more: a session has one at a time.
+        Returns once the superseded run has no connection to Ollama any more: a session has one at a time.
         """
         self._close_predecessor()
         with self._lock:
@@ -200,7 +200,7 @@ class Run:
             return True
 
     def close(self) -> None:
-        """Close the connection to Ollama of an ended run, and return once that is done; again is harmless."""
+        """Close an ended run's connection to Ollama, and return once that is done; again is harmless."""
         with self._lock:
             exchange, predecessor = self._exchange, self._predecessor
         if predecessor is not None:
@@ -214,10 +214,10 @@ class Run:
             self._predecessor = None
 
     def release(self) -> None:
-        """Give back what the run holds, ending it where nobody did."""
+        """Give back the sockets and fds, and end the run where nothing else did."""
         try:
             if not self.end("interrupted"):
-                self.wake_event.wait()  # somebody else ended it and may still be settling its text
+                self.wake_event.wait()  # another thread has ended it and may still be settling its text
         finally:
             self._close_predecessor()
             if self._exchange is not None:

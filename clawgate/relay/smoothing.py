@@ -1,4 +1,4 @@
-"""A window's frames into as few events as keep their order: pure.
+"""Smoothing makes as few events of a window's frames as keep their order. Pure.
 
 Neighbouring pieces of text become one Text, neighbouring pieces of thinking one Thinking; a change of kind and tool
 calls begin a new event. Ollama's empty frames make none.
@@ -11,7 +11,7 @@ from clawgate.relay.events import Event, Text, Thinking, ToolCalls
 
 
 def merge(frames: list[Frame]) -> tuple[list[Event], Frame | None]:
-    """Give the events of some frames, in their order, and the one that is the end; what follows that is nothing."""
+    """Return the events of some frames, in order, and the frame that is the end; frames behind that are dropped."""
     events: list[Event] = []
     kind: type[Text] | type[Thinking] = Text
     pieces: list[str] = []

@@ -1,6 +1,6 @@
 """The one wait of a pump: a single poll() over the upstream socket, the run's wake event and the client's socket.
 
-So an interrupt, a client that leaves, silence and data are each noticed at once, and nothing else ever blocks a pump.
+The pump so notices an interrupt, a client that leaves, silence and data at once, and nothing else ever blocks it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import sys
 import threading
 
 POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
-"""Linux tells of a half-close without reading; elsewhere POLLIN and a peek must do."""
+"""Linux reports a half-close without a read; other systems need POLLIN and a peek."""
 
 WAKE = (1).to_bytes(8, sys.byteorder)
-"""What an eventfd wants written; a pipe does not mind."""
+"""The bytes that an eventfd expects; a pipe takes any."""
 
 
 class WakeEvent(threading.Event):
-    """A threading.Event that a poll() can wait for: set it to cancel, wake it to have its pump look around.
+    """A threading.Event that a poll() can wait for: `set` cancels the run, `wake` only ends the pump's wait.
 
-    Threads: `set` and `wake` from anywhere; `_fd_lock` keeps them from writing to an fd that was closed and is
-    somebody else's by now.
+    Threads: any thread may call `set` and `wake`; `_fd_lock` keeps them from writing to an fd that was closed and has
+    another owner by now.
     """
 
     def __init__(self) -> None:
@@ -37,28 +37,28 @@ class WakeEvent(threading.Event):
         return self._read_fd
 
     def set(self) -> None:
-        """Cancel, for good."""
+        """Cancel the run, for good."""
         super().set()
         self.wake()
 
     def wake(self) -> None:
-        """Make the poll return, once."""
+        """Make the poll return once."""
         with self._fd_lock:
             if self._is_open:
                 try:
                     os.write(self._write_fd, WAKE)
                 except BlockingIOError:
-                    pass  # a pipe that is full wakes as well
+                    pass  # a full pipe wakes as well
 
     def clear_wake(self) -> None:
-        """Take the wake-ups so far; the Event stays as it is."""
+        """Clear the wake-ups so far; the Event keeps its state."""
         try:
             os.read(self._read_fd, 4096)
         except BlockingIOError:
             pass
 
     def release(self) -> None:
-        """Give the fds back; later wake-ups go nowhere."""
+        """Give the fds back; later wake-ups have no effect."""
         with self._fd_lock:
             if self._is_open:
                 self._is_open = False
@@ -93,7 +93,7 @@ class Waiter:
         self._all.register(wake_event.fileno(), select.POLLIN)
 
     def watch(self, upstream_fd: int | None) -> None:
-        """Take another upstream socket into the wait; None for none."""
+        """Watch this upstream socket from now on; None for none."""
         if self._upstream_fd >= 0:
             self._all.unregister(self._upstream_fd)
         self._upstream_fd = -1 if upstream_fd is None else upstream_fd
@@ -101,7 +101,7 @@ class Waiter:
             self._all.register(self._upstream_fd, select.POLLIN)
 
     def watch_client(self, client: socket.socket | None) -> None:
-        """Take another client's socket into the wait; None for none."""
+        """Watch this client's socket from now on; None for none."""
         fd = -1 if client is None else client.fileno()
         for poller in (self._quiet, self._all):
             if self._client_fd >= 0:
@@ -111,11 +111,11 @@ class Waiter:
         self._client, self._client_fd = client, fd
 
     def wait(self, timeout_s: float, for_upstream: bool) -> bool:
-        """Wait until something happens, for_upstream data too where it is watched, or the time is over.
+        """Wait for a wake-up, the client's leave or the time-out; return whether the client has hung up.
 
-        Return whether the client has hung up.
+        for_upstream: upstream data ends the wait as well.
 
-        Units: timeout_s is rounded up to whole milliseconds; below zero counts as zero, math.inf has no end.
+        Units: timeout_s is rounded up to whole milliseconds; below zero counts as zero, and math.inf has no end.
         """
         timeout_ms = None if timeout_s == math.inf else int(timeout_s * 1000) + 1 if timeout_s > 0 else 0
         is_client_gone = False
@@ -136,6 +136,6 @@ class Waiter:
             gone = False
         except OSError:
             gone = True
-        if not gone:  # a pipelined request would wake every poll from now on
+        if not gone:  # a pipelined request would end every poll from now on
             self.watch_client(None)
         return gone

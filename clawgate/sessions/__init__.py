@@ -1,6 +1,6 @@
-"""What was said: sessions, their messages, and the store that keeps them in bounds.
+"""Sessions, their messages, and the store that keeps them in bounds.
 
-The relay's desk is the only caller that writes; web/ reads.
+The relay is the only caller that writes; web/ reads.
 """
 
 from __future__ import annotations

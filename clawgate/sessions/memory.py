@@ -1,9 +1,9 @@
 """Sessions in this process's memory: a lock-guarded dict in order of last use, with a limit and a time to live.
 
-The store of a gateway with one worker. Each session is bounded, whatever its roles. Idle ones are bounded together: at
-most max_sessions of them, which take at most max_sessions * max_context_bytes, however large single turns are. Sessions
-with a run in flight are counted apart: there are as many as answers in flight, they push out no idle one, and none of
-them is ever evicted.
+This is the store of a gateway with one worker. Each session is bounded, whatever its roles. Idle sessions are bounded
+together: there are at most max_sessions of them, and they take at most max_sessions * max_context_bytes, however large
+single turns are. Sessions with a run in flight are counted apart: there are as many as answers in flight, they push out
+no idle one, and none of them is ever evicted.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Clock = Callable[[], float]
 
 
 class Bounds(NamedTuple):
-    """The limits of what is kept, and for how long.
+    """The limits of the store.
 
-    max_context_bytes: of one session, beyond its system messages and its last turn, which stay. max_session_bytes: of
-    one session, whatever stays; a request that would go beyond it is refused.
+    max_context_bytes: a session is trimmed to this, but for its system messages and its last turn.
+    max_session_bytes: a request that would make a session larger than this is refused.
     """
 
     max_sessions: int
@@ -38,7 +38,10 @@ class Bounds(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """A session as it is kept. Units: memory_bytes of its texts; used_at on the monotonic clock."""
+    """A session as it is kept.
+
+    Units: memory_bytes is what its messages take in memory; used_at is on the monotonic clock.
+    """
 
     session: Session
     memory_bytes: int
@@ -46,10 +49,10 @@ class _Entry(NamedTuple):
 
 
 class MemoryStore:
-    """The least-recently-used sessions go first, and each `ttl_s` after its last use.
+    """Keeps sessions; the least recently used go first, and each goes `ttl_s` after its last use.
 
     Threads: `_lock` guards the dicts and the sum; it is held for memory only, and nothing is measured or trimmed under
-    it. Time to live is counted on a monotonic clock, so that a clock that is set back or forward forgets nothing.
+    it. The time to live counts on a monotonic clock, so that no session is lost when the wall clock is set.
     """
 
     def __init__(self, bounds: Bounds, clock: Clock = time.monotonic, wall_clock: Clock = time.time) -> None:
@@ -62,7 +65,7 @@ class MemoryStore:
         self._idle_bytes = 0
 
     def change(self, bounds: Bounds) -> None:
-        """Put other bounds in force; what is over them goes at the next use."""
+        """Put other bounds in force; sessions beyond them go at the next use."""
         self._bounds = bounds
 
     def __len__(self) -> int:
@@ -70,7 +73,7 @@ class MemoryStore:
             return len(self._in_flight) + len(self._idle)
 
     def get(self, session_id: str) -> Session | None:
-        """Return the session and count that as a use; None when there is none (any more)."""
+        """Return the session and count that as a use; None when it does not exist (any more)."""
         with self._lock:
             self._expire()
             entry = self._take(session_id)
@@ -81,9 +84,9 @@ class MemoryStore:
             return session
 
     def check(self, session: Session, more: Sequence[Message]) -> None:
-        """See that a session has room for more messages, before anything is changed.
+        """Check that a session has room for more messages, before anything is changed.
 
-        Errors: TooLarge where what trimming would leave is more than one session may hold.
+        Errors: TooLarge where trimming would leave more than one session may hold.
         """
         most = self._bounds.max_session_bytes
         if session.size_bytes + sum(map(size_of, more)) <= most:
@@ -97,7 +100,7 @@ class MemoryStore:
     def begin(self, session_id: str, run_id: str, messages: Sequence[Message]) -> Session:
         """Make run_id the owner and messages the context, creating the session where it is new.
 
-        An owner that there is already is replaced: the session is never without one meanwhile.
+        An earlier owner is replaced in the same step: the session is never without one.
         """
         kept = trimmed(messages, self._bounds.max_context_bytes)
         memory_bytes = _memory_of(kept.messages)
@@ -118,7 +121,7 @@ class MemoryStore:
             return session
 
     def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
-        """Append what the run said and end its ownership; False (and nothing written) when it is not the owner."""
+        """Append the run's answer and end its ownership; False (and nothing written) when it is not the owner."""
         with self._lock:
             owned = self._owned(session_id, run_id)
         if owned is None:
@@ -127,7 +130,7 @@ class MemoryStore:
         memory_bytes = _memory_of(kept.messages)
         with self._lock:
             owned = self._owned(session_id, run_id)
-            if owned is None:  # deleted, or taken over, while it was measured
+            if owned is None:  # it was deleted or taken over meanwhile
                 return False
             del self._in_flight[session_id]
             settled = msgspec.structs.replace(
@@ -142,7 +145,7 @@ class MemoryStore:
             return True
 
     def delete(self, session_id: str) -> bool:
-        """Forget the session whoever owns it; False when there was none."""
+        """Delete the session, with or without an owner; False when it does not exist."""
         with self._lock:
             self._expire()
             return self._take(session_id) is not None
@@ -160,7 +163,7 @@ class MemoryStore:
             self._idle_bytes += memory_bytes
 
     def _take(self, session_id: str) -> _Entry | None:
-        """Take a session out, to forget it or to put it back as the one used last."""
+        """Take a session out, to delete it or to put it back as the one used last."""
         entry = self._in_flight.pop(session_id, None)
         if entry is None:
             entry = self._idle.pop(session_id, None)
@@ -168,19 +171,19 @@ class MemoryStore:
         return entry
 
     def _expire(self) -> None:
-        """Forget what was not used for the time to live; the dict is in that order, so the first live one ends it."""
+        """Delete the sessions beyond the time to live; in order of use, the first live one ends the loop."""
         horizon = self._clock() - self._bounds.ttl_s
         while self._idle and next(iter(self._idle.values())).used_at <= horizon:
-            self._forget_oldest()
+            self._delete_oldest()
 
     def _evict(self) -> None:
-        """Forget what is over the limits, but for the one that was used last."""
+        """Delete sessions while they are over the limits, but never the one that was used last."""
         most = self._bounds.max_sessions
         most_bytes = most * self._bounds.max_context_bytes
         while len(self._idle) > 1 and (len(self._idle) > most or self._idle_bytes > most_bytes):
-            self._forget_oldest()
+            self._delete_oldest()
 
-    def _forget_oldest(self) -> None:
+    def _delete_oldest(self) -> None:
         _, entry = self._idle.popitem(last=False)
         self._idle_bytes -= entry.memory_bytes
 

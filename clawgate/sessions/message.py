@@ -1,8 +1,8 @@
 """One message of a conversation, kept as the bytes that a client sent.
 
-A text of 16 MiB with one emoji takes 64 MiB as a `str`, because each character then takes four bytes. So whatever may
-be long stays the JSON that it was (`msgspec.Raw`) on its way to Ollama, to the store and back to a client, and is
-decoded only where its characters are wanted. The text of an answer, which the gateway makes itself, is plain `str`.
+A text of 16 MiB with one emoji takes 64 MiB as a `str`, because each character then takes four bytes. A field that may
+be long therefore stays JSON (`msgspec.Raw`) on its way to Ollama, to the store and back to a client; it is decoded only
+where its characters are needed. The text of an answer, which the gateway makes itself, is a plain `str`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from msgspec import Raw
 
 Role = Literal["system", "user", "assistant", "tool"]
 Text = str | Raw
-"""A text: a `str`, or the JSON string that a client sent. A Raw is never empty: `""` stands for that."""
+"""A text: a `str`, or the JSON string that a client sent. A Raw is never empty: `""` stands for the empty text."""
 
 _RESPELT = re.compile(rb"\\[u/]")
-"""The escapes that `JSON.stringify` does not write, or not always."""
+"""The escapes that `JSON.stringify` never or not always writes."""
 RAW_BYTES = 100
-"""A Raw takes so much beside its bytes. `sys.getsizeof` says 10**14 of it: msgspec names the size of its items, and has
-none."""
+"""A Raw takes this much beside its bytes. `sys.getsizeof` returns 10**14: msgspec declares an item size, and a Raw has
+no items."""
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """One message: Ollama's own fields, and whether the assistant left it unfinished.
 
-    Encoded as JSON it has role, content and what else is not empty; decoded from JSON, each text is a `str`.
+    Its JSON has role, content and the other fields that are not empty; decoded from JSON, each text is a `str`.
     Source: Ollama docs/api.md, "Generate a chat completion", parameters of `messages`.
     """
 
@@ -48,7 +48,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, for
 
     @property
     def is_empty(self) -> bool:
-        """True for what an answer leaves that was cut before it said anything, though it may have thought."""
+        """True for an answer that was cut before its text began, even if the model had thought."""
         return not (self.content or self.images or self.tool_calls)
 
     @property
@@ -57,11 +57,11 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, for
         return self.role == "assistant" and self.interrupted
 
     def for_ollama(self) -> Message:
-        """Give it without the field that is not Ollama's."""
+        """Return the message without the field that is not Ollama's."""
         return msgspec.structs.replace(self, interrupted=False) if self.interrupted else self
 
     def memory_bytes(self) -> int:
-        """Count what it takes with its texts: in a `str` with an emoji each character takes four bytes."""
+        """Return the memory that the message takes; in a `str` with an emoji each character takes four bytes."""
         kept = (self.content, self.thinking, self.tool_name, self.tool_call_id, self.images, self.tool_calls)
         return sys.getsizeof(self) + sum(_memory_of(value) for value in kept if value)
 
@@ -72,21 +72,21 @@ def text_of(text: Text) -> str:
 
 
 def json_of(text: Text) -> Raw:
-    """Give a text as the JSON string that `JSON.stringify` writes: the shortest escapes, and only the necessary."""
+    """Return a text as the JSON string that `JSON.stringify` writes, with no unnecessary and no long escape."""
     if isinstance(text, Raw) and not _RESPELT.search(text):
         return text
     return Raw(msgspec.json.encode(text_of(text)))
 
 
 def join_texts(text: Text, more: Text) -> Text:
-    """Append a text to another; two JSON strings without the quotes between them are one, whatever their escapes."""
+    """Append a text to another; two JSON strings make one without the quotes between them, whatever their escapes."""
     if isinstance(text, str) and isinstance(more, str):
         return text + more
     return Raw(b"".join((_json(text)[:-1], _json(more)[1:]))) if text and more else text or more
 
 
 def join_lists(items: tuple[Any, ...] | Raw, more: tuple[Any, ...] | Raw) -> tuple[Any, ...] | Raw:
-    """Append a list to another, by the same rule."""
+    """Append a list to another, likewise."""
     if isinstance(items, tuple) and isinstance(more, tuple):
         return items + more
     return Raw(b"".join((_json(items)[:-1], b",", _json(more)[1:]))) if items and more else items or more

@@ -15,10 +15,10 @@ from clawgate.sessions.message import Message, join_lists, join_texts, json_of
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """What has been said under one id.
+    """The messages under one id.
 
-    Units: created_at and last_active are seconds since the epoch; size_bytes is that of the messages' own JSON. run_id
-    is the run in flight that alone may settle.
+    run_id: the run in flight, which owns the session: it alone may settle.
+    Units: created_at and last_active are seconds since the epoch; size_bytes is the size of the messages' JSON.
     """
 
     session_id: str
@@ -30,39 +30,38 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionStore(Protocol):
-    """The store, as the desk knows it. A run owns its session from `begin` to `settle`, or to the `begin` of the next.
+    """The store, as the relay knows it. A run owns its session from `begin` to `settle`, or to the next run's `begin`.
 
-    Threads: every method may be called from any thread. The desk calls `begin`, `settle` and `delete` of one session
-    one after the other.
+    Threads: any thread may call. The relay calls `begin`, `settle` and `delete` for one session one after the other.
     """
 
     def get(self, session_id: str) -> Session | None:
-        """Return the session and count that as a use; None when there is none (any more)."""
+        """Return the session and count that as a use; None when it does not exist (any more)."""
 
     def check(self, session: Session, more: Sequence[Message]) -> None:
-        """See that a session has room for more messages, before anything is changed.
+        """Check that a session has room for more messages, before anything is changed.
 
-        Errors: TooLarge where what trimming would leave is more than one session may hold.
+        Errors: TooLarge where trimming would leave more than one session may hold.
         """
 
     def begin(self, session_id: str, run_id: str, messages: Sequence[Message]) -> Session:
         """Make run_id the owner and messages the context, creating the session where it is new.
 
-        One step: an owner that there is already is replaced, and the session is never without one meanwhile.
+        An earlier owner is replaced in the same step: the session is never without one.
         """
 
     def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
-        """Append what the run said and end its ownership; False (and nothing written) when it is not the owner."""
+        """Append the run's answer and end its ownership; False (and nothing written) when it is not the owner."""
 
     def delete(self, session_id: str) -> bool:
-        """Forget the session whoever owns it; False when there was none."""
+        """Delete the session, with or without an owner; False when it does not exist."""
 
 
 def join_answer(messages: Sequence[Message], answer: Message) -> tuple[Message, ...]:
-    """Append the assistant's answer, or lengthen the unfinished message that it went on from.
+    """Append the assistant's answer, or lengthen the unfinished message that it continues.
 
     A trailing assistant message means that the run was asked to continue it: Ollama sent only the continuation.
-    Thinking that was cut before any text cannot be continued: where the model thought again, that counts.
+    Thinking that was cut before any text cannot be continued: new thinking takes its place.
     """
     if not messages or messages[-1].role != "assistant":
         return (*messages, answer)
@@ -77,15 +76,15 @@ def join_answer(messages: Sequence[Message], answer: Message) -> tuple[Message, 
 
 
 def prompt_of(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Give the messages for the model: all but what interrupted answers left that had not begun to answer.
+    """Return the messages for the model: all but interrupted answers without any text.
 
-    Thinking that was cut is no beginning: it cannot be gone on with.
+    Thinking alone does not count as text, because it cannot be continued.
     """
     return tuple(message for message in messages if not (message.is_unfinished and message.is_empty))
 
 
 def turns_of(messages: Sequence[Message]) -> list[int]:
-    """Give the index at which each turn begins; a turn is a user message and what follows up to the next."""
+    """Return the index at which each turn begins; a turn is a user message and the messages up to the next one."""
     return [index for index, message in enumerate(messages) if message.role == "user"]
 
 
@@ -101,7 +100,7 @@ def digest_of(messages: Sequence[Message]) -> str:
     for message in messages[first:]:
         if message.role != "system":
             digest.update(b'%b["%b",' % (comma, message.role.encode()))
-            digest.update(json_of(message.content))  # as it is: a long one is not copied
+            digest.update(json_of(message.content))  # a long Raw is not copied
             digest.update(b"]")
             comma = b","
     digest.update(b"]")
@@ -109,7 +108,7 @@ def digest_of(messages: Sequence[Message]) -> str:
 
 
 class Trimmed(NamedTuple):
-    """The messages that are kept, and the bytes of their JSON."""
+    """The messages that are kept, and the size of their JSON."""
 
     messages: tuple[Message, ...]
     size_bytes: int
@@ -136,5 +135,5 @@ def trimmed(messages: Sequence[Message], max_bytes: int) -> Trimmed:
 
 
 def size_of(message: Message) -> int:
-    """Give the bytes of a message's own JSON."""
+    """Return the size of a message's JSON."""
     return len(msgspec.json.encode(message))

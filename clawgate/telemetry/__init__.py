@@ -1,1 +1,1 @@
-"""What is told of the gateway to operators: the log."""
+"""The log: all that the gateway tells its operators."""

@@ -1,4 +1,4 @@
-"""The lines that the log has for an answer: how it ended, why it failed, and that a slot of Ollama's hangs."""
+"""The log lines of an answer: its end, its failure, a fault of our own, and a slot of Ollama's that hangs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FAILED = f"answer failed: {NAMED} error=%(error)s"
 
 _ends = logging.getLogger("clawgate.relay.desk")
 _troubles = logging.getLogger("clawgate.relay.pump")
-"""The names under which operators know these lines."""
+"""Operators filter these lines by the names of their loggers, which stay as they are."""
 
 
 class AnswerLog:
-    """Writes what becomes of answers to the log; an observer of the relay's."""
+    """Writes the log lines of answers; an observer of the relay's."""
 
     def on_end(self, report: Report) -> None:
-        """Write why an answer failed, where it did, and what it came to."""
+        """Write the figures of an answer, and before them why it failed where it did."""
         names = _names(report.ids)
         if report.error is not None:
             _troubles.warning(FAILED, {**names, "error": f"{report.error.code}: {report.error}"})

@@ -1,7 +1,7 @@
-"""Ids in the log: below debug no line holds one.
+"""Ids in the log: below debug a short hash takes their place.
 
-An id opens a session or ends a run. A keyed short hash stands for it, which joins the lines of one session, and which
-nobody can look up or try guesses against.
+An id opens a session or ends a run. The hash joins the lines of one session; it is keyed, so nobody can look it up or
+try guesses against it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from hashlib import blake2s
 from typing import Any
 
 NOT_KNOWN = "-"
-"""What stands for a value that is not there; JSON leaves the member out."""
+"""The sign for a missing value; JSON leaves the member out."""
 NAMED = "session=%(session)s run=%(run)s request=%(request)s"
-"""The names that a line gives to the answer or the request that it tells of."""
+"""The members that name an answer or a request in a line."""
 WITHHELD = "…"
 KEY_BYTES = 16
 HASH_BYTES = 5
-"""An operator can still compare so much by eye."""
+"""As much as an operator can compare by eye."""
 _IDS = ("session", "run", "{x-session-id}o", "{x-run-id}o")
 _ADDRESS = re.compile(r"(/sessions?/+)(.+?(?=/stream$|$))", re.DOTALL | re.IGNORECASE)
 _MENTION = re.compile(r"(/sessions?/+|\b(?=(?:sess|run)_[0-9a-f]{32}\b))([\w-]+)", re.IGNORECASE)
 
 
 class Id:
-    """The id of a session or a run in a record: a handler without `Pseudonyms` writes that there is one, no more."""
+    """The id of a session or a run in a record; a handler without `Pseudonyms` writes `…` for it."""
 
     def __init__(self, whole: str) -> None:
         self.whole = whole
@@ -36,10 +36,10 @@ class Id:
 
 
 class Pseudonyms(logging.Filter):
-    """Puts a short hash for each id, wherever a record has it: a member, a path, a traceback, a text of gunicorn's.
+    """Replaces each id of a record with its hash: in members, paths, tracebacks, and gunicorn's own texts.
 
-    Shape: key is random and as old as the process, so that a reload goes on with the same hashes; is_whole writes ids
-    as they are.
+    Shape: key is random and as old as the process, so that the hashes survive a reload; is_whole leaves ids as they
+    are.
     """
 
     def __init__(self, key: bytes, is_whole: bool) -> None:
@@ -48,7 +48,7 @@ class Pseudonyms(logging.Filter):
         self._is_whole = is_whole
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record where it names a session or a run; keep it."""
+        """Change a record that names a session or a run; keep every record."""
         named: list[str] = []
         if isinstance(record.args, MutableMapping):
             named = self._rename(record.args)
@@ -70,7 +70,7 @@ class Pseudonyms(logging.Filter):
             if value is not None and value != NOT_KNOWN:
                 named.append(value.whole if isinstance(value, Id) else value)
                 members[name] = self._name_of(named[-1])
-        path = members.get("U")  # None for what is no proper request
+        path = members.get("U")  # None for a request that gunicorn cannot read
         if path is not None and not self._is_whole:
             members["U"] = self._renamed(path, _ADDRESS if _ADDRESS.search(path) else _MENTION)
         return named

@@ -1,7 +1,7 @@
-"""Where log lines go and what they look like: one configuration for clawgate and gunicorn alike, on stderr.
+"""The configuration of logging, one for clawgate and gunicorn: all lines go to stderr, as text or as JSON.
 
-A line that tells of one thing is a title and `name=value` pairs, and in JSON each pair is a member of its own. No
-message text and no token is ever logged, and below debug no id (ids.py).
+A line that reports one thing is a title and `name=value` pairs; in JSON each pair is a member of its own. No message
+text and no token is ever logged, and below debug no id (ids.py).
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from clawgate.config import LoggingConfig
 from clawgate.telemetry.ids import NOT_KNOWN, Pseudonyms
 
 QUOTING = ("Invalid request from ip=", "Ignored premature client disconnection.")
-"""How gunicorn's reports of what it cannot read begin; they quote it."""
+"""The beginnings of gunicorn's reports of requests that it cannot read; they quote the request."""
 _QUOTATION = re.compile(r"""[:,]? ?(\w+\()?b?['"].*""", re.DOTALL)
 ACCESS_LINE = (
     'request: client=%({clawgate.client}e)s method=%(m)s path="%(U)s" status=%(s)s bytes=%(B)s duration_ms=%(M)s '
     "session=%({x-session-id}o)s run=%({x-run-id}o)s request=%({x-request-id}o)s"
 )
-"""gunicorn's access line: {…}e is of the WSGI environment, {…}o a header of the response."""
+"""gunicorn's access line: {…}e is a value of the WSGI environment, {…}o a header of the response."""
 ROUTINE = ("/static/", "/healthz", "/readyz", "/api/status", "/render")
-"""What pages and monitors ask all day: where that goes well, it is in the access log only at debug."""
+"""Paths that pages and monitors request all day: a success is in the access log only at debug."""
 _PAIR = re.compile(r'(\w+)="?%\(([^)]+)\)s')
 
 
 class SkipRoutine(logging.Filter):
-    """Leaves what is routine and goes well out of the access log."""
+    """Leaves routine requests that succeed out of the access log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep a request that somebody made, or that was refused."""
+        """Keep a request that is no routine, or that was refused."""
         asked = record.args
         assert isinstance(asked, dict)
         return not str(asked["U"]).startswith(ROUTINE) or int(asked["s"]) >= 400
@@ -42,12 +42,12 @@ class SkipRoutine(logging.Filter):
 class Redact(logging.Filter):
     """Cuts the quotation out of gunicorn's reports of requests that it cannot read.
 
-    A body that is longer than its Content-Length is read as a next request, and a head that breaks off may break off
-    behind the token.
+    The quotation may hold a message: a body beyond its Content-Length is read as the next request. It may hold the
+    token: a head can break off behind it.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record where it quotes; keep it."""
+        """Change a record that quotes; keep every record."""
         message = record.getMessage()
         if message.startswith(QUOTING):
             record.msg, record.args = _QUOTATION.sub("", message), None
@@ -55,26 +55,26 @@ class Redact(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line a record, whatever its message holds: Ollama's own words must not look like a line of ours."""
+    """Writes one line a record, whatever its message holds: Ollama's words must not look like a line of ours."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """Give the record's line, with control characters escaped."""
+        """Return the record's line, with control characters escaped."""
         record.message = printable(record.message)
         return super().formatMessage(record)
 
 
 def printable(text: str) -> str:
-    """Escape control characters, so that somebody else's text is no line, and no colour, of ours."""
+    """Escape control characters, so that foreign text makes no line and no colour of ours."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (RFC 3339), level, logger, message, the pairs, a traceback where there is one."""
+    """Writes one JSON object a line: time (RFC 3339), level, logger, message, the pairs, and the traceback if any."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the record as its line."""
+        """Return the record's line."""
         entry = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -90,7 +90,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def dict_config(logging_config: LoggingConfig, key: bytes) -> dict[str, Any]:
-    """Give the configuration for logging.config.dictConfig, and for gunicorn's `logconfig_dict`; key: `Pseudonyms`."""
+    """Return the configuration for `logging.config.dictConfig` and gunicorn; key is for `Pseudonyms`."""
     level = logging_config.level.upper()
     return {
         "version": 1,
@@ -114,7 +114,7 @@ def dict_config(logging_config: LoggingConfig, key: bytes) -> dict[str, Any]:
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {
             "clawgate": {"level": level},
-            "urllib3": {"level": "ERROR"},  # it warns, with a traceback, of a head that was cut; the relay tells that
+            "urllib3": {"level": "ERROR"},  # it warns, with a traceback, of a cut head, which the relay reports
             "gunicorn.error": {"level": level, "propagate": True, "handlers": []},
             "gunicorn.access": {
                 "level": level,

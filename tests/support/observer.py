@@ -1,4 +1,4 @@
-"""An observer of the relay's that keeps what it is told."""
+"""An observer of the relay's that keeps all that it gets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Noted:
         self.reports.append(report)
 
     def on_unload(self, ids: RunIds) -> None:
-        """Keep whose unload it is."""
+        """Keep the ids of the run."""
         self.unloads.append(ids)
 
     def on_fault(self, ids: RunIds, fault: Exception) -> None:

@@ -1,6 +1,6 @@
 """A desk with everything around it: scripted exchanges on real sockets, a store, readers on threads.
 
-Tests get one from the fixture `room` (conftest.py), which also sees that everything is given back.
+Tests get one from the fixture `room` (conftest.py), which also checks that everything is given back.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ QUESTION = Message(role="user", content="q")
 
 
 class ScriptedExchange:
-    """An exchange whose other end a test holds: open at once, a real socket to poll."""
+    """An exchange that is open at once, on a real socket; the test holds the other end."""
 
     failure: OpenFailure | None = None
     is_whole = False
@@ -53,7 +53,7 @@ class ScriptedExchange:
         return self._sockets[0].fileno()
 
     def read(self) -> bytes:
-        """Take what has come."""
+        """Return the bytes that have come."""
         try:
             data = self._sockets[0].recv(1 << 16)
         except BlockingIOError:
@@ -85,7 +85,7 @@ class ScriptedExchange:
 
 
 class ScriptedClient:
-    """A client that hands out scripted exchanges, and keeps them for the test."""
+    """A client that makes scripted exchanges, and keeps them for the test."""
 
     def __init__(self) -> None:
         self.exchanges: list[ScriptedExchange] = []
@@ -100,26 +100,26 @@ class ScriptedClient:
 
 
 class Reader:
-    """Pumps a run on a thread of its own, as a request does, and keeps what it was told."""
+    """Reads a run on a thread of its own, as a request does, and keeps the events."""
 
     def __init__(self, desk: Desk, run: Run) -> None:
         self.run = run
-        self.told: list[Event] = []
+        self.events: list[Event] = []
         self._desk = desk
         self._thread = threading.Thread(target=self._pump)
         self._thread.start()
 
     def _pump(self) -> None:
-        self.told += self._desk.pump(self.run, None)
+        self.events += self._desk.pump(self.run, None)
         self._desk.release(self.run)
 
     def end(self) -> Ended:
         """Wait for the end and return it."""
         self._thread.join()
-        last = self.told[-1]
+        last = self.events[-1]
         assert isinstance(last, Ended)
-        assert [type(event) for event in self.told].count(Ended) == 1
-        assert self.told == self.run.log
+        assert [type(event) for event in self.events].count(Ended) == 1
+        assert self.events == self.run.log
         return last
 
 
@@ -140,7 +140,7 @@ class Room:
         return reader
 
     def exchange(self, number: int = -1, said: str = "") -> ScriptedExchange:
-        """Return an exchange once it is there; say something on it and wait until it is told."""
+        """Return an exchange once it is open; send text on it and wait until the run has it."""
         count = number + 1 if number >= 0 else len(self.readers)
         wait_for(lambda: len(self.client.exchanges) >= count, "the question arrives")
         exchange = self.client.exchanges[number]

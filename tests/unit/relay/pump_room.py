@@ -1,7 +1,7 @@
 """A pump with a scripted clock and scripted exchanges: minutes pass in no time, and each wait ends when it should.
 
-Time stands still but inside a wait. What is scripted for a moment happens when a wait reaches it, and ends that wait
-where it would end a poll.
+Time passes only inside a wait. A scripted event happens when a wait reaches its moment, and ends that wait where it
+would end a poll.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ DONE = b'{"done":true,"done_reason":"stop","eval_count":3}\n'
 
 
 class Script(NamedTuple):
-    """What one exchange does. Units: seconds after it was asked; says: moments and bytes."""
+    """The behaviour of one exchange.
+
+    Units: all moments are seconds after its request; says: the bytes that come, each with its moment.
+    """
 
     says: tuple[tuple[float, bytes], ...] = ()
     opens_s: float = 0.0
@@ -56,7 +59,7 @@ class Script(NamedTuple):
 
 
 class Time:
-    """The clock, and what is scripted for its moments."""
+    """The clock, and the events that are scripted for its moments."""
 
     def __init__(self) -> None:
         self.now = START_S
@@ -68,16 +71,16 @@ class Time:
         self._order = itertools.count()
 
     def __call__(self) -> float:
-        """Give the moment."""
+        """Return the moment."""
         return self.now
 
     @property
     def passed_s(self) -> float:
-        """What has passed since the start."""
+        """The seconds since the start."""
         return round(self.now - START_S, 6)
 
     def after(self, seconds: float, act: Callable[[], object]) -> None:
-        """Do this then."""
+        """Let something happen so many seconds from now."""
         if seconds < math.inf:
             heapq.heappush(self._due, (self.now + seconds, next(self._order), act))
 
@@ -173,11 +176,11 @@ class TimedExchange:
         self._is_dropped = True
 
     def fileno(self) -> int:
-        """Give no fd that is anybody's."""
+        """Return an fd that does not exist."""
         return -2
 
     def read(self) -> bytes:
-        """Take what has come."""
+        """Return the bytes that have come."""
         data, self._data = self._data, b""
         self.is_at_end = self._is_dropped or self.is_closed
         return data
@@ -213,7 +216,7 @@ class TimedClient:
         """Note nothing."""
 
     def has_answered_since(self, *_: Any) -> bool:
-        """It answers nobody else."""
+        """Return that it answers no other run."""
         return False
 
 
@@ -231,19 +234,19 @@ class PumpRoom:
         self.pump = Pump(self.run, lambda: self.client, limits, self.account, self.time)  # type: ignore[arg-type,return-value]
 
     def drive(self) -> list[Event]:
-        """Take steps to the end, without any reader, and return the log without its start."""
+        """Take steps to the end, without any reader, and return the log without its start event."""
         while self.run.ended is None:
             self.pump.step(until=math.inf)
         return self.run.log[1:]
 
     def read(self, client: object = None) -> Iterator[tuple[float, Event]]:
-        """Yield what a reader is told, each with the seconds that had passed."""
+        """Yield a reader's events, each with the seconds since the start."""
         reader = Reader(self.run, self.pump, self.limits.heartbeat_seconds, client, clock=self.time)  # type: ignore[arg-type]
         yield from ((self.time.passed_s, event) for event in reader.events())
 
     def report(self) -> Report:
-        """Return what the run, which has ended, came to."""
-        self.account.tell_end(self.run, self.time.now)
+        """Return the report of the run, which has ended."""
+        self.account.report_end(self.run, self.time.now)
         return self.noted.reports[-1]
 
     def pings(self) -> list[float]:
@@ -252,7 +255,7 @@ class PumpRoom:
 
 
 class MakePumpRoom:
-    """Makes rooms, and decides what the questions at Ollama come to."""
+    """Makes rooms, and scripts the results of the inquiries and the unloads."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.silence: Silence = Silence("it loads the model")

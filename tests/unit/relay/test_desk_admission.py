@@ -1,4 +1,4 @@
-"""The desk at the start of an answer: who may be answered, and what is changed for it."""
+"""The desk at the start of an answer: the requests that it admits, and the changes that it makes for them."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_the_partial_text_survives_where_answers_in_flight_take_all_sessions(roo
 
 
 def test_a_follow_up_finds_its_session_while_others_settle(room: MakeRoom) -> None:
-    """The session is never idle between two runs: with room for one idle one, any other that settles would evict it."""
+    """The session is never idle between two runs: where one idle session is kept, any other would evict it."""
     here = room(max_sessions=1)
     is_over = threading.Event()
 
@@ -187,7 +187,7 @@ def test_a_follow_up_finds_its_session_while_others_settle(room: MakeRoom) -> No
 
 
 def say_the_rest(exchange: ScriptedExchange) -> None:
-    """End an answer, unless it was cut before."""
+    """End an answer, unless it was closed before."""
     try:
         exchange.say("b", is_done=True)
     except OSError:
@@ -195,7 +195,7 @@ def say_the_rest(exchange: ScriptedExchange) -> None:
 
 
 def test_what_is_said_to_the_last_moment_is_in_the_next_prompt(room: MakeRoom) -> None:
-    """The answer ends by itself while the next message is admitted: whoever comes first, its text is there once."""
+    """The answer ends by itself while the next message is admitted: its text is there once, whichever comes first."""
     here = room()
     for number in range(100):
         session_id = f"s{number}"

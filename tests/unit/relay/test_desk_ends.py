@@ -1,4 +1,4 @@
-"""The desk at the end of an answer: which run an interrupt hits, and that everything is given back."""
+"""The desk at the end of an answer: an interrupt hits the right run, and everything is given back."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_an_answer_is_told_and_settled(room: MakeRoom) -> None:
     assert here.desk.streams == 1
     here.exchange().say("春", "光", is_done=True)
     assert reader.end() == Ended("s", reader.run.run_id, "stop", {"eval_count": 7})
-    assert reader.told[0] == Started("s", reader.run.run_id, "m")
-    assert "".join(event.text for event in reader.told if isinstance(event, Text)) == "春光"
+    assert reader.events[0] == Started("s", reader.run.run_id, "m")
+    assert "".join(event.text for event in reader.events if isinstance(event, Text)) == "春光"
     assert here.messages() == [("user", "q", False), ("assistant", "春光", False)]
     assert here.desk.session("s").run_id is None
     assert here.client.exchanges[0].request == {
@@ -179,7 +179,7 @@ def test_a_run_that_cannot_be_settled_gives_everything_back(room: MakeRoom) -> N
 
 
 def test_a_reader_that_cannot_be_written_to_is_hung_up_on(room: MakeRoom) -> None:
-    """The server closes what it could not write on; whoever waits for that reader to close finds it done."""
+    """The server closes a connection that it could not write to, so that nothing waits for that reader to close it."""
     here = room()
     ours, readers = socket.socketpair()
     with ours, readers:
@@ -194,7 +194,7 @@ def test_a_reader_that_cannot_be_written_to_is_hung_up_on(room: MakeRoom) -> Non
 
 
 def test_an_answer_told_to_its_end_leaves_the_connection_to_the_server(room: MakeRoom) -> None:
-    """It may be kept for another request."""
+    """The server may keep it for another request."""
     here = room()
     ours, readers = socket.socketpair()
     with ours, readers:
@@ -207,7 +207,7 @@ def test_an_answer_told_to_its_end_leaves_the_connection_to_the_server(room: Mak
 
 
 def test_an_ollama_that_is_away_is_the_end_where_nothing_is_retried(room: MakeRoom) -> None:
-    room()  # for its counting of fds
+    room()  # it counts the fds
     client = OllamaClient(f"http://127.0.0.1:{free_port()}")
     desk = Desk(MemoryStore(Bounds(100, 1800, 1 << 20)), client, 1, LIMITS)
     run = desk.admit(ChatRequest(model="m", session_id="s", messages=(QUESTION,)))

@@ -1,4 +1,4 @@
-"""What the model is asked, first and when it goes on: the text so far exactly as it came."""
+"""The requests to the model, the first and those that go on: the text so far goes back exactly as it came."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def said(content: str, **fields: Any) -> Message:
 
 
 def ask(*messages: Message, **extras: Any) -> Prompt:
-    """An ask with some messages, or one of the user's."""
+    """A prompt with some messages, or with one of the user's."""
     return Prompt(model="m", messages=messages or (USER,), extras=extras)
 
 

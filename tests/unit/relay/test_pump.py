@@ -1,4 +1,4 @@
-"""The pump on a scripted clock: when it waits, for how long, and what it makes of what comes."""
+"""The pump on a scripted clock: its waits, and the events that it makes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEADERS_ONLY = Script()
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePumpRoom]:
-    """Make rooms; afterwards they give their fds back."""
+    """Make rooms, and release their runs afterwards."""
     make = MakePumpRoom(monkeypatch)
     yield make
     for each in make.rooms:
@@ -39,7 +39,7 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePumpRoom]:
 
 
 def ending(here: PumpRoom) -> tuple[float, str, str]:
-    """Drive it, and return when, how and with what words it ended."""
+    """Drive a run, and return the moment, the reason and the words of its end."""
     here.drive()
     assert here.run.ended is not None
     error = here.run.ended.error
@@ -244,7 +244,7 @@ def test_thinking_begins_again(room: MakePumpRoom) -> None:
     assert told[:-1] == [Thinking("hm"), Restarted(), Thinking("so"), Text("a"), Resumed(), Text("b")]
     assert here.run.thinking == "so"
     limits = [exchange.request["options"]["num_predict"] for exchange in here.client.exchanges]
-    assert limits == [10, 10, 8], "what was thought in vain does not count"
+    assert limits == [10, 10, 8], "void thinking does not count"
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_the_first_fragment_leaves_at_once_and_a_window_makes_one_event(room: Ma
 
 
 def test_a_pause_ends_the_window(room: MakePumpRoom) -> None:
-    """What comes after a pause is passed on at once, as the first fragment is."""
+    """A fragment after a pause is passed on at once, as the first one is."""
     here = room(Script(says=((1.0, frame("a")), (1.05, frame("b")), (3.0, frame("c")), (3.01, DONE))))
     moments = [moment for moment, event in here.read() if isinstance(event, Text)]
     assert moments == pytest.approx([1.0, 1.1, 3.0])
@@ -330,7 +330,7 @@ def test_a_reader_that_was_held_up_is_made_up_one_ping(room: MakePumpRoom) -> No
     for moment, _ in told:
         moments.append(moment)
         if moment == 5.0:
-            here.time.now += 27.0  # the client took what it was sent so slowly
+            here.time.now += 27.0  # the client read slowly
         if len(moments) == 5:
             break
     assert moments == [0.0, 5.0, 32.0, 32.0, 37.0]

@@ -1,4 +1,4 @@
-"""A run: what is told grows in order, and whoever ends it, it ends once and is settled."""
+"""A run: its log grows in order, and it ends once and is settled, whichever thread ends it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CALL = {"function": {"name": "f", "arguments": {}}}
 
 
 class Settled(list[Message]):
-    """What was settled, in order."""
+    """The answers that were settled, in order."""
 
 
 class Connection:
-    """What a run wants of an exchange: that it can be closed."""
+    """The part of an exchange that a run uses: it can be closed and released."""
 
     def __init__(self) -> None:
         self.closed = 0
@@ -41,7 +41,7 @@ class Connection:
 
 @pytest.fixture
 def settled() -> Settled:
-    """A store that only notes."""
+    """A store that only keeps the answers."""
     return Settled()
 
 

@@ -1,4 +1,4 @@
-"""Many frames into few events: nothing lost, repeated or reordered."""
+"""Smoothing makes few events of many frames, and nothing is lost, repeated or reordered."""
 
 from __future__ import annotations
 

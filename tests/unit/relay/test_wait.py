@@ -1,4 +1,4 @@
-"""The one wait of a pump: what wakes it, what does not, and nothing left behind."""
+"""The one wait of a pump: the events that end it, those that do not, and the fds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clawgate.relay.wait import Waiter, WakeEvent
 from tests.support.tools import require_procfs
 
 SOON_S = 10.0
-"""A wait that ends long before because something happened."""
+"""Longer than any wait that an event ends."""
 
 
 @pytest.fixture(params=["eventfd", "pipe"])
@@ -191,7 +191,7 @@ def test_another_upstream_takes_the_place_of_one_that_was_closed(wake_event: Wak
 
 @pytest.fixture(params=["POLLRDHUP", "POLLIN"])
 def hangup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each way to learn of a hang-up: Linux's, and that of elsewhere."""
+    """Both ways to learn of a hang-up: Linux's, and that of other systems."""
     if request.param == "POLLIN":
         monkeypatch.setattr(wait, "POLLRDHUP", 0)
     elif not wait.POLLRDHUP:

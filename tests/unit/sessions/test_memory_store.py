@@ -1,4 +1,4 @@
-"""Sessions in memory: bounded, forgotten in order of last use, owned by one run at a time."""
+"""Sessions in memory: bounded, deleted in order of last use, owned by one run at a time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def talk(store: MemoryStore, session_id: str) -> None:
 
 
 def known(store: MemoryStore, *session_ids: str) -> set[str]:
-    """Those of the sessions that are there; asking counts as a use."""
+    """Return the ids that exist; each look counts as a use."""
     return {session_id for session_id in session_ids if store.get(session_id) is not None}
 
 
@@ -204,7 +204,7 @@ KINDS: dict[str, Callable[[], Message]] = {
 
 
 def decoded(value: bytes) -> Raw:
-    """A value as it is read out of a body and kept."""
+    """A value as it is read from a body and kept."""
     return msgspec.json.decode(b'{"a":%b}' % value, type=dict[str, Raw])["a"].copy()
 
 
@@ -232,7 +232,7 @@ def test_a_message_of_any_kind_pushes_out_no_other_session(name: str) -> None:
 
 @pytest.mark.parametrize("role", ["system", "tool", "assistant"])
 def test_no_role_lengthens_a_session_without_end(role: Role) -> None:
-    """The messages that trimming never drops are bounded, too; a session that was refused more is as it was."""
+    """The messages that trimming never drops are bounded, too; a refusal leaves the session as it was."""
     store = MemoryStore(Bounds(10, 60, 1000, 3000))
     session = store.begin("s", "r", ASK)
     more = Message(role=role, content="x" * 400)

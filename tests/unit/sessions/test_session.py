@@ -131,7 +131,7 @@ def test_a_turn_begins_with_each_user_message() -> None:
 
 
 def size_of(messages: tuple[Message, ...]) -> int:
-    """What the messages take, as their own JSON."""
+    """The size of the messages' JSON."""
     return sum(len(msgspec.json.encode(message)) for message in messages)
 
 

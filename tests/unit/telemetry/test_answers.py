@@ -17,7 +17,7 @@ NAMES = "session=s run=r request=q"
 
 
 def report(**fields: Any) -> Report:
-    """What a good answer came to, but for these fields."""
+    """The report of a good answer, but for these fields."""
     whole = {
         "ids": IDS,
         "model": "m",
@@ -34,7 +34,7 @@ def report(**fields: Any) -> Report:
 
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture) -> Any:
-    """Return the lines so far, as a handler writes them at debug."""
+    """Return the lines so far, as a handler at debug writes them."""
     caplog.set_level("INFO")
     caplog.handler.addFilter(Pseudonyms(b"k" * 16, is_whole=True))
     formatter = TextFormatter("%(levelname)s %(name)s: %(message)s")

@@ -1,4 +1,4 @@
-"""The hash of an id in the log: the same everywhere under one key, another under another, nothing without one."""
+"""The hash of an id in the log: the same everywhere under one key, and another under another key."""
 
 from __future__ import annotations
 

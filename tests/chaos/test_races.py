@@ -43,7 +43,9 @@ class Only:
         """Play one answer."""
         with self._lock:
             self.asked += 1
-            self.overlaps += sum(not (earlier.is_ended or is_hung_up(earlier)) for earlier in self._open)
+            overlaps = sum(not (earlier.is_ended or is_hung_up(earlier)) for earlier in self._open)
+            if not is_hung_up(answer):  # else a thread came so late that a later answer was before this one
+                self.overlaps += overlaps
             self._open = [earlier for earlier in self._open if not earlier.is_over] + [answer]
             kind = self._chance.choice(("silent", "thinking", "text", "whole"))
         if kind == "thinking":

@@ -267,8 +267,8 @@ def test_a_client_that_is_no_longer_watched_wakes_nothing(wake_event: WakeEvent)
 
 def test_a_wait_without_end_lasts_until_it_is_woken(wake_event: WakeEvent) -> None:
     timer = threading.Timer(0.02, wake_event.wake)
-    timer.start()
     began = time.monotonic()
+    timer.start()
     assert not Waiter(wake_event).wait(math.inf, for_upstream=True)
     assert 0.02 <= time.monotonic() - began < SOON_S
     timer.join()

@@ -128,11 +128,15 @@ def _map_large_blocks() -> None:
 def _announce(worker: Any) -> None:
     """Print the one line on stdout that scripts wait for, and tell systemd; a replaced worker tells it again."""
     if worker.age == 1:
-        port = worker.sockets[0].sock.getsockname()[1]
-        print(f"Server started on :{port}", flush=True)
+        print(f"Server started on {', '.join(_name(each.getsockname()) for each in worker.sockets)}", flush=True)
     if _notify_socket is not None:
         os.environ["NOTIFY_SOCKET"] = _notify_socket
         sd_notify("READY=1\nSTATUS=Serving", worker.log, unset_environment=True)
+
+
+def _name(address: Any) -> str:
+    """Name what a listener is bound to: a port, or a Unix socket's path."""
+    return f":{address[1]}" if isinstance(address, tuple) else f"unix:{os.fsdecode(address)}"
 
 
 def _reload_master(server: Any) -> None:

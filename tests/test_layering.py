@@ -44,7 +44,7 @@ ONLY_IN: dict[str, set[str]] = {
     "jinja2": {"web", "app"},
     "requests": {"ollama.capture", "ollama.client", "ollama.exchange", "ollama.failures"},
     "urllib3": {"ollama.capture", "ollama.client"},
-    "gunicorn": {"server.worker", "gunicorn_conf", "cli"},
+    "gunicorn": {"server", "gunicorn_conf", "cli"},
     "redis": {"redis"},
     "xllamacpp": {"embedded"},
     "yaml": {"config.load"},

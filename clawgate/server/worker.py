@@ -1,19 +1,17 @@
-"""Our gunicorn worker: gthread, but for what one client could hold up everybody with.
+"""Our gunicorn worker: its main loop has the connections, and each request that is there gets a thread.
 
-gunicorn_conf.py names it. Behind nginx little of this happens; on port 18789 itself, it does:
+gunicorn_conf.py names it. It is built on gunicorn's base class, parser and responses; the loop is ours, because one
+client can hold up everybody with gunicorn's own (gthread). It speaks HTTP/1, with TLS where gunicorn is given a
+certificate, and takes `threads`, `worker_connections`, `keepalive` and `graceful_timeout`, but not `max_requests`,
+which would end the sessions in its memory. What always holds:
 
-- a request has a thread once it is there, with its body if that is short: connections that say nothing, or half a
-  request, wait in the main loop's poll (gunicorn gives each one a thread, so that a hundred of them starve all);
-- a request has a minute to come; an answer that is not read is given up (gunicorn's write would wait for ever);
-- where few threads are free, those that wait for their client are freed at once, oldest first (sockets.py), but for
-  answers in flight, which max_streams bounds: so an interrupt always finds a thread;
-- a connection that lingers after its last answer is closed by its own thread (gunicorn's main loop waits 2 s for it,
-  and meanwhile accepts nobody);
-- an answer that leaves more of a body unread than gunicorn would skip says that the connection ends with it (gunicorn
-  says keep-alive and closes, so that the next request on it is lost: behind nginx a 502 for whoever sends it);
-- where all connections are taken, the oldest that says nothing makes room (gunicorn accepts nobody for up to 75 s);
-- no file descriptor left is waited out, and no thread left too: those that there are serve (gunicorn's worker ends in
-  both cases, and the sessions in its memory with it).
+- Connections that say nothing, or half a request, wait in the poll without a thread.
+- A request has a minute to come, an answer 15 s for each write (serving.py).
+- Where few threads are free, those that wait for their client are freed at once, oldest first (sockets.py), but for
+  answers in flight, which max_streams bounds: so an interrupt always finds a thread.
+- The main loop waits for nobody: the thread of a request closes its connection.
+- Where all connections are taken, the oldest that says nothing makes room.
+- Where the system gives no file descriptor or no thread, those that there are serve.
 """
 
 from __future__ import annotations
@@ -21,255 +19,219 @@ from __future__ import annotations
 import errno
 import logging
 import math
-import re
-import socket
+import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
 from functools import partial
-from selectors import EVENT_READ
-from typing import Any, NamedTuple
+from selectors import EVENT_READ, DefaultSelector
+from types import FrameType
+from typing import Any
 
-from gunicorn.util import close_graceful
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.base import Worker as BaseWorker
 
-from clawgate.sockets import LAST_CHANCE_S, Clients, bounded, shut_down
+from clawgate.server.connection import Arrival, Connection
+from clawgate.server.serving import Serving
+from clawgate.server.threads import Threads
+from clawgate.sockets import LAST_CHANCE_S, Clients, bounded
 
 SPARE_THREADS = 8
 """Kept free for requests that their clients do not hold up; half of the reserve beside the answers in flight."""
-CROWDED_TICK_S = 0.02
+TICK_S = 1.0
+HURRIED_TICK_S = 0.02
 LOOK_EVERY_S = 0.25
 PATIENCE_S = 0.5
 """How long a client is waited for where threads are few; where requests wait for one, for no time."""
-HEAD_END = b"\r\n\r\n"
-PEEKED_BYTES = 1 << 14
-"""A longer request is read by a thread, which can be freed like any other."""
-_LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,18})")
-_SLOW = (b"\ntransfer-encoding:", b"\nexpect:")
-"""Bodies without a length, and those that come only when they are asked for."""
-MAX_DRAIN_BYTES = 1 << 26
-"""Of a body that was refused: closing before a client has sent it all resets the connection, and its answer is lost."""
-SKIPPED_BYTES = 1 << 16
-"""Of a body that nobody reads: gunicorn keeps a connection with less behind an answer, and closes one with more."""
-OUT_OF_FDS_S = 0.1
+ACCEPTED_AT_ONCE = 64
+DEAF_S = 0.1
+"""How long nobody is accepted where the system has nothing to accept with."""
 SAY_EVERY_S = 5
 log = logging.getLogger(__name__)
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Serves each request on a thread of its own.
+class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Accepts connections, waits for their requests, and gives each request a thread.
 
-    Threads: `handle` and `handle_request` on a request's own, everything else on the main loop.
+    Threads: everything here is the main loop's, but for `_serve`.
     """
+
+    alive: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.clients = Clients()
-        self._said_at = -math.inf
-        self._appearanceed_at = -math.inf
-        self._closes_at = math.inf
+        self._threads = Threads(self.cfg.threads)
+        self._connections = 0
+        self._new: dict[Connection, None] = {}
+        """Connections in the poll that have said nothing yet, or half a request; the oldest first."""
+        self._kept: dict[Connection, None] = {}
+        """Connections in the poll that are silent after an answer."""
+        self._served: deque[Connection] = deque()
+        self._is_listening = False
         self._is_crowded = False
+        self._deaf_until = self._said_at = self._looked_at = -math.inf
+        self._closes_at = math.inf
 
-    def get_thread_pool(self) -> ThreadPoolExecutor:
-        """Make the pool of a request's threads."""
-        self._pool = _Pool(max_workers=self.cfg.threads)
-        return self._pool
+    def init_process(self) -> None:
+        """Make what a forked process needs of its own, and run."""
+        self._poll = DefaultSelector()
+        super().init_process()
 
-    # --- the main loop: connections without a thread ----------------------------------------------------------------
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """End as at SIGTERM: signals.py has ended the answers, and their threads have yet to write that."""
+        self.handle_exit(sig, frame)
 
-    def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wait for connections and for what they say; where threads are few, look soon whether some can be freed."""
-        super().wait_for_and_dispatch_events(min(timeout, CROWDED_TICK_S) if self._is_crowded else timeout)
-        self._make_room()
-        spare = min(SPARE_THREADS, self.cfg.threads // 2)
-        missing = spare + self._pool.waiting + len(self.clients) - self.cfg.threads
-        self._is_crowded = missing > 0
-        if self._is_crowded:
-            self.clients.shed(missing, 0 if self._pool.waiting else PATIENCE_S)
+    def run(self) -> None:
+        """Serve until a signal ends it, and then what is being served, for the grace time at most."""
+        self._serving = Serving(self, self.clients)
+        self._poll.register(self.PIPE[0], EVENT_READ, self._take_back)  # signals write to it, and threads
+        for listener in self.sockets:
+            listener.setblocking(False)
+        while self.alive:
+            self._turn()
+        ends_at = time.monotonic() + self.cfg.graceful_timeout
+        while self._connections and time.monotonic() < ends_at:
+            self._turn()
+        for listener in self.sockets:
+            listener.close()
+        self._threads.close()
 
-    def accept(self, listener: Any) -> None:
-        """Accept a connection; where no fd is left, say so and wait for some."""
+    def _turn(self) -> None:
+        """Wait for what connections say, and see that there is room for the next."""
+        is_deaf = time.monotonic() < self._deaf_until
+        self._listen(self.alive and not is_deaf and self._connections < self.cfg.worker_connections)
+        is_hurried = is_deaf or self._is_crowded or not self.alive
+        for key, _ in self._poll.select(HURRIED_TICK_S if is_hurried else TICK_S):
+            key.data()
+        # only here is a connection closed that waits: another event of the same poll may have been its own
+        self._look_after_all()
+        while self._connections >= self.cfg.worker_connections and (waiting := self._new or self._kept):
+            self._drop(next(iter(waiting)))
+        self._free_threads()
+
+    def _listen(self, is_on: bool) -> None:
+        if is_on != self._is_listening:
+            self._is_listening = is_on
+            for listener in self.sockets:
+                if is_on:
+                    self._poll.register(listener, EVENT_READ, partial(self._accept, listener))
+                else:
+                    self._poll.unregister(listener)
+
+    def _accept(self, listener: Any) -> None:
+        """Accept who has come, as far as there is room; where the system has no means, wait for some."""
+        room = self.cfg.worker_connections - self._connections
         try:
-            super().accept(listener)
+            for _ in range(min(room, ACCEPTED_AT_ONCE)):
+                sock, address = listener.accept()
+                conn = Connection(bounded(sock), address, listener.getsockname(), is_tls=self.cfg.is_ssl)
+                self._connections += 1
+                self._dispatch(conn)
+        except (BlockingIOError, ConnectionAbortedError):
+            pass
         except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
-                raise
+            self._deaf_until = time.monotonic() + DEAF_S
             if time.monotonic() > self._said_at + SAY_EVERY_S:
                 self._said_at = time.monotonic()
-                log.error("no file descriptor is left for new connections: raise LimitNOFILE or `ulimit -n`")
-            time.sleep(OUT_OF_FDS_S)
+                log.error("%s", _cause(error))
 
-    def _make_room(self) -> None:
-        """Close the oldest silent connection where all are taken.
-
-        Never while events are dispatched: one of the same poll may be of that very connection, and gunicorn's handler
-        of it would end the worker.
-        """
-        while self.nr_conns >= self.worker_connections and (waiting := self.pending_conns or self.keepalived_conns):
-            self._drop(waiting[0])
-
-    def enqueue_req(self, conn: Any) -> None:
+    def _dispatch(self, conn: Connection) -> None:
         """Give a request a thread where it is there; else wait for more of it without one."""
-        if self._is_there(conn):
-            conn.data_ready = True
-            super().enqueue_req(conn)
-            return
-        conn.sock.setblocking(False)
-        has_begun = getattr(conn, "wanted_bytes", 1) > 1
-        conn.timeout = conn.due if has_begun else time.monotonic() + self.cfg.keepalive
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+        arrival = conn.look(self.clients.reads.limit_s)
+        if arrival == Arrival.REQUEST:
+            self._threads.submit(partial(self._serve, conn))
+        elif arrival == Arrival.END:
+            self._close(conn)
+        else:
+            self._wait(conn)
 
-    def _is_there(self, conn: Any) -> bool:
-        """Look whether a request is there, without taking it; where it is not, the poll shall wait for more of it."""
-        conn.is_whole = False
-        if self.cfg.is_ssl or (conn.parser is not None and conn.parser.unreader.buf.getvalue()):
-            return True  # nothing that could be looked at
+    def _wait(self, conn: Connection) -> None:
+        if not conn.has_begun:
+            conn.closes_at = time.monotonic() + self.cfg.keepalive
+        is_kept = conn.parser is not None and not conn.has_begun
+        (self._kept if is_kept else self._new)[conn] = None
+        self._poll.register(conn.sock, EVENT_READ, partial(self._resume, conn))
+
+    def _resume(self, conn: Connection) -> None:
+        """Go on with a connection that says something."""
+        self._take_out(conn)
+        self._dispatch(conn)
+
+    def _take_out(self, conn: Connection) -> None:
+        del (self._new if conn in self._new else self._kept)[conn]
+        self._poll.unregister(conn.sock)
+
+    def _serve(self, conn: Connection) -> None:
+        """On a request's own thread: serve it, and give the connection back."""
         try:
-            said = conn.sock.recv(PEEKED_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self._serving.serve(conn)
+        finally:
+            self._served.append(conn)
+            self._wake()
+
+    def _wake(self) -> None:
+        try:
+            os.write(self.PIPE[1], b"\0")
         except BlockingIOError:
-            return False
-        except OSError:
-            return True  # its thread meets the same
-        before, (wanted, is_all) = getattr(conn, "wanted_bytes", 1), outlook(said)
-        # less than the poll was to wait for: the client has sent its last, and its thread finds that out
-        is_there = not before <= len(said) < wanted <= PEEKED_BYTES
-        conn.is_whole = is_all and len(said) >= wanted
-        if not is_there and before == 1:
-            conn.due = time.monotonic() + self.clients.reads.limit_s
-        if not is_there or before > 1:
-            self._want(conn, 1 if is_there else wanted)
-        return is_there
+            pass  # so many bytes are there that the loop wakes anyway
 
-    def _want(self, conn: Any, count: int) -> None:
-        """Have the poll, and each read, wait for so many bytes."""
-        conn.wanted_bytes = count
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+    def _take_back(self) -> None:
+        """Take connections back from their threads, which have closed some."""
+        os.read(self.PIPE[0], 1 << 12)
+        while self._served:
+            conn = self._served.popleft()
+            if conn.sock.fileno() < 0:
+                self._connections -= 1
+            else:
+                self._dispatch(conn)
 
-    def murder_pending(self) -> None:
-        """Close what has said nothing, or no whole request, for too long; while the worker ends, that is a moment."""
+    def _look_after_all(self) -> None:
+        """Tell the master that we live; close what has said nothing, or no whole request, for too long.
+
+        While the worker ends, too long is a moment.
+        """
         now = time.monotonic()
+        if now < self._looked_at + LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        self.notify()
+        self._threads.grow()
+        if self.alive and self.ppid != os.getppid():
+            log.info("gunicorn's master has ended, and so does this worker")
+            self.alive = False
         if not self.alive:
             self._closes_at = min(self._closes_at, now + LAST_CHANCE_S)
-        if now < self._appearanceed_at + LOOK_EVERY_S:
-            return
-        self._appearanceed_at = now
-        for conn in [conn for conn in self.pending_conns if min(conn.timeout, self._closes_at) <= now]:
-            self._give_up(conn)
+        for conn in [*self._new, *self._kept]:
+            if min(conn.closes_at, self._closes_at) <= now:
+                self._give_up(conn)
 
-    def _give_up(self, conn: Any) -> None:
-        """Wait no longer for a connection: a thread answers what it makes of half a request, and it closes the rest."""
-        if getattr(conn, "wanted_bytes", 1) == 1:
+    def _give_up(self, conn: Connection) -> None:
+        """Wait no longer for a connection: a thread answers what it makes of half a request."""
+        if not conn.has_begun:
             self._drop(conn)
             return
         self._take_out(conn)
-        shut_down(conn.sock, socket.SHUT_RD)
-        self._want(conn, 1)
-        super().enqueue_req(conn)
+        conn.take_as_it_is()
+        self._threads.submit(partial(self._serve, conn))
 
-    def _drop(self, conn: Any) -> None:
+    def _drop(self, conn: Connection) -> None:
         """Close a connection that waits in the poll."""
         self._take_out(conn)
-        self.nr_conns -= 1
-        conn.close()
+        self._close(conn)
 
-    def _take_out(self, conn: Any) -> None:
-        waiting = self.pending_conns if conn in self.pending_conns else self.keepalived_conns
-        waiting.remove(conn)
-        self.poller.unregister(conn.sock)
+    def _close(self, conn: Connection) -> None:
+        conn.sock.close()
+        self._connections -= 1
 
-    def finish_request(self, conn: Any, fs: Any) -> None:
-        """Take a connection back from its thread, which may have closed it."""
-        if conn.sock.fileno() < 0:
-            self.nr_conns -= 1
-        else:
-            super().finish_request(conn, fs)
-
-    # --- a request's own thread --------------------------------------------------------------------------------------
-
-    def handle(self, conn: Any) -> Any:
-        """Serve one request of a connection."""
-        client = conn.sock
-        self.clients.enter(client, is_whole=conn.is_whole)
-        try:
-            if not conn.initialized:
-                bounded(client)
-            if not conn.is_whole:
-                self.clients.reads.begin(client)
-            is_kept = super().handle(conn)
-            if not is_kept:
-                self._linger(client)
-        finally:
-            self.clients.reads.end(client)
-            has_left = self.clients.leave(client)
-        if is_kept and not has_left:  # nothing can be read from it any more
-            client.close()
-            return False
-        return is_kept
-
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        """Serve a request whose head is there."""
-        if self.clients.reads.end(conn.sock) is not None:
-            return False  # its time was over, or its thread was needed: it has been shut
-        is_last = req.should_close  # asked when the head of the answer is written
-        req.should_close = lambda: is_last() or is_left(req.body)
-        try:
-            return super().handle_request(req, conn)
-        except BlockingIOError as error:  # a write that took too long: the client is as good as gone, and no fault
-            raise BrokenPipeError(errno.EPIPE, "the client reads nothing") from error
-        finally:
-            if not conn.is_whole:
-                self.clients.linger(conn.sock)  # gunicorn takes what is left of the body
-
-    def _linger(self, client: socket.socket) -> None:
-        """Close a connection when the other side does, or soon."""
-        if client.fileno() >= 0:
-            self.clients.linger(client)
-            client.setblocking(True)
-            close_graceful(client, max_drain=MAX_DRAIN_BYTES)
+    def _free_threads(self) -> None:
+        """Where threads are few, free those that wait for their client; look soon whether more have to be."""
+        spare = min(SPARE_THREADS, self.cfg.threads // 2)
+        missing = spare + self._threads.waiting + len(self.clients) - self.cfg.threads
+        self._is_crowded = missing > 0
+        if self._is_crowded:
+            self.clients.shed(missing, 0 if self._threads.waiting else PATIENCE_S)
 
 
-class Outlook(NamedTuple):
-    """How much of a request is to be there before it has a thread, and whether that is all of it."""
-
-    wanted_bytes: int
-    is_all: bool
-
-
-def outlook(said: bytes) -> Outlook:
-    """Tell by the beginning of a request what is to come: all of it, or the head where the rest may be long in coming.
-
-    A hint only: what gunicorn makes of the head counts, and its reading has a deadline whatever stands here.
-    """
-    head_bytes = said.find(HEAD_END) + len(HEAD_END)
-    if head_bytes < len(HEAD_END):
-        return Outlook(len(said) + 1, is_all=False)
-    head = said[:head_bytes].lower()
-    length = _LENGTH.search(head)
-    all_bytes = head_bytes + int(length[1]) if length else head_bytes
-    is_slow = all_bytes > PEEKED_BYTES or any(mark in head for mark in _SLOW)
-    return Outlook(head_bytes if is_slow else all_bytes, is_all=not is_slow)
-
-
-def is_left(body: Any) -> bool:
-    """Tell whether too much of a request's body is unread for another request to follow it; of chunks, whether any."""
-    left = getattr(body.reader, "length", None)
-    if left is None:
-        return getattr(body.reader, "parser", None) is not None
-    return bool(left >= SKIPPED_BYTES)
-
-
-class _Pool(ThreadPoolExecutor):
-    """Waits for one of its threads where the system gives it no more."""
-
-    @property
-    def waiting(self) -> int:
-        """Return how many requests wait for a thread."""
-        return self._work_queue.qsize()
-
-    def _adjust_thread_count(self) -> None:
-        try:
-            super()._adjust_thread_count()  # what `submit` calls when its item is in the queue
-        except RuntimeError:
-            if not self._threads:
-                raise
-            log.error("no thread is left for a request, it waits: raise TasksMax or `ulimit -u`")
+def _cause(error: OSError) -> str:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "no file descriptor is left for new connections: raise LimitNOFILE or `ulimit -n`"
+    return f"no connection can be accepted: {error}"

@@ -39,7 +39,7 @@ WARM_UP = 150
 IN_FLIGHT = 50
 MAX_STREAMS = 64
 POOL = MAX_STREAMS + 16
-"""gunicorn's threads: they come when they are needed and stay."""
+"""The worker's threads: they come when they are needed and stay."""
 MAX_GROWTH_BYTES = 16 << 20
 """Of the memory after the warm-up; a stream's thread and buffers are about 30 KiB, a session here less than 1."""
 

@@ -11,78 +11,38 @@ import pytest
 LEANED_ON = {
     "gunicorn.workers.base.Worker": (
         "41bcd41fbc752179",
-        "server/signals.py: its handlers of signals run after ours; gunicorn_conf.post_worker_init comes before run()",
+        "server/worker.py: PIPE, alive, ppid, notify; signals.py: its handlers run after ours, installed before run",
     ),
-    "gunicorn.workers.gthread.ThreadWorker.__init__": (
-        "5681b8b542ea91bf",
-        "Worker: nr_conns, worker_connections, pending_conns and keepalived_conns",
+    "gunicorn.http.parser.Parser": (
+        "3a9c06e348c7e3b5",
+        "server/serving.py: next, finish_body, and that it skips no more than SKIPPED_BYTES",
     ),
-    "gunicorn.workers.gthread.ThreadWorker.run": (
-        "f92c7394d85715a4",
-        "Worker: the order of accepting, waiting and closing; what ends the loop",
+    "gunicorn.http.unreader.Unreader": ("84aaa8f91fcdbbae", "server/connection.py: buf has what was read ahead"),
+    "gunicorn.http.unreader.SocketUnreader": (
+        "786a257be09ea8dd",
+        "server/connection.py: it reads from the socket alone",
     ),
-    "gunicorn.workers.gthread.ThreadWorker.get_thread_pool": ("003f3549a71b6d34", "Worker.get_thread_pool"),
-    "gunicorn.workers.gthread.ThreadWorker.wait_for_and_dispatch_events": (
-        "ea969b352482bd5c",
-        "Worker.wait_for_and_dispatch_events",
-    ),
-    "gunicorn.workers.gthread.ThreadWorker.accept": (
-        "f8dcead3dce5c851",
-        "Worker.accept: what it lets through of an OSError",
-    ),
-    "gunicorn.workers.gthread.ThreadWorker.enqueue_req": ("c9f428953d24acef", "Worker.enqueue_req"),
-    "gunicorn.workers.gthread.ThreadWorker.on_client_socket_readable": (
-        "aead1a3ea7b7daff",
-        "Worker._take_out: the connection is in keepalived_conns and in the poll, or in neither",
-    ),
-    "gunicorn.workers.gthread.ThreadWorker.on_pending_socket_readable": (
-        "2475f7087832c086",
-        "Worker.enqueue_req registers it; Worker._take_out undoes that",
-    ),
-    "gunicorn.workers.gthread.ThreadWorker.murder_keepalived": (
-        "4459960c4ccc36d4",
-        "Worker._take_out: the order of keepalived_conns",
-    ),
-    "gunicorn.workers.gthread.ThreadWorker.murder_pending": (
-        "7bf11f46454296e1",
-        "Worker.murder_pending takes its place",
-    ),
-    "gunicorn.workers.gthread.ThreadWorker.finish_request": (
-        "616e7bb15a009ff7",
-        "Worker.finish_request: a connection that its thread has closed never gets here",
-    ),
-    "gunicorn.workers.gthread.ThreadWorker.handle": (
-        "ca85c9be3df75da4",
-        "Worker.handle: data_ready skips its wait; what it makes of a BrokenPipeError",
-    ),
-    "gunicorn.workers.gthread.ThreadWorker.handle_request": (
-        "6d0de5b919102efc",
-        "Worker.handle_request: should_close is asked when the head of the answer is written",
-    ),
-    "gunicorn.workers.gthread.ThreadWorker._keepalive_after": (
-        "4ebdbbc8bf5aafa5",
-        "SKIPPED_BYTES, and Clients.linger before it",
-    ),
-    "gunicorn.workers.gthread.TConn": ("e3a2878ba952710a", "Worker: sock, parser, initialized, timeout, data_ready"),
-    "gunicorn.util.close_graceful": (
-        "0e5925bfc017bc4e",
-        "Worker._linger: it takes max_drain, and closes whatever happens",
-    ),
-    "gunicorn.http.parser.Parser.finish_body": ("54c5d0d28c2626ea", "SKIPPED_BYTES is its bound"),
-    "gunicorn.http.unreader.Unreader": ("84aaa8f91fcdbbae", "Worker._is_there: buf has what was read ahead"),
-    "gunicorn.http.body.LengthReader": ("3b01bc7c21a27066", "is_left: `length` is what is left"),
+    "gunicorn.http.body.Body.__init__": ("db5ff256b7b94ba1", "server/serving.py: is_left reads reader"),
+    "gunicorn.http.body.LengthReader": ("3b01bc7c21a27066", "server/serving.py: is_left reads length, what is left"),
     "gunicorn.http.body.ChunkedReader": (
         "c1aa79e0ae048701",
-        "is_left: `parser` is None once the last chunk is read; it has no `length`",
+        "server/serving.py: is_left reads parser, None once the last chunk is read; it has no length",
     ),
-    "gunicorn.http.body.Body.__init__": ("db5ff256b7b94ba1", "is_left: `reader`"),
+    "gunicorn.http.wsgi.create": ("2c35d4a2dc629ede", "server/serving.py: response_class; it sends `100 Continue`"),
     "gunicorn.http.wsgi.default_environ": (
         "b7e18b84d829cb5a",
         'web: environ["gunicorn.socket"] is the client\'s socket',
     ),
-    "gunicorn.http.wsgi.Response.should_close": (
-        "3888d47a96e289b3",
-        "Worker.handle_request: it asks the request's should_close",
+    "gunicorn.http.wsgi.Response.default_headers": (
+        "cb490cea5d6f5408",
+        "server/serving.py: it is called once, and asks should_close",
+    ),
+    "gunicorn.http.wsgi.Response.send_headers": ("7aff3b7d004fc17b", "server/serving.py: headers_sent"),
+    "gunicorn.http.wsgi.Response.should_close": ("3888d47a96e289b3", "server/serving.py: force_close settles it"),
+    "gunicorn.sock.ssl_wrap_socket": ("f240092e58c65afe", "server/connection.py: it shakes hands later"),
+    "gunicorn.util.close_graceful": (
+        "0e5925bfc017bc4e",
+        "server/serving.py: it takes max_drain, and closes whatever happens",
     ),
     "gunicorn.systemd.sd_notify": ("54152f6aea7b24bd", "gunicorn_conf._announce"),
     "gunicorn.arbiter.Arbiter.handle_hup": (

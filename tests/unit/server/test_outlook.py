@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clawgate.server.worker import PEEKED_BYTES, outlook
+from clawgate.server.connection import PEEKED_BYTES, outlook
 
 HEAD = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\n"
 

@@ -1,0 +1,133 @@
+"""A client's connection, and what of its next request is there: seen without a thread and without taking it."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from enum import Enum, auto
+from ssl import SSLSocket
+from typing import Any, NamedTuple
+
+from gunicorn.http import RequestParser
+from gunicorn.sock import ssl_wrap_socket
+
+from clawgate.sockets import shut_down
+
+HEAD_END = b"\r\n\r\n"
+PEEKED_BYTES = 1 << 14
+"""A longer request is read by a thread, which can be freed like any other."""
+_LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,18})")
+_SLOW = (b"\ntransfer-encoding:", b"\nexpect:")
+"""Bodies without a length, and those that come only when they are asked for."""
+
+
+class Arrival(Enum):
+    """What a look at a connection finds."""
+
+    PART = auto()
+    """Nothing yet, or less of a request than is worth a thread; the poll fires when there is more."""
+    REQUEST = auto()
+    """Enough for a thread: the request, its head where the rest may be long in coming, or all that comes of it."""
+    END = auto()
+    """The client has left between two requests."""
+
+
+class Connection:
+    """A connection that was accepted.
+
+    Threads: the main loop has it while it waits, one thread while a request is served; never both.
+    """
+
+    __slots__ = ("_wanted_bytes", "address", "closes_at", "is_opaque", "is_whole", "local", "parser", "sock")
+
+    def __init__(self, sock: socket.socket, address: Any, local: Any, *, is_tls: bool) -> None:
+        self.sock = sock
+        self.address = address
+        self.local = local
+        self.parser: Any = None
+        self.closes_at = 0.0
+        self.is_whole = False
+        # a Unix socket's poll fires for each byte, whatever SO_RCVLOWAT says
+        self.is_opaque = is_tls or sock.family == socket.AF_UNIX
+        self._wanted_bytes = 1
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether a part of a request is there."""
+        return self._wanted_bytes > 1
+
+    def look(self, read_s: float) -> Arrival:
+        """Look what is there; the first part of a request sets the moment by which it has to be a whole one.
+
+        `is_whole` says afterwards that all of the request is there, so that no read of it waits for the client.
+        """
+        self.is_whole = False
+        if self._has_read_ahead():
+            return Arrival.REQUEST
+        try:
+            said = socket.socket.recv(self.sock, PEEKED_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return Arrival.PART
+        except OSError:
+            return Arrival.END
+        if not said and not self.has_begun:
+            return Arrival.END
+        if self.is_opaque:
+            return Arrival.REQUEST
+        wanted, is_all = outlook(said)
+        # less than the poll was to wait for: the client has sent its last, and the thread finds that out
+        if self._wanted_bytes <= len(said) < wanted <= PEEKED_BYTES:
+            if not self.has_begun:
+                self.closes_at = time.monotonic() + read_s
+            self._want(wanted)
+            return Arrival.PART
+        self.is_whole = is_all and len(said) >= wanted
+        self._want(1)
+        return Arrival.REQUEST
+
+    def take_as_it_is(self) -> None:
+        """Have a thread find no more than what has come: where it expects the rest, it finds the end."""
+        self._want(1)
+        shut_down(self.sock, socket.SHUT_RD)
+
+    def open(self, cfg: Any) -> None:
+        """Make ready for the first request; of TLS, what is read or written first shakes hands."""
+        if self.parser is None:
+            if cfg.is_ssl:
+                self.sock = ssl_wrap_socket(self.sock, cfg)
+            self.parser = RequestParser(cfg, self.sock, self.address)
+
+    def _has_read_ahead(self) -> bool:
+        """Tell whether bytes that the kernel no longer has wait to be parsed."""
+        if self.parser is None:
+            return False
+        return bool(self.parser.unreader.buf.getvalue() or (isinstance(self.sock, SSLSocket) and self.sock.pending()))
+
+    def _want(self, count: int) -> None:
+        """Have the poll, and each read, wait for so many bytes."""
+        if count != self._wanted_bytes:
+            self._wanted_bytes = count
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+
+
+class Outlook(NamedTuple):
+    """How much of a request is to be there before it has a thread, and whether that is all of it."""
+
+    wanted_bytes: int
+    is_all: bool
+
+
+def outlook(said: bytes) -> Outlook:
+    """Tell by the beginning of a request what is to come: all of it, or the head where the rest may be long in coming.
+
+    A hint only: the parser decides what the head says, and its reading has a deadline whatever stands here.
+    """
+    head_bytes = said.find(HEAD_END) + len(HEAD_END)
+    if head_bytes < len(HEAD_END):
+        return Outlook(len(said) + 1, is_all=False)
+    head = said[:head_bytes].lower()
+    length = _LENGTH.search(head)
+    all_bytes = head_bytes + int(length[1]) if length else head_bytes
+    is_slow = all_bytes > PEEKED_BYTES or any(mark in head for mark in _SLOW)
+    return Outlook(head_bytes if is_slow else all_bytes, is_all=not is_slow)

@@ -1,8 +1,8 @@
 """`clawgate embedded`, or `python -m clawgate.embedded`: arguments in, a listening model out.
 
 The command line and `clawgate up` call `main`. It prints one line on stdout once the port listens, `Embedded model NAME
-on http://HOST:PORT`, and loads the weights meanwhile; a request that comes first waits for them. SIGINT and SIGTERM end
-it within a moment: running answers are cut, as a real Ollama cuts them.
+on http://HOST:PORT`, and loads the weights at the same time; a request that comes first waits for them. SIGINT and
+SIGTERM end it within a moment: running answers are cut, as a real Ollama cuts them.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _serve(server: EmbeddedServer, engine: Engine, weights: Weights) -> None:
     threading.Thread(target=_load, args=(engine,), daemon=True).start()
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     serving.start()
-    with contextlib.suppress(BrokenPipeError):  # nobody is left to read it
+    with contextlib.suppress(BrokenPipeError):  # its reader has left
         print(f"Embedded model {weights.name} on {server.url}", flush=True)
         ended.wait()
     server.shutdown()
@@ -87,7 +87,7 @@ def _serve(server: EmbeddedServer, engine: Engine, weights: Weights) -> None:
 
 
 def _load(engine: Engine) -> None:
-    """Load ahead of the first request; a request that needs the model is told of the failure once more."""
+    """Load ahead of the first request; a failure is printed here, and answered to each request that needs the model."""
     try:
         engine.load()
     except EngineFailed as error:

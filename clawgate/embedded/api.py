@@ -1,4 +1,4 @@
-"""What a request to the embedded model says: its body checked as Ollama checks it, and put into the engine's terms.
+"""The body of a request to the embedded model: checked as Ollama checks it, and put into the engine's terms.
 
 Pure; routes.py is the only caller. Unknown fields and options are ignored, as in Ollama.
 """
@@ -152,7 +152,7 @@ def _check_option(name: str, value: object) -> None:
 
 
 def _bad_option(name: str, kind: str) -> Refused:
-    """Ollama finds these only when it schedules the model, and answers 500."""
+    """Answer 500: Ollama finds these only when it schedules the model."""
     return Refused(f'option "{name}" must be of type {kind}', 500)
 
 

@@ -1,14 +1,15 @@
 """The model itself, on llama.cpp: the only user of xllamacpp, which is imported when the model is first loaded.
 
-routes.py asks it. One answer at a time, in the order of the requests; it stops within a token when told so, and within
-one stretch of 32 tokens while it still reads the prompt.
+routes.py calls it. It gives one answer at a time, in the order of the requests. An answer whose client leaves stops
+within a token, and within one stretch of 32 tokens while the model still reads the prompt.
 
-What makes temperature 0 repeatable, and an answer that is cut anywhere go on as if it had not been (measured, to the
-last bit of the probabilities, with one and two threads): one slot, flash attention, and everywhere the same way through
-it. llama.cpp has three, whose sums round differently: from 64 tokens at a time on, hence 32; for one token after 512
-where K and V are of one type, hence Q8_0 for V; and the plain one that is left. Then AnswerStream's care for
-whitespace. The prompt cache changes nothing, and stays on: an answer that goes on is not read again. What remains is a
-word that the model spelt in other tokens than the tokenizer would (`not` `able`): a cut after it may go on otherwise.
+Temperature 0 is repeatable, and an answer that is cut anywhere goes on as if it had not been (measured, to the last bit
+of the probabilities, with one and two threads). That takes one slot, flash attention, and the same path through it for
+every token. llama.cpp has three paths, whose sums round differently: one from 64 tokens at a time on, hence 32; one for
+a single token after 512 where K and V are of one type, hence Q8_0 for V; and the plain one, which is left. It also
+takes AnswerStream's care for whitespace. The prompt cache changes nothing and stays on: an answer that goes on is not
+read again. One case remains: after a word that the model spelt in other tokens than the tokenizer would (`not` `able`),
+an answer that is cut may go on differently.
 """
 
 from __future__ import annotations
@@ -213,8 +214,8 @@ def _load(path: Path, threads: int, is_verbose: bool) -> Any:
     params.warmup = params.fit_params = False  # half of the loading time, for nothing on a CPU
     params.cache_ram_mib = 0
     params.verbosity = 3 if is_verbose else -1
-    # xllamacpp always opens llama.cpp's own HTTP server on a free loopback port: with one thread, no page, and a key
-    # that nobody knows.
+    # xllamacpp always opens llama.cpp's own HTTP server on a free loopback port: it gets one thread, no page, and a
+    # secret key.
     params.api_keys = [secrets.token_urlsafe(32)]
     params.n_threads_http = 1
     params.ui = params.endpoint_slots = False

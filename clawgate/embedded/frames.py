@@ -1,4 +1,4 @@
-"""What Ollama answers, byte for byte as far as a client can tell: frames of a chat, lists, errors.
+"""Ollama's answers, byte for byte as far as a client can tell: frames of a chat, lists, errors.
 
 Pure; routes.py is the only caller. Source: Ollama docs/api.md and api/types.go.
 """
@@ -15,7 +15,7 @@ from clawgate.embedded.engine import CONTEXT_TOKENS, Outcome
 from clawgate.embedded.weights import Weights
 
 VERSION = "0.24.0-clawgate-embedded"
-"""What `/api/version` says: the Ollama whose API this is, marked as ours."""
+"""The answer of `/api/version`: the Ollama whose API this is, marked as ours."""
 
 _NS_PER_S = 1_000_000_000
 _ESCAPES = (  # Go's encoder; Python's line splitters stumble over the last two when they are not escaped
@@ -82,7 +82,7 @@ def tags(weights: Weights) -> dict[str, Any]:
 
 
 def ps(weights: Weights, *, is_loaded: bool) -> dict[str, Any]:
-    """`GET /api/ps`: the model while it is in memory, where it stays until it is told to go."""
+    """`GET /api/ps`: the model while it is in memory; it stays there until a `keep_alive` of zero."""
     running = {
         **_listed(weights),
         "expires_at": "2318-01-01T00:00:00Z",  # what Ollama shows for a keep_alive without end

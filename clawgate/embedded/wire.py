@@ -1,7 +1,7 @@
 """Bytes on the connection: answers as Go writes them, chunked bodies in and out, and whether the client is there.
 
-server.py uses it for every request. What it promises: of a streamed answer not one byte, its headers included, leaves
-before the first frame is there, and each frame leaves in one piece.
+server.py uses it for every request. A streamed answer sends nothing, headers included, before its first frame is there,
+and each frame leaves in one piece.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 
 
 class Source(Protocol):
-    """Where request bytes come from."""
+    """The source of a request's bytes."""
 
     def read(self, size: int, /) -> bytes:
         """Read that many bytes, fewer only at the end."""
@@ -24,7 +24,7 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Where answer bytes go, unbuffered."""
+    """The way of an answer's bytes to the client, unbuffered."""
 
     def write(self, data: bytes, /) -> int:
         """Write all of it."""

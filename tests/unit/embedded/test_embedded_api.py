@@ -1,4 +1,4 @@
-"""What a request to the embedded model may say, and what it becomes for the engine."""
+"""The bodies that the embedded model takes and refuses, and what they become for the engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clawgate.embedded.api import ChatRequest, Refused, ShowRequest, job_of, rea
 
 
 def request(**fields: Any) -> ChatRequest:
-    """A request as it is after decoding."""
+    """Return a request as it is after decoding."""
     messages = fields.pop("messages", [{"role": "user", "content": "Hi"}])
     return read_body(msgspec.json.encode({"model": "smollm2", "messages": messages, **fields}), ChatRequest)
 

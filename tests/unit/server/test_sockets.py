@@ -1,4 +1,4 @@
-"""The clients that are shed where threads are few: those alone that keep one waiting, oldest first."""
+"""Only clients that keep a thread waiting are shed where threads are few, oldest first."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from clawgate.errors import Busy
 from clawgate.sockets import Clients, ReadDeadlines
 
 Pair = tuple[socket.socket, socket.socket]
+TICK_S = 0.05
+"""The deadlines' thread ends within it once a test is over."""
 
 
 @pytest.fixture
@@ -106,8 +108,8 @@ def test_a_body_that_does_not_come_ends_and_its_client_can_be_answered(pairs: li
 
 
 def test_a_request_that_is_whole_is_never_taken_for_one_that_is_waited_for(pairs: list[Pair]) -> None:
-    """Its thread may have read it and not gone on yet: that looks the same from outside."""
-    clients = Clients()
+    """Its thread may have read it without going on yet, which looks the same from outside."""
+    clients = Clients(ReadDeadlines(tick_s=TICK_S))
     server, client = pairs[0]
     clients.enter(server, is_whole=True)
     with clients.reading(server):
@@ -117,7 +119,7 @@ def test_a_request_that_is_whole_is_never_taken_for_one_that_is_waited_for(pairs
 
 
 def test_a_body_that_was_given_up_is_busy_whatever_had_come(pairs: list[Pair]) -> None:
-    clients = Clients()
+    clients = Clients(ReadDeadlines(tick_s=TICK_S))
     server = pairs[0][0]
     clients.enter(server)
     with pytest.raises(Busy, match="try again"), clients.reading(server):
@@ -126,7 +128,7 @@ def test_a_body_that_was_given_up_is_busy_whatever_had_come(pairs: list[Pair]) -
 
 
 def test_a_client_has_its_time_where_threads_are_few_but_nobody_waits(pairs: list[Pair]) -> None:
-    clients = Clients()
+    clients = Clients(ReadDeadlines(tick_s=TICK_S))
     for server, _ in pairs[:2]:
         clients.enter(server)
     clients.reads.begin(pairs[0][0])
@@ -155,7 +157,7 @@ def test_a_socket_that_was_closed_meanwhile_is_passed_over(pairs: list[Pair]) ->
 
 
 def test_clients_that_nobody_entered_are_nobodys_business(pairs: list[Pair]) -> None:
-    """Under another server than ours."""
+    """Another server than ours enters no socket."""
     clients = Clients()
     server = pairs[0][0]
     clients.protect(server, lambda: True)

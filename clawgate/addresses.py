@@ -1,6 +1,6 @@
 """Names and addresses of hosts, as text: pure, but for the resolver that `is_loopback` asks.
 
-An IP literal is nobody's name to point elsewhere, and no resolver is asked for `localhost`: both are safe on any port.
+No resolver is asked for an IP literal or for `localhost`, so that neither can be pointed elsewhere.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ _HOST = re.compile(rf"(?:\[(?P<literal>[0-9A-Fa-f:.]+)\]|(?P<name>{HOST_NAME}\.?
 
 
 def name_of(host: str) -> str | None:
-    """Return a Host header's name in lower case without port and final dot, an address without brackets; None for what
-    a browser would not write.
+    """Return a Host header's name in lower case without port and final dot, an address without brackets.
+
+    None stands for what a browser would not write.
     """
     found = _HOST.fullmatch(host)
     if found is None or int(found["port"] or 0) > MAX_PORT:
@@ -34,7 +35,7 @@ def is_local(name: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether what `server.host` names is reached from this machine alone; what cannot be bound is, too."""
+    """Tell whether only this machine reaches what `server.host` names; a host that cannot be bound counts as such."""
     try:
         found = {str(address[0]) for *_, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
@@ -51,7 +52,7 @@ def is_loopback_address(text: str) -> bool:
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Read an address in its usual spelling.
 
-    One with a scope is none: what follows the % is free text, and would stand in the log as it is.
+    An address with a scope is refused: the text after the % is free, and would stand in the log as it is.
     """
     if "%" in text:
         return None

@@ -20,14 +20,14 @@ class Parser(argparse.ArgumentParser):
     """argparse, with one line for a usage error."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where help is; exit 2."""
+        """Print what is wrong and how to get help; exit 2."""
         self.exit(2, f"clawgate: {message} (see `{self.prog} --help`)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["embedded"]:  # it has a parser of its own, and needs nothing of the rest
+    if given[:1] == ["embedded"]:  # it has a parser of its own, and loads nothing of the rest
         from clawgate.embedded.__main__ import main as embedded
 
         return embedded(given[1:], ports.explained)
@@ -91,7 +91,7 @@ def _add_gateway_options(parser: argparse.ArgumentParser, default: str | None = 
 
 
 def configure(options: argparse.Namespace) -> Config:
-    """Load the configuration, and put what the command line says into the environment, where gunicorn_conf reads it.
+    """Load the configuration; put the command line's options into the environment, where gunicorn_conf reads them.
 
     Errors: ConfigError.
     """

@@ -1,10 +1,11 @@
 """gunicorn's settings, all derived from ours: `gunicorn -c python:clawgate.gunicorn_conf clawgate.wsgi:app`.
 
-`clawgate serve` runs exactly that. One worker (server/worker.py), because sessions live in its memory; a thread for
-every answer in flight and a reserve, so that interrupt, health and the page answer while every stream is taken.
+`clawgate serve` runs exactly that. There is one worker (server/worker.py), because sessions live in its memory. It has
+a thread for every answer in flight and a reserve, so that interrupt, health and the page answer while every stream is
+taken.
 
 The application is built in the master and inherited by each worker: a worker that crashed is replaced by one with the
-configuration in force, whatever the file says by then. SIGHUP changes that configuration in the master and in the
+configuration in force, even if the file has changed since. SIGHUP changes that configuration in the master and in the
 worker, in place; gunicorn's own reload would replace the worker, and the sessions in its memory with it.
 """
 
@@ -32,12 +33,12 @@ from clawgate.telemetry.logs import ACCESS_LINE, dict_config
 
 RESERVED_THREADS = 16
 SAFETY_NET_S = 10
-"""What gunicorn waits longer than our own drain, which ends the answers."""
+"""gunicorn waits so much longer than our own drain, which ends the answers."""
 MAX_SILENT = 1000
 MIN_SILENT = 32
-"""Beside the threads: kept-alive connections that ask nothing. nginx keeps 32."""
+"""Kept-alive connections that ask nothing, beside the threads. nginx keeps 32."""
 FDS_PER_ANSWER = 2
-"""Beside its client's."""
+"""An answer's fds beside its client's."""
 OTHER_FDS = 64
 M_MMAP_THRESHOLD = -3
 LARGE_BLOCK_BYTES = 128 << 10
@@ -51,10 +52,10 @@ except ConfigError as error:
 
 
 def _affordable(connections: int, at_least: int, other_fds: int) -> int:
-    """Return how many connections there are file descriptors for, beside others; take as many as the system gives.
+    """Raise the limit of file descriptors as far as the system lets us; return how many connections it is enough for.
 
-    Silent connections could use them up, as 1,000 do at the usual `ulimit -n` of 1,024, and nobody would be accepted
-    until they are closed for their silence; so they have to make room before.
+    Silent connections could use all of them, as 1,000 do at the usual `ulimit -n` of 1,024. No further connection would
+    be accepted until some are closed for their silence; so they have to make room before.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + other_fds
@@ -64,7 +65,7 @@ def _affordable(connections: int, at_least: int, other_fds: int) -> int:
     return connections if soft == resource.RLIM_INFINITY else max(at_least, min(connections, soft - other_fds))
 
 
-# gunicorn would tell systemd READY before there is a worker; ours tells it when it serves.
+# gunicorn would tell systemd READY before there is a worker; our worker tells it once it serves.
 _notify_socket = os.environ.pop("NOTIFY_SOCKET", None)
 
 _host = _config.server.host
@@ -87,20 +88,20 @@ access_log_format = ACCESS_LINE
 
 
 def on_starting(server: Any) -> None:
-    """Hold what the environment or the command line may have changed against what sessions in memory allow."""
+    """Refuse more workers than sessions in memory allow, where the environment or the command line asks for them."""
     if server.cfg.workers != workers:
         server.log.error("clawgate: %d workers: sessions live in one process's memory; use 1", server.cfg.workers)
         raise SystemExit(2)
 
 
 def when_ready(server: Any) -> None:
-    """Take gunicorn's reload over."""
+    """Put our reload in the place of gunicorn's."""
     server.handle_hup = partial(_reload_master, server)
     gc.freeze()
 
 
 def post_worker_init(worker: Any) -> None:
-    """Put our drain and reload before gunicorn's own ending of a worker, and say that it serves."""
+    """Put our drain and reload before gunicorn's own handlers of signals, and say that the worker serves."""
     _map_large_blocks()
     gateway: Gateway = worker.wsgi.extensions["clawgate"]
     worker.clients = gateway.clients
@@ -113,10 +114,10 @@ def post_worker_init(worker: Any) -> None:
 
 
 def _map_large_blocks() -> None:
-    """Have glibc map each large block by itself, so that the system has it back when it is freed.
+    """Have glibc map each large block by itself, so that it goes back to the system when it is freed.
 
-    Left alone, glibc takes the largest block that was ever freed, up to 32 MiB, for small from then on: bodies then
-    come out of heaps that it keeps, one for each of some threads. 120 MiB stayed after a dozen bodies of 16 MiB.
+    By default glibc raises its threshold to the largest block that was ever freed, up to 32 MiB. Bodies then come out
+    of heaps that it keeps, one for each of some threads: 120 MiB stayed after a dozen bodies of 16 MiB.
     Source: mallopt(3), M_MMAP_THRESHOLD.
     """
     try:
@@ -140,16 +141,16 @@ def _name(address: Any) -> str:
 
 
 def _reload_master(server: Any) -> None:
-    """Read the configuration again: what is wrong with it is said and nothing changes, else the worker follows."""
+    """Read the configuration again, and have the worker do the same; an error in it is logged, and nothing changes."""
     done = _reload(server.app.callable)
     if done is not None:
-        server.app.callable = done.app  # what a worker that replaces this one inherits
+        server.app.callable = done.app  # a worker that replaces this one inherits it
         server.cfg.set("graceful_timeout", int(done.change.config.server.graceful_seconds) + SAFETY_NET_S)
         server.kill_workers(SIGHUP)
 
 
 def _reload_worker(worker: Any) -> None:
-    """Do the same where the requests are served, and say what came of it."""
+    """Read the configuration again where the requests are served, and log what has changed."""
     done = _reload(worker.wsgi)
     if done is not None:
         worker.wsgi = done.app

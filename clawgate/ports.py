@@ -1,6 +1,7 @@
-"""A port of one's own, or in words who has it: cli.py takes the gateway's here, and explains the embedded model's.
+"""Listens on a port, or explains which process holds it: cli.py does both, the second for the embedded model too.
 
-Linux tells who listens (/proc/net/tcp), and which process of one's own has that socket; elsewhere nobody is named.
+Linux tells which sockets listen (/proc/net/tcp), and which of the user's processes holds one; on other systems no
+process is named.
 Source: Linux Documentation/networking/proc_net_tcp.rst; man 5 proc.
 """
 
@@ -24,13 +25,13 @@ BACKLOG = 2048
 _LISTENS = "0A"
 _MAX_NAME = 40
 _WRAPPER = "clawgate.lifeline"
-"""What `clawgate up` starts its processes with: behind it stands the name of what runs."""
+"""`clawgate up` starts its processes with it: the name of the module that runs follows it."""
 _INTERPRETER = re.compile(r"(python|node|ruby|perl)[\d.]*$")
 _PROC = Path("/proc")
 
 
 class PortTaken(Exception):
-    """The port cannot be had; the message says why, and who has it where that is known."""
+    """The port cannot be bound; the message says why, and names the process that holds it where it is known."""
 
 
 class Listener(NamedTuple):
@@ -43,9 +44,9 @@ class Listener(NamedTuple):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Listen as gunicorn would, which says of a taken port five times in five seconds that it is.
+    """Listen as gunicorn would; gunicorn itself reports a taken port five times in five seconds.
 
-    A port that is only bound is not had yet: of two processes that bind it at once, one cannot listen.
+    To bind is not enough: of two processes that bind a port at once, one cannot listen.
     Errors: PortTaken.
     """
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -62,7 +63,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def explained(error: OSError, host: str, port: int) -> str:
-    """Say what to append to the message of a port that could not be bound: who has it, and what to do."""
+    """Give the end of the message for a port that could not be bound: the process that holds it, and what to do."""
     if error.errno != errno.EADDRINUSE:
         return ""
     found = [each for each in _listeners() if each.port == port and _is_in_the_way(each.address, host)]
@@ -75,7 +76,7 @@ def explained(error: OSError, host: str, port: int) -> str:
 
 
 def listeners(table: str) -> Iterator[Listener]:
-    """Read a table of the kernel's, as far as it is of sockets that listen."""
+    """Read the listening sockets in one of the kernel's tables."""
     for line in table.splitlines()[1:]:
         _, local, _, state, _, _, _, uid, _, inode, *_ = line.split()
         if state == _LISTENS:
@@ -84,13 +85,13 @@ def listeners(table: str) -> Iterator[Listener]:
 
 
 def eldest(parents: dict[int, int]) -> int | None:
-    """Choose of processes that share a socket (pid → parent's) the one whose end is the others'; never init."""
+    """Choose, of processes that share a socket (pid → parent's), the one that ends the others with it; never init."""
     parents = {pid: parent for pid, parent in parents.items() if pid != 1}
     return min((pid for pid, parent in parents.items() if parent not in parents), default=None)
 
 
 def called(command: str, arguments: Sequence[str]) -> str:
-    """Give a process the name that people know it by: an interpreter's is that of its script or module."""
+    """Give the name that people know a process by: for an interpreter, that of its script or module."""
     name = command
     if _INTERPRETER.match(command) and not {"-c", "-e"} & set(arguments[1:2]):
         words = (os.path.basename(word) for word in arguments[1:] if not word.startswith("-") and word != _WRAPPER)
@@ -99,7 +100,7 @@ def called(command: str, arguments: Sequence[str]) -> str:
 
 
 def _address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Read words of 32 bits, each as the machine has it in memory."""
+    """Read words of 32 bits, each in the machine's byte order."""
     words = (bytes.fromhex(text[at : at + 8]) for at in range(0, len(text), 8))
     packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
     address = ipaddress.ip_address(packed)
@@ -107,10 +108,10 @@ def _address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _is_in_the_way(theirs: ipaddress.IPv4Address | ipaddress.IPv6Address, host: str) -> bool:
-    """Tell whether a socket on an address keeps another off a host: it has the same, or one of the two has all."""
+    """Tell whether a socket on an address conflicts with a host: both are the same, or one is every address."""
     try:
         ours = ipaddress.ip_address(host)
-    except ValueError:  # a name, which this machine takes for an address of its own
+    except ValueError:  # a name that this machine resolves to an address of its own
         return True
     return theirs == ours or theirs.is_unspecified or ours.is_unspecified
 
@@ -124,7 +125,7 @@ def _listeners() -> Iterator[Listener]:
 
 
 def _holders(inodes: set[int]) -> Iterator[int]:
-    """Yield the processes that have one of these sockets open, as far as this user may look."""
+    """Yield the processes that have one of these sockets open, as far as this user may see them."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for folder in _PROC.glob("[0-9]*/fd") if wanted else ():
         try:
@@ -137,7 +138,7 @@ def _holders(inodes: set[int]) -> Iterator[int]:
 def _target(fd: Path) -> str:
     try:
         return os.readlink(fd)
-    except FileNotFoundError:  # closed meanwhile
+    except FileNotFoundError:  # it has been closed
         return ""
 
 

@@ -1,7 +1,7 @@
-"""The sockets of clients, as the server and the web share them: what one client can hold, and for how long.
+"""The sockets of clients, shared by the server and the web: they bound what one client can hold, and for how long.
 
-The worker (server side) enters each request's socket here; the routes bound the reading of bodies and say which sockets
-are answers in flight. Under another server than ours nobody enters anything, and only the reading of bodies is bounded.
+The worker enters each request's socket here. The routes bound the reading of bodies and say which sockets are answers
+in flight. Under another server than ours no socket is entered, and only the reading of bodies is bounded.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from clawgate.errors import BadRequest, Busy, ClawgateError
 SEND_TIMEOUT_S = 15
 SEND_BUFFER_BYTES = 1 << 16
 READ_S = 60.0
-"""As long as nginx waits for a head, or for a piece of a body; 16 MiB in this time are 2.3 Mbit/s."""
+"""nginx waits as long for a head, or for a piece of a body; 16 MiB in this time are 2.3 Mbit/s."""
 TICK_S = 1.0
 LAST_CHANCE_S = 1.0
 """The time that a client has left while the worker ends: to begin, to send the rest, to read."""
 
 
 def bounded(client: socket.socket) -> socket.socket:
-    """Bound what a reader that reads nothing can hold: a small kernel buffer, and a thread for 15 s.
+    """Bound what a client that reads nothing can hold: a small kernel buffer, and a thread for 15 s.
 
     SO_SNDTIMEO rather than settimeout, which would cost a poll() before every write.
     """
@@ -40,8 +40,7 @@ class ReadDeadlines:
 
     A time-out of the socket would bound each recv(), and a head or a body that drips is made of many.
 
-    Threads: `_lock` guards the moments and the flag. One thread looks after all sockets while there are any; it ends
-    itself, so that nothing has to end it.
+    Threads: `_lock` guards the moments and the flag. One thread watches all sockets while there are any, and then ends.
     """
 
     def __init__(self, limit_s: float = READ_S, tick_s: float = TICK_S) -> None:
@@ -53,12 +52,12 @@ class ReadDeadlines:
         self._is_watched = False
 
     def begun_at(self, client: socket.socket) -> float | None:
-        """Return since when this client is counted; None where it is not."""
+        """Return when the count for this client began; None where there is none."""
         due = self._due.get(client)
         return None if due is None else due - self.limit_s
 
     def begin(self, client: socket.socket) -> None:
-        """Count from now; `end` it before the socket is closed, and its fd somebody else's."""
+        """Count from now; `end` comes before the socket is closed, since its fd may be reused then."""
         with self._lock:
             self._due[client] = time.monotonic() + self.limit_s
             if not self._is_watched:
@@ -66,10 +65,10 @@ class ReadDeadlines:
                     threading.Thread(target=self._watch, name="read-deadlines", daemon=True).start()
                     self._is_watched = True
                 except RuntimeError:
-                    pass  # no thread is to be had; the next socket tries again
+                    pass  # the system gives no thread; the next socket tries again
 
     def cut(self, client: socket.socket) -> bool:
-        """End the reading now, because its thread is wanted; False where it is over."""
+        """End the reading now, because its thread is needed; False where it is over."""
         with self._lock:
             return self._cut(
                 client, Busy("body: expected all of it at once while threads are few; try again in a moment")
@@ -91,7 +90,7 @@ class ReadDeadlines:
     def _watch(self) -> None:
         while True:
             time.sleep(self._tick_s)
-            with self._lock:  # while a socket is among them its reader has not closed it, and nobody else has its fd
+            with self._lock:  # a socket among them is not closed yet, so that its fd is still its own
                 if not self._due:
                     self._is_watched = False
                     return
@@ -103,9 +102,9 @@ class ReadDeadlines:
 class Clients:
     """The clients whose requests hold a thread now, oldest first.
 
-    A thread waits for its client while a large body comes, while an answer is read, and while the other side is to
-    close. `shed` ends such waits where threads are needed. It leaves alone what is in flight, and a request that is
-    whole before it has a thread is never read from its client.
+    A thread waits for its client while a large body comes, while an answer is read, and while the connection lingers.
+    `shed` ends such waits where threads are needed. It leaves answers in flight alone. A request that is whole before
+    it has a thread never waits to be read.
 
     Threads: `_lock` guards the seats; it is taken before the one of `reads`.
     """
@@ -130,20 +129,20 @@ class Clients:
                 self._seats[client].is_in_flight = is_in_flight
 
     def linger(self, client: socket.socket) -> None:
-        """Note that this client has its answer, and its thread waits for what it may still send, or for its close."""
+        """Note that this client has its answer, and its thread waits for the rest that it sends, or for its close."""
         with self._lock:
             if client in self._seats:
                 self._seats[client].lingers = True
 
     def leave(self, client: socket.socket) -> bool:
-        """Note that the thread is free again; False where the wait for this client was ended, so that it must go."""
+        """Note that the thread is free again; False where `shed` ended the wait, and the connection must close."""
         with self._lock:
             seat = self._seats.pop(client, None)
             return seat is None or not seat.is_shed
 
     @contextmanager
     def reading(self, client: socket.socket | None) -> Iterator[None]:
-        """Bound the reading of a body inside; without a socket (another server than gunicorn) nothing is bounded.
+        """Bound the reading of a body inside; without a socket (another server) nothing is bounded.
 
         Errors: BadRequest or Busy in place of what the read came to.
         """
@@ -159,12 +158,12 @@ class Clients:
                 raise error
 
     def shed(self, count: int, patience_s: float = 0.0) -> int:
-        """See that so many threads need not wait for their client, oldest first; return how many waits were ended now.
+        """End the waits of so many threads for their clients, oldest first; return how many were ended now.
 
         Threads whose wait was ended before, and which have not left yet, are among the count. A body that does not come
-        ends where it is, and its client is told that it may try again; an answer that is not read is given up.
+        ends where it is, and its client gets 503 `busy`; an answer that is not read is given up.
 
-        Units: patience_s is how long a client is waited for at least.
+        Units: patience_s is the least time for which a client is waited for.
         """
         ended = 0
         with self._lock:
@@ -181,7 +180,7 @@ class Clients:
     def let_go(self) -> None:
         """Keep on ending every thread's wait for its client, answers in flight too; does not return.
 
-        A worker that ends would wait for these threads: one client that sends half a body keeps it for its whole grace.
+        A worker that ends waits for these threads: one client that sends half a body would keep it for its whole grace.
         """
         while True:
             time.sleep(LAST_CHANCE_S)
@@ -225,16 +224,16 @@ def _is_ready(client: socket.socket, is_read_from: bool) -> bool:
     try:
         poll.register(client, select.POLLIN if is_read_from else select.POLLOUT)
         return bool(poll.poll(0))
-    except (OSError, ValueError):  # its thread has closed it meanwhile
+    except (OSError, ValueError):  # its thread has closed it
         return True
 
 
 def shut_down(sock: socket.socket, how: int) -> None:
     """Shut a connection, or one direction of it, on which another thread may be waiting.
 
-    SSLSocket.shutdown would take the TLS state away under that thread's hands, and what it writes would go out plain.
+    SSLSocket.shutdown would drop the TLS state while that thread uses it, and its writes would go out in plain text.
     """
     try:
         socket.socket.shutdown(sock, how)
     except OSError:
-        pass  # the other side was faster
+        pass  # the other side has closed it first

@@ -1,8 +1,8 @@
 """`clawgate up`: the newcomer's one command.
 
-Finds Ollama at the endpoint; where a loopback endpoint has none, starts the embedded model and says so. Then runs the
-gateway, prints the page's address, and ends all of it at Ctrl-C, or when one of the two ends by itself. Killed, it
-leaves nothing either: the two end with it (lifeline.py).
+It finds Ollama at the endpoint; where a loopback endpoint has none, it starts the embedded model and says so. Then it
+runs the gateway, prints the page's address, and ends all of it at Ctrl-C, or when one of the two ends by itself. If it
+is killed, the two end with it (lifeline.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ended(Exception):
-    """Somebody asked for the end."""
+    """A signal asks for the end."""
 
 
 class Child(subprocess.Popen[str]):
@@ -38,9 +38,9 @@ class Child(subprocess.Popen[str]):
 
 
 def run(config: Config) -> int:
-    """Start what is needed, wait for the end, end all of it; return the exit status."""
+    """Start the model and the gateway, wait for the end, end both; return the exit status."""
     for number in ENDINGS:
-        if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup's wish is obeyed
+        if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # as nohup sets it
             signal.signal(number, _end)
     children: list[Child] = []
     try:
@@ -60,7 +60,7 @@ def run(config: Config) -> int:
 
 
 def _name(server: ServerConfig) -> str:
-    """Give a name for the browser that leads here and that the gateway takes."""
+    """Give a name that leads a browser here and that the gateway accepts."""
     host = server.host if server.host not in ("0.0.0.0", "::") else "127.0.0.1"
     trusted = server.trusted_hosts
     if trusted and host not in trusted:

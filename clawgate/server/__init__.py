@@ -1,1 +1,8 @@
-"""The server around the application: gunicorn's worker, and signals. gunicorn_conf.py and wsgi.py put them together."""
+"""The server around the application; gunicorn_conf.py puts it together.
+
+worker.py      the main loop: accepts connections, waits for requests, gives each one a thread
+connection.py  a client's connection, and how much of a request is there
+serving.py     one request on its thread
+threads.py     the pool of threads
+signals.py     SIGTERM, Ctrl-C and SIGHUP
+"""

@@ -1,4 +1,4 @@
-"""A client's connection, and what of its next request is there: seen without a thread and without taking it."""
+"""A client's connection: it sees how much of a request is there, without a thread and without taking it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _SLOW = (b"\ntransfer-encoding:", b"\nexpect:")
 
 
 class Arrival(Enum):
-    """What a look at a connection finds."""
+    """The result of a look at a connection."""
 
     PART = auto()
-    """Nothing yet, or less of a request than is worth a thread; the poll fires when there is more."""
+    """Nothing yet, or too little of a request for a thread; the poll fires when there is more."""
     REQUEST = auto()
-    """Enough for a thread: the request, its head where the rest may be long in coming, or all that comes of it."""
+    """Enough for a thread: all of the request, its head where the rest may take long, or all that comes of it."""
     END = auto()
     """The client has left between two requests."""
 
@@ -36,7 +36,7 @@ class Arrival(Enum):
 class Connection:
     """A connection that was accepted.
 
-    Threads: the main loop has it while it waits, one thread while a request is served; never both.
+    Threads: the main loop uses it while it waits, and one thread while a request is served; never both.
     """
 
     __slots__ = ("_wanted_bytes", "address", "closes_at", "is_opaque", "is_whole", "local", "parser", "sock")
@@ -58,9 +58,9 @@ class Connection:
         return self._wanted_bytes > 1
 
     def look(self, read_s: float) -> Arrival:
-        """Look what is there; the first part of a request sets the moment by which it has to be a whole one.
+        """Look how much is there; the first part of a request sets the moment by which all of it has to be there.
 
-        `is_whole` says afterwards that all of the request is there, so that no read of it waits for the client.
+        Afterwards `is_whole` is true where all of the request is there, so that no read of it waits for the client.
         """
         self.is_whole = False
         if self._has_read_ahead():
@@ -76,7 +76,7 @@ class Connection:
         if self.is_opaque:
             return Arrival.REQUEST
         wanted, is_all = outlook(said)
-        # less than the poll was to wait for: the client has sent its last, and the thread finds that out
+        # with less than the poll was to wait for, the client has sent its last, and the thread finds that out
         if self._wanted_bytes <= len(said) < wanted <= PEEKED_BYTES:
             if not self.has_begun:
                 self.closes_at = time.monotonic() + read_s
@@ -87,12 +87,12 @@ class Connection:
         return Arrival.REQUEST
 
     def take_as_it_is(self) -> None:
-        """Have a thread find no more than what has come: where it expects the rest, it finds the end."""
+        """Wait for no more: a thread that reads on finds the end behind what has come."""
         self._want(1)
         shut_down(self.sock, socket.SHUT_RD)
 
     def open(self, cfg: Any) -> None:
-        """Make ready for the first request; of TLS, what is read or written first shakes hands."""
+        """Make ready for the first request; TLS shakes hands at the first read."""
         if self.parser is None:
             if cfg.is_ssl:
                 self.sock = ssl_wrap_socket(self.sock, cfg)
@@ -119,9 +119,9 @@ class Outlook(NamedTuple):
 
 
 def outlook(said: bytes) -> Outlook:
-    """Tell by the beginning of a request what is to come: all of it, or the head where the rest may be long in coming.
+    """Tell from the beginning of a request how much to wait for: all of it, or its head where the rest may take long.
 
-    A hint only: the parser decides what the head says, and its reading has a deadline whatever stands here.
+    This is a hint: the parser decides what the head says, and its reading has a deadline in any case.
     """
     head_bytes = said.find(HEAD_END) + len(HEAD_END)
     if head_bytes < len(HEAD_END):

@@ -1,9 +1,9 @@
-"""One request on a thread of its own, from its first byte to the connection's close: gunicorn's parser and responses.
+"""Serves one request on a thread of its own, with gunicorn's parser and response.
 
-- A request has a minute to come. An answer that is not read is given up after 15 s.
+- A request has a minute to come. An answer that is not read is given up after 15 s (sockets.py).
 - An answer that leaves more of a body unread than is skipped says that the connection ends with it.
-- The thread closes its connection itself, and lingers: closing before a client has sent all of a body resets the
-  connection, and the answer is lost.
+- The thread closes the connection after its last answer. It lingers before: a close before the client has sent all of a
+  body resets the connection, and the answer is lost.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from clawgate.sockets import Clients
 MAX_DRAIN_BYTES = 1 << 26
 """Read of a refused body while its connection lingers."""
 SKIPPED_BYTES = 1 << 16
-"""Of a body that nobody reads: a connection with less behind an answer is kept, and one with more closed."""
+"""A connection with less of an unread body behind an answer is kept, and one with more is closed."""
 SKIP_S = 5
 LEFT = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EAGAIN}
-"""The client's doing: it has left, or has read nothing for as long as a write may take (EAGAIN)."""
+"""The client has left, or has read nothing for as long as a write may take (EAGAIN)."""
 
 
 class Serving:
@@ -60,7 +60,7 @@ class Serving:
         finally:
             self._clients.reads.end(client)
             is_free = self._clients.leave(client)
-            if not (is_kept and is_free):  # its wait was ended: nothing can be read from it any more
+            if not (is_kept and is_free):  # one whose wait was ended cannot be read from any more
                 client.close()
 
     def _answer_safely(self, conn: Connection) -> bool:
@@ -69,13 +69,13 @@ class Serving:
         try:
             request = next(conn.parser)
             if self._clients.reads.end(conn.sock) is not None:
-                return False  # its time was over, or its thread was needed: its reading side has been shut
+                return False  # its reading side has been shut: its time was over, or its thread was needed
             return self._answer(conn, request)
         except (NoMoreData, StopIteration):  # neither is logged with its text, which quotes the request
             self._worker.log.debug("The client has left")
         except OSError as error:
             self._note(error, conn, request)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  of the request's, or not HTTP: gunicorn tells which
+        except (Exception, SystemExit) as error:  # noqa: BLE001  gunicorn tells the application's from the client's
             self._worker.handle_error(request, conn.sock, conn.address, error)
         return False
 
@@ -114,14 +114,14 @@ class Serving:
         return not response.should_close() and self._skip_rest(conn)
 
     def _skip_rest(self, conn: Connection) -> bool:
-        """Read what is left of a body, so that the next request is what comes next; False where it does not come."""
+        """Read the rest of a body, so that the next request comes next; False where the rest does not come."""
         if not conn.is_whole:
             self._clients.linger(conn.sock)
         return bool(conn.parser.finish_body(deadline=time.monotonic() + SKIP_S))
 
 
 class _Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
-    """Says in its head that the connection ends with it where too much of the request's body is unread by then."""
+    """Says in its head that the connection ends with it, where too much of the request's body is unread."""
 
     def default_headers(self) -> Any:
         if is_left(self.req.body):

@@ -1,8 +1,8 @@
 """Signals for a gunicorn worker: SIGTERM and Ctrl-C end every answer properly, SIGHUP reloads without ending any.
 
-gunicorn by itself cuts streams at its graceful time-out without a final chunk, and accepts nothing once it has the
-signal. So our handler comes first: new chats get 503, running answers go on for the grace time, what is left ends as
-`interrupted` with its text settled; only then gunicorn gets its signal.
+A worker that has gunicorn's signal accepts nothing, and cuts streams at the graceful time-out without a final chunk. So
+our handler comes first: new chats get 503, running answers go on for the grace time, and those that still run then end
+as `interrupted` with their text settled. Only then the worker gets its signal.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Signals:
     """Stands between the signals and gunicorn's handlers of them.
 
     Shape: `drain` gets True for the patient end (SIGTERM) and False for the quick one (SIGINT, SIGQUIT), and returns
-    when the worker may go; `let_go` sees meanwhile, on a daemon thread, that no client keeps it; `reload` is called for
-    SIGHUP.
+    when the worker may end. `let_go` runs from then on, on a daemon thread, so that no client delays that. `reload` is
+    called for SIGHUP.
     Threads: a signal handler may take no lock and log nothing, since it interrupts the main thread anywhere; it writes
     one byte to a pipe, and a thread that reads the pipe does the work.
     """

@@ -1,17 +1,17 @@
-"""Our gunicorn worker: its main loop has the connections, and each request that is there gets a thread.
+"""Our gunicorn worker: its main loop waits for requests, and each request that is there gets a thread.
 
-gunicorn_conf.py names it. It is built on gunicorn's base class, parser and responses; the loop is ours, because one
-client can hold up everybody with gunicorn's own (gthread). It speaks HTTP/1, with TLS where gunicorn is given a
-certificate, and takes `threads`, `worker_connections`, `keepalive` and `graceful_timeout`, but not `max_requests`,
-which would end the sessions in its memory. What always holds:
+gunicorn_conf.py names it. It stands on gunicorn's base class, parser and response. The loop is ours, because with
+gunicorn's own (gthread) one client can hold up all others. The worker speaks HTTP/1, with TLS where gunicorn is given a
+certificate. It obeys `threads`, `worker_connections`, `keepalive` and `graceful_timeout`, but not `max_requests`, which
+would end the sessions in its memory. These always hold:
 
 - Connections that say nothing, or half a request, wait in the poll without a thread.
 - A request has a minute to come, an answer 15 s for each write (serving.py).
-- Where few threads are free, those that wait for their client are freed at once, oldest first (sockets.py), but for
-  answers in flight, which max_streams bounds: so an interrupt always finds a thread.
-- The main loop waits for nobody: the thread of a request closes its connection.
-- Where all connections are taken, the oldest that says nothing makes room.
-- Where the system gives no file descriptor or no thread, those that there are serve.
+- Threads that wait for their client are freed at once where few are free, oldest first (sockets.py). Answers in flight
+  are not, since max_streams bounds them: so an interrupt always finds a thread.
+- The main loop waits for no client: the thread of a request closes its connection.
+- The oldest connection that says nothing makes room where all are taken.
+- The connections and threads that there are go on where the system gives no further file descriptor or thread.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from clawgate.server.threads import Threads
 from clawgate.sockets import LAST_CHANCE_S, Clients, bounded
 
 SPARE_THREADS = 8
-"""Kept free for requests that their clients do not hold up; half of the reserve beside the answers in flight."""
+"""Threads kept free for requests that no client holds up; half of the reserve beside the answers in flight."""
 TICK_S = 1.0
 HURRIED_TICK_S = 0.02
 LOOK_EVERY_S = 0.25
 PATIENCE_S = 0.5
-"""How long a client is waited for where threads are few; where requests wait for one, for no time."""
+"""The least wait for a client where threads are few; where requests wait for a thread, there is none."""
 ACCEPTED_AT_ONCE = 64
 DEAF_S = 0.1
-"""How long nobody is accepted where the system has nothing to accept with."""
+"""The pause in accepting where the system has no means for a connection."""
 SAY_EVERY_S = 5
 log = logging.getLogger(__name__)
 
@@ -62,9 +62,9 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         self._threads = Threads(self.cfg.threads)
         self._connections = 0
         self._new: dict[Connection, None] = {}
-        """Connections in the poll that have said nothing yet, or half a request; the oldest first."""
+        """Connections in the poll that have said nothing yet, or half a request; oldest first."""
         self._kept: dict[Connection, None] = {}
-        """Connections in the poll that are silent after an answer."""
+        """Connections in the poll that are silent after an answer; oldest first."""
         self._served: deque[Connection] = deque()
         self._is_listening = False
         self._is_crowded = False
@@ -81,7 +81,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         self.handle_exit(sig, frame)
 
     def run(self) -> None:
-        """Serve until a signal ends it, and then what is being served, for the grace time at most."""
+        """Serve until a signal comes, and then finish the requests that have threads, within the grace time."""
         self._serving = Serving(self, self.clients)
         self._poll.register(self.PIPE[0], EVENT_READ, self._take_back)  # signals write to it, and threads
         for listener in self.sockets:
@@ -102,7 +102,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         is_hurried = is_deaf or self._is_crowded or not self.alive
         for key, _ in self._poll.select(HURRIED_TICK_S if is_hurried else TICK_S):
             key.data()
-        # only here is a connection closed that waits: another event of the same poll may have been its own
+        # a waiting connection is closed only from here on: another event of the same poll may have been its own
         self._look_after_all()
         while self._connections >= self.cfg.worker_connections and (waiting := self._new or self._kept):
             self._drop(next(iter(waiting)))
@@ -118,7 +118,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
                     self._poll.unregister(listener)
 
     def _accept(self, listener: Any) -> None:
-        """Accept who has come, as far as there is room; where the system has no means, wait for some."""
+        """Accept connections as far as there is room; where the system has no means, pause."""
         room = self.cfg.worker_connections - self._connections
         try:
             for _ in range(min(room, ACCEPTED_AT_ONCE)):
@@ -172,7 +172,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             os.write(self.PIPE[1], b"\0")
         except BlockingIOError:
-            pass  # so many bytes are there that the loop wakes anyway
+            pass  # a full pipe wakes the loop as well
 
     def _take_back(self) -> None:
         """Take connections back from their threads, which have closed some."""
@@ -185,9 +185,9 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._dispatch(conn)
 
     def _look_after_all(self) -> None:
-        """Tell the master that we live; close what has said nothing, or no whole request, for too long.
+        """Tell the master that we live; give up connections that have said nothing, or no whole request, for too long.
 
-        While the worker ends, too long is a moment.
+        While the worker ends, they have a moment.
         """
         now = time.monotonic()
         if now < self._looked_at + LOOK_EVERY_S:
@@ -223,7 +223,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         self._connections -= 1
 
     def _free_threads(self) -> None:
-        """Where threads are few, free those that wait for their client; look soon whether more have to be."""
+        """Free threads that wait for their client where threads are few, and look again soon."""
         spare = min(SPARE_THREADS, self.cfg.threads // 2)
         missing = spare + self._threads.waiting + len(self.clients) - self.cfg.threads
         self._is_crowded = missing > 0

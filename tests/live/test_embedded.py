@@ -27,7 +27,7 @@ GREEDY = {"temperature": 0, "num_predict": LENGTH}
 LONG = {"temperature": 0, "num_predict": 1500}
 QUESTION = "Name three sights in Beijing."
 PARAGRAPHS = "Write a Python function that adds two numbers."
-"""Its answer has blank lines before words, where a tokenizer splits the end of a text otherwise than its middle."""
+"""Its answer has blank lines before words: a tokenizer splits them otherwise at the end of a text."""
 
 Frame = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Chat:
         self.close()
 
     def close(self) -> None:
-        """Leave, as a browser does that is closed."""
+        """Leave as a closed browser does."""
         self._file.close()
         self.sock.close()
 
@@ -106,7 +106,7 @@ def embedded() -> Iterator[ChildProcess]:
 
 @pytest.fixture
 def url(embedded: ChildProcess) -> str:
-    """Where it listens."""
+    """Return its address."""
     return url_of(embedded)
 
 
@@ -117,7 +117,7 @@ def cpu_s(process: ChildProcess) -> float:
 
 
 def is_idle(process: ChildProcess) -> bool:
-    """Whether the process computes nothing for a while."""
+    """Tell whether the process computes nothing for a while."""
     before = cpu_s(process)
     threading.Event().wait(0.15)
     return cpu_s(process) - before <= 0.02

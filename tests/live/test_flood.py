@@ -1,4 +1,4 @@
-"""A flood of chats through the shipped nginx: most are told to come again, and who is served is served as ever."""
+"""A flood of chats through the shipped nginx: most are refused as busy, and the others are served as ever."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tests.support.tools import ROOT, wait_for
 CHATS = int(os.environ.get("FLOOD", "500"))
 """FLOOD=5000 by hand."""
 CALM_S = 0.2
-"""What an interrupt and a look at the health may take. The median keeps it here, where all share two loaded cores."""
+"""The promise for an interrupt and a health check. The median keeps it here, where all share two loaded cores."""
 LIMIT_S = 3.0
-"""What the slowest may take here."""
+"""The limit for the slowest here."""
 RUNNING = 20
 
 
@@ -56,7 +56,7 @@ class Flood:
 
     @property
     def seen(self) -> dict[str, int] | None:
-        """How many answers had which status, once every chat has one."""
+        """The number of answers by status, once every chat has one."""
         return json.loads(self._line) if self._line else None
 
     def _read(self) -> None:
@@ -109,7 +109,7 @@ def test_a_flood_leaves_interrupt_and_health_answering(
 
 
 def spread(name: str, took: list[float]) -> dict[str, object]:
-    """How long something took, in milliseconds."""
+    """Give the spread of some durations in milliseconds."""
     ordered = sorted(round(1000 * each, 1) for each in took)
     return {
         name: {

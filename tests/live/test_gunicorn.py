@@ -21,7 +21,7 @@ from tests.support.tools import DEADLINE_S, ROOT
 GUNICORN = f"{sys.executable} -m gunicorn -c python:clawgate.gunicorn_conf"
 WAYS = {
     "serve": SERVE,
-    # what the harness adds, `--config FILE`, goes where the WSGI entry looks for it
+    # the harness adds `--config FILE`; the file goes where the WSGI entry looks for it
     "gunicorn": ("sh", "-c", f'CLAWGATE_CONFIG="$2" exec {GUNICORN} clawgate.wsgi:app', "sh"),
 }
 MAX_STREAMS = 3
@@ -43,7 +43,7 @@ ROUTES = [
 
 
 def seen(gateway: Gateway) -> dict[str, Any]:
-    """What a client sees of a gateway: each route's status and content, and what it counts."""
+    """Return each route's status and content, as a client sees them."""
     answers: dict[str, Any] = {}
     for method, path in ROUTES:
         with gateway.stream({} if method == "POST" else None, path=path, method=method) as reply:
@@ -92,7 +92,7 @@ def test_settings_follow_the_configuration(tmp_path: Path) -> None:
         "graceful_timeout": "17",
     }
     assert int(settings["threads"]) > 40
-    assert int(settings["keepalive"]) > 60  # nginx's, which must be the first to let a connection go
+    assert int(settings["keepalive"]) > 60  # nginx's, which has to close a connection first
 
 
 @pytest.mark.parametrize("env", [{}, {"GUNICORN_CMD_ARGS": "--workers 2"}], ids=["-w 2", "GUNICORN_CMD_ARGS"])

@@ -1,4 +1,4 @@
-"""What gunicorn can listen on beside a port: TLS with a certificate, a Unix socket."""
+"""gunicorn can listen on more than a port: with TLS, and on a Unix socket."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def talk(gateway: Gateway, session_id: str | None) -> set[str]:
 
 
 def live(gateway: Gateway, ollama: ScriptedOllama) -> set[str]:
-    """Do everything that has an id, well and badly, and return all of the ids."""
+    """Do everything that has an id, with and without success, and return all ids."""
     ollama.default(text("a"), done())
     ids = talk(gateway, None) | talk(gateway, "own-chosen")
     ollama.script(text("a"), error_line("out of memory"))
@@ -136,7 +136,7 @@ def ids_of(gateway: Gateway, body: dict[str, Any]) -> set[str]:
 
 
 def refused(session_id: str) -> list[tuple[str, str, dict[str, Any] | None]]:
-    """Requests with a session's id that are not served."""
+    """Make requests with a session's id that are refused."""
     return [
         ("GET", "/api/sessions/own-faulty", None),
         ("GET", "/api/sessions/own-unknown", None),

@@ -1,4 +1,4 @@
-"""What the gateway logs: every line in its form, nothing below its level, and never what was said, nor a token."""
+"""The gateway's log: every line has its form, none is below its level, and none holds a message or a token."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_development_cors_is_said(gateway: Callable[..., Gateway]) -> None:
 
 
 def converse(gateway: Gateway, ollama: ScriptedOllama) -> None:
-    """Have answers of every kind, with the word in all of them."""
+    """Ask for answers of every kind, with the word in all of them."""
     ollama.default(text(SAID), done())
     ollama.script(thinking(SAID), text(SAID), drop())
     ollama.script(text(SAID), done())
@@ -130,7 +130,7 @@ def test_body_that_is_cut_or_garbled_is_not_logged(gateway: Callable[..., Gatewa
 
 
 def pairs_of(line: str, form: str) -> dict[str, str]:
-    """Return the pairs of a line that tells of one thing."""
+    """Return the key-value pairs of a line."""
     if form == "json":
         return {name: str(value) for name, value in json.loads(line).items()}
     return dict(re.findall(r"(\w+)=(\S+)", line))

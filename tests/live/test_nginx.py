@@ -1,4 +1,4 @@
-"""The shipped nginx before a real gateway: nothing is gathered on the way, and every end reaches the other side."""
+"""The shipped nginx before a real gateway: it buffers nothing, and every end reaches the other side."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.support.ollama import ScriptedOllama, Step, done, hang, text, thinkin
 from tests.support.tools import DEADLINE_S, wait_for
 
 UNHURRIED = {"heartbeat_seconds": 3600, "stall_seconds": 600, "first_frame_seconds": 600}
-"""Nothing but the client's hang-up can end an answer: no heartbeat fails to be written, no time-out passes."""
+"""Only the client's hang-up can end an answer: no heartbeat is written, no time-out passes."""
 GONE_S = 5.0
-"""Promised are 0.3 s; what a loaded machine takes is well below this, and writing a heartbeat well above."""
+"""The promise is 0.3 s. A loaded machine stays well below this limit, and the writing of a heartbeat well above."""
 
 
 class Chain:
@@ -29,7 +29,7 @@ class Chain:
         self.front = nginx.base_url
 
     def base_url(self, way: str) -> str:
-        """Where a client asks that goes this way."""
+        """The address for a client that goes this way."""
         return self.front if way == "nginx" else self.gateway.base_url
 
 
@@ -75,7 +75,7 @@ def test_heartbeats_pass_while_the_model_is_silent(chain: Callable[..., Chain], 
 
 
 WAYS = [("direct", "close"), ("direct", "reset"), ("direct", "shutdown_write"), ("nginx", "close"), ("nginx", "reset")]
-"""How a client may leave; nginx takes a half-close for one that left, or not, by its version."""
+"""The ways in which a client leaves; whether nginx counts a half-close among them depends on its version."""
 PHASES: dict[str, tuple[Step, ...]] = {"opening": (), "thinking": (thinking("hm"),), "text": (text("Well"),)}
 
 IS_SILENT_AFTER: dict[str, Callable[[sse.Event], bool]] = {

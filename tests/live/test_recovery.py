@@ -26,7 +26,7 @@ pytestmark = pytest.mark.deadline(200)
 
 
 class Restarted:
-    """The model at one port, whichever process is there now."""
+    """The model at one port, in one process after the other."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -71,7 +71,7 @@ def ask(model: Restarted, gateway: Callable[..., Gateway]) -> StreamClient:
 
 
 def kill_and_start(model: Restarted, stream: StreamClient) -> None:
-    """Kill the model, and start it again once the reader was told."""
+    """Kill the model, and start it again once the reader knows."""
     model.kill()
     stream.read_until(lambda event: event.data.get("status") == "waiting")
     model.start()

@@ -30,7 +30,7 @@ def rewrite(gateway: Gateway, **sections: dict[str, Any]) -> None:
 
 
 def reload(gateway: Gateway, line: str = r"clawgate: reloaded: ", **sections: dict[str, Any]) -> None:
-    """Change the file, send SIGHUP, and wait for what the gateway says of it."""
+    """Change the file, send SIGHUP, and wait for the gateway's line about it."""
     rewrite(gateway, **sections)
     gateway.signal(signal.SIGHUP)
     gateway.wait_for_line(line)
@@ -107,7 +107,7 @@ def test_what_can_change_does_and_the_rest_is_named(gateway: Callable[..., Gatew
 def test_an_answer_that_waits_follows_a_corrected_address(
     gateway: Callable[..., Gateway], ollama: ScriptedOllama, said: str
 ) -> None:
-    """Whether it waits from the start on, or since the Ollama that it had begun with went away."""
+    """Parametrized: the answer waits from its start on, or since its Ollama went away."""
     started = gateway(
         model={"endpoint": ollama.base_url if said else f"http://127.0.0.1:{free_port()}"},
         stream={"retry_seconds": 600, "heartbeat_seconds": 600},
@@ -152,7 +152,7 @@ def test_a_wrong_file_changes_nothing(gateway: Callable[..., Gateway], ollama: S
     )
     assert started.get("/api/status").json["model"] == "qwen3:32b"
     rewrite(started, server={"prot": 1})
-    started.kill_worker()  # its successor has the configuration in force, whatever the file says
+    started.kill_worker()  # its successor has the configuration in force, not the file's
     assert started.get("/api/status").json["model"] == "qwen3:32b"
     assert started.is_running
 

@@ -1,4 +1,4 @@
-"""Hostile texts to be rendered, twenty at a time, beside answers that stream: two are rendered, nobody else waits."""
+"""Hostile texts to be rendered, twenty at a time, beside answers that stream: two are rendered, no other one waits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOSTILE = {"text": "- [ ] a\n" * 16_000}
 RENDERS = 20
 STREAMS = 10
 CALM_S = 0.2
-"""The median of an interrupt stays below it: two loaded cores are shared by all. Alone it is 8 ms, at most 34."""
+"""The limit for the median of an interrupt, where all share two loaded cores. Alone it is 8 ms, at most 34."""
 LIMIT_S = 3.0
 
 

@@ -1,7 +1,7 @@
 """A thousand answers with random ends, fifty at a time: everything is given back, and every stream says how it ended.
 
-What the model does to an answer is named by the request's last user message, "KIND NUMBER"; what the client does is
-the function of that kind. No end is left to chance: the order and the mixture are, by a fixed seed.
+The request's last user message, "KIND NUMBER", names what the model does to an answer; the client does what the
+function of that kind does. Every kind has its number; a fixed seed decides their order.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MAX_STREAMS = 64
 POOL = MAX_STREAMS + 16
 """The worker's threads: they come when they are needed and stay."""
 MAX_GROWTH_BYTES = 16 << 20
-"""Of the memory after the warm-up; a stream's thread and buffers are about 30 KiB, a session here less than 1."""
+"""The limit after the warm-up; a stream's thread and buffers are about 30 KiB, a session here less than 1."""
 
 SAYS: dict[str, tuple[Step, ...]] = {
     "done": (texts("Hel", "lo."), done()),
@@ -64,7 +64,7 @@ GOES_ON: Sequence[Step] = (text(" and whole"), done())
 
 
 class Player:
-    """Does what the question names; a second request of one that recovers is gone on with."""
+    """Plays what the question names; the second request of one that recovers gets the rest."""
 
     def __init__(self) -> None:
         self._asked: set[str] = set()
@@ -80,12 +80,12 @@ class Player:
 
 
 def is_start(event: Event) -> bool:
-    """Whether it is the first event."""
+    """Tell whether it is the first event."""
     return "run_id" in event.data and not event.is_end
 
 
 def says(event: Event) -> bool:
-    """Whether the model has said or thought something."""
+    """Tell whether the model has said or thought something."""
     return event.is_text or "thinking" in event.data
 
 
@@ -103,7 +103,7 @@ def finish(events: list[Event], is_complete: bool) -> tuple[str, str]:
 
 
 def cut(gateway: Gateway, question: str, how: str) -> tuple[str, str]:
-    """Ask, wait for what the model says, end it another way, and read to the end."""
+    """Ask, wait for the model's words, end the answer in another way, and read to the end."""
     kind = question.split()[0]
     with gateway.stream(question) as stream:
         events = stream.read_until(is_start if kind == "silent" else says)
@@ -120,7 +120,7 @@ def cut(gateway: Gateway, question: str, how: str) -> tuple[str, str]:
 
 
 def leave(gateway: Gateway, question: str, how: str) -> tuple[str, str]:
-    """Ask and leave; nobody is told of the end."""
+    """Ask and leave; the end reaches no reader."""
     with gateway.stream(question) as stream:
         stream.read_until(is_start if question.startswith("gone") else says)
         getattr(stream, how)()

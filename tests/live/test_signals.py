@@ -1,4 +1,4 @@
-"""How a gateway ends: every answer gets its proper end, nobody waits longer than promised, and a kill shows as one."""
+"""The end of a gateway: every answer gets its proper end within the promised time, and a kill shows as one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.tools import wait_for
 
 GRACE_S = 4
 SAFETY_NET_S = 10
-"""What gunicorn waits beyond the grace before it kills a worker: an end that needs it has gone wrong."""
+"""gunicorn waits so long beyond the grace before it kills a worker: an end that needs it has gone wrong."""
 PROMPTLY_S = 8.0
 PATIENT = {"stall_seconds": 600, "first_frame_seconds": 600}
 
@@ -161,7 +161,7 @@ def test_killed_worker_is_replaced_and_its_answers_show_it(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_clients_that_are_waited_for_do_not_delay_the_end(gateway: Callable[..., Gateway], number: int) -> None:
-    """Each holds a thread: half a body, half a next request, answers that it does not read."""
+    """Each client holds a thread: with half a body, half a next request, or answers that it does not read."""
     asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n"
     held = (asked + b"Content-Length: 9\r\n\r\n{", asked + b"\r\n" + asked, (asked + b"\r\n") * 100)
     started = gateway(server={"graceful_seconds": 600})

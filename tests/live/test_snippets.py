@@ -34,7 +34,7 @@ process.stdout.write(JSON.stringify(box));
 
 @pytest.fixture
 def front(gateway: Callable[..., Gateway], nginx: Callable[..., Nginx]) -> str:
-    """Nginx before a gateway whose heart beats fast."""
+    """Nginx before a gateway with fast heartbeats."""
     require_node()
     return nginx(gateway(stream={"heartbeat_seconds": PING_S, "smoothing_ms": 10, "stall_seconds": 60})).base_url
 
@@ -59,8 +59,8 @@ def run(*arguments: str) -> list[str]:
 
 
 def scripted(ollama: ScriptedOllama) -> None:
-    """Think, say the words one by one, and take long enough in between for some pings."""
-    pause = threading.Event()  # never set: the timer below is what ends the pause
+    """Think, then say the words one by one, with time for some pings in between."""
+    pause = threading.Event()  # never set: the timer below ends the pause
     threading.Timer(5 * PING_S, pause.set).start()
     ollama.script(
         thinking("我想想"),

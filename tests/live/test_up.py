@@ -1,4 +1,4 @@
-"""`clawgate up` as a process: which model answers, what it says, and that nothing is left when it ends."""
+"""`clawgate up` as a process: it finds a model, prints what it does, and leaves nothing when it ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTICE = rf"^No Ollama answers at (\S+): the small embedded model (\S+) answers 
 
 
 class Up(ChildProcess):
-    """A running `clawgate up`; its end, and the test's, ends all that it started."""
+    """A running `clawgate up`; all that it started ends with it, or with the test."""
 
     def __init__(self, folder: Path, *, env: Mapping[str, str] | None, **sections: Mapping[str, object]) -> None:
         require_procfs()
@@ -42,7 +42,7 @@ class Up(ChildProcess):
         return url
 
     def everything(self) -> list[int]:
-        """Return the pids of what it started, and of what that started."""
+        """Return the pids of its children and their children."""
         found = [self.pid]
         for pid in found:
             found += children_of(pid)
@@ -50,11 +50,11 @@ class Up(ChildProcess):
         return found[1:]
 
     def assert_all_ended(self) -> None:
-        """Assert that nothing is left of what `everything` has seen."""
+        """Assert that no process that `everything` has seen is left."""
         wait_for(lambda: not self.left(), "what it started ends")
 
     def kill(self) -> None:
-        """SIGKILL, which it cannot see, and assert that nothing that holds its output outlives it for long."""
+        """Send SIGKILL, and assert that nothing that holds its output outlives it for long."""
         self.everything()
         self.signal(signal.SIGKILL)
         assert self.wait() == -signal.SIGKILL
@@ -65,7 +65,7 @@ class Up(ChildProcess):
         return [pid for pid in self._known if is_alive(pid)]
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """End it, and what would outlive it: its children have sessions of their own."""
+        """End it and its children, which have sessions of their own."""
         self.everything()
         super().stop(number)
         for pid in self.left():
@@ -89,7 +89,7 @@ def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
 
 @pytest.fixture
 def nobody() -> dict[str, object]:
-    """An endpoint on this machine where no Ollama is."""
+    """An endpoint on this machine without an Ollama."""
     require_embedded()
     return {"endpoint": f"http://127.0.0.1:{free_port()}"}
 

@@ -1,4 +1,4 @@
-"""What a look at a connection finds, and that the poll fires when there is more to see."""
+"""A look at a connection finds what is there, and the poll fires when there is more to see."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ READ_S = 60.0
 
 @pytest.fixture
 def client() -> Iterator[socket.socket]:
-    """The client's side; `accepted` is the gateway's."""
+    """The client's side of `conn`."""
     with socket.socket() as sock:
         yield sock
 

@@ -51,7 +51,7 @@ LEANED_ON = {
     ),
     "gunicorn.arbiter.Arbiter.kill_workers": ("00a2eb10d3493fd0", "gunicorn_conf._reload_master"),
 }
-"""What is overridden or used without being documented → the hash of its source, and what of ours rests on it."""
+"""Each undocumented piece of gunicorn that we use: the hash of its source, and what of ours rests on it."""
 
 
 def hash_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The beginning of a request tells of the rest: a hint for when it gets a thread."""
+"""The beginning of a request tells how much is to come: a hint for when it gets a thread."""
 
 from __future__ import annotations
 

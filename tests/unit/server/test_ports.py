@@ -1,4 +1,4 @@
-"""The listener of a port, out of the kernel's tables and a /proc of the test's own."""
+"""The process that holds a port, read from the kernel's tables and a /proc of the test's own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def line(address: str, port: int, inode: int, *, uid: int = 0, state: str = "0A"
 
 @pytest.fixture
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A /proc in which nobody listens yet."""
+    """A /proc without a listener."""
     (tmp_path / "net").mkdir()
     for name in ("tcp", "tcp6"):
         (tmp_path / "net" / name).write_text(HEAD)

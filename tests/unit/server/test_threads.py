@@ -1,4 +1,4 @@
-"""The pool of a request's threads: as many as are needed, up to a limit, and whatever happens to a job."""
+"""The pool of threads grows as jobs need it, up to its limit, and outlives jobs that fail."""
 
 from __future__ import annotations
 

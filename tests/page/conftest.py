@@ -74,11 +74,8 @@ def blank(browser: Any) -> Iterator[Page]:
     yield page
     said = page.console()
     print(f"--- the console ---\n{said}\n--- the conversation ---\n{page.js('document.body.innerText')}")
-    origin = page.js("location.origin")
     browser.delete_all_cookies()
-    browser.get("about:blank")  # first: a page that is left keeps its conversation
-    if origin.startswith("http"):
-        page.cdp("Storage.clearDataForOrigin", origin=origin, storageTypes="all")
+    page.leave()
     mistakes = [entry["message"] for entry in said if entry["source"] != "network"]
     assert mistakes == [], "the page's console is not silent"
 

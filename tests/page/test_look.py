@@ -164,7 +164,7 @@ def test_token_is_asked_for_once_and_kept(blank: Page, gateway: Callable[..., Ga
     page.find("[data-token-input]").send_keys(f"{TOKEN}\n")
     page.until_shown("[data-setting]")
     assert ollama.chats
-    page.driver.get("about:blank")
+    page.leave()
 
 
 def test_setup_shows_the_chain_and_what_mends_it(page: Page, gate: Gateway, upstream: ScriptedOllama) -> None:
@@ -195,7 +195,7 @@ def test_setup_knows_that_it_came_through_nginx(
     assert page.find("[data-hop=nginx]").get_attribute("data-state") == "up"
     assert str(proxy.port) in page.text("[data-hop=nginx]")
     assert page.count("[data-setting]") > 20, "the reader sits at this machine, nginx says"
-    page.driver.get("about:blank")
+    page.leave()
 
 
 def test_setup_shows_a_browser_elsewhere_the_states_alone(
@@ -212,4 +212,4 @@ def test_setup_shows_a_browser_elsewhere_the_states_alone(
     upstream.stop()
     page.until(f"{states} === 'up,up,up,down,unknown'", "it renews itself")
     assert page.count("main code") == 0
-    page.driver.get("about:blank")
+    page.leave()

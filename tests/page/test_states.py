@@ -108,7 +108,7 @@ def test_busy_gateway_says_so_and_is_tried_again(
     page.until_answer("Hello.")
     page.until_idle()
     assert [m["content"] for m in ollama.chats[-1].messages] == ["go"]
-    page.driver.get("about:blank")
+    page.leave()
 
 
 def test_gateway_that_goes_and_comes_back_goes_on_with_the_whole_conversation(
@@ -135,7 +135,7 @@ def test_gateway_that_goes_and_comes_back_goes_on_with_the_whole_conversation(
     page.driver.execute_script("[...document.querySelectorAll('[data-do=retry]')].pop().click()")
     page.until_answer("Hello.")
     assert [m["content"] for m in ollama.chats[-1].messages] == ["one", "Hello.", "two", "Par", "three"]
-    page.driver.get("about:blank")
+    page.leave()
 
 
 def test_crash_of_the_worker_says_what_happened_and_goes_on_from_the_text(
@@ -153,7 +153,7 @@ def test_crash_of_the_worker_says_what_happened_and_goes_on_from_the_text(
     page.click("[data-do=retry]")
     page.until_answer("Half and half.")
     assert ollama.chats[-1].messages[-1]["content"] == "Half"
-    page.driver.get("about:blank")
+    page.leave()
 
 
 def test_forgotten_session_goes_on_with_the_whole_conversation(

@@ -219,7 +219,7 @@ def test_whole_story_through_nginx(
     page.send("go on")
     page.until_answer("Hello.")
     assert [m["content"] for m in upstream.next_request().messages] == ["tell", "Long", "go on"]
-    page.driver.get("about:blank")
+    page.leave()
 
 
 def test_conversation_works_by_keyboard_alone(page: Page, upstream: ScriptedOllama) -> None:

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { advance, beginScan } from "../../clawgate/static/parts/blocks.js";
+import { advance, beginScan } from "../../clawgate/static/core/blocks.js";
 
 const TEXT = `# Title
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,11 @@ from tests.support.tools import ROOT, require
 HERE = Path(__file__).parent
 STATIC = ROOT / "clawgate" / "static"
 MIN_NODE = (20, 19)
-"""From here on a .js file with `import` in it is a module without further ado."""
+"""Older ones do not take a .js file for a module because it has `import` in it."""
+ROOMS = {"core": {"core"}, "parts": {"core", "parts"}, "page": {"core", "parts", "page"}}
+"""The rooms of the scripts, and what each may import from."""
+BROWSER = re.compile(r"\b(document|window|navigator|location|localStorage|sessionStorage)\b")
+COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 
 
 def test_node_tests_pass() -> None:
@@ -40,6 +45,25 @@ def test_types_are_right(tmp_path: Path) -> None:
 
 def test_every_script_is_checked() -> None:
     assert [file.name for file in STATIC.glob("*/*.js") if not file.read_text().startswith("// @ts-check\n")] == []
+
+
+def test_imports_go_one_way() -> None:
+    assert {file.parent.name for file in STATIC.glob("*/*.js")} == set(ROOMS)
+    wrong = [
+        f"{room}/{file.name} imports {imported}"
+        for room, allowed in ROOMS.items()
+        for file in (STATIC / room).glob("*.js")
+        for imported in re.findall(r'from "([^"]+)"|import\("([^"]+)"\)', file.read_text())
+        for path in [(file.parent / "".join(imported)).resolve()]
+        if not path.is_file() or path.parent.name not in allowed
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_core_knows_no_browser() -> None:
+    found = {file.name: BROWSER.findall(COMMENT.sub("", file.read_text())) for file in (STATIC / "core").glob("*.js")}
+    assert found
+    assert {name: names for name, names in found.items() if names} == {}
 
 
 def test_words_are_the_same_in_both_languages() -> None:

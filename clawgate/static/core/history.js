@@ -1,11 +1,12 @@
 // @ts-check
-/** What goes to the server of a conversation, what comes back, and what this browser keeps of it: pure. */
+/** The conversation as it goes to the server, comes back from it, and is kept in this browser: pure. */
 
+import { createMessage } from "./message.js";
 import { lastMessage } from "./state.js";
 
 /**
  * @typedef {import("./state.js").State} State
- * @typedef {import("./state.js").Message} Message
+ * @typedef {import("./message.js").Message} Message
  * @typedef {import("./api.js").WireMessage} WireMessage
  */
 
@@ -90,22 +91,9 @@ function updated(state, own, last) {
  * @returns {Message}
  */
 function fromWire(id, wire) {
-  return {
-    id,
-    role: wire.role === "user" ? "user" : "assistant",
-    content: wire.content,
-    thinking: wire.thinking ?? "",
-    phase: "done",
-    reason: wire.role === "user" ? "" : wire.interrupted ? "interrupted" : "stop",
-    failure: null,
-    stats: null,
-    tools: [],
-    askedAt: 0,
-    thinkingSince: 0,
-    thoughtMs: 0,
-    attempt: 0,
-    isUnloading: false,
-  };
+  const said = { content: wire.content, thinking: wire.thinking ?? "" };
+  if (wire.role === "user") return createMessage(id, "user", said);
+  return createMessage(id, "assistant", { ...said, reason: wire.interrupted ? "interrupted" : "stop" });
 }
 
 /**

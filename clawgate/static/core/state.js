@@ -1,30 +1,14 @@
 // @ts-check
 /**
- * The conversation as one frozen value and the pure functions that change it. chat.js calls them; nothing here knows
- * the DOM, the network or the clock: the moment comes in as `now`, in milliseconds.
+ * The conversation as one frozen value and the pure functions that change it. page/chat.js calls them; nothing here
+ * knows the DOM, the network or the clock: the moment comes in as `now`, in milliseconds.
  */
 
+import { createMessage, ended, grown, isUnfinished, settled } from "./message.js";
+
 /**
- * @typedef {{code: string, message: string}} Failure
- * @typedef {Record<string, number>} Stats Ollama's counts and durations, nanoseconds
- * @typedef {"waiting" | "thinking" | "text" | "done"} Phase
- * @typedef {"stop" | "length" | "interrupted" | "superseded" | "truncated" | "error" | ""} Reason
- *
- * @typedef {object} Message
- * @property {number} id
- * @property {"user" | "assistant"} role
- * @property {string} content
- * @property {string} thinking
- * @property {Phase} phase
- * @property {Reason} reason why it ended; "" while it has not
- * @property {Failure | null} failure
- * @property {Stats | null} stats
- * @property {string[]} tools names of the tools that the model asked for
- * @property {number} askedAt when the answer, or what it waits for, began
- * @property {number} thinkingSince
- * @property {number} thoughtMs
- * @property {number} attempt the request to Ollama that is awaited; 0 while it is not away
- * @property {boolean} isUnloading it is awaited because a request hung, and the model is unloaded
+ * @typedef {import("./message.js").Message} Message
+ * @typedef {import("./message.js").Failure} Failure
  *
  * @typedef {"connecting" | "connected" | "waiting" | "missing" | "disconnected" | "locked"} Link
  *
@@ -41,45 +25,20 @@
  * @property {number} nextId
  */
 
+/** What is so while nothing streams. */
+const IDLE = { activeId: 0, runId: "", isInterrupting: false };
+
 /** @returns {State} */
 export function initial() {
   return {
     sessionId: null,
     isBehind: false,
     messages: [],
-    activeId: 0,
-    runId: "",
-    isInterrupting: false,
+    ...IDLE,
     editingId: 0,
     link: "connecting",
     isFull: false,
     nextId: 1,
-  };
-}
-
-/**
- * @param {number} id
- * @param {"user" | "assistant"} role
- * @param {Partial<Message>} given
- * @returns {Message}
- */
-function message(id, role, given) {
-  return {
-    id,
-    role,
-    content: "",
-    thinking: "",
-    phase: "done",
-    reason: "",
-    failure: null,
-    stats: null,
-    tools: [],
-    askedAt: 0,
-    thinkingSince: 0,
-    thoughtMs: 0,
-    attempt: 0,
-    isUnloading: false,
-    ...given,
   };
 }
 
@@ -102,9 +61,6 @@ export const activeAnswer = (state) => state.messages.find((each) => each.id ===
 /** @param {State} state @returns {Message | undefined} */
 export const lastQuestion = (state) => state.messages.filter((each) => each.role === "user").pop();
 
-/** @param {Message} each @returns {boolean} */
-export const isUnfinished = (each) => each.role === "assistant" && each.phase === "done" && each.reason !== "stop";
-
 /** @param {State} state @returns {boolean} */
 export const canInterrupt = (state) => state.activeId !== 0 && !state.isInterrupting;
 
@@ -120,7 +76,7 @@ export const canRegenerate = (state, each) =>
   each === lastMessage(state) && each.role === "assistant" && each.phase === "done" && each.failure === null;
 
 /**
- * Leave the answer that streams as it is: something else comes now. Its last words still reach it by its id.
+ * Leave the answer that streams as it is, because something else comes now. Its last words still reach it by its id.
  * @param {State} state
  * @param {number} now
  * @returns {State}
@@ -128,17 +84,7 @@ export const canRegenerate = (state, each) =>
 function cutOff(state, now) {
   if (state.activeId === 0) return state;
   const cut = changed(state, state.activeId, (old) => ({ ...settled(old, now), reason: "superseded" }));
-  return { ...cut, activeId: 0, runId: "", isInterrupting: false };
-}
-
-/**
- * @param {Message} old
- * @param {number} now
- * @returns {Partial<Message>}
- */
-function settled(old, now) {
-  const isThinking = old.phase === "thinking";
-  return { phase: "done", attempt: 0, thoughtMs: isThinking ? Math.max(now - old.thinkingSince, 1) : old.thoughtMs };
+  return { ...cut, ...IDLE };
 }
 
 /**
@@ -157,8 +103,8 @@ export function asked(state, text, now) {
     ...cut,
     messages: [
       ...kept,
-      message(question, "user", { content: text }),
-      message(answer, "assistant", { phase: "waiting", askedAt: now }),
+      createMessage(question, "user", { content: text }),
+      createMessage(answer, "assistant", { phase: "waiting", askedAt: now }),
     ],
     isBehind: cut.isBehind || edited >= 0,
     activeId: answer,
@@ -179,14 +125,13 @@ export function resumed(state, now) {
   const thinking = answer.content ? answer.thinking : "";
   return {
     ...changed(state, answer.id, () => ({ phase: "waiting", reason: "", failure: null, askedAt: now, thinking })),
+    ...IDLE,
     activeId: answer.id,
-    runId: "",
-    isInterrupting: false,
   };
 }
 
 /**
- * Ask the last question again: its answer is thrown away.
+ * Ask the last question again, and throw its answer away.
  * @param {State} state
  * @param {number} now
  * @returns {State}
@@ -195,7 +140,7 @@ export function regenerated(state, now) {
   const cut = cutOff(state, now);
   const last = lastMessage(cut);
   if (!last || last.role !== "assistant") return cut;
-  const answer = message(cut.nextId, "assistant", { phase: "waiting", askedAt: now });
+  const answer = createMessage(cut.nextId, "assistant", { phase: "waiting", askedAt: now });
   return {
     ...cut,
     messages: [...cut.messages.slice(0, -1), answer],
@@ -217,52 +162,13 @@ export function received(state, id, event, now) {
   if (event.ping !== undefined) return state;
   const isActive = id === state.activeId;
   if (event.done) {
-    const ended = changed(state, id, (old) => ({
-      ...settled(old, now),
-      reason: event.done_reason,
-      failure: event.error ?? null,
-      stats: event.stats && event.stats.eval_count ? event.stats : old.stats,
-    }));
-    return isActive ? { ...ended, activeId: 0, runId: "", isInterrupting: false } : ended;
+    const over = changed(state, id, (old) => ended(old, event, now));
+    return isActive ? { ...over, ...IDLE } : over;
   }
   if (event.run_id !== undefined && event.model !== undefined) {
     return isActive ? { ...state, sessionId: event.session_id, runId: event.run_id, isBehind: false } : state;
   }
-  return changed(state, id, (old) => said(old, event, now));
-}
-
-/**
- * @param {Message} old
- * @param {any} event
- * @param {number} now
- * @returns {Partial<Message>}
- */
-function said(old, event, now) {
-  const isOver = old.phase === "done"; // superseded: its last words come after the next question
-  if (event.status === "waiting") {
-    const isUnloading = event.reason === "upstream_timeout";
-    return { attempt: event.attempt, isUnloading, askedAt: old.attempt ? old.askedAt : now };
-  }
-  if (event.status === "resumed") return { attempt: 0, askedAt: now };
-  if (event.status === "restarted") return { attempt: 0, askedAt: now, thinking: "", phase: isOver ? "done" : "waiting" };
-  if (event.tool_calls) {
-    const names = event.tool_calls.map((/** @type {any} */ call) => String(call.function?.name ?? "?"));
-    return { tools: [...old.tools, ...names], attempt: 0 };
-  }
-  if (event.thinking) {
-    const begins = old.phase !== "thinking";
-    return {
-      thinking: old.thinking + event.thinking,
-      phase: isOver ? "done" : "thinking",
-      thinkingSince: begins ? now : old.thinkingSince,
-      attempt: 0,
-    };
-  }
-  if (event.message) {
-    const ended = old.phase === "thinking" ? settled(old, now) : {};
-    return { ...ended, content: old.content + event.message, phase: isOver ? "done" : "text", attempt: 0 };
-  }
-  return {};
+  return changed(state, id, (old) => grown(old, event, now));
 }
 
 /**
@@ -276,7 +182,7 @@ function said(old, event, now) {
 export function failed(state, id, failure, now) {
   const noted = changed(state, id, (old) => ({ ...settled(old, now), reason: "error", failure }));
   if (id !== state.activeId) return noted;
-  return { ...noted, isBehind: true, activeId: 0, runId: "", isInterrupting: false };
+  return { ...noted, ...IDLE, isBehind: true };
 }
 
 /** @param {State} state @returns {State} */

@@ -2,15 +2,15 @@
 /** The chat page: what the reader does becomes requests, what comes back becomes the state, the state is shown. */
 
 import { ApiError, createApi } from "../core/api.js";
-import { kept, mountToken } from "../parts/browser.js";
 import { orderFor, packed, reconciled, unpacked } from "../core/history.js";
 import * as moves from "../core/state.js";
-import { createView } from "./view.js";
+import { kept } from "../parts/storage.js";
+import { mountToken } from "../parts/token.js";
+import { mountLink } from "./link.js";
+import { mountView } from "./view.js";
 
 /** @typedef {import("../core/state.js").State} State */
 
-const STATUS_MS = 5000;
-const STATUS_AGAIN_MS = 2000;
 const SAVE_MS = 1000;
 const START_MS = 3000; // what a request gets to start before an interrupt cuts it off
 const SETTLE_TRIES = 10;
@@ -29,9 +29,10 @@ let current = null;
 let afterToken = null;
 let isTokenWrong = false;
 
-const view = await createView({ send, interrupt, clear, cancelEdit, act }, api.render, silentMs);
+const view = await mountView({ send, interrupt, clear, cancelEdit, act }, api.render, silentMs);
+const look = mountLink(api.status, linked);
 const askToken = mountToken(token, () => {
-  isTokenWrong = true; // if it is asked for again
+  isTokenWrong = true; // until the gateway takes it
   const again = afterToken;
   afterToken = null;
   set({ ...state, link: "connecting" });
@@ -238,23 +239,21 @@ function wantToken(again) {
   askToken(isTokenWrong);
 }
 
-let lookTimer = 0;
-/** Look how the gateway and Ollama are, now and from now on. */
-async function look() {
-  window.clearTimeout(lookTimer);
-  lookTimer = window.setTimeout(look, STATUS_MS * 2);
-  try {
-    const status = await api.status();
-    isTokenWrong = false;
-    set(moves.linked(state, status));
-    if (thinks === "unknown" && status.upstream.reachable) askThinks();
-  } catch (error) {
-    const isLocked = error instanceof ApiError && error.code === "unauthorized";
-    if (isLocked && state.link !== "locked") wantToken(look); // asked once: whoever closes the dialog has said no
-    else if (!isLocked) set(moves.linked(state, null));
+/**
+ * Take what the gateway says of itself and of Ollama, or why it says nothing.
+ * @param {import("./link.js").Status | null} status
+ * @param {unknown} error
+ */
+function linked(status, error) {
+  const isLocked = error instanceof ApiError && error.code === "unauthorized";
+  if (isLocked) {
+    if (state.link !== "locked") wantToken(look); // asked once: whoever closes the dialog has said no
+    return false;
   }
-  window.clearTimeout(lookTimer);
-  lookTimer = window.setTimeout(look, state.link === "connected" ? STATUS_MS : STATUS_AGAIN_MS);
+  if (status) isTokenWrong = false;
+  set(moves.linked(state, status));
+  if (thinks === "unknown" && status?.upstream.reachable) askThinks();
+  return state.link === "connected";
 }
 
 /** Ask the page again whether the model can think: Ollama was away when it was made. */
@@ -277,8 +276,5 @@ showThinks(thinks);
 await restore();
 look();
 setInterval(() => state.activeId && view.tick(), 1000);
-document.addEventListener("visibilitychange", () => document.hidden || look());
-window.addEventListener("online", look);
-window.addEventListener("offline", look);
 window.addEventListener("pagehide", save);
 document.documentElement.dataset.ready = "yes";

@@ -1,8 +1,11 @@
 // @ts-check
-/** The setup page: fetches itself again and shows what has changed; with the token, where the gateway wants one. */
+/** The setup page: it fetches itself again, with the token where the gateway wants one, and shows what has changed. */
 
 import { ApiError, createApi } from "../core/api.js";
-import { hook, keepChoice, kept, mountTheme, mountToken } from "../parts/browser.js";
+import { hook } from "../parts/dom.js";
+import { keepChoice, kept } from "../parts/storage.js";
+import { mountTheme } from "../parts/theme.js";
+import { mountToken } from "../parts/token.js";
 
 const RENEW_MS = 3000;
 const { base = "/" } = document.body.dataset;

@@ -1,9 +1,13 @@
 // @ts-check
 /** The page around the messages: shows a state, tells chat.js what the reader does. Painted at most once a frame. */
 
-import { hook, keepChoice, mountTheme } from "../parts/browser.js";
-import { createBubble } from "../parts/bubble.js";
-import { canInterrupt, lastQuestion } from "../core/state.js";
+import { activeAnswer, canInterrupt, lastQuestion } from "../core/state.js";
+import { mountBubble } from "../parts/bubble.js";
+import { isComposing, mountComposer } from "../parts/composer.js";
+import { hook, write } from "../parts/dom.js";
+import { mountScroller } from "../parts/scroller.js";
+import { keepChoice } from "../parts/storage.js";
+import { mountTheme } from "../parts/theme.js";
 import { fill, filled, load } from "../parts/words.js";
 
 /**
@@ -17,8 +21,6 @@ import { fill, filled, load } from "../parts/words.js";
  * @property {(action: import("../parts/bubble.js").Action, id: number) => void} act
  */
 
-const NEAR_BOTTOM_PX = 48;
-const MAX_INPUT_PX = 240;
 const MAX_SPOKEN = 1000;
 
 /**
@@ -26,34 +28,27 @@ const MAX_SPOKEN = 1000;
  * @param {(text: string) => Promise<string>} render
  * @param {() => number} silentMs
  */
-export async function createView(actions, render, silentMs) {
+export async function mountView(actions, render, silentMs) {
   const { model = "", static: folder = "/static/" } = document.body.dataset;
   let words = await load(folder, document.documentElement.lang);
-  const scroller = hook(document, "scroller");
   const list = hook(document, "messages");
-  const input = /** @type {HTMLTextAreaElement} */ (hook(document, "input"));
   /** @type {Map<number, import("../parts/bubble.js").Bubble>} */
   const bubbles = new Map();
   /** @type {State | null} */
   let state = null;
-  let isFollowing = true;
-  let lastTop = 0;
   let isPainting = false;
   let isStale = true; // words or time have changed: every bubble is looked at
-  /** @type {readonly import("../core/state.js").Message[]} */
+  /** @type {readonly import("../core/message.js").Message[]} */
   let painted = [];
   const page = { words: () => words, model, render: renderAndFollow, act: actions.act, silentMs };
+  const scroller = mountScroller(() => composer.focus());
+  const composer = mountComposer(send, scroller.follow);
 
   /** @param {string} text */
   async function renderAndFollow(text) {
     const html = await render(text);
-    requestAnimationFrame(follow);
+    requestAnimationFrame(scroller.follow);
     return html;
-  }
-
-  function follow() {
-    if (isFollowing) scroller.scrollTop = scroller.scrollHeight;
-    hook(document, "newest").hidden = isFollowing;
   }
 
   function schedule() {
@@ -69,7 +64,7 @@ export async function createView(actions, render, silentMs) {
   function paint(now) {
     paintMessages(now);
     paintControls(now);
-    follow();
+    scroller.follow();
   }
 
   /** @param {State} now */
@@ -85,9 +80,8 @@ export async function createView(actions, render, silentMs) {
     messages.forEach((message, index) => {
       let bubble = bubbles.get(message.id);
       if (!bubble) {
-        bubble = createBubble(message, page);
+        bubble = mountBubble(list, message, page);
         bubbles.set(message.id, bubble);
-        list.append(bubble.root);
       }
       const isNearEnd = index >= messages.length - 4; // its buttons depend on what follows
       if (isStale || isNearEnd || painted[index] !== message) bubble.update(message, now, Date.now());
@@ -101,69 +95,31 @@ export async function createView(actions, render, silentMs) {
   function paintControls(now) {
     /** @type {HTMLButtonElement} */ (hook(document, "interrupt")).disabled = !canInterrupt(now);
     hook(document, "editing").hidden = now.editingId === 0;
-    const answer = now.messages.find((each) => each.id === now.activeId);
-    const link = answer?.attempt ? "waiting" : now.link;
+    const link = activeAnswer(now)?.attempt ? "waiting" : now.link;
     hook(document, "link").dataset.link = link;
     const key = link === "connected" && now.isFull ? "link.full" : `link.${link}`;
-    const text = words[key] ?? "";
-    const label = hook(document, "link-text");
-    if (label.textContent !== text) label.textContent = text;
+    write(hook(document, "link-text"), words[key] ?? "");
   }
 
-  function fit() {
-    input.style.height = "auto";
-    input.style.height = `${Math.min(input.scrollHeight, MAX_INPUT_PX)}px`;
-    follow();
-  }
-
-  function send() {
-    const text = input.value.trim();
-    if (text === "") {
-      input.focus();
-      return;
-    }
-    input.value = "";
-    fit();
-    isFollowing = true;
+  /** @param {string} text */
+  function send(text) {
+    scroller.returnToEnd();
     actions.send(text);
-    input.focus({ preventScroll: true });
   }
 
-  scroller.addEventListener("scroll", () => {
-    const isNear = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_BOTTOM_PX;
-    if (isNear) isFollowing = true;
-    else if (scroller.scrollTop < lastTop) isFollowing = false;
-    lastTop = scroller.scrollTop;
-    hook(document, "newest").hidden = isFollowing;
-  });
-  new ResizeObserver(follow).observe(scroller);
-  hook(document, "newest").addEventListener("click", () => {
-    isFollowing = true;
-    follow();
-    input.focus({ preventScroll: true });
-  });
-  hook(document, "send").addEventListener("click", send);
   hook(document, "interrupt").addEventListener("click", () => {
     /** @type {HTMLButtonElement} */ (hook(document, "interrupt")).disabled = true; // at once, not with the next frame
     actions.interrupt();
-    input.focus({ preventScroll: true });
+    composer.focus();
   });
   hook(document, "clear").addEventListener("click", () => {
     actions.clear();
-    input.focus({ preventScroll: true });
+    composer.focus();
   });
   hook(document, "editing-cancel").addEventListener("click", cancelEdit);
   hook(document, "notice-close").addEventListener("click", () => (hook(document, "notice").hidden = true));
-  input.addEventListener("input", fit);
-  input.addEventListener("keydown", (event) => {
-    // 229: Safari ends the composition before the keydown that ended it
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
-    event.preventDefault();
-    send();
-  });
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || event.isComposing || event.keyCode === 229) return;
-    if (document.querySelector("dialog[open]")) return;
+    if (event.key !== "Escape" || isComposing(event) || document.querySelector("dialog[open]")) return;
     if (state && canInterrupt(state)) actions.interrupt();
     else if (state?.editingId) cancelEdit();
   });
@@ -180,8 +136,7 @@ export async function createView(actions, render, silentMs) {
   mountTheme();
 
   function cancelEdit() {
-    input.value = "";
-    fit();
+    composer.set("");
     actions.cancelEdit();
   }
 
@@ -199,9 +154,8 @@ export async function createView(actions, render, silentMs) {
     },
     /** Put the last question into the field, to be edited. */
     edit() {
-      input.value = (state && lastQuestion(state)?.content) ?? "";
-      fit();
-      input.focus();
+      composer.set((state && lastQuestion(state)?.content) ?? "");
+      composer.focus();
     },
     /** @param {string} key of the words */
     notice(key) {

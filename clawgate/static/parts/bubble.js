@@ -1,14 +1,16 @@
 // @ts-check
-/** One message in the page: made from its template, changed where the message has changed. */
+/** One message in the page, made from its template and changed where the message has changed. */
 
-import { copy, hook } from "./browser.js";
-import { createMarkdown } from "./markdown.js";
-import { canContinue, canRegenerate, lastQuestion } from "../core/state.js";
+import { canContinue, canRegenerate, lastMessage, lastQuestion } from "../core/state.js";
+import { copyWith } from "./copy.js";
+import { decorate } from "./decoration.js";
+import { hide, hook, write } from "./dom.js";
+import { mountMarkdown } from "./markdown.js";
 import { filled } from "./words.js";
 
 /**
  * @typedef {import("../core/state.js").State} State
- * @typedef {import("../core/state.js").Message} Message
+ * @typedef {import("../core/message.js").Message} Message
  * @typedef {"edit" | "retry" | "continue" | "regenerate"} Action
  *
  * @typedef {object} Surroundings what a bubble needs of the page
@@ -20,23 +22,25 @@ import { filled } from "./words.js";
  */
 
 const SHOWN_AFTER_MS = 1500; // no words for waits that nobody notices
-const COPIED_MS = 2000;
 
 /**
+ * Make a bubble at the end of the list.
+ * @param {HTMLElement} list
  * @param {Message} message
  * @param {Surroundings} page
  */
-export function createBubble(message, page) {
+export function mountBubble(list, message, page) {
   const template = /** @type {HTMLTemplateElement} */ (document.querySelector(`[data-template="${message.role}"]`));
   const root = /** @type {HTMLElement} */ (/** @type {Element} */ (template.content.firstElementChild).cloneNode(true));
   root.dataset.id = String(message.id);
-  const markdown = createMarkdown(hook(root, "body"), page.render, (element) => decorate(element, page));
+  const markdown = mountMarkdown(hook(root, "body"), page.render, (element) => decorate(element, page.words));
   let latest = message;
   root.addEventListener("click", (event) => {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
-    if (button?.dataset.do === "copy") copyWith(button, latest.content, page);
+    if (button?.dataset.do === "copy") copyWith(button, latest.content, page.words);
     else if (button?.dataset.do) page.act(/** @type {Action} */ (button.dataset.do), latest.id);
   });
+  list.append(root);
   return {
     root,
     /**
@@ -51,7 +55,7 @@ export function createBubble(message, page) {
       root.dataset.reason = next.reason;
       markdown.set(next.content, next.phase === "done");
       if (next.role === "user") {
-        hidden(root, '[data-do="edit"]', next !== lastQuestion(state));
+        hide(root, '[data-do="edit"]', next !== lastQuestion(state));
         root.classList.toggle("edited", next.id === state.editingId);
         return;
       }
@@ -63,25 +67,7 @@ export function createBubble(message, page) {
   };
 }
 
-/** @typedef {ReturnType<typeof createBubble>} Bubble */
-
-/**
- * @param {HTMLElement} root
- * @param {string} selector
- * @param {boolean} isHidden
- */
-function hidden(root, selector, isHidden) {
-  const found = /** @type {HTMLElement | null} */ (root.querySelector(selector));
-  if (found && found.hidden !== isHidden) found.hidden = isHidden;
-}
-
-/**
- * @param {HTMLElement} element
- * @param {string} text
- */
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
+/** @typedef {ReturnType<typeof mountBubble>} Bubble */
 
 const seconds = (/** @type {number} */ ms) => Math.max(0, Math.round(ms / 1000));
 
@@ -128,7 +114,7 @@ function showProgress(root, message, state, now, page) {
   else if (isActive && silent) key = "silent";
   else if (message.phase !== "done" && message.attempt) key = message.isUnloading ? "unloading" : "waiting";
   else if (message.phase === "waiting") key = state.runId && waited > SHOWN_AFTER_MS ? "loading" : "connecting";
-  hidden(root, "[data-progress]", key === "");
+  hide(root, "[data-progress]", key === "");
   hook(root, "progress").dataset.progress = key;
   const values = { seconds: seconds(key === "silent" ? silent : waited), attempt: message.attempt };
   write(hook(root, "progress-text"), key && filled(page.words()[key] ?? "", values));
@@ -142,19 +128,19 @@ function showProgress(root, message, state, now, page) {
  */
 function showEnding(root, message, state, words) {
   const isStreaming = message.id === state.activeId;
-  hidden(root, "[data-tag]", !isStreaming);
-  hidden(root, '[data-do="continue"]', !canContinue(state, message));
-  hidden(root, '[data-do="regenerate"]', !canRegenerate(state, message));
-  hidden(root, '.tools [data-do="copy"]', message.content === "" || isStreaming);
+  hide(root, "[data-tag]", !isStreaming);
+  hide(root, '[data-do="continue"]', !canContinue(state, message));
+  hide(root, '[data-do="regenerate"]', !canRegenerate(state, message));
+  hide(root, '.tools [data-do="copy"]', message.content === "" || isStreaming);
   const tools = message.tools.length ? filled(words["tools"] ?? "", { names: message.tools.join(", ") }) : "";
   const mark = message.phase === "done" ? (words[`mark.${message.reason}`] ?? tools) : tools;
-  hidden(root, "[data-mark]", mark === "");
+  hide(root, "[data-mark]", mark === "");
   write(hook(root, "mark"), mark);
   write(hook(root, "stats"), message.stats && !isStreaming ? statsWords(message.stats, words) : "");
 }
 
 /**
- * @param {import("../core/state.js").Stats} stats
+ * @param {import("../core/message.js").Stats} stats
  * @param {import("./words.js").Dictionary} words
  */
 function statsWords(stats, words) {
@@ -172,7 +158,7 @@ function statsWords(stats, words) {
  */
 function showFailure(root, message, state, page) {
   const { failure } = message;
-  hidden(root, "[data-failure]", failure === null);
+  hide(root, "[data-failure]", failure === null);
   if (!failure) return;
   const words = page.words();
   const code = words[`error.${failure.code}`] ? failure.code : "other";
@@ -181,66 +167,7 @@ function showFailure(root, message, state, page) {
   hook(root, "failure").dataset.failure = failure.code;
   write(hook(root, "failure-title"), filled(words[`error.${code}`] ?? "", { model: page.model }));
   write(hook(root, "failure-hint"), words[`error.${code}.hint`] ?? "");
-  hidden(root, "[data-failure-detail]", !detail && !hasOwnWords);
+  hide(root, "[data-failure-detail]", !detail && !hasOwnWords);
   write(hook(root, "failure-detail"), detail ?? failure.message);
-  hidden(root, '[data-do="retry"]', message !== state.messages[state.messages.length - 1]);
-}
-
-/**
- * Add what the page offers at rendered Markdown: a copy button at code, scrolling by keyboard, words at images.
- * @param {HTMLElement} element
- * @param {Surroundings} page
- */
-function decorate(element, page) {
-  const words = page.words();
-  for (const pre of element.querySelectorAll("pre")) {
-    const box = document.createElement("div");
-    box.className = "code";
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "plain";
-    button.dataset.word = "copy";
-    button.dataset.wordLabel = "copy.code";
-    button.textContent = words["copy"] ?? "";
-    button.setAttribute("aria-label", words["copy.code"] ?? "");
-    button.addEventListener("click", () => copyWith(button, pre.textContent ?? "", page));
-    const name = document.createElement("span");
-    name.textContent = /language-(\S+)/.exec(pre.firstElementChild?.className ?? "")?.[1] ?? "";
-    scrollable(pre, words["code"] ?? "");
-    pre.replaceWith(box);
-    box.append(name, button, pre);
-  }
-  for (const table of element.querySelectorAll("table")) {
-    const box = document.createElement("div");
-    box.className = "wide";
-    scrollable(box, words["table"] ?? "");
-    table.replaceWith(box);
-    box.append(table);
-  }
-  for (const link of element.querySelectorAll("a.remote-image")) link.setAttribute("title", (words["image"] ?? "") + link.getAttribute("href"));
-}
-
-/**
- * @param {HTMLElement} element
- * @param {string} label
- */
-function scrollable(element, label) {
-  element.tabIndex = 0;
-  element.setAttribute("role", "region");
-  element.setAttribute("aria-label", label);
-}
-
-/**
- * @param {HTMLElement} button
- * @param {string} text
- * @param {Surroundings} page
- */
-async function copyWith(button, text, page) {
-  const isCopied = await copy(text);
-  button.textContent = page.words()[isCopied ? "copied" : "copy.failed"] ?? "";
-  button.dataset.copied = isCopied ? "yes" : "no";
-  setTimeout(() => {
-    button.textContent = page.words()["copy"] ?? "";
-    delete button.dataset.copied;
-  }, COPIED_MS);
+  hide(root, '[data-do="retry"]', message !== lastMessage(state));
 }

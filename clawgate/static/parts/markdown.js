@@ -4,14 +4,14 @@
  * at the end the whole is rendered once. What the server cannot render stays text.
  */
 
-import { advance, beginScan } from "./blocks.js";
+import { advance, beginScan } from "../core/blocks.js";
 
 /**
  * @param {HTMLElement} root empty
  * @param {(text: string) => Promise<string>} render Markdown to sanitised HTML
  * @param {(element: HTMLElement) => void} onRendered adds what the page offers at code and tables
  */
-export function createMarkdown(root, render, onRendered) {
+export function mountMarkdown(root, render, onRendered) {
   let shown = "";
   let isFinal = false;
   let turn = 0; // counts what makes answers of older requests void

@@ -1,0 +1,114 @@
+// @ts-check
+/** One message of the conversation, and what the events of its stream make of it: pure, as state.js, its one caller. */
+
+/**
+ * @typedef {{code: string, message: string}} Failure
+ * @typedef {Record<string, number>} Stats Ollama's counts and durations, nanoseconds
+ * @typedef {"waiting" | "thinking" | "text" | "done"} Phase
+ * @typedef {"stop" | "length" | "interrupted" | "superseded" | "truncated" | "error" | ""} Reason
+ *
+ * @typedef {object} Message
+ * @property {number} id
+ * @property {"user" | "assistant"} role
+ * @property {string} content
+ * @property {string} thinking
+ * @property {Phase} phase
+ * @property {Reason} reason why it ended; "" while it has not
+ * @property {Failure | null} failure
+ * @property {Stats | null} stats
+ * @property {string[]} tools names of the tools that the model asked for
+ * @property {number} askedAt when the answer, or what it waits for, began
+ * @property {number} thinkingSince
+ * @property {number} thoughtMs
+ * @property {number} attempt the request to Ollama that is awaited; 0 while it is not away
+ * @property {boolean} isUnloading it is awaited because a request hung, and the model is unloaded
+ */
+
+/**
+ * @param {number} id
+ * @param {"user" | "assistant"} role
+ * @param {Partial<Message>} given
+ * @returns {Message}
+ */
+export function createMessage(id, role, given) {
+  return {
+    id,
+    role,
+    content: "",
+    thinking: "",
+    phase: "done",
+    reason: "",
+    failure: null,
+    stats: null,
+    tools: [],
+    askedAt: 0,
+    thinkingSince: 0,
+    thoughtMs: 0,
+    attempt: 0,
+    isUnloading: false,
+    ...given,
+  };
+}
+
+/** @param {Message} each @returns {boolean} */
+export const isUnfinished = (each) => each.role === "assistant" && each.phase === "done" && each.reason !== "stop";
+
+/**
+ * Tell what changes in a message that nothing more comes for.
+ * @param {Message} old
+ * @param {number} now
+ * @returns {Partial<Message>}
+ */
+export function settled(old, now) {
+  const isThinking = old.phase === "thinking";
+  return { phase: "done", attempt: 0, thoughtMs: isThinking ? Math.max(now - old.thinkingSince, 1) : old.thoughtMs };
+}
+
+/**
+ * Tell what an end event changes.
+ * @param {Message} old
+ * @param {any} event
+ * @param {number} now
+ * @returns {Partial<Message>}
+ */
+export const ended = (old, event, now) => ({
+  ...settled(old, now),
+  reason: event.done_reason,
+  failure: event.error ?? null,
+  stats: event.stats?.eval_count ? event.stats : old.stats,
+});
+
+/**
+ * Tell what an event between start and end changes.
+ * @param {Message} old
+ * @param {any} event
+ * @param {number} now
+ * @returns {Partial<Message>}
+ */
+export function grown(old, event, now) {
+  const isOver = old.phase === "done"; // superseded: its last words come after the next question
+  if (event.status === "waiting") {
+    const isUnloading = event.reason === "upstream_timeout";
+    return { attempt: event.attempt, isUnloading, askedAt: old.attempt ? old.askedAt : now };
+  }
+  if (event.status === "resumed") return { attempt: 0, askedAt: now };
+  if (event.status === "restarted") return { attempt: 0, askedAt: now, thinking: "", phase: isOver ? "done" : "waiting" };
+  if (event.tool_calls) {
+    const names = event.tool_calls.map((/** @type {any} */ call) => String(call.function?.name ?? "?"));
+    return { tools: [...old.tools, ...names], attempt: 0 };
+  }
+  if (event.thinking) {
+    const begins = old.phase !== "thinking";
+    return {
+      thinking: old.thinking + event.thinking,
+      phase: isOver ? "done" : "thinking",
+      thinkingSince: begins ? now : old.thinkingSince,
+      attempt: 0,
+    };
+  }
+  if (event.message) {
+    const thought = old.phase === "thinking" ? settled(old, now) : {};
+    return { ...thought, content: old.content + event.message, phase: isOver ? "done" : "text", attempt: 0 };
+  }
+  return {};
+}

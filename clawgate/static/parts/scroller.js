@@ -1,0 +1,40 @@
+// @ts-check
+/** The list of messages scrolls along with what comes, until the reader scrolls up. */
+
+import { hook } from "./dom.js";
+
+const NEAR_BOTTOM_PX = 48;
+
+/** @param {() => void} onReturn the reader went back to the newest message by its button */
+export function mountScroller(onReturn) {
+  const scroller = hook(document, "scroller");
+  const newest = hook(document, "newest");
+  let isFollowing = true;
+  let lastTop = 0;
+
+  /** Go to the end, unless the reader has scrolled away from it. */
+  function follow() {
+    if (isFollowing) scroller.scrollTop = scroller.scrollHeight;
+    newest.hidden = isFollowing;
+  }
+
+  /** Go to the end, and follow it again. */
+  function returnToEnd() {
+    isFollowing = true;
+    follow();
+  }
+
+  scroller.addEventListener("scroll", () => {
+    const isNear = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_BOTTOM_PX;
+    if (isNear) isFollowing = true;
+    else if (scroller.scrollTop < lastTop) isFollowing = false;
+    lastTop = scroller.scrollTop;
+    newest.hidden = isFollowing;
+  });
+  new ResizeObserver(follow).observe(scroller);
+  newest.addEventListener("click", () => {
+    returnToEnd();
+    onReturn();
+  });
+  return { follow, returnToEnd };
+}

@@ -1,0 +1,40 @@
+// @ts-check
+/** What the page keeps in this browser: values in its storage, and choices as cookies. */
+
+/**
+ * A value in this browser's storage; where there is none (private mode, full), it lasts as long as the page.
+ * @param {string} key
+ */
+export function kept(key) {
+  /** @type {string | null} */
+  let own = null;
+  return {
+    /** @returns {string | null} */
+    get() {
+      try {
+        return localStorage.getItem(key) ?? own;
+      } catch {
+        return own;
+      }
+    },
+    /** @param {string | null} value */
+    set(value) {
+      own = value;
+      try {
+        if (value === null) localStorage.removeItem(key);
+        else localStorage.setItem(key, value);
+      } catch {
+        own = value; // full or forbidden: `own` has to do
+      }
+    },
+  };
+}
+
+/**
+ * Keep a choice where the server sees it, so that the next page is right from its first paint.
+ * @param {string} name
+ * @param {string} value
+ */
+export function keepChoice(name, value) {
+  document.cookie = `clawgate_${name}=${value}; path=/; max-age=31536000; SameSite=Lax`;
+}

@@ -50,7 +50,8 @@ def gateway(ollama: ScriptedOllama, tmp_path: Path) -> Iterator[Callable[..., Ga
     """Start gateways: `gateway(stream={"heartbeat_seconds": 0.2})`, each before the scripted Ollama.
 
     Sections of the configuration are keywords; `env`, `command`, `cwd` and `is_ready_awaited` are Gateway's. A
-    gateway gets 2 s to end unless `server={"graceful_seconds": …}` says otherwise.
+    gateway that a test ends has 2 s for it unless `server={"graceful_seconds": …}` says otherwise; one that is left
+    after the test is killed.
     """
     options = ("env", "command", "cwd", "is_ready_awaited")
 
@@ -63,7 +64,7 @@ def gateway(ollama: ScriptedOllama, tmp_path: Path) -> Iterator[Callable[..., Ga
                 tmp_path / "gateway",
                 **{name: value for name, value in given.items() if name in options},
             )
-            stack.callback(_stop_and_show, started)
+            stack.callback(_kill_and_show, started)
             return started
 
         yield start
@@ -78,7 +79,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
             address = upstream if isinstance(upstream, str) else f"127.0.0.1:{upstream.port}"
             folder = tmp_path / f"nginx{len(list(tmp_path.glob('nginx*')))}"
             started = on_a_free_port(lambda: Nginx(address, folder, **options))
-            stack.callback(_stop_and_show, started)
+            stack.callback(_kill_and_show, started)
             return started
 
         yield start
@@ -166,9 +167,12 @@ def _wired(sections: Mapping[str, Mapping[str, Any]], ollama: ScriptedOllama) ->
     }
 
 
-def _stop_and_show(process: Gateway | Nginx) -> None:
-    """End a process and print its log, which pytest shows with a test that failed."""
-    process.stop()
+def _kill_and_show(process: Gateway | Nginx) -> None:
+    """End a process at once and print its log, which pytest shows with a test that failed.
+
+    A proper end takes a quarter of a second, and up to its grace where an answer is in flight; tests/live looks at it.
+    """
+    process.stop(signal.SIGKILL)
     print(f"--- {process.name}'s log ---\n{process.log}")
 
 

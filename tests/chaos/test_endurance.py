@@ -14,7 +14,7 @@ from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama
 from tests.support.tools import require_procfs
 
-SECONDS = 60 * float(os.environ.get("ENDURANCE_MINUTES") or 30) if IS_LONG else 10.0
+SECONDS = 60 * float(os.environ.get("ENDURANCE_MINUTES") or 30) if IS_LONG else 6.0
 CURVE = os.environ.get("ENDURANCE_CURVE")
 """Where the curve goes, as CSV; beside the test's other files otherwise."""
 MAX_STREAMS = 32

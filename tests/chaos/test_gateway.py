@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.chaos.scale import scaled
 from tests.http.asking import ask, finish, opening, reason
 from tests.support.client import StreamClient
 from tests.support.gateway import SERVE, Gateway
@@ -73,6 +74,10 @@ def limited(which: int, soft: int) -> tuple[str, ...]:
     )
 
 
+HUGE_BYTES = scaled(120, 300) * MB
+LIMIT_BYTES = scaled(450, 900) * MB
+
+
 @pytest.mark.deadline(120)
 def test_bodies_beyond_its_memory_fail_and_the_gateway_serves_on(
     gateway: Callable[..., Gateway], ollama: ScriptedOllama
@@ -83,9 +88,9 @@ def test_bodies_beyond_its_memory_fail_and_the_gateway_serves_on(
     the system gives it no memory) and is replaced at once, as one that the kernel kills for its memory.
     """
     require_procfs()
-    command = limited(resource.RLIMIT_AS, 900 * MB)
+    command = limited(resource.RLIMIT_AS, LIMIT_BYTES)
     started = gateway(command=command, server={"max_body_bytes": 1 << 30, "max_streams": 8}, logging={"level": "error"})
-    huge = b'{"message": "' + b"x" * (300 * MB) + b'"}'
+    huge = b'{"message": "' + b"x" * HUGE_BYTES + b'"}'
     for _ in range(2):
         with StreamClient(started.base_url, huge) as stream:
             try:

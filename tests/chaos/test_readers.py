@@ -22,7 +22,7 @@ from tests.support.sse import text_of
 from tests.support.tools import DEADLINE_S, require_procfs, wait_for
 
 PATIENT = {"smoothing_ms": 10, "stall_seconds": 600}
-SEND_TIMEOUT_S = scaled(2, 15)
+SEND_TIMEOUT_S = scaled(1, 15)
 HURRIED = (
     sys.executable,
     "-c",

@@ -24,7 +24,7 @@ from tests.support.tools import DEADLINE_S, require, wait_for
 
 MAX_STREAMS = 4
 THREADS = MAX_STREAMS + 16
-CROWD = scaled(80, 300)
+CROWD = scaled(48, 300)
 ASKED = 10
 FDS = 200
 SLOWEST_S = 2.0

@@ -86,8 +86,7 @@ def session(gate: Gateway, session_id: str) -> dict[str, Any]:
 
 def streams_of(gateway: Gateway) -> int:
     """Return how many answers the gateway counts."""
-    headers = {"Authorization": f"Bearer {gateway.config['server'].get('auth_token', '')}"}
-    return int(gateway.get("/api/status", headers).json["streams"])
+    return gateway.streams
 
 
 def contents(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:

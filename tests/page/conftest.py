@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama
-from tests.support.tools import require, wait_for
+from tests.support.shared import endpoint, ollama_of
+from tests.support.tools import require
 
 if TYPE_CHECKING:
     from tests.page.chromium import Page
-
-IDLE_S = 5.0
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +32,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The one gateway, with a short patience; tests that want another configuration use the fixture `gateway`."""
-    with socket.socket() as holder:  # bound, never listening: the port refuses, and nobody else gets it
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("127.0.0.1", 0))
+    with endpoint() as address:
         config: dict[str, dict[str, Any]] = {
-            "model": {"endpoint": f"http://127.0.0.1:{holder.getsockname()[1]}"},
+            "model": {"endpoint": address},
             "server": {"graceful_seconds": 1},
             "stream": {"stall_seconds": 2, "smoothing_ms": 20},
         }
@@ -52,12 +47,8 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.fixture
 def upstream(gate: Gateway) -> Iterator[ScriptedOllama]:
     """A fresh Ollama behind the gateway; afterwards no answer is left in flight."""
-    port = urlsplit(gate.config["model"]["endpoint"]).port
-    with ScriptedOllama(port or 0) as scripted:
+    with ollama_of(gate) as scripted:
         yield scripted
-        wait_for(lambda: all(chat.finished.is_set() for chat in scripted.chats), "no chat is left upstream", IDLE_S)
-        wait_for(lambda: gate.get("/api/status").json["streams"] == 0, "the gateway has no answer in flight", IDLE_S)
-    assert not scripted.problems, "the scripted Ollama:\n" + "\n".join(scripted.problems)
 
 
 @pytest.fixture

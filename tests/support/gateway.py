@@ -70,6 +70,12 @@ class Gateway(ChildProcess):
         assert len(pids) == 1, f"expected one worker, found {pids}"
         return pids[0]
 
+    @property
+    def streams(self) -> int:
+        """How many answers are in flight, by its own count."""
+        headers = {"Authorization": f"Bearer {self.config['server'].get('auth_token', '')}"}
+        return int(self.get("/api/status", headers).json["streams"])
+
     def wait_until_ready(self, timeout: float = DEADLINE_S) -> None:
         """Wait for the ready line and take the port from it; ends the process when it does not come."""
         try:

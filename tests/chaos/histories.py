@@ -44,7 +44,7 @@ class Histories:
             yield from ((check.__name__, told) for told in check())
 
     def partial_is_what_was_told(self) -> Iterator[str]:
-        """The partial text of an interrupt is all that its stream told by its end; who left was told no more."""
+        """The partial text of an interrupt is all that its stream told, or more where its reader had left."""
         for act in self.life.chats:
             partial = self._partials.get(act.run_id)
             if partial is None or not act.is_streamed:

@@ -1,4 +1,4 @@
-"""All invariants over one life, and the report: what was done, what came of it, and what did not hold."""
+"""All invariants over one life, and the report of outcomes and violations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.chaos.lives import Life
 from tests.chaos.telling import in_order
 
 SHOWN = 3
-"""Of how many violations of one invariant the whole history is told."""
+"""The number of violations of one invariant whose whole history is in the report."""
 INVARIANTS: tuple[Callable[[Life], Iterator[str]], ...] = (
     invariants.every_act_is_answered,
     invariants.one_end_and_it_is_last,
@@ -60,7 +60,7 @@ class Judge:
             ]
 
     def report(self) -> str:
-        """Tell what was seen: each kind of act with what came of it, then each violation with its session's history."""
+        """Return the report: each kind of act with its outcome, then each violation with its session's history."""
         counts = [f"{number:9,}  {outcome}" for outcome, number in sorted(self.outcomes.items())]
         broken = [f"{number:9,}  {name}" for name, number in sorted(self.violations.items())] or ["        0  in all"]
         return "\n".join(

@@ -1,4 +1,4 @@
-"""The life of one session, told by its clients and by the model: the records that the invariants judge.
+"""The life of one session, as its clients and the model recorded it: what the invariants judge.
 
 A life is all that is done under one session's id, by one client or by several at once. Its acts are what clients did
 and saw; each act that reached the model has what the model was asked for it. Nothing is judged here.
@@ -28,11 +28,11 @@ class Asked:
 
     request: Request
     base: int
-    """How much of the answer's text the request brings along, to be gone on with."""
+    """The length of the partial text that the request brings along."""
     sent: int = 0
     thoughts_sent: int = 0
     ending_at: float = FOREVER
-    """When the model began to send the answer's end; it has none where the client closed first."""
+    """The time at which the model began to send the answer's end; none where the client closed first."""
     is_dropped: bool = False
     """Whether the model ended it without an end, so that it is asked again."""
     is_over: bool = False
@@ -97,7 +97,7 @@ class Act:
 
     @property
     def started_at(self) -> float:
-        """When the client knew that its run is in flight."""
+        """The time at which the client knew that its run is in flight."""
         return self.events[0].at if self.events else FOREVER
 
     def meets(self, other: Act) -> bool:
@@ -117,7 +117,7 @@ class Act:
 
     @property
     def reason(self) -> str:
-        """How the answer ended, an error by its code; "" where the client does not know."""
+        """The answer's reason, or its error's code; "" where the client does not know."""
         if self.code:
             return self.code
         end = self.events[-1].data if self.events and self.events[-1].is_end else self.reply or {}

@@ -1,4 +1,4 @@
-"""Mixed load by 24 clients: what they do is drawn from a seed, what meets what is left to the machine.
+"""Mixed load by 24 clients: a seed draws what they do, and the machine decides what meets what.
 
 The clients are divided among cells; a cell lives one life after another, each under a session's id of its own, and
 judges it when it is over. In the larger cells several clients are at one session at once. The pauses are multiples of
@@ -26,7 +26,7 @@ from tests.support.tools import DEADLINE_S, wait_for
 
 CROWDED = (6, 6, 3, 3, 2, 1, 1, 1, 1)
 SCATTERED = (3, 2, 2, 2, *[1] * 15)
-"""How many clients a cell has: few sessions that many are at, or many sessions that push each other out."""
+"""The number of clients in each cell: many at few sessions, or few at many sessions that push each other out."""
 CLIENTS = 24
 STEPS = 6
 """The number of things that each client does in a life."""
@@ -105,7 +105,7 @@ class Mixture:
 
 
 def _unit_of(gateway: Gateway) -> float:
-    """Return what a whole answer takes at rest; bounded, so that a pause is one and none takes for ever."""
+    """Return the time of a whole answer at rest, within bounds that keep a pause noticeable and short."""
     taken = []
     for _ in range(9):
         began_at = time.monotonic()

@@ -13,7 +13,7 @@ from tests.chaos.lives import FOREVER, Act, Life
 
 
 def what_is_in_flight_is_found(life: Life) -> Iterator[str]:
-    """No 404, and no interrupt that hits nothing, while an answer is certainly in flight and nobody deleted it."""
+    """While an answer is certainly in flight and nobody deleted it, there is no 404 and every interrupt hits."""
     for act in life.acts:
         is_missed = act.kind == "interrupt" and act.status == 200 and not act.reply["interrupted"]
         is_let_in = act.is_admitted and act.body.get("on_busy") == "reject"
@@ -72,7 +72,7 @@ def _is_between(other: Act, first: Act, second: Act) -> bool:
 def _in_flight(life: Life, seen: Act) -> Iterator[Act]:
     """Yield the answers that were certainly in flight all the while an act lasted.
 
-    Its start was told before; the model began no end of it until after; nothing else that might end it was about.
+    Its start event was read before, the model began its end only afterwards, and no other act might have ended it.
     """
     for run in life.chats:
         if run.started_at > seen.sent_at or run.is_left or run is seen:

@@ -1,4 +1,4 @@
-"""How far the chaos goes: a short form with every run of pytest, the long one with `make chaos` (CHAOS=long)."""
+"""The two forms of the chaos: the short one runs with every pytest, the long one with `make chaos` (CHAOS=long)."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ long_only = pytest.mark.skipif(not IS_LONG, reason="long: `make chaos`")
 
 
 def scaled(short: _T, long: _T) -> _T:
-    """Return what applies."""
+    """Return the value of the form that runs."""
     return long if IS_LONG else short

@@ -1,4 +1,4 @@
-"""The scripted model of the mixed load: answers as the act's plan wants it, and notes what it was asked, and when.
+"""The scripted model of the mixed load: it answers as the act's plan wants, and notes what it was asked, and when.
 
 It knows for certain what it had sent by when, and whether the gateway has two connections of a session open at one
 moment. A FIN that is on its way, or a thread here that reads late, is no overlap: the kernel of this very machine
@@ -35,14 +35,14 @@ FAULTS: dict[str, tuple[Step, ...]] = {
 class Teller:
     """Plays every answer of the load.
 
-    Threads: the scripted Ollama's, one a request. `_lock` guards what is on the air and who is known.
+    Threads: the scripted Ollama's, one a request. `_lock` guards the running requests and the known acts.
     """
 
     def __init__(self, unit_s: float) -> None:
         self.unknown: list[str] = []
-        """Requests that no act has led to."""
+        """The requests that belong to no act."""
         self.late = 0
-        """How often a close was noticed here only after the next request; the kernel knew better."""
+        """The number of closes that were noticed here only after the next request, though the kernel had them."""
         self._unit_s = unit_s
         self._lock = threading.Lock()
         self._known: dict[str, tuple[Life, Act]] = {}

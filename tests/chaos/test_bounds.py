@@ -1,4 +1,4 @@
-"""What is kept stays within its bounds however long it goes on, and no clock that is set changes that."""
+"""Memory stays within its bounds however long the load goes on, and no clock that is set changes that."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WALL_CLOCKS = {
     "sessions/memory.py": "created_at and last_active, which are shown; the time to live is monotonic",
     "web/api/transcript.py": "writes those two as RFC 3339",
 }
-"""Who may look at the wall clock, and what for. It is set back and forward; nothing that waits may notice."""
+"""The modules that may read the wall clock, and why. It can be set back and forward; nothing may wait by it."""
 
 WALL_CLOCK_NAMES = {
     *("time.time", "time.time_ns", "time.localtime", "time.gmtime"),

@@ -16,7 +16,7 @@ from tests.support.tools import require_procfs
 
 SECONDS = 60 * float(os.environ.get("ENDURANCE_MINUTES") or 30) if IS_LONG else 6.0
 CURVE = os.environ.get("ENDURANCE_CURVE")
-"""Where the curve goes, as CSV; beside the test's other files otherwise."""
+"""The file of the curve, as CSV; by default it lies beside the test's other files."""
 MAX_STREAMS = 32
 POOL = MAX_STREAMS + 16
 MAX_GROWTH_BYTES = scaled(8, 4) * MB

@@ -1,4 +1,4 @@
-"""Frames that no Ollama should send, and answers in HTTP of other times."""
+"""Frames that no Ollama should send, and answers in older HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to the gateway itself: killed, out of disk, memory or fds, its clock set; it says so and goes on."""
+"""The gateway itself is killed, or out of disk, memory or file descriptors: it says so and goes on."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ LIMIT_BYTES = scaled(450, 900) * MB
 def test_bodies_beyond_its_memory_fail_and_the_gateway_serves_on(
     gateway: Callable[..., Gateway], ollama: ScriptedOllama
 ) -> None:
-    """A body's limit is a setting, 16 MiB; where memory is less than what it allows, nothing is promised but this.
+    """A body's limit is a setting, 16 MiB. Where memory is less than that limit allows, only this is promised.
 
-    The request gets an error or a closed connection; the worker may die of it (msgspec was seen to end in SIGSEGV where
-    the system gives it no memory) and is replaced at once, as one that the kernel kills for its memory.
+    The request gets an error or a closed connection. The worker may die (msgspec ends in SIGSEGV where the system gives
+    it no memory) and is replaced at once, as one that the kernel kills for its memory.
     """
     require_procfs()
     command = limited(resource.RLIMIT_AS, LIMIT_BYTES)

@@ -1,4 +1,4 @@
-"""Random mixed load (minutes of it with `make chaos`): every outcome is judged, and what was seen is told.
+"""Random mixed load (minutes of it with `make chaos`): every outcome is judged, and the report counts them all.
 
 `CHAOS_SEED=7` has the clients do the same again; what meets what is the machine's choice each time.
 """

@@ -1,4 +1,4 @@
-"""One session asked, interrupted and deleted by everybody at once: one upstream stream at most, one end each."""
+"""Many clients ask, interrupt and delete one session at once: one upstream stream at most, one end each."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def delete_once(gate: Gateway, _: int) -> str:
 
 
 def let_go(gate: Gateway, acts: list[Future[str]]) -> None:
-    """Interrupt whenever nothing moves: the last that was asked is ended by nobody else."""
+    """Interrupt whenever nothing moves: nothing else ends the last answer."""
     before = -1
     while (over := sum(act.done() for act in acts)) < len(acts):
         if over == before:

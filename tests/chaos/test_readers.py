@@ -1,4 +1,4 @@
-"""Readers that read nothing, or a byte at a time, and connections that say nothing: nobody else notices."""
+"""Readers that read nothing or a byte at a time, and silent connections, hold up no other client."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ HURRIED = (
     f"sockets.SEND_TIMEOUT_S = {SEND_TIMEOUT_S}; sys.exit(main())",
     "serve",
 )
-"""The gateway, with less time for a write; `make chaos` gives it the real 15 s."""
+"""The gateway with less time for a write; `make chaos` gives it the real 15 s."""
 STUCK = 20
 THREADS = 8 + 16
 """`server.max_streams` and the reserve."""
 SILENT = 500
 STRANGER = "127.0.0.2"
-"""Where the silent ones come from: nginx limits what one address may begin."""
+"""The address of the silent clients: nginx limits how many requests one address may begin."""
 
 
 def stuck(gateway: Gateway, session_id: str) -> StreamClient:
@@ -79,7 +79,7 @@ def test_readers_that_read_nothing_slow_nobody_hold_little_and_are_left(
 
 
 def test_a_reader_of_a_byte_at_a_time_has_it_all(gateway: Callable[..., Gateway], ollama: ScriptedOllama) -> None:
-    """As slow as one byte a second would be; what fits into the kernel's buffers is there for it whenever it comes."""
+    """A slower reader would see the same: the kernel's buffers hold the answer until it is read."""
     words = "Slowly, slowly. "
     started = gateway(stream={**PATIENT, "heartbeat_seconds": 3600})
     ollama.script(texts(*words), done())

@@ -1,7 +1,7 @@
-"""Clients that hold threads on the private port: whatever they do, an interrupt and a health check are answered.
+"""Clients that hold threads on the private port: an interrupt and a health check are answered all the same.
 
-Each way of holding a thread is tried by far more connections than there are threads, with the limits of time as they
-are delivered, so that nothing but the gateway's own sparing of threads can help.
+Each way of holding a thread is tried by more than twice as many connections as there are threads, with the time limits
+as they are delivered, so that only the gateway's own reserve of threads can help.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CROWD = scaled(48, 300)
 ASKED = 10
 FDS = 200
 SLOWEST_S = 2.0
-"""The promise is 250 ms; a loaded machine keeps this, and nobody who waits for a held thread would: 5 s at least."""
+"""The promise is 250 ms; a loaded machine keeps this. A request that waits for a held thread takes 5 s at least."""
 HEAD = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 HELD: dict[str, bytes] = {
     "half a head": HEAD,
@@ -111,7 +111,7 @@ def test_a_body_that_is_not_waited_for_may_be_sent_again(serving: Gateway) -> No
 
 
 def test_superseded_answers_that_nobody_reads_do_not_hold_up_others(serving: Gateway, ollama: ScriptedOllama) -> None:
-    """Each is followed by the next on the same session: one slot, and a thread for each that cannot be told its end."""
+    """Each is superseded by the next on the same session: one slot, and a thread for each whose end cannot be sent."""
     ollama.default(flood("多" * 1000))
     body: dict[str, Any] = {"message": "more", "session_id": "s-known"}
     slowest = 0.0
@@ -133,13 +133,13 @@ def test_superseded_answers_that_nobody_reads_do_not_hold_up_others(serving: Gat
 
 
 def test_connections_beyond_all_that_are_kept_push_out_the_oldest_silent_ones(serving: Gateway) -> None:
-    """More than the worker keeps (its threads and 1,000): each new one is taken, and one that said nothing goes."""
+    """There are more than the worker keeps (its threads and 1,000): each new one is taken, and a silent one goes."""
     with crowd(serving, b"", THREADS + 1000 + 50):
         assert slowest_of(serving) < SLOWEST_S
 
 
 def test_silent_connections_leave_file_descriptors_for_others(gateway: Callable[..., Gateway]) -> None:
-    """More than the system gives: an interrupt and a chat still find theirs."""
+    """There are more connections than descriptors: an interrupt and a chat still find theirs."""
     prlimit = require("prlimit", "the test starts a gateway with few fds")
     started = gateway(server={"max_streams": MAX_STREAMS}, command=(prlimit, f"--nofile={FDS}:{FDS}", *SERVE))
     with started.stream(opening("s-known")) as stream:
@@ -152,7 +152,7 @@ def test_silent_connections_leave_file_descriptors_for_others(gateway: Callable[
 
 
 def test_a_silent_connection_that_speaks_while_it_makes_room_ends_nobody(serving: Gateway) -> None:
-    """One poll of the worker's tells of a new connection, and then of the one that has to go for it."""
+    """One poll of the worker reports a new connection, and then the one that has to go for it."""
     worker = serving.worker_pid
     with ExitStack() as stack:
         silent = [stack.enter_context(connected(serving)) for _ in range(THREADS + 1000 - 1)]

@@ -1,4 +1,4 @@
-"""Ollama stops, dies, comes back changed, or is cut at any byte: the reader has one answer and one honest end."""
+"""Ollama stops, dies, comes back changed, or is cut at any byte: the reader gets one answer and one true end."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_an_error_at_the_second_attempt_ends_what_had_not_begun(
 
 
 STALL_S = scaled(2.5, 5.0)
-"""The default, which an Ollama that is stopped for 4 s does not reach; in the short form half of it, and 2 s."""
+"""The default, which an Ollama that is stopped for 4 s does not reach. The short form halves both."""
 
 
 @contextmanager
@@ -197,7 +197,7 @@ def test_an_ollama_that_stops_for_four_fifths_of_the_stall_is_waited_for_and_for
 
 
 def _read_through_silence(stream: StreamClient) -> None:
-    """Read until the model speaks again: what it had said before is still on its way when it stops."""
+    """Read until the model speaks again: earlier text is still on its way when it stops."""
     last_at = time.monotonic()
     while True:
         event = stream.read_until(lambda event: event.is_text or event.is_end)[-1]

@@ -1,4 +1,4 @@
-"""A real Chromium for the page's tests, and the page in it as the tests speak of it."""
+"""A real Chromium for the page's tests, and the page in it as they use it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests.support.tools import DEADLINE_S, wait_for
 
 INSECURE_HOST = "clawgate.test"
-"""Leads to loopback, but is no secure context for the browser, as http://host:8080 is none."""
+"""A name that leads to loopback and is no secure context for the browser, like http://host:8080."""
 EVIL_HOST = "evil.example"
-"""Somebody else's name, which is made to lead to loopback, too."""
+"""Another site's name, which leads to loopback, too."""
 ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",
@@ -94,7 +94,7 @@ class Page:
     def _js_or_none(self, expression: str) -> Any:
         try:
             return self.js(expression)
-        except JavascriptException:  # what it looks at is not there yet
+        except JavascriptException:  # an element that it reads is not there yet
             return None
 
     def find(self, selector: str) -> WebElement:
@@ -102,7 +102,7 @@ class Page:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def click(self, selector: str) -> None:
-        """Click what is visible."""
+        """Click an element once it is visible."""
         wait_for(lambda: self._is_clicked(selector), f"{selector} is visible")
 
     def _is_clicked(self, selector: str) -> bool:
@@ -138,7 +138,7 @@ class Page:
         return str(found[number]).strip()
 
     def until_answer(self, text: str, number: int = -1) -> None:
-        """Wait until an answer reads so."""
+        """Wait until an answer has this text."""
         wait_for(
             lambda: self.count("[data-message=assistant]") and self.answer(number) == text, f"the answer is {text!r}"
         )

@@ -1,4 +1,4 @@
-"""The page's pure JavaScript under Node, and its types under TypeScript."""
+"""The page's JavaScript: its pure part under Node, its types under TypeScript, the walls between its rooms."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_nothing_moves_for_who_prefers_so(page: Page, upstream: ScriptedOllama) 
 
 
 def findings(page: Page) -> list[str]:
-    """Return what axe-core calls serious or critical."""
+    """Return the findings that axe-core calls serious or critical."""
     module = pytest.importorskip("axe_core_python")
     script = (Path(module.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     page.driver.execute_script(script)

@@ -1,4 +1,4 @@
-"""The attempts of a hostile page on a gateway on its reader's machine, in a real browser."""
+"""A hostile page attacks a gateway on its reader's machine, in a real browser."""
 
 from __future__ import annotations
 

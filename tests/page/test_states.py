@@ -1,4 +1,4 @@
-"""Words for every state, a way on from every error, and what a reload brings back."""
+"""Every state has its words, every error a way on, and a reload brings the conversation back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a message looks like: Markdown by blocks, nothing harmful, copying, thinking, long answers, scrolling."""
+"""A message in the page: Markdown by blocks, nothing harmful, copying, thinking, long answers, scrolling."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ LINES = """[...document.querySelectorAll(`${arguments[0]} li`)].map(item => {
   const apart = item.innerText.trim() ? Math.abs(text.top + text.bottom - box.top - box.bottom) / 2 : 0;
   return [Math.round(text.left), apart, item.offsetHeight];
 })"""
-"""Of each item: where its text begins, how far its box is above or below the middle of the text, and its height."""
+"""Gives for each item the left edge of its text, the distance of its box from the text's middle, and its height."""
 
 
 def test_boxes_of_tasks_stand_where_bullets_would(page: Page, upstream: ScriptedOllama) -> None:

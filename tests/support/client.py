@@ -1,6 +1,6 @@
 """HTTP clients for tests: a stream read event by event with arrival times, and one-line JSON requests.
 
-Raw enough to see every framing error and to leave in every way a browser can.
+They see every framing error, and leave in every way that a browser can.
 """
 
 from __future__ import annotations

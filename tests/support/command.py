@@ -1,4 +1,4 @@
-"""The command line as people use it: a process run to its end, with what it said and its exit status."""
+"""The command line as people use it: a process run to its end, with its output and its exit status."""
 
 from __future__ import annotations
 

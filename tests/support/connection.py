@@ -1,6 +1,6 @@
 """One accepted TCP connection of the scripted Ollama, with every way to end it.
 
-Made by `server.SocketServer`; the serving thread reads and writes it. Bytes leave as they are given, at once.
+`server.SocketServer` makes it; the serving thread reads and writes it. Bytes leave as they are given, at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 TICK_S = 0.02
-"""How late a blocked read or write, or a `wait` for a test's own event, may see that the connection is over."""
+"""The delay with which a blocked read or write, or a `wait` for a test's event, sees the connection's end."""
 
 _LINGER_0 = struct.pack("ii", 1, 0)
 

@@ -37,7 +37,7 @@ class Embedded(ChildProcess):
 
     @property
     def base_url(self) -> str:
-        """What goes into `model.endpoint`."""
+        """The value for `model.endpoint`."""
         return f"http://127.0.0.1:{self.port}"
 
     def answer(self, messages: list[dict[str, str]], options: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Many chats at once from a process of its own, so that what is measured meanwhile is not its own doing.
+"""Many chats at once from a process of its own, so that the load does not share a process with the measurement.
 
     python -m tests.support.flooder http://127.0.0.1:8080 5000
 

@@ -55,7 +55,7 @@ class Gateway(ChildProcess):
 
     @property
     def base_url(self) -> str:
-        """Where it listens."""
+        """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -72,7 +72,7 @@ class Gateway(ChildProcess):
 
     @property
     def streams(self) -> int:
-        """How many answers are in flight, by its own count."""
+        """The number of answers in flight, by its own count."""
         headers = {"Authorization": f"Bearer {self.config['server'].get('auth_token', '')}"}
         return int(self.get("/api/status", headers).json["streams"])
 
@@ -85,7 +85,7 @@ class Gateway(ChildProcess):
             raise
 
     def terminate(self, timeout: float = DEADLINE_S) -> int:
-        """SIGTERM, wait for the end, and return the exit status."""
+        """Send SIGTERM, wait for the end, and return the exit status."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout)
 

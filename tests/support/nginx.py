@@ -82,16 +82,16 @@ class Nginx(ChildProcess):
 
     @property
     def base_url(self) -> str:
-        """Where it listens."""
+        """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def access_log(self) -> str:
-        """What it logged of its requests so far."""
+        """The lines of its access log so far."""
         return (self.prefix / "access.log").read_text(encoding="utf-8")
 
     def reload(self) -> None:
-        """SIGHUP: new workers, and old ones that finish their connections."""
+        """Send SIGHUP: new workers start, and the old ones finish their connections."""
         self.signal(signal.SIGHUP)
 
     def _wait_until_it_accepts(self) -> None:

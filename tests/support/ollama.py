@@ -103,9 +103,9 @@ class ScriptedOllama:
     def __init__(self, port: int = 0, *, host: str = "127.0.0.1") -> None:
         self.models: list[str] = [DEFAULT_MODEL]
         self.loaded: list[str] = []
-        """What /api/ps lists: a chat adds its model, an unload takes it away."""
+        """The models that /api/ps lists: a chat adds its model, an unload takes it away."""
         self.is_loading = False
-        """Whether what /api/ps lists is new: it has not ended a first answer yet, and its `expires_at` moves on."""
+        """Whether the listed models are still being loaded: `expires_at` moves on until a first answer has ended."""
         self.checks_model = True
         self.requests: list[Request] = []
         """Every request, of any path, in the order in which their bodies were whole."""
@@ -132,12 +132,12 @@ class ScriptedOllama:
 
     @property
     def base_url(self) -> str:
-        """What goes into `model.endpoint`."""
+        """The value for `model.endpoint`."""
         return f"http://{self._server.host}:{self._server.port}"
 
     @property
     def problems(self) -> list[str]:
-        """What failed on the harness's own threads: deadlines, scripts without an end, altered partial texts."""
+        """The failures on the harness's own threads: deadlines, scripts without an end, altered partial texts."""
         return self._server.problems
 
     @property
@@ -169,7 +169,7 @@ class ScriptedOllama:
             self._scripts.setdefault(path, deque()).append(steps)
 
     def default(self, *steps: Step) -> None:
-        """Answer so every chat for which nothing is queued."""
+        """Answer every chat with these steps where nothing is queued."""
         self._default = steps
 
     def answer(

@@ -1,4 +1,4 @@
-"""What the scripted Ollama answers where nothing is scripted: like a real Ollama that has the models it is told of.
+"""The scripted Ollama's answers where nothing is scripted: those of a real Ollama with the models that it is given.
 
 Source: Ollama server/routes.go and docs/api.md.
 """

@@ -1,4 +1,4 @@
-"""What /proc says of a process: its children, and what it holds. Linux only; see `tools.require_procfs`."""
+"""A process as /proc shows it: its children, and what it holds. Linux only; see `tools.require_procfs`."""
 
 from __future__ import annotations
 

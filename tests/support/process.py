@@ -15,7 +15,7 @@ from typing import IO
 from tests.support.tools import DEADLINE_S
 
 STOP_S = 5.0
-"""What a process gets to end by itself when a test is over, before its whole group is killed."""
+"""The time that a process has to end after a test, before its whole group is killed."""
 
 
 class ChildProcess:
@@ -109,13 +109,13 @@ class ChildProcess:
         return match
 
     def wait_for_end_of_output(self, timeout: float = DEADLINE_S) -> None:
-        """Wait until nobody holds its output any more: it has ended, and what it started, whoever their parent is.
+        """Wait until no process holds its output: it has ended, and so has everything that it started.
 
-        Errors: AssertionError with the log when somebody goes on.
+        Errors: AssertionError with the log when one goes on.
         """
         with self._has_output:
             is_over = self._has_output.wait_for(lambda: not self._open_pipes, timeout)
-        assert is_over, f"{self.name} left somebody behind for {timeout:g} s:\n{self.log}"
+        assert is_over, f"{self.name} left a process behind for {timeout:g} s:\n{self.log}"
 
     def stop(self, number: int = SIGTERM) -> None:
         """End it and everything that it started: a signal, time to obey, then a kill of its own group."""

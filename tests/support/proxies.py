@@ -39,7 +39,7 @@ class Proxy(ChildProcess):
         return self
 
     def wait_until_it_says(self, pattern: str) -> None:
-        """Wait for the line that tells that it serves; ends the process when it does not come."""
+        """Wait for the line that says that it serves; end the process when it does not come."""
         try:
             self.wait_for_line(pattern)
         except BaseException:
@@ -48,7 +48,7 @@ class Proxy(ChildProcess):
 
     @property
     def base_url(self) -> str:
-        """Where it listens."""
+        """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
 

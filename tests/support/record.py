@@ -1,4 +1,4 @@
-"""What the scripted Ollama was asked: one record for each request, readable by the test while the answer runs."""
+"""The requests to the scripted Ollama: one record each, readable by the test while the answer runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEAD_END = b"\r\n\r\n"
 
 
 class Request:
-    """One request as it came in, and what has become of it.
+    """One request as it came in, and what became of it.
 
     Units: times are `time.monotonic()` of this process.
     Threads: the serving thread writes, tests read. Bytes count as sent from just before they go to the kernel, so

@@ -135,7 +135,7 @@ def end() -> Act:
 
 
 def keep() -> Act:
-    """What `raw` sent was a whole response; keep the connection."""
+    """Take the bytes that `raw` sent as a whole response, and keep the connection."""
     return Act("keep()", Answer.keep)
 
 

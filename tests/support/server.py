@@ -26,7 +26,7 @@ class SocketServer:
 
     def __init__(self, serve: Callable[[Connection], None], *, host: str, port: int) -> None:
         self.problems: list[str] = []
-        """What went wrong on a thread of the harness, for the test to be failed with."""
+        """The failures on the harness's own threads; the fixture fails the test with them."""
         self.max_open = 0
         self._serve = serve
         self._lock = threading.Lock()
@@ -80,7 +80,7 @@ class SocketServer:
         self._listener.close()
 
     def watch(self, connection: Connection) -> None:
-        """Notice from now on when the client hangs up, whatever the serving thread does."""
+        """Notice when the client hangs up, from now on and whatever the serving thread does."""
         if self._attendant is not None:
             self._attendant.watch(connection)
 

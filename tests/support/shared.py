@@ -12,7 +12,7 @@ from tests.support.ollama import ScriptedOllama
 from tests.support.tools import wait_for
 
 IDLE_S = 5.0
-"""What the gateway gets after a test to end every answer: each reader has left by then."""
+"""The time that the gateway has to end every answer after a test, when each reader has left."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A strict reader of the gateway's event streams: what the contract does not allow is an AssertionError.
+"""A strict reader of the gateway's event streams: it raises AssertionError for all that the contract forbids.
 
 `parse` takes a whole stream; `SseReader` takes it in pieces of any size and yields events as they are whole.
 """
@@ -56,7 +56,7 @@ class SseReader:
 
     def __init__(self) -> None:
         self.rest = b""
-        """What has come of an event that is not whole yet."""
+        """The beginning of an event that is not whole yet."""
 
     def feed(self, data: bytes, at: float = 0.0) -> list[Event]:
         """Take the next bytes and return the events that they complete."""

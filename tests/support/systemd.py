@@ -1,6 +1,6 @@
 """A real systemd, the first process of namespaces of its own, that knows only the units it is given.
 
-The network is the machine's. Needs root, and a kernel that lets it make namespaces: where it does not, tests skip.
+The network is the machine's. It needs root and a kernel that allows namespaces; the tests skip without.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.tools import DEADLINE_S, require, wait_for
 MANAGER = Path("/lib/systemd/systemd")
 TARGETS = ("sysinit", "basic", "shutdown", "network-online", "sockets", "multi-user", "default")
 PLACE = Path("/run/box")
-"""Where the binds appear; everything below /run is the box's own."""
+"""The folder of the binds; everything below /run is the box's own."""
 NAMESPACES = ("--mount", "--pid", "--ipc")
 
 _BOOT = """\
@@ -103,7 +103,7 @@ class Box(ChildProcess):
 def python_binds(site: Path) -> tuple[dict[str, Path], str, str]:
     """Give this Python and a folder of packages as binds, its path inside, and the unit's lines that make it run there.
 
-    The user of the unit may not look into the homes where a Python of one's own, and its environment, often are.
+    The unit's user may not read home directories, where a Python and its environment often lie.
     """
     borrowed = Path(sysconfig.get_path("purelib"))
     binds = {"python": Path(sys.base_prefix), "site": site, "borrowed": borrowed}

@@ -17,7 +17,7 @@ _CLOSE_WAIT = 8
 
 
 def is_open(local: Address, remote: Address) -> bool:
-    """Tell whether the process behind `local` has not closed this connection yet, whatever is on its way.
+    """Tell whether the process behind `local` still has this connection open, whatever is on its way.
 
     Errors: OSError where the kernel does not say.
     Source: sock_diag(7), inet_diag_req_v2; 0.1 ms, where /proc/net/tcp lists every socket of the machine.

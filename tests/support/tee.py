@@ -37,7 +37,7 @@ class Tee:
 
     @property
     def base_url(self) -> str:
-        """What goes into `model.endpoint`."""
+        """The value for `model.endpoint`."""
         return f"http://127.0.0.1:{self._server.port}"
 
     @property

@@ -1,4 +1,4 @@
-"""What every part of the harness needs: the one deadline, tools that may be missing, ports, polled conditions."""
+"""Tools of every part of the harness: the one deadline, programs that may be missing, ports, polled conditions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 
 DEADLINE_S = 20.0
-"""How long anything may take that ought to happen at once. Only a hang reaches it."""
+"""The time for anything that ought to happen at once. Only a hang reaches it."""
 
 POLL_S = 0.005
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +70,7 @@ def wait_for(predicate: Callable[[], _T | None], what: str, deadline_s: float = 
 
 
 def on_a_free_port(start: Callable[[], _T], tries: int = 3) -> _T:
-    """Start something on a port of `free_port`, anew where somebody else was faster to take it."""
+    """Start something on a port of `free_port`, and again where another process took the port first."""
     for left in reversed(range(tries)):
         try:
             return start()

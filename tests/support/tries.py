@@ -1,4 +1,4 @@
-"""How many inputs a property is tried with: few in each run, and as many as `TRIES=20000 pytest …` says by hand."""
+"""The number of inputs that a property is tried with: few in each run, more by hand with `TRIES=20000 pytest …`."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ def tried(times: int) -> settings:
 
 
 PATIENT = pytest.mark.deadline(60 + TRIES / 50)
-"""For a module with properties: what each of them may take."""
+"""The time that each property of a module may take."""

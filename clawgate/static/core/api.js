@@ -10,11 +10,11 @@ import { createParser } from "./sse.js";
  * @typedef {{model: string, upstream: Upstream, streams: number, max_streams: number, version: string}} Status
  */
 
-const RENDERS_AT_ONCE = 2; // as many as the gateway takes: a page with a long history is not in its own way
+const RENDERS_AT_ONCE = 2; // as many as the gateway takes, so that a page with a long history is not refused for itself
 const RENDER_TRIES = 20;
 const FIRST_WAIT_MS = 100;
 
-/** What went wrong with a request. `code` is the gateway's, or "network" where nothing answered. */
+/** A request that failed. `code` is the gateway's, or "network" where nothing answered. */
 export class ApiError extends Error {
   /**
    * @param {string} code
@@ -31,9 +31,9 @@ export class ApiError extends Error {
 }
 
 /**
- * How long to wait before a text is sent again that found every place to render taken. Two places are shared by all
- * pages, and a text holds one for milliseconds: the first waits are much shorter than what the gateway asks for, which
- * is seen, and double up to it. At random, so that pages that were refused together do not come together again.
+ * Return the wait before a text is sent again that found every place to render taken. All pages share two places, and a
+ * text holds one for milliseconds: so the first waits are much shorter than the gateway asks for, which readers would
+ * see, and double up to that. They are random, so that pages refused together do not come together again.
  * @param {number} tries so far
  * @param {number} retryAfterMs
  */
@@ -185,7 +185,7 @@ async function failureOf(response) {
     const retryAfterMs = 1000 * Number(response.headers.get("Retry-After"));
     return new ApiError(String(error.code), String(error.message), response.status, retryAfterMs);
   } catch {
-    // not the gateway's own words: a proxy's page, when the gateway is down
+    // no JSON of the gateway's: a proxy's page, when the gateway is down
     const code = response.status === 502 || response.status === 504 ? "network" : "internal";
     return new ApiError(code, `HTTP ${response.status}`, response.status);
   }

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * Where a Markdown text that is still being written can be cut into blocks that nothing to come will change: pure.
- * markdown.js renders each such block once. A cut that is a little too early shows for the stream's life only: at the
- * end the whole is rendered.
+ * Cuts a Markdown text that is still being written into blocks that later text will not change: pure. parts/markdown.js
+ * renders each such block once. A cut that is a little too early shows only while the answer streams: at the end the
+ * whole is rendered.
  */
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})(.*)$/;

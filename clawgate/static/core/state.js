@@ -25,7 +25,7 @@ import { createMessage, ended, grown, isUnfinished, settled } from "./message.js
  * @property {number} nextId
  */
 
-/** What is so while nothing streams. */
+/** The part of the state that is the same whenever nothing streams. */
 const IDLE = { activeId: 0, runId: "", isInterrupting: false };
 
 /** @returns {State} */

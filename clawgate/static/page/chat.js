@@ -23,9 +23,12 @@ const api = createApi(base, token.get);
 let thinks = document.body.dataset.thinks ?? "unknown";
 let state = moves.initial();
 let heardAt = 0;
-/** The request that streams: `started` is settled once its session is known or it has failed. @type {{abort: AbortController, started: Promise<void>} | null} */
+/**
+ * The request that streams: `started` is settled once its session is known or it has failed.
+ * @type {{abort: AbortController, started: Promise<void>} | null}
+ */
 let current = null;
-/** What to do again once the token is there. @type {(() => void) | null} */
+/** The request to make again once the token is there. @type {(() => void) | null} */
 let afterToken = null;
 let isTokenWrong = false;
 
@@ -96,7 +99,7 @@ function cancelEdit() {
 }
 
 /**
- * Ask for the active answer and take its stream to the end. Never throws: what fails is shown at the answer.
+ * Ask for the active answer and take its stream to the end. It never throws: the answer shows its failure.
  * @param {"message" | "continue"} way
  * @returns {Promise<void>}
  */
@@ -218,7 +221,7 @@ async function restore() {
   try {
     let seen = await api.session(sessionId);
     for (let tries = 0; seen.streaming && tries < SETTLE_TRIES; tries++) {
-      await pause(SETTLE_MS); // what was cut by the reload is settled in a moment
+      await pause(SETTLE_MS); // the gateway settles the cut answer in a moment
       seen = await api.session(sessionId);
     }
     if (state.sessionId === sessionId && state.activeId === 0) set(reconciled(state, seen.streaming ? null : seen.messages));
@@ -247,7 +250,7 @@ function wantToken(again) {
 function linked(status, error) {
   const isLocked = error instanceof ApiError && error.code === "unauthorized";
   if (isLocked) {
-    if (state.link !== "locked") wantToken(look); // asked once: whoever closes the dialog has said no
+    if (state.link !== "locked") wantToken(look); // asked once: closing the dialog means no
     return false;
   }
   if (status) isTokenWrong = false;

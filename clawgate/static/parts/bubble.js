@@ -98,7 +98,7 @@ function showThinking(root, message, wasThinking, now, words) {
 }
 
 /**
- * Say what is being waited for, with its seconds.
+ * Show what the answer waits for, and for how long.
  * @param {HTMLElement} root
  * @param {Message} message
  * @param {State} state
@@ -150,7 +150,7 @@ function statsWords(stats, words) {
 }
 
 /**
- * Say what went wrong and what to do about it.
+ * Show what went wrong and what to do about it.
  * @param {HTMLElement} root
  * @param {Message} message
  * @param {State} state

@@ -48,7 +48,7 @@ export function mountComposer(onSend, onResize) {
 }
 
 /**
- * Tell whether a key belongs to an input method.
+ * Tell whether a key belongs to an input method. Safari ends a composition before the keydown that ends it: 229.
  * @param {KeyboardEvent} event
  */
-export const isComposing = (event) => event.isComposing || event.keyCode === 229; // Safari ends the composition before the keydown that ended it
+export const isComposing = (event) => event.isComposing || event.keyCode === 229;

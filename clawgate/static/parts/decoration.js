@@ -1,11 +1,11 @@
 // @ts-check
-/** What the page adds to rendered Markdown. */
+/** The page's additions to rendered Markdown. */
 
 import { copyWith } from "./copy.js";
 
 /**
- * Give each block of code its copy button and language, code and tables a box that scrolls by keyboard, and each link to
- * an image elsewhere its words.
+ * Give each block of code its copy button and language, code and tables a box that scrolls by keyboard, and each link
+ * to an image elsewhere its words.
  * @param {HTMLElement} element rendered Markdown
  * @param {() => import("./words.js").Dictionary} words
  */

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * One message's text in the page. While it is written, each finished block is rendered once and the open tail is text;
- * at the end the whole is rendered once. What the server cannot render stays text.
+ * at the end the whole is rendered once. A text that the server cannot render stays as it is.
  */
 
 import { advance, beginScan } from "../core/blocks.js";

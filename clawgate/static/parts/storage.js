@@ -1,8 +1,8 @@
 // @ts-check
-/** What the page keeps in this browser: values in its storage, and choices as cookies. */
+/** The page's memory in this browser: values in its storage, and choices as cookies. */
 
 /**
- * A value in this browser's storage; where there is none (private mode, full), it lasts as long as the page.
+ * Bind a value in this browser's storage; without storage (private mode, full) it lasts as long as the page.
  * @param {string} key
  */
 export function kept(key) {

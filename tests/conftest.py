@@ -29,8 +29,8 @@ from tests.support.tools import on_a_free_port, wait_for
 
 TEST_DEADLINE_S = 60.0
 """The time that each phase of a test may take; `@pytest.mark.deadline(seconds)` gives one test more."""
-LEAK_GRACE_S = 1.0
-"""The time that helper threads have to end after a test."""
+LEAK_GRACE_S = 5.0
+"""The time that helper threads have to end after a test; one of the gateway's looks once a second whether it may."""
 
 _GRACEFUL_S = 2
 _REAL_STDERR = pytest.StashKey[TextIO]()

@@ -10,6 +10,9 @@ from tests.support.tools import DEADLINE_S, ROOT
 
 GUARDED = """
 import pytest, socket, threading
+from tests import conftest
+
+conftest.LEAK_GRACE_S = 1.0
 
 def test_leaves_a_thread():
     threading.Thread(target=threading.Event().wait, daemon=True, name="left-behind").start()

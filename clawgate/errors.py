@@ -136,7 +136,7 @@ class UnsupportedMediaType(RequestError):
 
 
 class Busy(ClawgateError):
-    """Every stream is taken, or every place to render a text."""
+    """Every stream is taken, every place to render a text, or every file descriptor."""
 
     code = "busy"
     status = 503

@@ -10,7 +10,7 @@ import secrets
 from contextlib import nullcontext
 from functools import partial
 
-from clawgate.errors import BusySession, NothingToContinue, UnknownSession
+from clawgate.errors import Busy, BusySession, NothingToContinue, UnknownSession
 from clawgate.relay.locks import SessionLocks
 from clawgate.relay.prompt import ChatRequest, context_of, is_unfinished, joined, make_prompt
 from clawgate.relay.roster import Roster
@@ -35,7 +35,10 @@ class Admission:
 
         Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, Busy; then nothing has changed.
         """
-        wake_event = WakeEvent()  # first, so that a process without fds refuses before it changes anything
+        try:
+            wake_event = WakeEvent()  # first, so that a process without fds refuses before it changes anything
+        except OSError as error:
+            raise Busy(f"no further answer can be started ({error.strerror}); try again in a moment") from error
         session_id = request.session_id or f"sess_{secrets.token_hex(16)}"
         try:
             with self._locks.of(session_id):

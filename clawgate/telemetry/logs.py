@@ -16,8 +16,8 @@ import msgspec
 from clawgate.config import LoggingConfig
 from clawgate.telemetry.ids import NOT_KNOWN, Pseudonyms
 
-QUOTING = ("Invalid request from ip=", "Ignored premature client disconnection.")
-"""The beginnings of gunicorn's reports of requests that it cannot read; they quote the request."""
+QUOTING = "Invalid request from ip="
+"""The beginning of gunicorn's reports of requests that it cannot read; they quote the request."""
 _QUOTATION = re.compile(r"""[:,]? ?(\w+\()?b?['"].*""", re.DOTALL)
 ACCESS_LINE = (
     'request: client=%({clawgate.client}e)s method=%(m)s path="%(U)s" status=%(s)s bytes=%(B)s duration_ms=%(M)s '

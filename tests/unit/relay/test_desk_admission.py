@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,6 +26,25 @@ def test_a_new_session_gets_an_id_of_its_own_that_nobody_guesses(room: MakeRoom)
         kind, _, secret = each.partition("_")
         assert kind in ("sess", "run")
         assert len(secret) >= 32
+
+
+def test_a_process_without_file_descriptors_refuses_and_changes_nothing(room: MakeRoom) -> None:
+    here = room()
+    here.ask()
+    here.exchange(said="a")
+    before = here.messages()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + 1, hard))
+        with pytest.raises(Busy, match="no further answer can be started"):
+            here.desk.admit(ChatRequest(model="m", session_id="s", messages=(QUESTION,)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(lowest_free)
+    assert here.messages() == before
+    assert here.desk.streams == 1
+    assert here.desk.interrupt("s", None).interrupted
 
 
 def test_a_new_message_supersedes_takes_the_slot_over_and_sees_the_partial_text(room: MakeRoom) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench import burst
 from bench.first import first_answer
 from bench.inflight import Pace
 from bench.interrupts import Timing, run_phase, timing_table
@@ -55,6 +56,8 @@ class Found:
     many: Comparison
     fast: Comparison
     most: Comparison
+    short: Comparison
+    burst: Comparison
     starts: list[tuple[float, float]]
     cut: Timing
 
@@ -62,6 +65,11 @@ class Found:
     def comparisons(self) -> list[Comparison]:
         """List the comparisons in the order they were run."""
         return [self.few, self.many, self.fast, self.most]
+
+    @property
+    def openings(self) -> list[Comparison]:
+        """List those of what opening costs."""
+        return [self.short, self.burst]
 
 
 def run(
@@ -78,16 +86,20 @@ def run(
         many=side_by_side(400, 50),
         fast=side_by_side(100, 200, ("clawgate", "nginx")),  # the naive relay is long saturated here
         most=side_by_side(1000, 20, ("clawgate", "nginx")),
+        short=burst.measure(bed, burst.SHORT_CHATS, names, rounds, settings, say),
+        burst=burst.measure(bed, burst.burst(1000, 20), names, rounds, settings, say),
         starts=[first_answer(bed, settings) for _ in range(STARTS)],
         cut=run_phase(bed, PHASES["text"], Pace(streams=400), settings),
     )
     goals = _goals(found)
     head = ["measure", "goal", "clawgate", "naive", ""]
     tables = [comparison_table(comparison) for comparison in found.comparisons]
+    tables += [burst.opening_table(comparison) for comparison in found.openings]
     tables += [timing_table([found.cut]), table(head, [goal.row() for goal in goals])]
     data = {
         "goals": [asdict(goal) | {"is_met": goal.is_met} for goal in goals],
         "comparisons": [comparison_json(comparison) for comparison in found.comparisons],
+        "openings": [comparison_json(comparison) for comparison in found.openings],
         "starts": found.starts,
         "interrupts": asdict(found.cut),
     }
@@ -95,9 +107,9 @@ def run(
 
 
 def _goals(found: Found) -> list[Goal]:
-    few, many, most = (comparison.summaries for comparison in (found.few, found.many, found.most))
-    first, crowd, last = few["clawgate"], many["clawgate"], most["clawgate"]
-    naive, naive_crowd = few.get("naive"), many.get("naive")
+    few, many, most, opened = (each.summaries for each in (found.few, found.many, found.most, found.burst))
+    first, crowd, last, burst_of = few["clawgate"], many["clawgate"], most["clawgate"], opened["clawgate"]
+    naive, naive_crowd, naive_burst = few.get("naive"), many.get("naive"), opened.get("naive")
     seconds, idle_mb = (statistics.median(values) for values in zip(*found.starts, strict=True))
     crowded = "400 streams x 50/s"
     return [
@@ -117,6 +129,21 @@ def _goals(found: Found) -> list[Goal]:
         Goal("start to first answer", " s", 1, seconds),
         Goal("tokens late or lost, 1000 streams x 20/s", " %", 1, _missing(last)),
         Goal("lag p99, 1000 streams x 20/s", " ms", 400, last.lag.p99),
+        Goal(
+            "CPU per chat of three frames: the naive relay = 1",
+            "",
+            1.0,
+            found.short.ratio("clawgate", "naive", "chat_cpu_ms"),
+            1.0 if "naive" in found.short.results else None,
+        ),
+        Goal(
+            "first token added p99, 1000 streams opened within 2 s",
+            " ms",
+            2000,
+            burst_of.added_opening.p99,
+            naive_burst.added_opening.p99 if naive_burst else None,
+        ),
+        Goal("lag p99 of these", " ms", 400, burst_of.lag.p99, naive_burst.lag.p99 if naive_burst else None),
     ]
 
 

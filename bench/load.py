@@ -38,6 +38,8 @@ class Plan:
     probes_per_s: float = 30.0
     patience_s: float = 6.0
     history_bytes: int = 0
+    frames: int = 0
+    """The length of each answer; 0: it outlasts window and probes."""
 
     @property
     def window_from_s(self) -> float:
@@ -46,8 +48,9 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """Count the tokens a stream needs to outlast window and probes."""
-        return math.ceil(self.rate * (self.window_from_s + self.window_s + self.probes / self.probes_per_s + 0.5))
+        """Count the tokens of a stream."""
+        lasting_s = self.window_from_s + self.window_s + self.probes / self.probes_per_s + 0.5
+        return self.frames or math.ceil(self.rate * lasting_s)
 
     @property
     def deadline_s(self) -> float:
@@ -111,12 +114,16 @@ class Round:
 
     def _ended(self, _answer: Answer) -> None:
         self.open -= 1
-        if not self.open and len(self.samples) >= 3 and len(self.probes) == self.plan.probes:
-            self.loop.stop()
+        self._stop_if_over()
 
     def _sample(self) -> None:
         self.samples.append(Sample.take(len(self.lags), self.read_target, self.upstream_pid))
         self.events.append(sum(answer.reader.events for answer in self.streams))
+        self._stop_if_over()
+
+    def _stop_if_over(self) -> None:
+        if not self.open and len(self.samples) >= 3 and len(self.probes) == self.plan.probes:
+            self.loop.stop()
 
     def _result(self, name: str) -> Result:
         before, begin, end, after = self.samples
@@ -130,6 +137,7 @@ class Round:
             expected_per_s=self.plan.streams * self.plan.rate,
             cpu_us=cpu_us,
             answer_cpu_ms=(whole_us - all_tokens * cpu_us) / 1000 / max(1, answers),
+            chat_cpu_ms=whole_us / 1000 / max(1, answers),
             target_busy=(end.target.cpu_s - begin.target.cpu_s) / window_s,
             upstream_busy=(end.upstream.cpu_s - begin.upstream.cpu_s) / window_s,
             own_busy=(end.own_cpu_s - begin.own_cpu_s) / window_s,

@@ -56,8 +56,8 @@ class Result:
     """What one round found.
 
     Units: cpu_us is the target's CPU per token in the window; answer_cpu_ms is what an answer costs beyond its tokens
-    (its request, thread, connections, end); the *_busy are shares of one core in the window
-    (others: of all that has no part in the measurement).
+    (its request, thread, connections, end), chat_cpu_ms what it costs with them; the *_busy are shares of one core in
+    the window (others: of all that has no part in the measurement).
     """
 
     target: str
@@ -65,6 +65,7 @@ class Result:
     expected_per_s: float = 0.0
     cpu_us: float = 0.0
     answer_cpu_ms: float = 0.0
+    chat_cpu_ms: float = 0.0
     target_busy: float = 0.0
     upstream_busy: float = 0.0
     own_busy: float = 0.0

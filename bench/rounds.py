@@ -36,7 +36,8 @@ class Case:
 class Summary:
     """What all rounds of one target come to.
 
-    Units: cpu_us is CPU per token. Lags and times added are the medians of the rounds' own percentiles.
+    Units: cpu_us is CPU per token, chat_cpu_ms that of a whole answer. Lags and times added (to the short answers, and
+    to the streams' own first tokens) are the medians of the rounds' own percentiles.
     """
 
     target: str
@@ -44,8 +45,10 @@ class Summary:
     cpu_us_min: float
     cpu_us_median: float
     answer_cpu_ms: float
+    chat_cpu_ms: float
     lag: Spread
     added: Spread
+    added_opening: Spread
     kb_per_stream: float
     idle_mb: float
     served: float
@@ -64,8 +67,10 @@ class Summary:
             min(cpu),
             statistics.median(cpu),
             statistics.median(result.answer_cpu_ms for result in results),
+            statistics.median(result.chat_cpu_ms for result in results),
             _middle([result.lag for result in results]),
             _middle([result.added for result in results]),
+            _middle([result.added_opening for result in results]),
             results[0].kb_per_stream,
             results[0].idle.pss_kb / 1024,
             min(result.served for result in results),
@@ -89,13 +94,16 @@ class Comparison:
         """Return each target's rounds as one line."""
         return {name: Summary.of(results) for name, results in self.results.items()}
 
-    def ratio(self, name: str, other: str) -> float | None:
+    def ratio(self, name: str, other: str, cost: str = "cpu_us") -> float | None:
         """Compare two targets' CPU per token: the median of the rounds' own ratios; None where one was not measured.
+
+        cost: which of a result's figures; `chat_cpu_ms` compares whole answers.
 
         The least of each would be no fair pair: in a round that starves, tokens come in heaps and cost less.
         """
         pairs = zip(self.results.get(name, []), self.results.get(other, []), strict=False)
-        ratios = [one.cpu_us / two.cpu_us for one, two in pairs if one.cpu_us and two.cpu_us]
+        costs = [(getattr(one, cost), getattr(two, cost)) for one, two in pairs]
+        ratios = [one / two for one, two in costs if one and two]
         return statistics.median(ratios) if ratios else None
 
 
@@ -146,7 +154,8 @@ def _warnings(result: Result, late_ms: float) -> list[str]:
 def _line(case: Case, number: int, result: Result) -> str:
     troubles = "".join(f"; {count} x {trouble}" for trouble, count in result.troubles.items())
     return (
-        f"{case.name}, round {number + 1}, {result.target}: {result.cpu_us:.1f} us/token, {result.served:.1%} served, "
+        f"{case.name}, round {number + 1}, {result.target}: {result.cpu_us:.1f} us/token, "
+        f"{result.chat_cpu_ms:.2f} ms/answer, {result.served:.1%} served, "
         f"busy {result.target_busy:.0%} (upstream {result.upstream_busy:.0%}, load {result.own_busy:.0%}, "
         f"others {result.others_busy:.0%}){troubles}"
     )

@@ -4,7 +4,8 @@ urllib3 makes connections by itself, deep in a call that returns when Ollama's f
 mounted through an adapter of requests, hands each socket, the moment it is connected, to the exchange that is being
 opened on that thread: that lets anybody abort it in any phase. The last byte of its request leaves apart, once Ollama's
 side has taken in what is before it: so the exchange knows from when on the request can have been read, and a request
-that is aborted earlier never becomes whole. A connection that nobody captures does without.
+that is aborted earlier never becomes whole. Then the call ends, and the exchange keeps the socket: it reads the answer
+without blocking. A connection that nobody captures does without all this.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -44,32 +46,46 @@ class Captor(Protocol):
         """Let the last byte of a request go: from now on Ollama can have read it whole."""
 
 
+class RequestSent(Exception):
+    """The request is out, and its captor reads the answer from the socket: nothing here waits for it."""
+
+
 class _Opening(threading.local):
     """The captor of this thread: a connection that urllib3 makes finds its exchange by it."""
 
     captor: Captor | None = None
+    connect_s: float | None = None
+    is_until_sent = False
 
 
 _opening = _Opening()
 
 
 @contextmanager
-def captured_by(captor: Captor) -> Iterator[None]:
-    """Hand the sockets of all connections that this thread makes through a `SingleUseAdapter` to somebody."""
-    _opening.captor = captor
+def captured_by(captor: Captor, *, connect_s: float | None = None, is_until_sent: bool = False) -> Iterator[None]:
+    """Hand the sockets of all connections that this thread makes through a `SingleUseAdapter` to somebody.
+
+    is_until_sent: the captor reads the answer itself; where one would be waited for, RequestSent is raised.
+    Units: connect_s bounds connecting where that is shorter than the request's own time-out.
+    """
+    _opening.captor, _opening.connect_s, _opening.is_until_sent = captor, connect_s, is_until_sent
     try:
         yield
     finally:
-        _opening.captor = None
+        _opening.captor, _opening.connect_s, _opening.is_until_sent = None, None, False
 
 
 class _HTTPConnection(HTTPConnection):
     """Hands its socket to the captor of this thread, and asks that before a request becomes whole."""
 
     def connect(self) -> None:
+        captor, timeout_s = _opening.captor, self.timeout
+        self.timeout = _opening.connect_s or timeout_s
         super().connect()
-        if _opening.captor is not None:
-            _opening.captor.on_connected(self.sock)
+        self.timeout = timeout_s
+        if captor is not None:
+            self.sock.settimeout(timeout_s)
+            captor.on_connected(self.sock)
 
     def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
         if _opening.captor is not None and isinstance(body, bytes) and body:
@@ -81,6 +97,12 @@ class _HTTPConnection(HTTPConnection):
         _wait_until_taken(self.sock)
         captor.on_last_byte()
         yield body[-1:]
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3 returns its own
+        if _opening.is_until_sent:
+            self.sock = None  # the captor's: urllib3 closes what it finds here
+            raise RequestSent
+        return super().getresponse()
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):

@@ -11,21 +11,26 @@ import time
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
 from urllib3.exceptions import HTTPError, ProtocolError
 
+from clawgate.addresses import is_loopback_address
 from clawgate.errors import UpstreamError, UpstreamFailure, UpstreamUnreachable
 from clawgate.ollama.capture import SingleUseAdapter
 from clawgate.ollama.exchange import Exchange
-from clawgate.ollama.failures import CannotContinue, reason_of
+from clawgate.ollama.failures import CONNECT_TIMEOUT_S, CannotContinue, reason_of
 from clawgate.ollama.ndjson import UNREADABLE
 
 TEMPLATE_TIMEOUT_S = 5.0
 MAX_DOCUMENT_BYTES = 1 << 24
 """/api/show has the model's licence and template in it: some ten KB."""
 PIECE_BYTES = 1 << 16
+AT_ONCE_BYTES = 1 << 15
+"""A body that the system takes in whole, so that sending it does not block: half of what may be on its way."""
+HEADERS = {"Accept": "application/x-ndjson", "Accept-Encoding": "identity", "Content-Type": "application/json"}
 
 
 class OllamaClient:
@@ -38,6 +43,10 @@ class OllamaClient:
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
         self._session = _session()
+        self._chat = self._session.prepare_request(requests.Request("POST", f"{endpoint}/api/chat", HEADERS))
+        self._adapter = self._session.get_adapter(endpoint)
+        place = urlsplit(endpoint)
+        self._is_near = place.scheme == "http" and is_loopback_address(place.hostname or "")
         self._answered_at: dict[str, float] = {}
 
     def chat(self, request: dict[str, Any], is_going_on: bool = False, request_id: str = "") -> Exchange:
@@ -46,8 +55,19 @@ class OllamaClient:
         is_going_on: its last message is a partial answer; the model's template is asked first whether it can.
         request_id: goes along, for the log of a proxy before Ollama.
         """
+        body = msgspec.json.encode(request)
         check = partial(self._check_template, request["model"]) if is_going_on else None
-        return Exchange(self._session, f"{self.endpoint}/api/chat", msgspec.json.encode(request), check, request_id)
+        is_quick = self._is_near and len(body) <= AT_ONCE_BYTES
+        return Exchange(partial(self._post, request_id), body, is_quick=is_quick, check=check)
+
+    def _post(self, request_id: str, body: bytes) -> requests.Response:
+        """Send a chat. What all of them share was prepared once: preparing takes a third of a call of requests."""
+        chat = self._chat.copy()
+        chat.body = body
+        chat.headers["Content-Length"] = str(len(body))
+        if request_id:
+            chat.headers["X-Request-Id"] = request_id
+        return self._adapter.send(chat, stream=True, timeout=(CONNECT_TIMEOUT_S, None), proxies={})
 
     def note_answer(self, model: str, now: float) -> None:
         """Note that a frame of a model's has come, whoever asked."""

@@ -1,16 +1,15 @@
 """One `POST /api/chat` and its answer.
 
-Ollama sends no byte, not even headers, before the first frame: minutes while it loads a model. So an Exchange is
-opened on a helper thread, and its socket is captured the moment it is connected (capture.py), because a `shutdown` of
-the socket frees the opener in any phase, while `Response.close` from another thread blocks until the read time-out.
-Once open, the pump reads the socket itself, without blocking.
+Ollama sends no byte, not even headers, before the first frame: minutes while it loads a model. So an Exchange sends its
+request and keeps the socket (capture.py); the pump polls it and reads it without blocking, from the first byte of the
+head on. Connecting and sending need a helper thread only where they may block. A `shutdown` of the socket ends every
+phase at once, from any thread.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import re
 import socket
 import ssl
 import threading
@@ -19,10 +18,11 @@ from collections.abc import Callable
 
 import requests
 
-from clawgate.errors import InternalError, UpstreamUnreachable
-from clawgate.ollama.body import Body, ChunkedBody, OpenBody, SizedBody
-from clawgate.ollama.capture import captured_by
-from clawgate.ollama.failures import CONNECT_TIMEOUT_S, OpenFailure, failure_of, reason_of
+from clawgate.errors import InternalError
+from clawgate.ollama.body import Body, MalformedBody, OpenBody
+from clawgate.ollama.capture import RequestSent, captured_by
+from clawgate.ollama.failures import DROPPED, OpenFailure, failure_of, reason_of, unreachable
+from clawgate.ollama.head import MalformedHead, read_head
 from clawgate.sockets import shut_down
 
 log = logging.getLogger(__name__)
@@ -33,9 +33,12 @@ MIN_OPEN_S = 0.04
 Counted from the request's last byte; what is left of the 40 ms is for reading what lies before it. A request that is
 not whole is no matter: Ollama fails to decode it, so that one is cut at once, wherever it is.
 """
+OK = 200
+AT_ONCE_S = 0.001
+"""Loopback accepts a connection at once, or its queue is full: then a helper thread waits."""
 RECV_BYTES = 1 << 16
 MAX_READ_BYTES = 1 << 20
-HEADERS = {"Accept": "application/x-ndjson", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+MAX_ERROR_BYTES = 1 << 16
 
 
 class Aborted(Exception):
@@ -43,115 +46,114 @@ class Aborted(Exception):
 
 
 class Exchange:
-    """One `POST /api/chat` and its answer: opened on a helper thread, read by the pump, closed by anybody.
+    """One `POST /api/chat` and its answer: started, read and released by the pump, closed by anybody.
 
-    Threads: `_lock` guards the captured socket, the response and the flags; `_shutting` makes every `close` wait for
-    the first. `close` may be called from any thread; `read` and `release` only from the pump's.
+    post: sends a body through requests.
+    is_quick: connecting and sending do not block, so that they need no helper thread.
+    check: is called first, on a helper thread.
+
+    Threads: `_lock` guards the socket, the response and the flags; `_shutting` makes every `close` wait for the first.
+    `close` may be called from any thread, everything else only from the pump's.
     """
 
     def __init__(
         self,
-        session: requests.Session,
-        url: str,
+        post: Callable[[bytes], requests.Response],
         body: bytes,
+        *,
+        is_quick: bool = False,
         check: Callable[[], None] | None = None,
-        request_id: str = "",
     ) -> None:
-        self._check = check
-        self._session = session
-        self._url = url
+        self._post = post
         self._body = body
-        self._headers = {**HEADERS, "X-Request-Id": request_id} if request_id else HEADERS
+        self._is_quick = is_quick and check is None
+        self._check = check
         self._lock = threading.Lock()
         self._is_closing = False
         self._is_released = False
-        self._is_done = False
+        self._is_complete = False
+        self._is_sent = False
         self._socket: socket.socket | None = None
         self._whole_at = -math.inf
         self._shutting = threading.Lock()
         self._response: requests.Response | None = None
+        self._status: int | None = None
         self._ahead = b""
+        self._refusal = b""
         self._framing: Body = OpenBody()
         self.failure: OpenFailure | None = None
         self.is_open = False
         self.is_at_end = False
 
-    # --- opening: the helper thread -------------------------------------------------------------------------------
+    # --- sending: the pump, or a helper thread --------------------------------------------------------------------
 
-    def start(self, tell: Callable[[], None]) -> None:
-        """Open on a helper thread; `tell` is called there once the exchange is open or has its `failure`."""
-        threading.Thread(target=self._open_and_tell, args=(tell,), name="open-upstream", daemon=True).start()
+    def start(self, tell: Callable[[], None]) -> bool:
+        """Send the request; False where that may block: a helper thread does it, and calls `tell` when it is done."""
+        if self._is_quick and self._send(AT_ONCE_S):
+            return True
+        threading.Thread(target=self._send_and_tell, args=(tell,), name="open-upstream", daemon=True).start()
+        return False
 
-    def _open_and_tell(self, tell: Callable[[], None]) -> None:
+    def _send_and_tell(self, tell: Callable[[], None]) -> None:
         try:
-            with captured_by(self):
-                if self._check is not None:
+            self._send()
+        finally:
+            tell()
+
+    def _send(self, connect_s: float | None = None) -> bool:
+        """Send the request, or keep the reason why not; False where connecting takes longer than connect_s."""
+        try:
+            if self._check is not None:
+                with captured_by(self):
                     self._check()
-                self._open()
+            self._forget_socket()
+            with captured_by(self, connect_s=connect_s, is_until_sent=True):
+                self._take_response(self._post(self._body))
+        except RequestSent:
+            self._take_socket()
         except Aborted:
             pass
         except OpenFailure as failure:
             self.failure = failure
+        except (requests.RequestException, OSError) as error:
+            if connect_s is not None and isinstance(error, requests.ConnectTimeout):
+                return False
+            self._fail(unreachable(reason_of(error)))
         except Exception:  # a helper thread has nobody else to tell
             log.exception("opening the connection to Ollama failed")
             self.failure = OpenFailure(InternalError(), is_retryable=False)
-        finally:
-            tell()
+        self._body = b""
+        return True
 
-    def _open(self) -> None:
-        response = self._post()
-        try:
-            if response.status_code != 200:
-                raise failure_of(response)
-            self._take_over(response)
-        except BaseException:
-            if self._is_closing:
-                self.close()  # waits as long as the first close does: an answer has come, but perhaps too soon
-            response.raw.close()
-            raise
-
-    def _post(self) -> requests.Response:
+    def _forget_socket(self) -> None:
+        """Forget the check's, which is over."""
         with self._lock:
             if self._is_closing:
                 raise Aborted
-            self._socket, self._whole_at = None, -math.inf  # the check's, which is over
-        try:
-            return self._session.post(
-                self._url,
-                data=self._body,
-                headers=self._headers,
-                stream=True,
-                allow_redirects=False,
-                timeout=(CONNECT_TIMEOUT_S, None),
-            )
-        except (requests.RequestException, OSError) as error:
-            if self._is_closing:
-                raise Aborted from error
-            raise OpenFailure(
-                UpstreamUnreachable(f"Ollama {reason_of(error)}"),
-                is_retryable=True,
-            ) from error
+            self._socket, self._whole_at = None, -math.inf
 
-    def _take_over(self, response: requests.Response) -> None:
-        """Keep the socket, as one that never blocks, and let go of all that the libraries built around it.
-
-        Their buffers and objects would be some 20 KB a stream. A TLS socket cannot leave its connection, and a mocked
-        response has none: these are kept whole.
-        """
+    def _take_socket(self) -> None:
+        """Keep the socket, as one that never blocks: the request is out."""
         with self._lock:
-            if self._is_released or self._is_closing:
+            assert self._socket is not None
+            self._socket.setblocking(False)
+            self._is_sent = True
+            if self._is_released:
+                self._socket.close()
+
+    def _take_response(self, response: requests.Response) -> None:
+        """Keep a response that has no socket, as a mocked one: reads block."""
+        with self._lock:
+            self._response = response
+            if self._is_closing:
                 raise Aborted
-            self._body = b""
-            if self._socket is not None:
-                self._framing = _framing_of(response)
-                self._socket.setblocking(False)
-                self._ahead = _read_ahead(response)
-            if self._socket is None or isinstance(self._socket, ssl.SSLSocket):
-                self._response = response
-            else:
-                self._socket = _detached(self._socket)
-                response.raw.close()
-        self.is_open = True
+        self._begin(response.status_code)
+        while not self.is_open and self.failure is None:
+            self._read_refusal()
+
+    def _fail(self, failure: OpenFailure) -> None:
+        if not self._is_closing:  # else it is our own close that reads as one
+            self.failure = failure
 
     def on_connected(self, sock: socket.socket) -> None:
         """Capture the socket; called by the connection class.
@@ -176,8 +178,44 @@ class Exchange:
     # --- reading: the pump ----------------------------------------------------------------------------------------
 
     def fileno(self) -> int | None:
-        """Return the socket to poll; None where there is none (a mocked response), and reads block."""
-        return self._socket.fileno() if self._socket is not None else None
+        """Return the socket to poll; None where there is none: not yet, or for good (a mocked response)."""
+        return self._socket.fileno() if self._is_sent and self._socket is not None else None
+
+    def advance(self) -> None:
+        """Take what has come of the answer's beginning: at some time it `is_open`, or has its `failure`."""
+        if self._is_sent and self._status is None:
+            self._read_head()
+        if self._status is not None and not self.is_open and self.failure is None:
+            self._read_refusal()
+
+    def _read_head(self) -> None:
+        assert self._socket is not None
+        self._ahead += self._receive(self._socket)
+        try:
+            head = read_head(self._ahead)
+        except MalformedHead:
+            self._fail(unreachable(DROPPED))
+            return
+        if head is not None:
+            self._framing, self._ahead = head.framing, head.rest
+            self._begin(head.status)
+        elif self.is_at_end:
+            self._fail(unreachable(DROPPED))
+
+    def _begin(self, status: int) -> None:
+        self._status = status
+        self.is_open = status == OK
+
+    def _read_refusal(self) -> None:
+        """Take what has come of the words of an Ollama that does not answer."""
+        assert self._status is not None
+        try:
+            self._refusal += self.read()
+        except MalformedBody as error:
+            self._refusal += error.payload
+            self.is_at_end = True
+        if self.is_at_end or len(self._refusal) >= MAX_ERROR_BYTES:
+            self._fail(failure_of(self._status, self._refusal[:MAX_ERROR_BYTES]))
 
     def read(self) -> bytes:
         """Return the payload that has come in, b"" when there is none now; at the end set `is_at_end`.
@@ -228,9 +266,9 @@ class Exchange:
 
     # --- closing: anybody -----------------------------------------------------------------------------------------
 
-    def finish(self) -> None:
+    def mark_complete(self) -> None:
         """Note that the answer is complete: nothing is left that closing early could leak."""
-        self._is_done = True
+        self._is_complete = True
 
     def close(self) -> None:
         """End the connection and return once that is done, from any thread and in any phase; again is harmless.
@@ -241,7 +279,7 @@ class Exchange:
             self._is_closing = True
         with self._shutting:
             left_s = self._whole_at + MIN_OPEN_S - time.monotonic()
-            if left_s > 0 and not self._is_done:
+            if left_s > 0 and not self._is_complete:
                 time.sleep(left_s)
             with self._lock:
                 if self._socket is not None:
@@ -253,31 +291,7 @@ class Exchange:
         with self._lock:
             self._is_released = True
             response, self._response = self._response, None
+            if self._is_sent and self._socket is not None:
+                self._socket.close()
         if response is not None:
             response.raw.close()
-        elif self.is_open and self._socket is not None:
-            self._socket.close()
-
-
-def _framing_of(response: requests.Response) -> Body:
-    headers = response.headers
-    if "chunked" in headers.get("Transfer-Encoding", "").lower():
-        return ChunkedBody()
-    length = headers.get("Content-Length", "")
-    return SizedBody(int(length)) if re.fullmatch(r"[0-9]{1,18}", length) else OpenBody()
-
-
-def _detached(sock: socket.socket) -> socket.socket:
-    """Take a connected socket out of the object that the libraries know, as one that never blocks."""
-    taken = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-    taken.setblocking(False)
-    return taken
-
-
-def _read_ahead(response: requests.Response) -> bytes:
-    """Return what http.client's buffer took in together with the headers."""
-    try:
-        ahead: bytes = response.raw._fp.fp.peek()  # type: ignore[union-attr]
-    except (OSError, AttributeError):  # nothing there (http.client lets go of fp), or reset: the next read sees the end
-        return b""
-    return ahead

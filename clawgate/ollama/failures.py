@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-
 import msgspec
 import requests
 
-from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError
+from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError, UpstreamUnreachable
 from clawgate.ollama.ndjson import UNREADABLE
 
-log = logging.getLogger(__name__)
-
 CONNECT_TIMEOUT_S = 5.0
-MAX_ERROR_BYTES = 1 << 16
+DROPPED = "dropped the connection"
 
 
 class OpenFailure(Exception):
@@ -32,15 +28,14 @@ class CannotContinue(OpenFailure):
         super().__init__(UpstreamError("the model's template cannot continue an answer"), is_retryable=False)
 
 
-def failure_of(response: requests.Response) -> OpenFailure:
+def unreachable(why: str) -> OpenFailure:
+    """Say that Ollama is away, which is waited for; `why` are words that follow its name."""
+    return OpenFailure(UpstreamUnreachable(f"Ollama {why}"), is_retryable=True)
+
+
+def failure_of(status: int, body: bytes) -> OpenFailure:
     """Read what Ollama says of a request that it does not answer."""
-    status = response.status_code
-    try:
-        text = response.raw.read(MAX_ERROR_BYTES)
-    except Exception as error:  # noqa: BLE001 - urllib3 raises its own kinds; the status alone must do then
-        log.debug("the body of Ollama's status %d could not be read: %s", status, error)
-        text = b""
-    words = _words_of(text)
+    words = _words_of(body)
     if status == 404 and "not found" in words and "model" in words:
         return OpenFailure(ModelNotFound(words), is_retryable=False)
     if status == 403 and not words:
@@ -71,4 +66,4 @@ def reason_of(error: Exception) -> str:
     ):
         if mark in text:
             return words
-    return "dropped the connection"
+    return DROPPED

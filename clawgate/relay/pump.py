@@ -96,7 +96,7 @@ class Pump:
         return self._is_client_gone
 
     def _begin(self) -> None:
-        """Ask Ollama, on a helper thread: it answers nothing before its first frame."""
+        """Ask Ollama, which answers nothing before its first frame."""
         run = self._run
         if self._wait(until=0):
             return  # the client gave up while it queued, and is not served
@@ -115,14 +115,15 @@ class Pump:
     def _opening(self) -> None:
         """Wait for the response to begin, or for its failure."""
         assert self._exchange is not None
+        self._exchange.advance()
+        self._waiter.watch(self._exchange.fileno())
         if self._exchange.is_open:
-            self._waiter.watch(self._exchange.fileno())
             self._flush_at = 0.0
             self._state = Pump._reading
         elif self._exchange.failure is not None:
             self._go_away(self._exchange.failure)
         elif self._clock() < self._patience.frame_due_at:
-            self._wait(until=self._patience.frame_due_at)
+            self._wait(until=self._patience.frame_due_at, for_upstream=True)
         else:
             self._inquire()
 
@@ -199,7 +200,7 @@ class Pump:
     def _take_done(self, frame: Frame) -> None:
         """Take the model's own end: a done frame, or an error."""
         assert self._exchange is not None
-        self._exchange.finish()
+        self._exchange.mark_complete()
         if frame.error is not None:
             self._fail(UpstreamError(frame.error))
         else:

@@ -47,10 +47,14 @@ def ollama() -> Iterator[responses.RequestsMock]:
 def opened(request: dict[str, Any] = REQUEST, **options: Any) -> Exchange:
     """An exchange that is open or has failed."""
     exchange = OllamaClient(ENDPOINT).chat(request, **options)
-    is_told = threading.Event()
-    exchange.start(is_told.set)
-    assert is_told.wait(10)
+    start(exchange)
     return exchange
+
+
+def start(exchange: Exchange) -> None:
+    """Start an exchange, and wait until what that comes to is known."""
+    is_told = threading.Event()
+    assert exchange.start(is_told.set) or is_told.wait(10)
 
 
 def sent(mock: responses.RequestsMock, number: int = 0) -> PreparedRequest:
@@ -88,9 +92,7 @@ def test_a_chat_is_exactly_this_request(ollama: responses.RequestsMock, monkeypa
 def test_the_endpoints_path_is_kept(ollama: responses.RequestsMock) -> None:
     ollama.post("https://gpu.example.org/ollama/api/chat", body=ANSWER)
     exchange = OllamaClient("https://gpu.example.org/ollama").chat(REQUEST)
-    is_told = threading.Event()
-    exchange.start(is_told.set)
-    assert is_told.wait(10)
+    start(exchange)
     assert exchange.is_open
     exchange.release()
 
@@ -98,9 +100,7 @@ def test_the_endpoints_path_is_kept(ollama: responses.RequestsMock) -> None:
 def test_nothing_is_sent_before_an_exchange_is_opened_or_after_it_was_closed(ollama: responses.RequestsMock) -> None:
     exchange = OllamaClient(ENDPOINT).chat(REQUEST)
     exchange.close()
-    is_told = threading.Event()
-    exchange.start(is_told.set)
-    assert is_told.wait(10)
+    start(exchange)
     assert (exchange.is_open, exchange.failure) == (False, None)
     assert len(ollama.calls) == 0
     exchange.release()

@@ -39,7 +39,7 @@ class ScriptedExchange:
         self._lock = threading.Lock()
         self._sockets: tuple[socket.socket, ...] = ()
 
-    def start(self, tell: Callable[[], None]) -> None:
+    def start(self, tell: Callable[[], None]) -> bool:
         """Open at once, unless it was closed before."""
         with self._lock:
             if not self.is_closed:
@@ -47,6 +47,7 @@ class ScriptedExchange:
                 self._sockets[0].setblocking(False)
                 self.is_open = True
         tell()
+        return True
 
     def fileno(self) -> int:
         """Give the socket to poll."""
@@ -67,7 +68,10 @@ class ScriptedExchange:
         lines += [b'{"done":true,"done_reason":"stop","eval_count":7}'] * is_done
         self._sockets[1].sendall(b"".join(line + b"\n" for line in lines))
 
-    def finish(self) -> None:
+    def advance(self) -> None:
+        """Be open at once."""
+
+    def mark_complete(self) -> None:
         """Note nothing."""
 
     def close(self) -> None:

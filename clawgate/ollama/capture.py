@@ -24,6 +24,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError
 
 from clawgate.ollama.failures import CONNECT_TIMEOUT_S
 
@@ -34,6 +35,8 @@ if sys.platform == "linux":
 MAX_ON_ITS_WAY_BYTES = 1 << 16
 """So much may be on its way before the last byte: a short request waits for no acknowledgement (up to 40 ms)."""
 LOOK_EVERY_MS = 1
+AT_ONCE_S = 0.01
+"""Loopback accepts a connection at once, unless its queue is full; on a loaded machine at once is some ms."""
 
 
 class Captor(Protocol):
@@ -50,42 +53,51 @@ class RequestSent(Exception):
     """The request is out, and its captor reads the answer from the socket: nothing here waits for it."""
 
 
+class WouldBlock(Exception):
+    """Connecting takes longer than `AT_ONCE_S`, or the system takes no more of the request now; it is not whole."""
+
+
 class _Opening(threading.local):
     """The captor of this thread: a connection that urllib3 makes finds its exchange by it."""
 
     captor: Captor | None = None
-    connect_s: float | None = None
     is_until_sent = False
+    is_at_once = False
 
 
 _opening = _Opening()
 
 
 @contextmanager
-def captured_by(captor: Captor, *, connect_s: float | None = None, is_until_sent: bool = False) -> Iterator[None]:
+def captured_by(captor: Captor, *, is_until_sent: bool = False, is_at_once: bool = False) -> Iterator[None]:
     """Hand the sockets of all connections that this thread makes through a `SingleUseAdapter` to somebody.
 
     is_until_sent: the captor reads the answer itself; where one would be waited for, RequestSent is raised.
-    Units: connect_s bounds connecting where that is shorter than the request's own time-out.
+    is_at_once: where anything else would be waited for, WouldBlock is raised.
     """
-    _opening.captor, _opening.connect_s, _opening.is_until_sent = captor, connect_s, is_until_sent
+    _opening.captor, _opening.is_until_sent, _opening.is_at_once = captor, is_until_sent, is_at_once
     try:
         yield
     finally:
-        _opening.captor, _opening.connect_s, _opening.is_until_sent = None, None, False
+        _opening.captor, _opening.is_until_sent, _opening.is_at_once = None, False, False
 
 
 class _HTTPConnection(HTTPConnection):
     """Hands its socket to the captor of this thread, and asks that before a request becomes whole."""
 
     def connect(self) -> None:
-        captor, timeout_s = _opening.captor, self.timeout
-        self.timeout = _opening.connect_s or timeout_s
-        super().connect()
-        self.timeout = timeout_s
-        if captor is not None:
-            self.sock.settimeout(timeout_s)
-            captor.on_connected(self.sock)
+        if _opening.is_at_once:
+            self.timeout = AT_ONCE_S
+        try:
+            super().connect()
+        except ConnectTimeoutError as error:
+            if _opening.is_at_once:
+                raise WouldBlock from error
+            raise
+        if _opening.is_at_once:
+            self.sock.setblocking(False)
+        if _opening.captor is not None:
+            _opening.captor.on_connected(self.sock)
 
     def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
         if _opening.captor is not None and isinstance(body, bytes) and body:
@@ -94,9 +106,16 @@ class _HTTPConnection(HTTPConnection):
 
     def _in_two(self, body: bytes, captor: Captor) -> Iterator[bytes | memoryview]:
         yield memoryview(body)[:-1]
-        _wait_until_taken(self.sock)
+        if len(body) > MAX_ON_ITS_WAY_BYTES:
+            _wait_until_taken(self.sock)
         captor.on_last_byte()
         yield body[-1:]
+
+    def send(self, data: Any) -> None:
+        try:
+            super().send(data)
+        except BlockingIOError as error:
+            raise WouldBlock from error
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3 returns its own
         if _opening.is_until_sent:

@@ -20,7 +20,7 @@ import requests
 
 from clawgate.errors import InternalError
 from clawgate.ollama.body import Body, MalformedBody, OpenBody
-from clawgate.ollama.capture import RequestSent, captured_by
+from clawgate.ollama.capture import RequestSent, WouldBlock, captured_by
 from clawgate.ollama.failures import DROPPED, OpenFailure, failure_of, reason_of, unreachable
 from clawgate.ollama.head import MalformedHead, read_head
 from clawgate.sockets import shut_down
@@ -34,8 +34,6 @@ Counted from the request's last byte; what is left of the 40 ms is for reading w
 not whole is no matter: Ollama fails to decode it, so that one is cut at once, wherever it is.
 """
 OK = 200
-AT_ONCE_S = 0.001
-"""Loopback accepts a connection at once, or its queue is full: then a helper thread waits."""
 RECV_BYTES = 1 << 16
 MAX_READ_BYTES = 1 << 20
 MAX_ERROR_BYTES = 1 << 16
@@ -71,6 +69,7 @@ class Exchange:
         self._lock = threading.Lock()
         self._is_closing = False
         self._is_released = False
+        self._is_shut = False
         self._is_complete = False
         self._is_sent = False
         self._socket: socket.socket | None = None
@@ -89,7 +88,7 @@ class Exchange:
 
     def start(self, tell: Callable[[], None]) -> bool:
         """Send the request; False where that may block: a helper thread does it, and calls `tell` when it is done."""
-        if self._is_quick and self._send(AT_ONCE_S):
+        if self._is_quick and self._send(is_at_once=True):
             return True
         threading.Thread(target=self._send_and_tell, args=(tell,), name="open-upstream", daemon=True).start()
         return False
@@ -100,24 +99,24 @@ class Exchange:
         finally:
             tell()
 
-    def _send(self, connect_s: float | None = None) -> bool:
-        """Send the request, or keep the reason why not; False where connecting takes longer than connect_s."""
+    def _send(self, *, is_at_once: bool = False) -> bool:
+        """Send the request, or keep the reason why not; False where it cannot be done at once, and has to be."""
         try:
             if self._check is not None:
                 with captured_by(self):
                     self._check()
             self._forget_socket()
-            with captured_by(self, connect_s=connect_s, is_until_sent=True):
+            with captured_by(self, is_until_sent=True, is_at_once=is_at_once):
                 self._take_response(self._post(self._body))
         except RequestSent:
             self._take_socket()
+        except WouldBlock:
+            return False
         except Aborted:
             pass
         except OpenFailure as failure:
             self.failure = failure
         except (requests.RequestException, OSError) as error:
-            if connect_s is not None and isinstance(error, requests.ConnectTimeout):
-                return False
             self._fail(unreachable(reason_of(error)))
         except Exception:  # a helper thread has nobody else to tell
             log.exception("opening the connection to Ollama failed")
@@ -136,7 +135,8 @@ class Exchange:
         """Keep the socket, as one that never blocks: the request is out."""
         with self._lock:
             assert self._socket is not None
-            self._socket.setblocking(False)
+            if self._socket.gettimeout() != 0:
+                self._socket.setblocking(False)
             self._is_sent = True
             if self._is_released:
                 self._socket.close()
@@ -224,9 +224,7 @@ class Exchange:
         """
         if self._socket is None:
             return self._read_blocking()
-        data = self._receive(self._socket)
-        if self._ahead:
-            data, self._ahead = self._ahead + data, b""
+        data, self._ahead = self._ahead or self._receive(self._socket), b""
         payload = self._framing.feed(data) if data else b""
         if self._framing.is_whole:
             self.is_at_end = True
@@ -282,7 +280,8 @@ class Exchange:
             if left_s > 0 and not self._is_complete:
                 time.sleep(left_s)
             with self._lock:
-                if self._socket is not None:
+                if self._socket is not None and not self._is_shut:
+                    self._is_shut = True
                     shut_down(self._socket, socket.SHUT_RDWR)
 
     def release(self) -> None:

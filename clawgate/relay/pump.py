@@ -115,15 +115,16 @@ class Pump:
     def _opening(self) -> None:
         """Wait for the response to begin, or for its failure."""
         assert self._exchange is not None
-        self._exchange.advance()
-        self._waiter.watch(self._exchange.fileno())
         if self._exchange.is_open:
+            self._waiter.watch(self._exchange.fileno())
             self._flush_at = 0.0
             self._state = Pump._reading
         elif self._exchange.failure is not None:
             self._go_away(self._exchange.failure)
         elif self._clock() < self._patience.frame_due_at:
+            self._waiter.watch(self._exchange.fileno())
             self._wait(until=self._patience.frame_due_at, for_upstream=True)
+            self._exchange.advance()
         else:
             self._inquire()
 
@@ -245,10 +246,12 @@ class Pump:
 
     def _inquire(self) -> None:
         """Ask why the first frame is overdue, and free a slot that hangs; a frame may still come meanwhile."""
+        assert self._exchange is not None
         run = self._run
         silence = self._overdue.reason(self._client, self._patience.asked_at, self._clock())
         if silence is None:
             self._wait(until=math.inf, for_upstream=True)
+            self._exchange.advance()
             return
         self._account.wedges += silence.is_wedge
         if not self._overdue.can_free(silence):

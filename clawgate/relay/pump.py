@@ -39,7 +39,7 @@ from clawgate.relay.intake import Intake
 from clawgate.relay.overdue import NOT_UNLOADED, Overdue
 from clawgate.relay.patience import Patience
 from clawgate.relay.run import Run
-from clawgate.relay.smoothing import merge
+from clawgate.relay.smoothing import Window, merge
 from clawgate.relay.wait import Waiter
 
 
@@ -63,7 +63,7 @@ class Pump:
         self._client = client_in_force()
         self._account = account
         self._clock = clock
-        self._smoothing_s = limits.smoothing_ms / 1000
+        self._window = Window(limits.smoothing_ms / 1000)
         self._patience = Patience(limits, run.prompt.holds_frames_back)
         self._intake = Intake(limits.max_bad_frames)
         self._overdue = Overdue(run.prompt.model, run.wake_event, limits)
@@ -133,8 +133,10 @@ class Pump:
         assert self._exchange is not None
         if self._clock() < self._flush_at:
             self._wait(until=self._flush_at)
-            if self._clock() < self._flush_at:
+            late_s = self._clock() - self._flush_at
+            if late_s < 0:
                 return
+            self._window.note_lateness(late_s)
         frames = self._intake.read()
         if frames:
             self._take(frames)
@@ -192,7 +194,7 @@ class Pump:
         if events:
             self._patience.note_progress(now)
             self._account.note_token(now)
-            self._flush_at = now + self._smoothing_s
+            self._flush_at = now + self._window.length_s
             self._tokens += len(frames)
             self._run.publish(events)
         if end is not None:

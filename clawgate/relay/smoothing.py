@@ -1,4 +1,4 @@
-"""Smoothing makes as few events of a window's frames as keep their order. Pure.
+"""Smoothing: the time for which text is gathered, and the fewest events that keep its order. Pure.
 
 Neighbouring pieces of text become one Text, neighbouring pieces of thinking one Thinking; a change of kind and tool
 calls begin a new event. Ollama's empty frames make none.
@@ -8,6 +8,32 @@ from __future__ import annotations
 
 from clawgate.ollama.ndjson import Frame
 from clawgate.relay.events import Event, Text, Thinking, ToolCalls
+
+WIDEST = 4
+"""Times the window that was set."""
+WINDOW_PER_LATENESS = 40
+"""2.5 ms late is as late as a window of 100 ms may be; a quiet gateway's threads wake up within 1 ms."""
+KEPT = 0.85
+"""Of a lateness, at the next flush in time: the window is as it was set again after some ten."""
+
+
+class Window:
+    """How long text is gathered: as long as was set, and up to four times as long while the flushes are late.
+
+    A flush is late where more threads want the interpreter than it can serve, as when many answers are opened at once.
+    Each of them then pays more for every turn, and all fall behind. Fewer flushes end that, and leave the interpreter
+    to what is waited for most, the first text of the others.
+    """
+
+    def __init__(self, set_s: float) -> None:
+        self.length_s = set_s
+        self._set_s = set_s
+        self._late_s = 0.0
+
+    def note_lateness(self, late_s: float) -> None:
+        """Say how late a flush is; the windows that follow are as long as that asks for."""
+        self._late_s = max(late_s, KEPT * self._late_s)
+        self.length_s = min(max(self._set_s, WINDOW_PER_LATENESS * self._late_s), WIDEST * self._set_s)
 
 
 def merge(frames: list[Frame]) -> tuple[list[Event], Frame | None]:

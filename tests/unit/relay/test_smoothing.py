@@ -1,4 +1,4 @@
-"""Smoothing makes few events of many frames, and nothing is lost, repeated or reordered."""
+"""Smoothing makes few events of many frames, with nothing lost, repeated or reordered; a late gateway gathers longer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clawgate.ollama.ndjson import Frame, FrameMessage
 from clawgate.relay.events import Event, Text, Thinking, ToolCalls
-from clawgate.relay.smoothing import merge
+from clawgate.relay.smoothing import Window, merge
 
 F = {"function": {"name": "f", "arguments": {}}}
 G = {"function": {"name": "g", "arguments": {"x": 1}}}
@@ -74,3 +74,33 @@ def test_what_follows_the_end_is_nothing(last: Frame) -> None:
     events, end = merge([frame("a", ""), last, frame("c", "")])
     assert end is last
     assert events == [Text("ab" if last.message else "a")]
+
+
+def test_a_window_stays_as_it_was_set_while_flushes_are_in_time() -> None:
+    window = Window(0.1)
+    for _ in range(10):
+        window.note_lateness(0.002)
+        assert window.length_s == 0.1
+
+
+def test_a_window_widens_with_lateness_up_to_four_times_and_narrows_again() -> None:
+    window = Window(0.1)
+    window.note_lateness(0.005)
+    assert window.length_s == pytest.approx(0.2)
+    window.note_lateness(5)
+    assert window.length_s == 0.4
+    window = Window(0.1)
+    window.note_lateness(0.01)
+    lengths = []
+    for _ in range(10):
+        window.note_lateness(0.001)
+        lengths.append(window.length_s)
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[0] < 0.4
+    assert lengths[-1] == 0.1
+
+
+def test_no_window_does_not_widen() -> None:
+    window = Window(0)
+    window.note_lateness(1)
+    assert window.length_s == 0

@@ -18,7 +18,7 @@ from bench.script import Script, now_us
 
 @dataclass(frozen=True)
 class Address:
-    """Where a target listens and how it is asked."""
+    """The place where a target listens, and the format of its requests."""
 
     kind: Kind
     host: str
@@ -47,12 +47,12 @@ class Address:
 
 
 class Answer:
-    """A connection that asks once and is closed when its answer is over; `done` is told then, exactly once.
+    """A connection that asks once and is closed when its answer is over; `done` is called then, exactly once.
 
-    `told`, if given, is called after every read.
+    on_read, if given, is called after every read.
     """
 
-    __slots__ = ("_request", "_sock", "_told", "asked_us", "done", "loop", "reader", "script", "session")
+    __slots__ = ("_on_read", "_request", "_sock", "asked_us", "done", "loop", "reader", "script", "session")
 
     def __init__(
         self,
@@ -62,10 +62,10 @@ class Answer:
         session: str,
         lags: array[int],
         done: Callable[[Answer], None],
-        told: Callable[[Answer], None] | None = None,
+        on_read: Callable[[Answer], None] | None = None,
         history_bytes: int = 0,
     ) -> None:
-        self.loop, self.script, self.session, self.done, self._told = loop, script, session, done, told
+        self.loop, self.script, self.session, self.done, self._on_read = loop, script, session, done, on_read
         self.reader = Reader(address.kind, lags)
         self._request = address.request(script, session, history_bytes)
         self._sock = socket.socket()
@@ -105,7 +105,7 @@ class Answer:
             self._fail(f"connect: {error.strerror}")
             return
         if not self._request:
-            handler = self._read if self._told is None else self._read_and_tell
+            handler = self._read if self._on_read is None else self._read_and_call
             self.loop.change(self._sock, READ, handler)
 
     def _read(self, _events: int) -> None:
@@ -118,7 +118,7 @@ class Answer:
             self.loop.close(self._sock)
             self.done(self)
 
-    def _read_and_tell(self, events: int) -> None:
+    def _read_and_call(self, events: int) -> None:
         self._read(events)
-        if self._told is not None:
-            self._told(self)
+        if self._on_read is not None:
+            self._on_read(self)

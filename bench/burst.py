@@ -1,4 +1,4 @@
-"""What opening an answer costs (`python -m bench.burst`): short chats, and a burst of long ones, side by side.
+"""The cost of opening an answer (`python -m bench.burst`): short chats, and a burst of long ones, side by side.
 
 Short chats have three frames, so their cost is that of opening and ending an answer. In a burst all streams are opened
 within two seconds. Its first tokens are those of these very streams, and its lags those of a window that begins one

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from bench.loop import READ, Loop
 from bench.script import now_us
 
-Told = Callable[[int, bytes, int], None]
+OnAnswer = Callable[[int, bytes, int], None]
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
@@ -20,15 +20,15 @@ class Caller:
         self._loop, self._place = loop, (host, port)
         self._sock: socket.socket | None = None
         self._inbox = b""
-        self._told: Told | None = None
+        self._on_answer: OnAnswer | None = None
 
     @property
     def is_free(self) -> bool:
         """Say whether no call is under way."""
-        return self._told is None
+        return self._on_answer is None
 
-    def call(self, request: bytes, told: Told) -> None:
-        """Send a request; tell status, body and the moment its answer was read. Status 0: the connection was cut.
+    def call(self, request: bytes, on_answer: OnAnswer) -> None:
+        """Send a request; on_answer gets status, body and the moment of reading. Status 0: the connection was cut.
 
         Threads: connects while blocking, which takes microseconds on one machine.
         """
@@ -37,7 +37,7 @@ class Caller:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sock.setblocking(False)
             self._loop.watch(self._sock, READ, self._read)
-        self._told = told
+        self._on_answer = on_answer
         self._sock.send(request)
 
     def close(self) -> None:
@@ -56,12 +56,12 @@ class Caller:
         head, found, body = self._inbox.partition(b"\r\n\r\n")
         if not data:
             self.close()
-            self._tell(0, b"")
+            self._end(0, b"")
         elif found and (length := _LENGTH.search(head)) and len(body) >= int(length[1]):
             self._inbox = b""
-            self._tell(int(head.split(b" ", 2)[1]), body)
+            self._end(int(head.split(b" ", 2)[1]), body)
 
-    def _tell(self, status: int, body: bytes) -> None:
-        told, self._told = self._told, None
-        if told is not None:
-            told(status, body, now_us())
+    def _end(self, status: int, body: bytes) -> None:
+        on_answer, self._on_answer = self._on_answer, None
+        if on_answer is not None:
+            on_answer(status, body, now_us())

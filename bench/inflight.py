@@ -38,7 +38,7 @@ class Pace:
 
 @dataclass
 class Cut:
-    """One interrupt: when it was sent, answered, and told to the reader, and what went wrong with it.
+    """One interrupt: when it was sent and answered, when its reader had the end, and what went wrong with it.
 
     Units: microseconds of the machine's clock; 0 is not (yet). partial_tokens: -1 where no partial text came back.
     """
@@ -46,7 +46,7 @@ class Cut:
     answer: Answer
     sent_us: int
     answered_us: int = 0
-    told_us: int = 0
+    ended_us: int = 0
     partial_tokens: int = -1
     trouble: str = ""
 
@@ -54,7 +54,7 @@ class Cut:
 class InFlight:
     """The answers in flight and the interrupts that go through them.
 
-    Where the target is the upstream itself (raw NDJSON, no gateway), to cut is to hang up.
+    To cut is to hang up where the target is the upstream itself (raw NDJSON, no gateway).
     """
 
     def __init__(self, address: Address, phase: Phase, pace: Pace) -> None:
@@ -92,7 +92,7 @@ class InFlight:
     def _ask(self) -> Answer:
         name = f"cut-{id(self)}-{next(self._numbers)}"
         script = replace(self.phase.script, tag=name)
-        return Answer(self._loop, self.address, script, name, self._lags, self._ended, self._told)
+        return Answer(self._loop, self.address, script, name, self._lags, self._ended, self._on_read)
 
     def _next(self) -> None:
         """Begin the next interrupt, unless as many as allowed are still unanswered."""
@@ -116,7 +116,7 @@ class InFlight:
             self._open.remove(answer)
             self._cut(answer)
 
-    def _told(self, answer: Answer) -> None:
+    def _on_read(self, answer: Answer) -> None:
         """Cut a fresh answer soon after its first event."""
         if answer in self._fresh and answer.reader.events:
             self._fresh.remove(answer)
@@ -149,7 +149,7 @@ class InFlight:
     def _ended(self, answer: Answer) -> None:
         """Note that a reader has its end, expected or not."""
         if answer.session in self.cuts:
-            self.cuts[answer.session].told_us = now_us()
+            self.cuts[answer.session].ended_us = now_us()
             return
         self.astray[answer.reader.error or f"ended by itself: {answer.reader.reason}"] += 1
         if answer in self._open:
@@ -162,8 +162,8 @@ class InFlight:
     def _judge(self, cut: Cut) -> str:
         """Say what is wrong with an interrupt whose answer was right."""
         reader = cut.answer.reader
-        if not cut.answered_us or not cut.told_us:
-            return "not answered" if not cut.answered_us else "reader not told"
+        if not cut.answered_us or not cut.ended_us:
+            return "not answered" if not cut.answered_us else "the reader has no end"
         if self.is_direct:
             return ""
         if reader.ends != 1 or reader.reason != "interrupted":

@@ -31,14 +31,14 @@ HOLD_US = 40_000
 
 @dataclass
 class Timing:
-    """What the interrupts of one phase took. `troubles` names what did not go as it must."""
+    """The times that the interrupts of one phase took; `troubles` names what did not go as it must."""
 
     phase: str
     count: int = 0
     closed: Spread = field(default_factory=Spread)
     beyond_hold: Spread = field(default_factory=Spread)
     answered: Spread = field(default_factory=Spread)
-    told: Spread = field(default_factory=Spread)
+    ended: Spread = field(default_factory=Spread)
     never_asked: int = 0
     gateway_busy: float = 0.0
     others_busy: float = 0.0
@@ -46,7 +46,7 @@ class Timing:
 
     def row(self) -> list[str]:
         """Return the cells of this phase's line."""
-        spreads = (self.closed, self.beyond_hold, self.answered, self.told)
+        spreads = (self.closed, self.beyond_hold, self.answered, self.ended)
         cells = [f"{s.p50:.1f} / {s.p99:.1f} / {s.max:.1f}" if s.count else "-" for s in spreads]
         troubles = ", ".join(f"{count} x {what}" for what, count in self.troubles.items()) or "none"
         busy = [f"{self.gateway_busy:.0%}", f"{self.others_busy:.0%}"]
@@ -70,7 +70,7 @@ class Timing:
             Spread.of_us([at - cuts[session].sent_us for session, at in closed.items()]),
             Spread.of_us([at - holds[session] for session, at in closed.items()]),
             Spread.of_us([cut.answered_us - cut.sent_us for cut in cuts.values() if cut.answered_us]),
-            Spread.of_us([cut.told_us - cut.sent_us for cut in cuts.values() if cut.told_us]),
+            Spread.of_us([cut.ended_us - cut.sent_us for cut in cuts.values() if cut.ended_us]),
             sum(not times for times in seen.values()),
             gateway_busy,
             others_busy,
@@ -105,7 +105,7 @@ def _run(bed: Bed, target: Target, phase: Phase, pace: Pace, name: str) -> Timin
 
 def timing_table(timings: list[Timing]) -> str:
     """Show the phases, one a line; a spread is p50 / p99 / max in milliseconds, `busy` the gateway."""
-    head = ["phase", "cuts", "closed (ms)", "closed, beyond hold", "answered", "reader told"]
+    head = ["phase", "cuts", "closed (ms)", "closed, beyond hold", "answered", "reader's end"]
     head += ["never asked", "busy", "others", "troubles"]
     return table(head, [timing.row() for timing in timings])
 

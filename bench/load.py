@@ -27,7 +27,7 @@ from bench.script import Script, now_us
 
 @dataclass(frozen=True)
 class Plan:
-    """What load, and for how long."""
+    """One round's load: how much, and for how long."""
 
     streams: int = 100
     rate: float = 50.0

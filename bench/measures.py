@@ -1,4 +1,4 @@
-"""What is measured: a distribution, every counter at one moment, and what one round against one target found."""
+"""The measures: a distribution, every counter at one moment, and the result of one round against one target."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Sample:
 
 @dataclass
 class Result:
-    """What one round found.
+    """The result of one round.
 
     Units: cpu_us is the target's CPU per token in the window; answer_cpu_ms is what an answer costs beyond its tokens
     (its request, thread, connections, end), chat_cpu_ms what it costs with them; the *_busy are shares of one core in

@@ -1,4 +1,4 @@
-"""What a process tree costs, read from /proc: CPU and memory of a program and of everything it started."""
+"""The cost of a process tree, read from /proc: CPU and memory of a program and of everything it started."""
 
 from __future__ import annotations
 

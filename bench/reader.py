@@ -15,7 +15,7 @@ _REASON = re.compile(rb'"done_reason": ?"(\w+)"')
 
 
 class Reader:
-    """What came of one answer so far.
+    """One answer as far as it has come.
 
     Units: `lags` gets each token's way from upstream to here, in microseconds; it is shared by all readers of a run.
     `silent_us` is the upstream's own time from request to first token, which is no fault of the target.

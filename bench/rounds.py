@@ -1,6 +1,6 @@
 """Comparisons: every target started in one go, its rounds taken in turn, its results brought to one line.
 
-On a machine that does other things too, only ratios between neighbours in time mean anything; so the rounds go A B C
+Only ratios between neighbours in time mean anything on a machine that does other things too. So the rounds go A B C
 A B C, ratios are taken within a round, and each target's least and median are kept.
 """
 
@@ -34,7 +34,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Summary:
-    """What all rounds of one target come to.
+    """All rounds of one target in one line.
 
     Units: cpu_us is CPU per token, chat_cpu_ms that of a whole answer. Lags and times added (to the short answers, and
     to the streams' own first tokens) are the medians of the rounds' own percentiles.

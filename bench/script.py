@@ -1,4 +1,4 @@
-"""What a scripted answer looks like, and how its tokens are written and found again.
+"""A scripted answer: its shape, and how its tokens are written and found again.
 
 The upstream writes them, the load generator finds them; both read this module, so that they cannot disagree. A script
 travels in the text of the request (``[bench rate=50 tokens=500]``), because a prompt is what every gateway, proxy and

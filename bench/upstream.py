@@ -3,7 +3,7 @@
 One process, one epoll loop, raw sockets, so that it costs a few microseconds a frame and is never what limits a
 comparison. Every frame is its own send() and its own HTTP chunk, as Ollama's are. It sends no header before the first
 frame, spreads the answers' phases evenly, and waits for a client that reads slowly as Ollama does (the answer's next
-frames come late, none is lost). What an answer looks like is said by its request (script.py) or the command line.
+frames come late, none is lost). The request says what its answer looks like (script.py), or the command line.
 
 Beside Ollama's `/api/chat`, `/api/version`, `/api/tags`, `/api/ps`, `/api/show` and `HEAD /` it has three paths of its
 own: `/bench/stats` (its CPU, frames sent, answers in flight), `/bench/closed` (when each tagged answer's request came
@@ -61,7 +61,7 @@ class Client:
 class Upstream:
     """The loop: accepts, reads requests, and sends every answer's frames when they are due.
 
-    What is due is kept by the millisecond in `wheel` (a heap costs more than the send it schedules).
+    The `wheel` keeps by the millisecond what is due (a heap costs more than the send it schedules).
     """
 
     def __init__(self, host: str, port: int, script: Script) -> None:

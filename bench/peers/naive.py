@@ -1,6 +1,6 @@
 """The Flask relay that everyone writes first: one request to Ollama, `iter_lines`, one event a frame.
 
-What clawgate is measured against. It is not slowed down in any way: no logging, the same server with as many threads.
+clawgate is measured against it. It is not slowed down in any way: no logging, the same server with as many threads.
 bench/targets.py runs it under gunicorn with naive_conf.py; the environment says where Ollama is.
 """
 

@@ -22,7 +22,7 @@ class MalformedBody(ValueError):
 
 
 class Body(Protocol):
-    """What all framings have in common."""
+    """One way of framing a body."""
 
     is_whole: bool
 
@@ -42,7 +42,7 @@ class ChunkedBody:
     def feed(self, data: bytes) -> bytes:
         """Take what came in and return the payload in it.
 
-        Errors: MalformedBody, with the payload before the fault: what came whole is told, not lost.
+        Errors: MalformedBody, with the payload before the fault, so that nothing that came whole is lost.
         """
         if self._head:
             data, self._head = self._head + data, b""
@@ -99,7 +99,7 @@ class ChunkedBody:
 def _whole_chunks(data: bytes) -> bytes | None:
     """Return the payload of nothing but whole, plain chunks, and None for anything else.
 
-    What a window holds as a rule: Ollama sends a frame a chunk, and JSON has no raw CRLF in it. Four times as fast as
+    A window holds these as a rule: Ollama sends a frame a chunk, and JSON has no raw CRLF in it. Four times as fast as
     the loop above (0.3 µs a frame); a CRLF inside a payload makes the lengths differ, and the loop reads it.
     """
     parts = data.split(b"\r\n")
@@ -124,9 +124,9 @@ class SizedBody:
 
 
 class OpenBody:
-    """Neither: the body ends with the connection, and nothing tells a proper end from a cut (HTTP/1.0).
+    """No framing: the body ends with the connection, and nothing tells a proper end from a cut (HTTP/1.0).
 
-    Where it has not begun, the head may have been cut before it said how the body is framed.
+    One that has not begun may belong to a head that was cut before it said how the body is framed.
     """
 
     is_whole = False

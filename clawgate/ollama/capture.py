@@ -135,7 +135,7 @@ def _wait_until_taken(sock: socket.socket) -> None:
     system holds that its program has yet to read stays unknown: on loopback up to 2 MB, 12 ms for one of 150 MB/s.
     """
     ending = select.poll()
-    ending.register(sock, 0)  # an end is told unasked
+    ending.register(sock, 0)  # poll() reports an end unasked
     ends_at = time.monotonic() + CONNECT_TIMEOUT_S  # which bounds the sending itself, too
     while _on_its_way_bytes(sock) > MAX_ON_ITS_WAY_BYTES and time.monotonic() < ends_at:
         if ending.poll(LOOK_EVERY_MS):
@@ -143,7 +143,7 @@ def _wait_until_taken(sock: socket.socket) -> None:
 
 
 def _on_its_way_bytes(sock: socket.socket) -> int:
-    """Return what was sent and is not acknowledged; 0 where the system does not tell.
+    """Return how much was sent and is not acknowledged; 0 where the system does not say.
 
     Source: Linux tcp(7), SIOCOUTQ.
     """

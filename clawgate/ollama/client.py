@@ -61,7 +61,7 @@ class OllamaClient:
         return Exchange(partial(self._post, request_id), body, is_quick=is_quick, check=check)
 
     def _post(self, request_id: str, body: bytes) -> requests.Response:
-        """Send a chat. What all of them share was prepared once: preparing takes a third of a call of requests."""
+        """Send a chat; all but its body was prepared once, since preparing takes a third of what requests does."""
         chat = self._chat.copy()
         chat.body = body
         chat.headers["Content-Length"] = str(len(body))
@@ -70,7 +70,7 @@ class OllamaClient:
         return self._adapter.send(chat, stream=True, timeout=(CONNECT_TIMEOUT_S, None), proxies={})
 
     def note_answer(self, model: str, now: float) -> None:
-        """Note that a frame of a model's has come, whoever asked."""
+        """Note that a frame of a model's has come, for any exchange."""
         self._answered_at[model] = now
 
     def has_answered_since(self, model: str, moment: float) -> bool:
@@ -144,7 +144,7 @@ def can_continue(template: str) -> bool:
     """Tell whether a model's template leaves the assistant's last turn open.
 
     To do so it must know which message is the last, and Go's only way to know is `len`; one that walks `.Messages`
-    without it closes every turn alike. Where there is no `.Messages`, Ollama itself cuts the template at `.Response`.
+    without it closes every turn alike. Ollama itself cuts a template without `.Messages` at `.Response`.
     Source: Ollama docs/template.md; template/template.go, Execute.
     """
     return ".Messages" not in template or re.search(r"\blen\b", template) is not None

@@ -118,7 +118,7 @@ class Exchange:
             self.failure = failure
         except (requests.RequestException, OSError) as error:
             self._fail(unreachable(reason_of(error)))
-        except Exception:  # a helper thread has nobody else to tell
+        except Exception:  # nobody else catches it on a helper thread
             log.exception("opening the connection to Ollama failed")
             self.failure = OpenFailure(InternalError(), is_retryable=False)
         self._body = b""

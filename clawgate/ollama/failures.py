@@ -1,4 +1,4 @@
-"""What can go wrong between us and Ollama: whether waiting may help, and the words for it."""
+"""Failures between us and Ollama: whether waiting may help, and the words for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DROPPED = "dropped the connection"
 
 
 class OpenFailure(Exception):
-    """Ollama did not begin to answer. `error` is what a client is told, `is_retryable` whether waiting may help."""
+    """Ollama did not begin to answer. A client gets `error`; `is_retryable` says whether waiting may help."""
 
     def __init__(self, error: ClawgateError, is_retryable: bool) -> None:
         super().__init__(error.message)

@@ -24,7 +24,7 @@ class MalformedHead(ValueError):
 
 
 class Head(NamedTuple):
-    """What a response begins with; `rest` are the bytes of its body that came along."""
+    """The beginning of a response; `rest` are the bytes of its body that came along."""
 
     status: int
     framing: Body

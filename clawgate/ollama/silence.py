@@ -1,4 +1,4 @@
-"""Why Ollama has not begun to answer, asked when its first frame is overdue; and the cure where a slot of it hangs.
+"""The reason why Ollama has not begun to answer, asked for when its first frame is overdue; and a hung slot's cure.
 
 An Ollama whose slot leaked when an answer was aborted accepts the next request and never answers it, while
 everything else answers (its issue 17131): a wedge. From outside that looks like a slow load, a queue, or an Ollama
@@ -25,18 +25,18 @@ APART_S = 0.1
 UNLOAD_S = 15.0
 """Ollama gives an unloaded model's memory up to 5 s to come back before it no longer lists it."""
 UNUSUAL = (UpstreamFailure, KeyError, TypeError)
-"""What reading an answer raises that is not Ollama's."""
+"""Reading an answer that is not Ollama's raises these."""
 
 
 class Silence(NamedTuple):
-    """What is known of a silence, in words that follow "no first frame within 300 s"."""
+    """The reason of a silence, in words that follow "no first frame within 300 s"."""
 
     words: str
     is_wedge: bool = False
 
 
 class BackgroundCall(Generic[_T]):
-    """Something asked of Ollama on a helper thread; `result` is there once it is done.
+    """A question to Ollama on a helper thread; `result` is there once it is answered.
 
     Threads: the helper thread writes `result` once, then calls `tell`; anybody reads it.
     """
@@ -51,7 +51,7 @@ class BackgroundCall(Generic[_T]):
     def _run(self) -> None:
         try:
             self.result = self._ask()
-        except Exception:  # a helper thread has nobody else to tell
+        except Exception:  # nobody else catches it on a helper thread
             log.exception("asking Ollama failed")
             self.result = self._if_it_fails
         finally:
@@ -65,7 +65,7 @@ def why_silent(client: OllamaClient, model: str, answers_others: bool) -> Silenc
     """Tell why a request for a model is not being answered, as far as Ollama lets that be known.
 
     /api/ps lists a model from the moment it begins to load, and gives it `expires_at` = now + keep_alive until a first
-    answer has ended: where that moves, the model is new. Where it stands, the model has answered before.
+    answer has ended. The model is new where that moves, and has answered before where it stands.
 
     Units: takes `APART_S` as a rule, a few `QUESTION_TIMEOUT_S` at the most.
     Source: Ollama server/routes.go, PsHandler; server/sched.go, processCompleted.

@@ -1,4 +1,4 @@
-"""What the exchange takes out of requests and urllib3: the socket at once, the answer never, no connection twice."""
+"""The exchange amid requests and urllib3: it has the socket at once, waits for nothing, uses no connection twice."""
 
 from __future__ import annotations
 

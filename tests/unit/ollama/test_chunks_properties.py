@@ -22,7 +22,7 @@ cuts_of = st.lists(st.integers(0, 2000), max_size=8)
 
 
 class Outcome(NamedTuple):
-    """What came of a body."""
+    """The outcome of a body."""
 
     payload: bytes
     is_whole: bool

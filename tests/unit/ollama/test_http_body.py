@@ -20,7 +20,7 @@ def payload_of(body: Body, *feeds: bytes) -> bytes:
 
 
 def payload_before_fault(*feeds: bytes) -> bytes:
-    """What a chunked body gives up to the fault that there must be."""
+    """The payload of a chunked body up to the fault that there must be."""
     body, payload = ChunkedBody(), b""
     try:
         for data in feeds:

@@ -37,7 +37,7 @@ def read(*feeds: bytes, max_bad: int = 3, max_line_bytes: int = 1 << 20) -> tupl
 
 
 def text_of(frames: list[Frame]) -> str:
-    """What the frames say."""
+    """The text of the frames."""
     return "".join(frame.message.content or "" for frame in frames if frame.message)
 
 

@@ -1,4 +1,4 @@
-"""What exactly goes to Ollama, and what its answers mean; no socket, so reads block."""
+"""The exact requests to Ollama, and the meaning of its answers; there is no socket, so reads block."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def start(exchange: Exchange) -> None:
 
 
 def sent(mock: responses.RequestsMock, number: int = 0) -> PreparedRequest:
-    """What was sent."""
+    """A request that was sent."""
     found = mock.calls[number].request
     assert isinstance(found, PreparedRequest)
     return found

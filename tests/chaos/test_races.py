@@ -43,9 +43,9 @@ class Only:
         """Play one answer."""
         with self._lock:
             self.asked += 1
-            overlaps = sum(not (earlier.is_ended or is_hung_up(earlier)) for earlier in self._open)
-            if not is_hung_up(answer):  # else a thread came so late that a later answer was before this one
-                self.overlaps += overlaps
+            for other in self._open:
+                earlier = min(answer, other, key=connected)  # a thread may come late to the lock
+                self.overlaps += not (earlier.is_ended or is_hung_up(earlier))
             self._open = [earlier for earlier in self._open if not earlier.is_over] + [answer]
             kind = self._chance.choice(("silent", "thinking", "text", "whole"))
         if kind == "thinking":
@@ -56,6 +56,11 @@ class Only:
             done().play(answer)
         else:
             answer.hang()
+
+
+def connected(answer: Answer) -> int:
+    """Give an answer's place in the order of connections."""
+    return answer._connection.number
 
 
 def ask_once(gate: Gateway, number: int) -> str:

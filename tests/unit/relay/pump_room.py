@@ -185,7 +185,10 @@ class TimedExchange:
         self.is_at_end = self._is_dropped or self.is_closed
         return data
 
-    def finish(self) -> None:
+    def advance(self) -> None:
+        """Take nothing: the script opens it."""
+
+    def mark_complete(self) -> None:
         """Note nothing."""
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Smoothing makes few events of many frames, with nothing lost, repeated or reordered; a late gateway gathers longer."""
+"""Smoothing makes few events of many frames, and loses, repeats or reorders nothing; a late gateway gathers longer."""
 
 from __future__ import annotations
 

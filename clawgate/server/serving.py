@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import ssl
 import time
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from gunicorn.http import wsgi
@@ -89,7 +89,7 @@ class Serving:
 
     def _answer(self, conn: Connection, request: Any) -> bool:
         """Run the application on a request; True where another may follow."""
-        worker, began_at = self._worker, datetime.now()
+        worker, began_at = self._worker, time.monotonic()
         response, environ = wsgi.create(
             request, conn.sock, conn.address, conn.local, worker.cfg, response_class=_Response
         )
@@ -101,7 +101,7 @@ class Serving:
             try:
                 _write(response, body, environ["wsgi.file_wrapper"])
             finally:
-                worker.log.access(response, request, environ, datetime.now() - began_at)
+                worker.log.access(response, request, environ, timedelta(seconds=time.monotonic() - began_at))
                 if hasattr(body, "close"):
                     body.close()
         except OSError:

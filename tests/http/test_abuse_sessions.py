@@ -89,6 +89,8 @@ def test_a_trick_in_a_body_is_refused(gate: Gateway, upstream: ScriptedOllama, f
     "header", ["User-Agent", "Referer", "X-Forwarded-For", "X-Request-Id", "Origin", "Accept-Language"]
 )
 def test_a_header_forges_no_line_in_the_log(gate: Gateway, header: str) -> None:
+    earlier = gate.get("/api/chat").headers["X-Request-Id"]
+    wait_for(lambda: f"{earlier}\n" in gate.log, "the request before is logged, which is after its answer")
     before = gate.log.count("\n")
     head = b"GET /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     assert exchange(gate, head + b"%b: a\x85b\xe2\x80\xa8c\xff\r\n\r\n" % header.encode())

@@ -33,6 +33,7 @@ from clawgate.sessions import Message
 from tests.support.observer import Noted
 
 START_S = 1000.0
+MAX_WAITS = 20_000
 REFUSED = OpenFailure(UpstreamUnreachable("Ollama refused the connection"), is_retryable=True)
 WEDGE = Silence("a slot of it hangs", is_wedge=True)
 
@@ -66,6 +67,7 @@ class Time:
         self.waits = 0
         self.is_woken = False
         self.is_client_gone = False
+        self.late_s = 0.0
         self.exchange: TimedExchange | None = None
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._order = itertools.count()
@@ -85,13 +87,14 @@ class Time:
             heapq.heappush(self._due, (self.now + seconds, next(self._order), act))
 
     def wait(self, timeout_s: float, for_upstream: bool) -> bool:
-        """Wait as a poll does."""
+        """Wait as a poll does; a wait that nothing ends is over `late_s` too late."""
         self.waits += 1
+        assert self.waits < MAX_WAITS, "the pump spins"
         until = self.now + max(timeout_s, 0)
         while not self._is_ready(for_upstream):
             if not self._due or self._due[0][0] > until:
                 assert until < math.inf, "a wait that nothing will ever end"
-                self.now = until
+                self.now = until + (self.late_s if timeout_s > 0 else 0)
                 break
             moment, _, act = heapq.heappop(self._due)
             self.now = max(self.now, moment)
@@ -148,26 +151,26 @@ class TimedExchange:
         self._script = script
         self._data = b""
         self._is_dropped = False
+        self._has_head = False
 
     @property
     def has_data(self) -> bool:
         """True where a poll would report its socket."""
-        return self.is_open and bool(self._data or self._is_dropped or self.is_closed)
+        if not self.is_open:
+            return self._has_head
+        return bool(self._data or self._is_dropped or self.is_closed)
 
-    def start(self, tell: Callable[[], None]) -> None:
+    def start(self, **_: object) -> None:
         """Let the script begin."""
         self.is_started = True
-
-        def open_or_fail() -> None:
-            self.failure = self._script.failure
-            self.is_open = self.failure is None
-            tell()
-
         self._time.exchange = self
-        self._time.after(self._script.opens_s, open_or_fail)
+        self._time.after(self._script.opens_s, self._begin)
         for seconds, data in self._script.says:
             self._time.after(seconds, partial(self._come, data))
         self._time.after(self._script.drops_s, self._drop)
+
+    def _begin(self) -> None:
+        self._has_head = True
 
     def _come(self, data: bytes) -> None:
         self._data += data
@@ -186,7 +189,10 @@ class TimedExchange:
         return data
 
     def advance(self) -> None:
-        """Take nothing: the script opens it."""
+        """Take the head where it has come."""
+        if self._has_head:
+            self.failure = self._script.failure
+            self.is_open = self.failure is None
 
     def mark_complete(self) -> None:
         """Note nothing."""
@@ -205,6 +211,7 @@ class TimedClient:
 
     def __init__(self, time: Time, *scripts: Script) -> None:
         self.exchanges: list[TimedExchange] = []
+        self.answered_others_at = -math.inf
         self._time = time
         self._scripts = scripts
 
@@ -218,9 +225,9 @@ class TimedClient:
     def note_answer(self, *_: Any) -> None:
         """Note nothing."""
 
-    def has_answered_since(self, *_: Any) -> bool:
-        """Return that it answers no other run."""
-        return False
+    def has_answered_since(self, _model: str, moment: float) -> bool:
+        """Tell whether another run got a frame since then."""
+        return self.answered_others_at >= moment
 
 
 class PumpRoom:
@@ -268,8 +275,11 @@ class MakePumpRoom:
         self.calls: list[tuple[float, str]] = []
         monkeypatch.setattr(pump, "Waiter", lambda wake_event: TimedWaiter(wake_event.time))
         monkeypatch.setattr(overdue, "BackgroundCall", self._call)
-        monkeypatch.setattr(overdue, "why_silent", lambda *_: ("why", self.silence))
+        monkeypatch.setattr(overdue, "why_silent", self._why_silent)
         monkeypatch.setattr(overdue, "unload", lambda *_: ("unload", self.is_unloaded))
+
+    def _why_silent(self, _client: object, _model: str, answers_others: bool) -> tuple[str, Silence]:
+        return "queued?" if answers_others else "why", self.silence
 
     def _call(self, ask: Callable[[], tuple[str, object]], _: object, tell: Callable[[], None]) -> object:
         class Call:

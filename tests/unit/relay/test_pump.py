@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +22,7 @@ from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
 from tests.support.tools import wait_for
 from tests.unit.relay.desk_room import ScriptedClient
-from tests.unit.relay.pump_room import DONE, REFUSED, WEDGE, MakePumpRoom, PumpRoom, Script, frame
+from tests.unit.relay.pump_room import DONE, REFUSED, START_S, WEDGE, MakePumpRoom, PumpRoom, Script, frame
 
 CALL = {"function": {"name": "f", "arguments": {}}}
 ANSWER = Script(says=((2.0, frame("a")), (2.5, frame("b") + DONE)))
@@ -134,6 +135,14 @@ def test_a_first_frame_that_does_not_come_is_a_time_out_with_its_reason(room: Ma
     words = "no first frame from Ollama within 300 s: it loads the model"
     assert ending(here) == (300.5, "upstream_timeout", words)
     assert room.calls == [(300.0, "why")]
+
+
+@pytest.mark.parametrize(("answered_at", "call"), [(149, "why"), (151, "queued?")])
+def test_a_model_that_has_lately_answered_others_is_busy(room: MakePumpRoom, answered_at: float, call: str) -> None:
+    here = room(SILENT)
+    here.client.answered_others_at = START_S + answered_at
+    assert ending(here)[1] == "upstream_timeout"
+    assert room.calls == [(300.0, call)]
 
 
 @pytest.mark.parametrize("opens_s", [0.0, 300.2], ids=["reading", "opening"])
@@ -284,6 +293,15 @@ def test_the_first_fragment_leaves_at_once_and_a_window_makes_one_event(room: Ma
     assert "".join(event.text for _, event in texts) == "".join(f"{number} " for number in range(100))
     assert [moment for moment, _ in texts] == pytest.approx([1.0 + number / 10 for number in range(11)])
     assert here.time.waits < 30, "wake-ups do not grow with the model's speed"
+
+
+def test_a_window_is_longer_while_flushes_are_late(room: MakePumpRoom) -> None:
+    says = tuple((1.0 + number / 100, frame("x")) for number in range(100))
+    here = room(Script(says=(*says, (2.0, DONE))))
+    here.time.late_s = 0.005
+    moments = [moment for moment, event in here.read() if isinstance(event, Text)]
+    pauses = [after - before for before, after in itertools.pairwise(moments)]
+    assert pauses[:3] == pytest.approx([0.105, 0.205, 0.205])
 
 
 def test_a_pause_ends_the_window(room: MakePumpRoom) -> None:

@@ -50,7 +50,11 @@ ONLY_IN: dict[str, set[str]] = {
     "yaml": {"config.load"},
 }
 WITH_FLASK = {"werkzeug", "jinja2"}
+STRUCTS = {"msgspec.Struct", "Payload", "Event"}
+"""msgspec's base of values, and ours below it."""
 MUTATORS = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
+RUNS = {"web.door.answering"}
+"""The one module outside the relay that has a Run in hand. It hands the run back to the desk, and the events on."""
 WRITTEN = {("ollama.capture", "_opening")}
 """The one module-level object that is written to: a thread-local, for a library that makes connections by itself."""
 
@@ -143,6 +147,37 @@ def _may_import(module: str, other: str) -> bool:
     if other in NEVER.get(room, set()):
         return False
     return line_of(other) < line_of(room) or other in WITHIN.get(room, set())
+
+
+def test_a_run_leaves_the_relay_only_as_events() -> None:
+    outside = {module for module in modules() if room_of(module) != "relay" and "relay.run" in own_imports_of(module)}
+    assert outside == RUNS
+
+
+def test_the_types_of_values_are_frozen() -> None:
+    """A msgspec.Struct or a dataclass is a value that crosses walls and threads; anything else is a plain class."""
+    thawed = [
+        f"clawgate.{module}: {node.name}"
+        for module in modules()
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.ClassDef)
+        for given in [*_keywords_of_dataclass(node), *_keywords_of_struct(node)]
+        if "frozen=True" not in given
+    ]
+    assert not thawed, "\n".join(thawed)
+
+
+def _keywords_of_struct(node: ast.ClassDef) -> Iterator[set[str]]:
+    if any(ast.unparse(base) in STRUCTS for base in node.bases):
+        yield {ast.unparse(keyword) for keyword in node.keywords}
+
+
+def _keywords_of_dataclass(node: ast.ClassDef) -> Iterator[set[str]]:
+    for decorator in node.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if ast.unparse(called).split(".")[-1] == "dataclass":
+            keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
+            yield {ast.unparse(keyword) for keyword in keywords}
 
 
 def test_telemetry_knows_of_the_relay_only_what_it_observes() -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
 from flask import Blueprint, Response, g
 
 from clawgate.config import ModelConfig
-from clawgate.relay.events import Event, ToolCalls
+from clawgate.relay import events
 from clawgate.relay.prompt import ChatRequest
-from clawgate.relay.run import Run
 from clawgate.web.api import requests, sse
 from clawgate.web.api.answers import DoneReason, Endpoint, Whole
 from clawgate.web.api.sessions import note_session
@@ -52,24 +51,39 @@ class ChatRoutes:
         return requests.read_chat(given, self._model, g.request_id)
 
 
-def whole(run: Run, events: Iterable[Event]) -> bytes:
-    """Follow a run to its end and encode all of it as one JSON object.
+def whole(source: Iterable[events.Event]) -> bytes:
+    """Take all events of a run and encode the answer as one JSON object.
 
     Errors: the one that ended the run.
     """
-    calls = tuple(call for event in events if isinstance(event, ToolCalls) for call in event.calls)
-    ended = run.ended
-    assert ended is not None
+    model = ""
+    text: list[str] = []
+    thinking: list[str] = []
+    calls: list[dict[str, Any]] = []
+    for event in source:
+        match event:
+            case events.Started():
+                model = event.model
+            case events.Text():
+                text.append(event.text)
+            case events.Thinking():
+                thinking.append(event.text)
+            case events.Restarted():
+                thinking.clear()
+            case events.ToolCalls():
+                calls.extend(event.calls)
+            case events.Ended():
+                ended = event
     if ended.error is not None:
         raise ended.error
     return encode(
         Whole(
-            session_id=run.session_id,
-            run_id=run.run_id,
-            model=run.prompt.model,
-            message=run.text,
-            thinking=run.thinking,
-            tool_calls=calls,
+            session_id=ended.session_id,
+            run_id=ended.run_id,
+            model=model,
+            message="".join(text),
+            thinking="".join(thinking),
+            tool_calls=tuple(calls),
             done=True,
             done_reason=cast("DoneReason", ended.done_reason),
             stats=ended.stats,

@@ -26,6 +26,7 @@ from clawgate.web.described.operations import EITHER, NULL, OPERATIONS, Operatio
 from clawgate.web.door.guard import is_open
 from clawgate.web.door.hosts import Hosts
 from clawgate.web.door.reading import JSON
+from clawgate.web.door.responses import Failed
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 """The methods that are described: HEAD is GET without a body, OPTIONS answers a CORS preflight."""
@@ -98,7 +99,7 @@ def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = 
 
 
 def _types() -> Iterator[type[msgspec.Struct]]:
-    yield from answers.EVENTS
+    yield from (*answers.EVENTS, Failed)
     for operation in OPERATIONS.values():
         kinds = [operation.body, *(kind for given in operation.answers.values() for kind in given.values())]
         yield from (kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, msgspec.Struct))
@@ -144,13 +145,9 @@ def _failures(raised: list[type[ClawgateError]]) -> dict[str, Any]:
     responses = {}
     for status, kinds in groupby(sorted(raised, key=lambda kind: (kind.status, kind.code)), lambda kind: kind.status):
         codes = [kind.code for kind in kinds]
-        schema = _object({"error": _object({"code": {"enum": codes}, "message": {"type": "string"}})})
+        schema = {"$ref": COMPONENTS + "Failed", "properties": {"error": {"properties": {"code": {"enum": codes}}}}}
         responses[str(status)] = {"description": ", ".join(codes), "content": {JSON: {"schema": schema}}}
     return responses
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def _schema(kind: Any) -> dict[str, Any]:

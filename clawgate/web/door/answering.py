@@ -33,8 +33,8 @@ class WireFormat(NamedTuple):
     """The type and the headers of a stream."""
     stream: Callable[[str, Iterable[Event]], Iterator[bytes]]
     """Yields the bytes of each event; takes the run's id and its events."""
-    whole: Callable[[Run, Iterable[Event]], bytes]
-    """Follows a run to its end and encodes the answer; raises the error that ended it."""
+    whole: Callable[[Iterable[Event]], bytes]
+    """Takes all events of a run and encodes the answer; raises the error that ended it."""
     failure: Callable[[ClawgateError], bytes]
     """Encodes an error that is answered before a stream, or in place of a whole answer."""
 
@@ -61,7 +61,7 @@ class Answering:
         with Admitted(self._desk, run) as admitted:
             events = self._desk.pump(run, self._socket_of(run))
             if not is_streamed:
-                return Response(wire.whole(run, events), mimetype=JSON, headers={"X-Run-Id": run.run_id})
+                return Response(wire.whole(events), mimetype=JSON, headers={"X-Run-Id": run.run_id})
             headers = {**wire.headers, "X-Run-Id": run.run_id}
             response = EventStream(wire.stream(run.run_id, events), mimetype=wire.mimetype, headers=headers)
             response.call_on_close(admitted.keep())  # a generator that is never started runs no `finally`

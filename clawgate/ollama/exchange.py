@@ -86,18 +86,16 @@ class Exchange:
 
     # --- sending: the pump, or a helper thread --------------------------------------------------------------------
 
-    def start(self, tell: Callable[[], None]) -> bool:
-        """Send the request; False where that may block: a helper thread does it, and calls `tell` when it is done."""
-        if self._is_quick and self._send(is_at_once=True):
-            return True
-        threading.Thread(target=self._send_and_tell, args=(tell,), name="open-upstream", daemon=True).start()
-        return False
+    def start(self, wake: Callable[[], None]) -> None:
+        """Send the request; where that may block, a helper thread sends it, and calls `wake` when it is done."""
+        if not (self._is_quick and self._send(is_at_once=True)):
+            threading.Thread(target=self._send_and_wake, args=(wake,), name="open-upstream", daemon=True).start()
 
-    def _send_and_tell(self, tell: Callable[[], None]) -> None:
+    def _send_and_wake(self, wake: Callable[[], None]) -> None:
         try:
             self._send()
         finally:
-            tell()
+            wake()
 
     def _send(self, *, is_at_once: bool = False) -> bool:
         """Send the request, or keep the reason why not; False where it cannot be done at once, and has to be."""

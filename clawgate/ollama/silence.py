@@ -38,14 +38,14 @@ class Silence(NamedTuple):
 class BackgroundCall(Generic[_T]):
     """A question to Ollama on a helper thread; `result` is there once it is answered.
 
-    Threads: the helper thread writes `result` once, then calls `tell`; anybody reads it.
+    Threads: the helper thread writes `result` once, then calls `wake`; anybody reads it.
     """
 
-    def __init__(self, ask: Callable[[], _T], if_it_fails: _T, tell: Callable[[], None]) -> None:
+    def __init__(self, ask: Callable[[], _T], if_it_fails: _T, wake: Callable[[], None]) -> None:
         self.result: _T | None = None
         self._ask = ask
         self._if_it_fails = if_it_fails
-        self._tell = tell
+        self._wake = wake
         threading.Thread(target=self._run, name="ask-upstream", daemon=True).start()
 
     def _run(self) -> None:
@@ -55,7 +55,7 @@ class BackgroundCall(Generic[_T]):
             log.exception("asking Ollama failed")
             self.result = self._if_it_fails
         finally:
-            self._tell()
+            self._wake()
 
 
 UNKNOWN = Silence("the reason is not known")

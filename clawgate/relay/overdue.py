@@ -44,7 +44,7 @@ class Overdue:
         if self._inquiry is None:
             answers_others = client.has_answered_since(self._model, (asked_at + now) / 2)
             ask = partial(why_silent, client, self._model, answers_others)
-            self._inquiry = BackgroundCall(ask, UNKNOWN, tell=self._wake_event.wake)
+            self._inquiry = BackgroundCall(ask, UNKNOWN, wake=self._wake_event.wake)
         return self._inquiry.result
 
     def can_free(self, silence: Silence) -> bool:
@@ -54,7 +54,7 @@ class Overdue:
     def free(self, client: OllamaClient) -> None:
         """Begin to unload the model."""
         call = partial(unload, client, self._model, self._wake_event)
-        self._unload = BackgroundCall(call, False, tell=self._wake_event.wake)
+        self._unload = BackgroundCall(call, False, wake=self._wake_event.wake)
 
     @property
     def is_freed(self) -> bool | None:

@@ -110,7 +110,7 @@ class Pump:
         self._overdue.forget_reason()
         self._state = Pump._opening
         if run.connect(self._exchange):
-            self._exchange.start(tell=run.wake_event.wake)
+            self._exchange.start(wake=run.wake_event.wake)
 
     def _opening(self) -> None:
         """Wait for the response to begin, or for its failure."""
@@ -225,7 +225,7 @@ class Pump:
     def _go_away(self, failure: OpenFailure) -> None:
         """Leave an Ollama that is away, and ask it again later where that can help."""
         run = self._run
-        self._let_go()
+        self._release_exchange()
         retry_at = self._patience.next_attempt_at(self._clock())
         if run.has_text and isinstance(failure, CannotContinue):
             self._end("truncated")
@@ -240,7 +240,7 @@ class Pump:
             run.publish([Waiting(failure.error.code, self._attempt + 1)])
             self._state = Pump._backing_off
 
-    def _let_go(self) -> None:
+    def _release_exchange(self) -> None:
         """Give up the exchange, to make another."""
         assert self._exchange is not None
         self._waiter.watch(None)
@@ -260,7 +260,7 @@ class Pump:
             self._fail(self._overdue.error(silence.words))
             return
         self._account.report_unload()
-        self._let_go()  # first, because Ollama does not unload a model that has a request
+        self._release_exchange()  # first, because Ollama does not unload a model that has a request
         run.publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
         self._overdue.free(self._client)
         self._state = Pump._unloading

@@ -66,7 +66,8 @@ def asked(size: int) -> Iterator[tuple[Exchange, Reader, threading.Event]]:
         client = OllamaClient(f"http://127.0.0.1:{listener.getsockname()[1]}")
         exchange = client.chat({"model": "m", "messages": [{"role": "user", "content": "x" * size}]})
         is_told = threading.Event()
-        if exchange.start(is_told.set):
+        exchange.start(is_told.set)
+        if exchange.fileno() is not None:
             is_told.set()
         connection, _ = listener.accept()
         with connection:

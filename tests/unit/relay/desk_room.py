@@ -39,15 +39,14 @@ class ScriptedExchange:
         self._lock = threading.Lock()
         self._sockets: tuple[socket.socket, ...] = ()
 
-    def start(self, tell: Callable[[], None]) -> bool:
+    def start(self, wake: Callable[[], None]) -> None:
         """Open at once, unless it was closed before."""
         with self._lock:
             if not self.is_closed:
                 self._sockets = socket.socketpair()
                 self._sockets[0].setblocking(False)
                 self.is_open = True
-        tell()
-        return True
+        wake()
 
     def fileno(self) -> int:
         """Give the socket to poll."""

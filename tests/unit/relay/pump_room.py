@@ -281,7 +281,7 @@ class MakePumpRoom:
     def _why_silent(self, _client: object, _model: str, answers_others: bool) -> tuple[str, Silence]:
         return "queued?" if answers_others else "why", self.silence
 
-    def _call(self, ask: Callable[[], tuple[str, object]], _: object, tell: Callable[[], None]) -> object:
+    def _call(self, ask: Callable[[], tuple[str, object]], _: object, wake: Callable[[], None]) -> object:
         class Call:
             result: object = None
 
@@ -291,7 +291,7 @@ class MakePumpRoom:
 
         def finish() -> None:
             call.result = result
-            tell()
+            wake()
 
         time.after(self.takes_s, finish)
         return call

@@ -77,6 +77,15 @@ def asked(size: int) -> Iterator[tuple[Exchange, Reader, threading.Event]]:
             assert is_told.wait(DEADLINE_S)
 
 
+def test_a_complete_answer_is_closed_at_once() -> None:
+    with asked(1) as (exchange, reader, _):
+        reader.read()
+        exchange.mark_complete()
+        began = time.monotonic()
+        exchange.close()
+        assert reader.await_close() - began < MIN_OPEN_S / 2
+
+
 def test_a_prompt_that_is_still_being_read_never_becomes_whole() -> None:
     """Ollama decodes none of the request, so nothing can leak and nothing is waited for."""
     with asked(PROMPT_BYTES) as (exchange, reader, is_told):

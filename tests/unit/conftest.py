@@ -31,4 +31,5 @@ def room() -> Iterator[MakeRoom]:
         assert not each.desk._roster._by_session
         assert not each.desk._roster._by_id
         assert not each.desk._accounts
+        assert not each.desk._locks._locks
     assert len(os.listdir("/proc/self/fd")) == before

@@ -9,11 +9,14 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from requests import Response
 from urllib3.connectionpool import HTTPConnectionPool
 
 from clawgate.ollama import client as client_module
+from clawgate.ollama import exchange as exchange_module
+from clawgate.ollama.capture import RequestSent
 from clawgate.ollama.client import AT_ONCE_BYTES, OllamaClient
-from clawgate.ollama.exchange import Exchange
+from clawgate.ollama.exchange import MAX_ERROR_BYTES, RECV_BYTES, Exchange
 from tests.support.tools import DEADLINE_S
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -92,6 +95,49 @@ def test_a_refusal_that_comes_in_pieces_is_waited_for(listener: socket.socket) -
     exchange.release()
 
 
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-"])
+def test_a_connection_that_ends_before_the_head_was_dropped(listener: socket.socket, beginning: bytes) -> None:
+    exchange = chat_of(listener)
+    exchange.start(lambda: None)
+    with listener.accept()[0] as ollama:
+        ollama.recv(1 << 16)
+        ollama.sendall(beginning)
+    while not exchange.is_at_end:
+        advance(exchange)
+    assert exchange.failure is not None
+    assert (exchange.failure.error.message, exchange.failure.is_retryable) == ("Ollama dropped the connection", True)
+    exchange.release()
+
+
+def test_a_refusal_without_end_is_not_waited_for(listener: socket.socket) -> None:
+    exchange = chat_of(listener)
+    exchange.start(lambda: None)
+    with listener.accept()[0] as ollama:
+        ollama.sendall(b"HTTP/1.1 500 X\r\n\r\n" + b"x" * MAX_ERROR_BYTES)
+        for _ in range(100):
+            if exchange.failure is None:
+                advance(exchange)
+    assert exchange.failure is not None
+    exchange.release()
+
+
+def test_one_read_takes_no_more_than_its_share(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Ollama that sends faster than it is read must not keep the pump in one read."""
+    monkeypatch.setattr(exchange_module, "MAX_READ_BYTES", RECV_BYTES)
+    exchange = chat_of(listener)
+    exchange.start(lambda: None)
+    with listener.accept()[0] as ollama:
+        ollama.recv(1 << 16)
+        ollama.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5 * RECV_BYTES)
+    sizes = []
+    while not exchange.is_at_end:
+        advance(exchange)
+        sizes.append(len(exchange.read()))
+    assert max(sizes) <= RECV_BYTES
+    assert sum(sizes) == 5 * RECV_BYTES
+    exchange.release()
+
+
 def test_a_long_request_is_sent_by_a_thread(listener: socket.socket) -> None:
     exchange = chat_of(listener, AT_ONCE_BYTES)
     is_told = threading.Event()
@@ -129,6 +175,23 @@ def test_a_port_that_accepts_nothing_is_waited_for_by_a_thread(monkeypatch: pyte
         assert not is_told.is_set()
     assert is_told.wait(DEADLINE_S)
     assert (exchange.is_open, exchange.failure) == (False, None)
+
+
+def test_a_socket_that_comes_after_the_release_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A helper thread may send the last byte just when the pump lets the exchange go."""
+    monkeypatch.setattr(exchange_module, "MIN_OPEN_S", 0)
+    ours, theirs = socket.socketpair()
+
+    def post(_: bytes) -> Response:
+        exchange.on_connected(ours)
+        exchange.on_last_byte()
+        exchange.release()
+        raise RequestSent
+
+    exchange = Exchange(post, b"{}", is_quick=True)
+    with ours, theirs:
+        exchange.start(lambda: None)
+        assert (ours.fileno(), exchange.failure) == (-1, None)
 
 
 def test_no_connection_is_used_twice_though_the_server_would_keep_it(listener: socket.socket) -> None:

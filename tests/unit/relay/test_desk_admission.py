@@ -110,6 +110,14 @@ def test_a_rejected_message_changes_nothing(room: MakeRoom) -> None:
     here.ask(on_busy="reject", message=QUESTION)
 
 
+def test_an_answer_that_has_ended_rejects_nothing_though_its_reader_is_not_done(room: MakeRoom) -> None:
+    here = room()
+    run = here.desk.admit(ChatRequest(model="m", session_id="s", messages=(QUESTION,)))
+    run.end("stop")
+    here.ask(on_busy="reject", message=QUESTION)
+    here.desk.release(run)
+
+
 def test_beyond_the_streams_other_sessions_are_refused_and_nothing_changes(room: MakeRoom) -> None:
     here = room(max_streams=2)
     first = here.ask("a")

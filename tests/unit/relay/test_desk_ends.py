@@ -140,6 +140,21 @@ def test_a_drain_without_grace_ends_everything_with_its_text(room: MakeRoom) -> 
         here.ask("c")
 
 
+def test_a_drain_closes_the_connections_of_readers_that_are_stuck(
+    room: MakeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that writes to such a reader drives its run no further, and Ollama would go on computing."""
+    monkeypatch.setattr("clawgate.relay.desk.LAST_WORDS_S", 0.0)
+    here = room()
+    run = here.desk.admit(ChatRequest(model="m", session_id="s", messages=(QUESTION,)))
+    exchange = here.client.chat({})
+    exchange.start(lambda: None)
+    run.connect(exchange)  # type: ignore[arg-type]
+    here.desk.drain(0)
+    assert exchange.is_closed
+    here.desk.release(run)
+
+
 def test_a_drain_waits_for_an_answer_that_ends_in_time(room: MakeRoom) -> None:
     here = room()
     reader = here.ask()

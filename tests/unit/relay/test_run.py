@@ -14,7 +14,7 @@ from clawgate.relay.prompt import Prompt
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
-from tests.support.tools import require_procfs, wait_for
+from tests.support.tools import DEADLINE_S, require_procfs, wait_for
 
 CALL = {"function": {"name": "f", "arguments": {}}}
 
@@ -168,6 +168,29 @@ def test_releasing_ends_what_nobody_ended_and_gives_the_fds_back(settled: Settle
     assert run.ended is not None
     assert (run.ended.done_reason, settled[0].text) == ("interrupted", "a")
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_releasing_waits_for_the_thread_that_ends_the_run() -> None:
+    """What follows a release reports the outcome, so there has to be one."""
+    is_settling, go = threading.Event(), threading.Event()
+
+    def settle(_: Message) -> None:
+        is_settling.set()
+        assert go.wait(DEADLINE_S)
+
+    run = Run("s", "r", Prompt(model="m", messages=()), settle, WakeEvent())
+    ending = threading.Thread(target=run.end, args=("superseded",))
+    ending.start()
+    assert is_settling.wait(DEADLINE_S)
+    releasing = threading.Thread(target=run.release)
+    releasing.start()
+    releasing.join(0.05)
+    assert (releasing.is_alive(), run.ended) == (True, None)
+    go.set()
+    releasing.join()
+    ending.join()
+    assert run.ended is not None
+    assert run.ended.done_reason == "superseded"
 
 
 def test_the_end_is_told_even_where_settling_fails() -> None:

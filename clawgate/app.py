@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from flask import Blueprint, Flask
 
-from clawgate.config import Change, Config, ServerConfig, changed
+from clawgate.config import Change, Config, ServerConfig, change_between
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.state import CachedQuestion, UpstreamState, upstream_state
 from clawgate.relay.desk import Desk
@@ -56,17 +56,17 @@ class Gateway:
         self.digest_places = Places(MAX_DIGESTS, "long sessions are being read")
         self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream, (AnswerLog(),))
 
-    def change(self, config: Config) -> Change:
+    def reconfigure(self, config: Config) -> Change:
         """Put another configuration in force, as far as a running process can.
 
         A running answer keeps its model and its limits; it asks the new address where it has to ask again.
         """
-        change = changed(self.config, config)
+        change = change_between(self.config, config)
         self.config = config = change.config
         if self.client.endpoint != config.model.endpoint:
             self.client = OllamaClient(config.model.endpoint)
-        self._store.change(_bounds(config))
-        self.desk.change(self.client, config.stream)
+        self._store.reconfigure(_bounds(config))
+        self.desk.reconfigure(self.client, config.stream)
         return change
 
 
@@ -143,5 +143,5 @@ class Reloaded(NamedTuple):
 def reloaded(app: Flask, config: Config) -> Reloaded:
     """Put another configuration in force behind an application, and build the one that takes its place."""
     gateway: Gateway = app.extensions["clawgate"]
-    change = gateway.change(config)
+    change = gateway.reconfigure(config)
     return Reloaded(application(gateway), change, gateway.log_key)

@@ -27,7 +27,7 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a service manager's stop, a terminal that is closed."""
 
 
-class Ended(Exception):
+class StopRequested(Exception):
     """A signal asks for the end."""
 
 
@@ -53,7 +53,7 @@ def run(config: Config) -> int:
             return 1
         print(f"Open http://{_name(config.server)}:{started[1]}/ in your browser. Ctrl-C ends it.", flush=True)
         return _watch(children)
-    except Ended:
+    except StopRequested:
         return 0
     finally:
         _stop(children)
@@ -69,7 +69,7 @@ def _name(server: ServerConfig) -> str:
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise Ended
+    raise StopRequested
 
 
 def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:

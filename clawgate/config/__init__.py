@@ -15,7 +15,7 @@ from clawgate.config.settings import (
     ServerConfig,
     SessionConfig,
     StreamConfig,
-    changed,
+    change_between,
     settings,
 )
 
@@ -28,7 +28,7 @@ __all__ = [
     "SessionConfig",
     "Setting",
     "StreamConfig",
-    "changed",
+    "change_between",
     "load",
     "settings",
 ]

@@ -168,7 +168,7 @@ class Change(NamedTuple):
     needs_restart: tuple[str, ...]
 
 
-def changed(old: Config, new: Config) -> Change:
+def change_between(old: Config, new: Config) -> Change:
     """Take over from new what can change in a running process; the rest stays as it was and is named."""
     different = [each for each in settings() if each.of(old) != each.of(new)]
     kept: dict[str, dict[str, Any]] = {}

@@ -86,7 +86,7 @@ class Desk:
         """True until the run's reader is about to get the end event."""
         return self._roster.has_slot(run.run_id)
 
-    def change(self, client: OllamaClient, limits: StreamConfig) -> None:
+    def reconfigure(self, client: OllamaClient, limits: StreamConfig) -> None:
         """Put another Ollama and other limits in force; running answers keep their limits."""
         self._in_force = _InForce(client, limits)
 

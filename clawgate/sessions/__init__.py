@@ -6,7 +6,7 @@ The relay is the only caller that writes; web/ reads.
 from __future__ import annotations
 
 from clawgate.sessions.memory import Bounds, MemoryStore
-from clawgate.sessions.message import Message, Text, text_of
+from clawgate.sessions.message import Message, TextOrJson, text_of
 from clawgate.sessions.session import (
     Session,
     SessionStore,
@@ -24,7 +24,7 @@ __all__ = [
     "Message",
     "Session",
     "SessionStore",
-    "Text",
+    "TextOrJson",
     "digest_of",
     "join_answer",
     "prompt_of",

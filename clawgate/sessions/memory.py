@@ -64,7 +64,7 @@ class MemoryStore:
         self._idle: OrderedDict[str, _Entry] = OrderedDict()  # least recently used first
         self._idle_bytes = 0
 
-    def change(self, bounds: Bounds) -> None:
+    def reconfigure(self, bounds: Bounds) -> None:
         """Put other bounds in force; sessions beyond them go at the next use."""
         self._bounds = bounds
 

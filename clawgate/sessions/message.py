@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 Role = Literal["system", "user", "assistant", "tool"]
-Text = str | Raw
+TextOrJson = str | Raw
 """A text: a `str`, or the JSON string that a client sent. A Raw is never empty: `""` stands for the empty text."""
 
 _RESPELT = re.compile(rb"\\[u/]")
@@ -33,12 +33,12 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, for
     """
 
     role: Role
-    content: Text = msgspec.field(default_factory=str)  # a factory's default is encoded, too
-    thinking: Text = ""
+    content: TextOrJson = msgspec.field(default_factory=str)  # a factory's default is encoded, too
+    thinking: TextOrJson = ""
     images: tuple[str, ...] | Raw = ()
     tool_calls: tuple[dict[str, Any], ...] | Raw = ()
-    tool_name: Text = ""
-    tool_call_id: Text = ""
+    tool_name: TextOrJson = ""
+    tool_call_id: TextOrJson = ""
     interrupted: bool = False
 
     @property
@@ -66,19 +66,19 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, for
         return sys.getsizeof(self) + sum(_memory_of(value) for value in kept if value)
 
 
-def text_of(text: Text) -> str:
+def text_of(text: TextOrJson) -> str:
     """Decode a text."""
     return text if isinstance(text, str) else msgspec.json.decode(text, type=str)
 
 
-def json_of(text: Text) -> Raw:
+def json_of(text: TextOrJson) -> Raw:
     """Return a text as the JSON string that `JSON.stringify` writes, with no unnecessary and no long escape."""
     if isinstance(text, Raw) and not _RESPELT.search(text):
         return text
     return Raw(msgspec.json.encode(text_of(text)))
 
 
-def join_texts(text: Text, more: Text) -> Text:
+def join_texts(text: TextOrJson, more: TextOrJson) -> TextOrJson:
     """Append a text to another; two JSON strings make one without the quotes between them, whatever their escapes."""
     if isinstance(text, str) and isinstance(more, str):
         return text + more
@@ -96,7 +96,7 @@ def _json(value: object) -> memoryview:
     return memoryview(value if isinstance(value, Raw) else msgspec.json.encode(value))
 
 
-def _memory_of(value: Text | tuple[Any, ...]) -> int:
+def _memory_of(value: TextOrJson | tuple[Any, ...]) -> int:
     if isinstance(value, str):
         return sys.getsizeof(value)
     if isinstance(value, Raw):

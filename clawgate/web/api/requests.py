@@ -15,7 +15,7 @@ from msgspec import Meta, Raw
 from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ModelNotAllowed
 from clawgate.relay.prompt import ChatRequest
-from clawgate.sessions import Message, Text
+from clawgate.sessions import Message, TextOrJson
 from clawgate.web.api.options import Options, read_options
 from clawgate.web.door import shapes
 from clawgate.web.door.reading import Members, kind_of
@@ -132,7 +132,7 @@ def session_id_of(given: Members) -> str | None:
         return None
 
 
-def _format(value: Raw, path: str, fields: Fields) -> Text | dict[str, Any]:
+def _format(value: Raw, path: str, fields: Fields) -> TextOrJson | dict[str, Any]:
     if kind_of(value) == "str":
         return shapes.text(value, path, fields)
     return value.copy() if shapes.members(value, path, fields) else {}

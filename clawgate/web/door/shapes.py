@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from clawgate.errors import BadRequest
-from clawgate.sessions import Text
+from clawgate.sessions import TextOrJson
 from clawgate.web.door.reading import Members, kind_of
 
 SHORT_BYTES = 1 << 14
@@ -121,7 +121,7 @@ def unless_short(read_long: Read, kind: Any, is_kept: Callable[[Any], bool] = la
     return read
 
 
-def text(value: Raw, path: str, fields: Fields) -> Text:
+def text(value: Raw, path: str, fields: Fields) -> TextOrJson:
     """Keep a text as its JSON."""
     if kind_of(value) != "str":
         raise fields.wrong(path, kind_of(value))

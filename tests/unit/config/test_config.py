@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from clawgate.config import Config, ServerConfig, StreamConfig, changed, load, settings
+from clawgate.config import Config, ServerConfig, StreamConfig, change_between, load, settings
 from clawgate.errors import ConfigError
 
 Write = Callable[[str | bytes], Path]
@@ -207,7 +207,7 @@ def test_a_reload_takes_over_what_can_change_and_names_the_rest() -> None:
     new = Config(
         server=ServerConfig(port=2, max_streams=7, auth_token="a-token-2"), stream=StreamConfig(smoothing_ms=9)
     )
-    change = changed(old, new)
+    change = change_between(old, new)
     assert change.changed == ("server.auth_token", "stream.smoothing_ms")
     assert change.needs_restart == ("server.port", "server.max_streams")
     assert change.config.server == ServerConfig(port=1, max_streams=100, auth_token="a-token-2")
@@ -215,7 +215,7 @@ def test_a_reload_takes_over_what_can_change_and_names_the_rest() -> None:
 
 
 def test_a_reload_of_the_same_changes_nothing() -> None:
-    assert changed(Config(), Config()) == (Config(), (), ())
+    assert change_between(Config(), Config()) == (Config(), (), ())
 
 
 @pytest.mark.parametrize("wrong", [["nginx"], ["10.0.0.1/8"], ["1.2.3.4:80"], ["*"], 7])

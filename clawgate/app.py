@@ -27,9 +27,9 @@ from clawgate.web.api.sessions import MAX_DIGESTS, SessionRoutes
 from clawgate.web.described.openapi import OpenApiRoutes
 from clawgate.web.door.answering import Answering
 from clawgate.web.door.caller import Caller
+from clawgate.web.door.concurrency import ConcurrencyLimit
 from clawgate.web.door.guard import Guard
 from clawgate.web.door.hosts import Hosts
-from clawgate.web.door.places import Places
 from clawgate.web.pages.appearance import STATIC, Appearance, templates
 from clawgate.web.pages.chat import PageRoutes
 from clawgate.web.pages.render import MAX_RENDERS, RenderRoutes
@@ -52,8 +52,8 @@ class Gateway:
         self.client = OllamaClient(config.model.endpoint)
         self._store = MemoryStore(_bounds(config))
         self.clients = Clients()
-        self.render_places = Places(MAX_RENDERS, "texts are being rendered")
-        self.digest_places = Places(MAX_DIGESTS, "long sessions are being read")
+        self.render_limit = ConcurrencyLimit(MAX_RENDERS, "texts are being rendered")
+        self.digest_limit = ConcurrencyLimit(MAX_DIGESTS, "long sessions are being read")
         self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream, (AnswerLog(),))
 
     def reconfigure(self, config: Config) -> Change:
@@ -90,13 +90,13 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     )
     answering = Answering(config.server.max_body_bytes, desk, gateway.clients)
     ChatRoutes(config.model, answering).install(blueprint)
-    SessionRoutes(config.server, desk, gateway.clients, gateway.digest_places).install(blueprint)
+    SessionRoutes(config.server, desk, gateway.clients, gateway.digest_limit).install(blueprint)
     ask_upstream = partial(upstream_state, gateway.client, config.model.model_name)
     upstream = CachedQuestion(ask_upstream, UpstreamState(reachable=False))
     HealthRoutes(config, desk, upstream).install(blueprint)
     appearance = Appearance()
     PageRoutes(config, gateway.client, appearance).install(blueprint)
-    RenderRoutes(config.server, gateway.clients, gateway.render_places).install(blueprint)
+    RenderRoutes(config.server, gateway.clients, gateway.render_limit).install(blueprint)
     SetupRoutes(config, upstream, appearance, entrance.caller, entrance.hosts).install(blueprint)
     OpenApiRoutes(config.server, entrance.hosts).install(blueprint)
     return blueprint

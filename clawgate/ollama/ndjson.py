@@ -1,6 +1,6 @@
 """Bytes of Ollama's stream into frames: pure, so that every split can be tested without a socket.
 
-relay/intake.py is the only caller.
+relay/frames.py is the only caller.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 An Ollama whose slot leaked when an answer was aborted accepts the next request and never answers it, while
 everything else answers (its issue 17131): a wedge. From outside that looks like a slow load, a queue, or an Ollama
-that hangs altogether. relay/overdue.py is the only caller; heartbeats go on while a `BackgroundCall` asks.
+that hangs altogether. relay/diagnosis.py is the only caller; heartbeats go on while a `BackgroundCall` asks.
 """
 
 from __future__ import annotations

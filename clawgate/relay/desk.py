@@ -16,13 +16,13 @@ from typing import NamedTuple
 from clawgate.config import StreamConfig
 from clawgate.errors import UnknownSession
 from clawgate.ollama.client import OllamaClient
-from clawgate.relay.account import Account
 from clawgate.relay.admission import Admission
 from clawgate.relay.events import Event
 from clawgate.relay.locks import SessionLocks
 from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.pump import Pump
 from clawgate.relay.reader import Reader
+from clawgate.relay.recorder import Recorder
 from clawgate.relay.report import Observer
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
@@ -70,7 +70,7 @@ class Desk:
         self._roster = Roster(max_streams)
         self._locks = SessionLocks()
         self._admission = Admission(store, self._roster, self._locks)
-        self._accounts: dict[str, Account] = {}
+        self._recorders: dict[str, Recorder] = {}
 
     @property
     def streams(self) -> int:
@@ -96,13 +96,13 @@ class Desk:
         Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, Busy; then nothing has changed.
         """
         run = self._admission.admit(request)
-        self._accounts[run.run_id] = Account(run, self._observers, self._clock())
+        self._recorders[run.run_id] = Recorder(run, self._observers, self._clock())
         return run
 
     def pump(self, run: Run, reader_socket: socket.socket | None) -> Iterator[Event]:
         """Yield the run's events; the thread that iterates drives the run."""
         limits = self._in_force.limits
-        pump = Pump(run, lambda: self._in_force.client, limits, self._accounts[run.run_id], self._clock)
+        pump = Pump(run, lambda: self._in_force.client, limits, self._recorders[run.run_id], self._clock)
         free = partial(self._roster.give_slot_back, run.run_id)
         return Reader(run, pump, limits.heartbeat_seconds, reader_socket, free, self._clock).events()
 
@@ -112,7 +112,7 @@ class Desk:
             run.release()
         finally:
             self._roster.remove(run)
-            self._accounts.pop(run.run_id).report_end(run, self._clock())
+            self._recorders.pop(run.run_id).report_end(run, self._clock())
 
     def interrupt(self, session_id: str | None, run_id: str | None) -> Interruption:
         """End a session's run (only run_id, where given) and return once its connection to Ollama is closed.

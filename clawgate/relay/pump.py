@@ -33,13 +33,13 @@ from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue, OpenFailure
 from clawgate.ollama.ndjson import Frame
-from clawgate.relay.account import Account
+from clawgate.relay.diagnosis import NOT_UNLOADED, Diagnosis
 from clawgate.relay.events import Waiting
-from clawgate.relay.intake import Intake
-from clawgate.relay.overdue import NOT_UNLOADED, Overdue
-from clawgate.relay.patience import Patience
+from clawgate.relay.frames import FrameSource
+from clawgate.relay.recorder import Recorder
 from clawgate.relay.run import Run
 from clawgate.relay.smoothing import Window, merge
+from clawgate.relay.timeouts import Timeouts
 from clawgate.relay.wait import Waiter
 
 
@@ -55,18 +55,18 @@ class Pump:
         run: Run,
         client_in_force: Callable[[], OllamaClient],
         limits: StreamConfig,
-        account: Account,
+        recorder: Recorder,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
         self._client_in_force = client_in_force
         self._client = client_in_force()
-        self._account = account
+        self._recorder = recorder
         self._clock = clock
         self._window = Window(limits.smoothing_ms / 1000)
-        self._patience = Patience(limits, run.prompt.holds_frames_back)
-        self._intake = Intake(limits.max_bad_frames)
-        self._overdue = Overdue(run.prompt.model, run.wake_event, limits)
+        self._timeouts = Timeouts(limits, run.prompt.holds_frames_back)
+        self._frame_source = FrameSource(limits.max_bad_frames)
+        self._diagnosis = Diagnosis(run.prompt.model, run.wake_event, limits)
         self._waiter = Waiter(run.wake_event)
         self._state: Callable[[Pump], None] = Pump._begin  # a bound method would be a reference cycle
         self._until = math.inf
@@ -91,7 +91,7 @@ class Pump:
         try:
             self._state(self)
         except Exception as fault:  # noqa: BLE001 - the one broad catch; an observer logs the traceback
-            self._account.report_fault(fault)
+            self._recorder.report_fault(fault)
             self._fail(InternalError())
         return self._is_client_gone
 
@@ -105,9 +105,9 @@ class Pump:
         is_going_on = run.has_text or run.prompt.is_continuation
         self._client = self._client_in_force()  # a reload may have corrected the address
         self._exchange = self._client.chat(request, is_going_on, run.request_id)
-        self._intake.read_from(self._exchange)
-        self._patience.note_request(self._clock())
-        self._overdue.forget_reason()
+        self._frame_source.read_from(self._exchange)
+        self._timeouts.note_request(self._clock())
+        self._diagnosis.forget_reason()
         self._state = Pump._opening
         if run.connect(self._exchange):
             self._exchange.start(wake=run.wake_event.wake)
@@ -121,9 +121,9 @@ class Pump:
             self._state = Pump._reading
         elif self._exchange.failure is not None:
             self._go_away(self._exchange.failure)
-        elif self._clock() < self._patience.frame_due_at:
+        elif self._clock() < self._timeouts.frame_due_at:
             self._waiter.watch(self._exchange.fileno())
-            self._wait(until=self._patience.frame_due_at, for_upstream=True)
+            self._wait(until=self._timeouts.frame_due_at, for_upstream=True)
             self._exchange.advance()
         else:
             self._inquire()
@@ -137,12 +137,12 @@ class Pump:
             if late_s < 0:
                 return
             self._window.note_lateness(late_s)
-        frames = self._intake.read()
+        frames = self._frame_source.read()
         if frames:
             self._take(frames)
-        if self._intake.fault is not None:
-            self._fail(self._intake.fault)
-        elif self._intake.is_too_long:
+        if self._frame_source.fault is not None:
+            self._fail(self._frame_source.fault)
+        elif self._frame_source.is_too_long:
             self._end("length")
         elif self._exchange.is_at_end:
             self._take_end()
@@ -158,42 +158,42 @@ class Pump:
 
     def _unloading(self) -> None:
         """Wait until the model is unloaded, to ask once more."""
-        is_freed = self._overdue.is_freed
+        is_freed = self._diagnosis.is_freed
         if is_freed is None:
             self._wait(until=math.inf)
         elif is_freed:
             self._state = Pump._begin
         else:
-            self._fail(self._overdue.error(NOT_UNLOADED))
+            self._fail(self._diagnosis.error(NOT_UNLOADED))
 
     def _wait(self, until: float, for_upstream: bool = False) -> bool:
         self._is_client_gone = self._waiter.wait(min(until, self._until) - self._clock(), for_upstream)
         return self._is_client_gone
 
     def _wait_for_frames(self) -> None:
-        """Wait for the next frame, with the patience that is left."""
+        """Wait for the next frame as long as its time-out allows."""
         assert self._exchange is not None
         if self._exchange.fileno() is None:
             return  # there is nothing to poll: reads block
-        if self._clock() < self._patience.frame_due_at:
-            self._wait(until=self._patience.frame_due_at, for_upstream=True)
-        elif self._patience.heard_at is None:
+        if self._clock() < self._timeouts.frame_due_at:
+            self._wait(until=self._timeouts.frame_due_at, for_upstream=True)
+        elif self._timeouts.heard_at is None:
             self._inquire()
         else:
-            stall_s = self._patience.stall_s
+            stall_s = self._timeouts.stall_s
             self._fail(UpstreamStalled(f"Ollama sent nothing for {stall_s:g} s in the middle of its answer"))
 
     def _take(self, frames: list[Frame]) -> None:
         """Publish what the frames say; one of them may be the end."""
         now = self._clock()
-        if self._patience.heard_at is None and self._attempt > 1 and not self._run.resume():
+        if self._timeouts.heard_at is None and self._attempt > 1 and not self._run.resume():
             self._tokens = 0
-        self._patience.heard_at = now
+        self._timeouts.heard_at = now
         self._client.note_answer(self._run.prompt.model, now)
         events, end = merge(frames)
         if events:
-            self._patience.note_progress(now)
-            self._account.note_token(now)
+            self._timeouts.note_progress(now)
+            self._recorder.note_token(now)
             self._flush_at = now + self._window.length_s
             self._tokens += len(frames)
             self._run.publish(events)
@@ -217,7 +217,7 @@ class Pump:
         if not self._exchange.is_whole:
             self._go_away(OpenFailure(UpstreamUnreachable("Ollama dropped the connection"), is_retryable=True))
             return
-        last = self._intake.finish()
+        last = self._frame_source.finish()
         if last:
             self._take(last)
         self._end("truncated")
@@ -226,7 +226,7 @@ class Pump:
         """Leave an Ollama that is away, and ask it again later where that can help."""
         run = self._run
         self._release_exchange()
-        retry_at = self._patience.next_attempt_at(self._clock())
+        retry_at = self._timeouts.next_attempt_at(self._clock())
         if run.has_text and isinstance(failure, CannotContinue):
             self._end("truncated")
         elif not failure.is_retryable:
@@ -250,19 +250,19 @@ class Pump:
         """Ask why the first frame is overdue, and free a slot that hangs; a frame may still come meanwhile."""
         assert self._exchange is not None
         run = self._run
-        silence = self._overdue.reason(self._client, self._patience.asked_at, self._clock())
+        silence = self._diagnosis.reason(self._client, self._timeouts.asked_at, self._clock())
         if silence is None:
             self._wait(until=math.inf, for_upstream=True)
             self._exchange.advance()
             return
-        self._account.wedges += silence.is_wedge
-        if not self._overdue.can_free(silence):
-            self._fail(self._overdue.error(silence.words))
+        self._recorder.wedges += silence.is_wedge
+        if not self._diagnosis.can_free(silence):
+            self._fail(self._diagnosis.error(silence.words))
             return
-        self._account.report_unload()
+        self._recorder.report_unload()
         self._release_exchange()  # first, because Ollama does not unload a model that has a request
         run.publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
-        self._overdue.free(self._client)
+        self._diagnosis.free(self._client)
         self._state = Pump._unloading
 
     def _end(self, done_reason: str, stats: dict[str, int] | None = None) -> None:

@@ -30,6 +30,6 @@ def room() -> Iterator[MakeRoom]:
         assert each.desk.streams == 0
         assert not each.desk._roster._by_session
         assert not each.desk._roster._by_id
-        assert not each.desk._accounts
+        assert not each.desk._recorders
         assert not each.desk._locks._locks
     assert len(os.listdir("/proc/self/fd")) == before

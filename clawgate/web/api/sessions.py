@@ -13,7 +13,7 @@ from clawgate.sockets import Clients
 from clawgate.web.api import requests
 from clawgate.web.api.answers import Interrupted
 from clawgate.web.api.transcript import transcript
-from clawgate.web.door.places import Places
+from clawgate.web.door.concurrency import ConcurrencyLimit
 from clawgate.web.door.reading import JSON, Members, read_object
 from clawgate.web.door.responses import json_response
 
@@ -24,11 +24,11 @@ MAX_DIGESTS = 2
 class SessionRoutes:
     """`POST /api/interrupt`, `GET` and `DELETE /api/sessions/<id>`."""
 
-    def __init__(self, server: ServerConfig, desk: Desk, clients: Clients, digest_places: Places) -> None:
+    def __init__(self, server: ServerConfig, desk: Desk, clients: Clients, digest_limit: ConcurrencyLimit) -> None:
         self._server = server
         self._desk = desk
         self._clients = clients
-        self._digest_places = digest_places
+        self._digest_limit = digest_limit
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the routes to the blueprint."""
@@ -58,7 +58,7 @@ class SessionRoutes:
         """
         if session.size_bytes <= LONG_BYTES:
             return digest_of(session.messages)
-        with self._digest_places.taken():
+        with self._digest_limit.taken():
             return digest_of(session.messages)
 
     def forget(self, session_id: str) -> Response:

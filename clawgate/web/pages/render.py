@@ -10,7 +10,7 @@ from clawgate.errors import TooLarge
 from clawgate.sessions import text_of
 from clawgate.sockets import Clients
 from clawgate.web.door import shapes
-from clawgate.web.door.places import Places
+from clawgate.web.door.concurrency import ConcurrencyLimit
 from clawgate.web.door.reading import read_object
 from clawgate.web.door.responses import Payload, json_response
 from clawgate.web.door.shapes import Fields, Shape
@@ -42,11 +42,11 @@ _RENDER = Shape(RenderBody, text=shapes.text)
 class RenderRoutes:
     """`POST /render` for the page."""
 
-    def __init__(self, server: ServerConfig, clients: Clients, places: Places) -> None:
+    def __init__(self, server: ServerConfig, clients: Clients, limit: ConcurrencyLimit) -> None:
         self._server = server
         self._clients = clients
         self._renderer = Renderer()
-        self._places = places
+        self._limit = limit
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the route to the blueprint."""
@@ -58,5 +58,5 @@ class RenderRoutes:
         text = text_of(_RENDER.read(given, "", Fields(EXPECTED))["text"])
         if len(text) > MAX_TEXT_BYTES or len(text.encode()) > MAX_TEXT_BYTES:
             raise TooLarge(f"text: expected at most {MAX_TEXT_BYTES} bytes of Markdown")
-        with self._places.taken():
+        with self._limit.taken():
             return json_response(Rendered(self._renderer.html_of(text)))

@@ -20,12 +20,12 @@ from clawgate.ollama.client import OllamaClient, can_continue
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue
 from clawgate.ollama.ndjson import FrameReader
-from clawgate.relay import intake
-from clawgate.relay.account import Account
+from clawgate.relay import frames
 from clawgate.relay.events import Ended, Event, Text, Thinking
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.pump import Pump
 from clawgate.relay.reader import Reader
+from clawgate.relay.recorder import Recorder
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
@@ -286,7 +286,7 @@ def pumped(**settings: Any) -> tuple[Run, list[Event]]:
     """A run that was pumped to its end."""
     run = Run("s", "r", Prompt(model="m", messages=(Message(role="user", content="q"),)), lambda *_: True, WakeEvent())
     limits = StreamConfig(retry_seconds=0, **settings)
-    pump = Pump(run, lambda: OllamaClient(ENDPOINT), limits, Account(run, (), now=0))
+    pump = Pump(run, lambda: OllamaClient(ENDPOINT), limits, Recorder(run, (), now=0))
     told = list(Reader(run, pump, heartbeat_s=5).events())
     run.release()
     return run, told
@@ -345,7 +345,7 @@ def test_tool_calls_that_are_nested_too_deeply_are_a_bad_frame(depth: int, calls
 
 
 def test_an_answer_without_end_is_ended(ollama: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(frames, "MAX_ANSWER_BYTES", 1000)
     monkeypatch.setattr(exchange, "RECV_BYTES", 500)
     ollama.post(CHAT, body=ANSWER * 100)
     _, events = pumped()

@@ -18,11 +18,11 @@ from requests import adapters
 from clawgate.config import StreamConfig
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.exchange import MAX_READ_BYTES
-from clawgate.relay.account import Account
 from clawgate.relay.events import Ended
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.pump import Pump
 from clawgate.relay.reader import Reader
+from clawgate.relay.recorder import Recorder
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
@@ -87,7 +87,7 @@ def test_an_answer_over_tls_is_whole(secure: SecureOllama, smoothing_ms: int) ->
     prompt = Prompt(model="m", messages=(Message(role="user", content="q"),))
     run = Run("s", "r", prompt, lambda _: True, WakeEvent())
     limits = StreamConfig(retry_seconds=0, stall_seconds=2, smoothing_ms=smoothing_ms)
-    pump = Pump(run, lambda: OllamaClient(secure.endpoint), limits, Account(run, (), now=0))
+    pump = Pump(run, lambda: OllamaClient(secure.endpoint), limits, Recorder(run, (), now=0))
     last = list(Reader(run, pump, heartbeat_s=60).events())[-1]
     run.release()
     assert isinstance(last, Ended)

@@ -20,12 +20,12 @@ from clawgate.config import StreamConfig
 from clawgate.errors import UpstreamUnreachable
 from clawgate.ollama.failures import OpenFailure
 from clawgate.ollama.silence import Silence
-from clawgate.relay import overdue, pump
-from clawgate.relay.account import Account
+from clawgate.relay import diagnosis, pump
 from clawgate.relay.events import Event, Ping
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.pump import Pump
 from clawgate.relay.reader import Reader
+from clawgate.relay.recorder import Recorder
 from clawgate.relay.report import Report
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
@@ -240,8 +240,8 @@ class PumpRoom:
         self.run = Run("s", "r", prompt, self.settled.append, TimedWakeEvent(self.time))
         self.limits = limits
         self.noted = Noted()
-        self.account = Account(self.run, (self.noted,), self.time.now)
-        self.pump = Pump(self.run, lambda: self.client, limits, self.account, self.time)  # type: ignore[arg-type,return-value]
+        self.recorder = Recorder(self.run, (self.noted,), self.time.now)
+        self.pump = Pump(self.run, lambda: self.client, limits, self.recorder, self.time)  # type: ignore[arg-type,return-value]
 
     def drive(self) -> list[Event]:
         """Take steps to the end, without any reader, and return the log without its start event."""
@@ -256,7 +256,7 @@ class PumpRoom:
 
     def report(self) -> Report:
         """Return the report of the run, which has ended."""
-        self.account.report_end(self.run, self.time.now)
+        self.recorder.report_end(self.run, self.time.now)
         return self.noted.reports[-1]
 
     def pings(self) -> list[float]:
@@ -274,9 +274,9 @@ class MakePumpRoom:
         self.rooms: list[PumpRoom] = []
         self.calls: list[tuple[float, str]] = []
         monkeypatch.setattr(pump, "Waiter", lambda wake_event: TimedWaiter(wake_event.time))
-        monkeypatch.setattr(overdue, "BackgroundCall", self._call)
-        monkeypatch.setattr(overdue, "why_silent", self._why_silent)
-        monkeypatch.setattr(overdue, "unload", lambda *_: ("unload", self.is_unloaded))
+        monkeypatch.setattr(diagnosis, "BackgroundCall", self._call)
+        monkeypatch.setattr(diagnosis, "why_silent", self._why_silent)
+        monkeypatch.setattr(diagnosis, "unload", lambda *_: ("unload", self.is_unloaded))
 
     def _why_silent(self, _client: object, _model: str, answers_others: bool) -> tuple[str, Silence]:
         return "queued?" if answers_others else "why", self.silence

@@ -11,11 +11,11 @@ import pytest
 
 from clawgate.config import StreamConfig
 from clawgate.ollama.failures import CannotContinue
-from clawgate.relay import intake
-from clawgate.relay.account import Account
+from clawgate.relay import frames
 from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls, Waiting
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.pump import Pump
+from clawgate.relay.recorder import Recorder
 from clawgate.relay.report import Report, RunIds
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
@@ -72,8 +72,8 @@ def test_a_pump_goes_from_thread_to_thread_in_the_middle() -> None:
     """On real sockets: each thread takes some steps, and the answer is one."""
     prompt = Prompt(model="m", messages=(Message(role="user", content="q"),))
     run, client = Run("s", "r", prompt, lambda _: None, WakeEvent()), ScriptedClient()
-    account = Account(run, (), now=0)
-    pump = Pump(run, lambda: client, StreamConfig(smoothing_ms=0), account)  # type: ignore[arg-type,return-value]
+    recorder = Recorder(run, (), now=0)
+    pump = Pump(run, lambda: client, StreamConfig(smoothing_ms=0), recorder)  # type: ignore[arg-type,return-value]
     for number in range(5):
         is_last = number == 4
 
@@ -398,7 +398,7 @@ def test_frames_that_do_not_parse_are_the_end(room: MakePumpRoom) -> None:
 def test_an_answer_without_end_is_ended_across_its_requests(
     room: MakePumpRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "MAX_ANSWER_BYTES", 5 * len(frame("a")))
+    monkeypatch.setattr(frames, "MAX_ANSWER_BYTES", 5 * len(frame("a")))
     here = room(Script(says=((1.0, frame("a") * 2),), drops_s=1.0))
     assert ending(here)[1] == "length"
     assert here.run.text == "a" * 6

@@ -1,4 +1,4 @@
-"""The account of a run: it gathers the figures of the run's report while the answer is made."""
+"""The recorder of a run gathers the figures of the run's report while the answer is made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from clawgate.relay.report import Observer, Report, RunIds
 from clawgate.relay.run import Run
 
 
-class Account:
+class Recorder:
     """Keeps the moments and counts of one run, and calls the observers.
 
     Threads: the one that drives the pump, then the one that releases the run.

@@ -16,7 +16,7 @@ HELD_BACK_STALL_S = 30.0
 _MOST_FAILURES = 10
 
 
-class Patience:
+class Timeouts:
     """Keeps the moments from which the time-outs of one run count.
 
     Units: moments are on the pump's clock.

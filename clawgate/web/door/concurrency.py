@@ -1,6 +1,6 @@
-"""Places for work that takes the processor for long: a process does so many of them at a time.
+"""A limit on work that takes the processor for long: the number of such jobs that a process does at a time.
 
-app.py makes them, since they outlive a reload. A request that finds none free is refused at once: a waiting thread
+app.py makes it, since it outlives a reload. A request that finds no place free is refused at once: a waiting thread
 would be missing for interrupts and health.
 """
 
@@ -13,8 +13,8 @@ from threading import BoundedSemaphore
 from clawgate.errors import Busy
 
 
-class Places:
-    """A number of places for one kind of work; `doing` completes the sentence "2 …" of the refusal."""
+class ConcurrencyLimit:
+    """The places for one kind of work; `doing` completes the sentence "2 …" of the refusal."""
 
     def __init__(self, count: int, doing: str) -> None:
         self._free = BoundedSemaphore(count)

@@ -1,4 +1,4 @@
-"""The first frame is overdue: the pump asks Ollama why, and frees a slot that hangs, once.
+"""The diagnosis of a first frame that is overdue: the pump asks Ollama for the reason, and frees a hung slot once.
 
 Both take seconds, so each runs on a helper thread, which wakes the pump when it is done.
 """
@@ -16,8 +16,8 @@ from clawgate.relay.wait import WakeEvent
 NOT_UNLOADED = "a slot of Ollama's hangs and the model could not be unloaded; restart Ollama"
 
 
-class Overdue:
-    """Asks for the reason, and unloads the model, on behalf of one run.
+class Diagnosis:
+    """Asks Ollama for the reason, and unloads the model, for one run.
 
     Threads: the one that drives the pump.
     """

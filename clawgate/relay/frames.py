@@ -1,4 +1,4 @@
-"""The intake of a run: it turns the bytes of its exchanges into frames, and finds what is wrong with them."""
+"""The frames of a run: their source turns the bytes of its exchanges into frames, and finds faults in them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_ANSWER_BYTES = 1 << 25
 """A limit on Ollama's stream, some 200,000 tokens: a model that never ends would take all memory."""
 
 
-class Intake:
+class FrameSource:
     """Reads one exchange after the other, without blocking.
 
     Threads: the one that drives the pump.

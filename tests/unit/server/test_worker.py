@@ -1,0 +1,99 @@
+"""The worker's main loop, one turn at a time: who makes room, who is waited for, and when it ends."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from selectors import DefaultSelector
+from typing import Any
+
+import pytest
+from gunicorn.config import Config
+
+from clawgate.server.connection import Connection
+from clawgate.server.worker import Worker
+
+LIMITS = {"threads": 2, "worker_connections": 2, "keepalive": 60}
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    """A worker that does not run: its tests take the turns."""
+    cfg = Config()
+    for name, value in LIMITS.items():
+        cfg.set(name, value)
+    worker = Worker(1, os.getppid(), [], None, 30, cfg, logging.getLogger("tests"))
+    worker._poll = DefaultSelector()
+    yield worker
+    worker._poll.close()
+    worker.tmp.close()
+
+
+@pytest.fixture
+def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
+    """Connections: the server's side and the client's."""
+    pairs = [socket.socketpair() for _ in range(2)]
+    yield pairs
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
+
+
+def test_a_connection_that_never_asked_makes_room_before_one_that_did(worker: Worker, pairs: Any) -> None:
+    asked, silent = (Connection(ours, None, None, is_tls=False) for ours, _ in pairs)
+    asked.parser = object()
+    for conn in (asked, silent):
+        worker._connections += 1
+        worker._wait(conn)
+    worker._turn()
+    assert (asked.sock.fileno() >= 0, silent.sock.fileno()) == (True, -1)
+    assert worker._connections == 1
+
+
+def test_a_client_has_a_moment_where_threads_are_few_and_none_where_a_request_waits(worker: Worker, pairs: Any) -> None:
+    clients = [ours for ours, _ in pairs]
+    for client in clients:
+        worker.clients.enter(client)
+        worker.clients.linger(client)
+    worker._free_threads()
+    assert worker._is_crowded
+    assert [worker.clients.leave(client) for client in clients] == [True, True], "not yet"
+    for client in clients:
+        worker.clients.enter(client)
+        worker.clients.linger(client)
+    worker._threads._jobs.put(lambda: None)
+    worker._free_threads()
+    assert [worker.clients.leave(client) for client in clients] == [False, False]
+
+
+def test_a_worker_that_can_accept_nothing_pauses(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    class Listener:
+        def accept(self) -> Any:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    worker._is_listening = True
+    for _ in range(2):
+        worker._accept(Listener())
+    worker._turn()
+    assert not worker._is_listening
+    assert [record.getMessage() for record in caplog.records] == [
+        "no file descriptor is left for new connections: raise LimitNOFILE or `ulimit -n`"
+    ]
+
+
+def test_a_worker_whose_master_has_ended_ends(worker: Worker) -> None:
+    worker._look_after_all()
+    assert worker.alive
+    worker.ppid, worker._looked_at = -1, 0.0
+    worker._look_after_all()
+    assert not worker.alive
+
+
+def test_ctrl_c_cuts_no_thread_that_still_writes(worker: Worker) -> None:
+    """gunicorn's own handler leaves the process at once."""
+    worker.handle_quit(signal.SIGINT, None)
+    assert not worker.alive

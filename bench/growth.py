@@ -1,4 +1,4 @@
-"""How the cost grows: `python -m bench.growth --json FILE` varies one thing at a time and measures clawgate alone.
+"""The growth of the cost: `python -m bench.growth --json FILE` varies one thing at a time and measures clawgate alone.
 
 Streams and rates are rounds of load (load.py). The length of an answer, the size of its history and the number of
 sessions in the store are asked one answer after the other: the CPU of all divided by their number. Some eight minutes.

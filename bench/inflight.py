@@ -23,7 +23,7 @@ FRESH_DELAYS_S = (0.0, 0.01, 0.02, 0.03)
 
 @dataclass(frozen=True)
 class Pace:
-    """How many answers are in flight, and how their interrupts come."""
+    """The number of answers in flight, and the way in which their interrupts come."""
 
     streams: int = 100
     count: int = 500

@@ -1,4 +1,4 @@
-"""How fast an interrupt takes effect (`python -m bench.interrupts`), with 100 answers in flight, phase by phase.
+"""The time until an interrupt takes effect (`python -m bench.interrupts`), with 100 answers in flight, phase by phase.
 
 For each interrupt: from sending POST /api/interrupt until (a) the upstream sees its connection closed, (b) the
 interrupt is answered, (c) the reader has its end. An interrupted answer is replaced by a new one, so that as many stay

@@ -18,7 +18,7 @@ _HOST = re.compile(rf"(?:\[(?P<literal>[0-9A-Fa-f:.]+)\]|(?P<name>{HOST_NAME}\.?
 def name_of(host: str) -> str | None:
     """Return a Host header's name in lower case without port and final dot, an address without brackets.
 
-    None stands for what a browser would not write.
+    None stands for a text that no browser sends.
     """
     found = _HOST.fullmatch(host)
     if found is None or int(found["port"] or 0) > MAX_PORT:
@@ -30,12 +30,12 @@ def name_of(host: str) -> str | None:
 
 
 def is_local(name: str) -> bool:
-    """Tell whether a name is this machine's whatever a name server says, or an IP address and so no name at all."""
+    """Tell whether no name server is asked for a name: it is this machine's by definition, or an IP address."""
     return name == "localhost" or name.endswith(".localhost") or address_of(name) is not None
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches what `server.host` names; a host that cannot be bound counts as such."""
+    """Tell whether this machine alone reaches `server.host`; a host that cannot be bound counts as loopback."""
     try:
         found = {str(address[0]) for *_, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):

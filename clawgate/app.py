@@ -1,8 +1,8 @@
 """The building of the gateway: each part is made once and handed to the parts above it. There is no other shared state.
 
 A reload changes the parts that hold something (sessions, the desk with its runs), keeps the parts that count requests,
-and builds the application before them anew: each reader of a setting gets the new one there, and no request sees half
-of a change.
+and builds the application in front of them anew: each reader of a setting gets the new one there, and no request sees
+half of a change.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def entrance_of(server: ServerConfig, *, is_own_port: bool) -> Entrance:
 
 
 def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
-    """Build the blueprint before these parts, not yet guarded."""
+    """Build the blueprint in front of these parts, not yet guarded."""
     config, desk = gateway.config, gateway.desk
     blueprint = Blueprint(
         "clawgate", __name__, template_folder=templates(), static_folder=STATIC, static_url_path="/static"
@@ -103,7 +103,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
 
 
 def guard(gateway: Gateway, entrance: Entrance, routes: Blueprint | Flask) -> None:
-    """Put the request's id and every check before these routes."""
+    """Put the request's id and every check in front of these routes."""
     entrance.caller.install(routes)
     Guard(gateway.config.server, entrance.hosts).install(routes)
 
@@ -123,7 +123,7 @@ def create_app(config: Config | None = None) -> Flask:
 
 
 def application(gateway: Gateway) -> Flask:
-    """Build the application before a gateway's parts; a reload builds another."""
+    """Build the application in front of a gateway's parts; a reload builds another."""
     app = Flask("clawgate", static_folder=None)
     entrance = entrance_of(gateway.config.server, is_own_port=True)
     app.register_blueprint(build(gateway, entrance))

@@ -15,7 +15,7 @@ ClawgateError                     code · HTTP status · a message that names th
 │   ├── NothingToContinue         409
 │   ├── TooLarge                  413
 │   └── UnsupportedMediaType      415
-├── Busy                          503, Retry-After: every stream, or every place to render, is taken
+├── Busy                          503, Retry-After: streams, places to render or file descriptors are taken
 ├── ShuttingDown                  503
 ├── UpstreamFailure               Ollama failed; a retry would start a second run
 │   ├── UpstreamUnreachable       502  refused, dropped, away for too long
@@ -136,7 +136,7 @@ class UnsupportedMediaType(RequestError):
 
 
 class Busy(ClawgateError):
-    """Every stream is taken, every place to render a text, or every file descriptor."""
+    """Every stream, every place to render, every place to hash a session, or every file descriptor is taken."""
 
     code = "busy"
     status = 503

@@ -65,7 +65,7 @@ def _affordable(connections: int, at_least: int, other_fds: int) -> int:
     return connections if soft == resource.RLIM_INFINITY else max(at_least, min(connections, soft - other_fds))
 
 
-# gunicorn would tell systemd READY before there is a worker; our worker tells it once it serves.
+# gunicorn would notify systemd before there is a worker; our worker does so once it serves.
 _notify_socket = os.environ.pop("NOTIFY_SOCKET", None)
 
 _host = _config.server.host
@@ -78,7 +78,9 @@ worker_connections = _affordable(
 )
 timeout = 60  # of the worker's main loop, not of requests: 0 would leave a hung worker for ever
 graceful_timeout = int(_config.server.graceful_seconds) + SAFETY_NET_S
-keepalive = 75  # longer than nginx keeps an idle connection to us (60 s), so that it never meets a closed one
+keepalive = (
+    75  # longer than nginx keeps an idle connection to us (60 s), so that nginx sends no request to a closed one
+)
 preload_app = True
 control_socket_disable = True  # it wants a writable home
 forwarded_allow_ips = ",".join(_config.server.trusted_proxies)
@@ -101,7 +103,7 @@ def when_ready(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Put our drain and reload before gunicorn's own handlers of signals, and say that the worker serves."""
+    """Put our drain and reload in front of gunicorn's own handlers of signals, and say that the worker serves."""
     _map_large_blocks()
     gateway: Gateway = worker.wsgi.extensions["clawgate"]
     worker.clients = gateway.clients
@@ -127,7 +129,7 @@ def _map_large_blocks() -> None:
 
 
 def _announce(worker: Any) -> None:
-    """Print the one line on stdout that scripts wait for, and tell systemd; a replaced worker tells it again."""
+    """Print the one line on stdout that scripts wait for, and notify systemd, which a replaced worker does again."""
     if worker.age == 1:
         print(f"Server started on {', '.join(_name(each.getsockname()) for each in worker.sockets)}", flush=True)
     if _notify_socket is not None:

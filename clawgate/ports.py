@@ -1,7 +1,7 @@
 """Listens on a port, or explains which process holds it: cli.py does both, the second for the embedded model too.
 
-Linux tells which sockets listen (/proc/net/tcp), and which of the user's processes holds one; on other systems no
-process is named.
+Linux lists the sockets that listen (/proc/net/tcp) and the user's processes that hold them; on other systems no process
+is named.
 Source: Linux Documentation/networking/proc_net_tcp.rst; man 5 proc.
 """
 

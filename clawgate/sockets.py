@@ -123,7 +123,7 @@ class Clients:
             self._seats[client] = _Seat(is_whole)
 
     def protect(self, client: socket.socket, is_in_flight: Callable[[], bool]) -> None:
-        """Note that this client is an answer in flight, and is left alone for as long as that is true."""
+        """Note that this client's answer may be in flight; the client is left alone while is_in_flight returns true."""
         with self._lock:
             if client in self._seats:
                 self._seats[client].is_in_flight = is_in_flight

@@ -68,12 +68,12 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
     @property
     def is_streaming(self) -> bool:
-        """Whether the answer comes in frames, which is the default."""
+        """True where the answer comes in frames, which is the default."""
         return self.stream is not False
 
     @property
     def frees_the_model(self) -> bool:
-        """Whether the weights are to leave memory when this request is done: `keep_alive` of zero."""
+        """True where the weights are to leave memory when this request is done: `keep_alive` of zero."""
         if isinstance(self.keep_alive, str):
             return not re.search(r"[1-9]", self.keep_alive)
         return self.keep_alive is not None and self.keep_alive == 0

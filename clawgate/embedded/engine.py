@@ -60,7 +60,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an answer ended: `stop`, `length` or `gone`. Units: tokens and nanoseconds."""
+    """The end of an answer: `stop`, `length` or `gone`. Units: tokens and nanoseconds."""
 
     reason: str
     load_ns: int = 0
@@ -86,7 +86,7 @@ class Engine:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the weights are in memory."""
+        """True while the weights are in memory."""
         return self._model is not None
 
     def load(self) -> None:

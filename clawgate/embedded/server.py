@@ -16,7 +16,7 @@ from clawgate.embedded import guard, wire
 from clawgate.embedded.routes import Reply, Routes
 
 _IDLE_S = 120.0
-"""How long a kept-alive connection may say nothing, and how long a write may wait for a client that does not read."""
+"""The time that a kept-alive connection may say nothing, and that a write may wait for a client that does not read."""
 
 
 class EmbeddedServer(socketserver.ThreadingTCPServer):

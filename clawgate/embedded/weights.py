@@ -52,7 +52,7 @@ class Weights:
 
     @property
     def modified_at(self) -> str:
-        """When the file was written, as Ollama writes times."""
+        """The time at which the file was written, as Ollama writes times."""
         return datetime.fromtimestamp(int(self.path.stat().st_mtime), timezone.utc).isoformat().replace("+00:00", "Z")
 
     @property

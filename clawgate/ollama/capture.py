@@ -2,10 +2,10 @@
 
 urllib3 makes connections by itself, deep in a call that returns when Ollama's first frame is there. A connection class,
 mounted through an adapter of requests, hands each socket, the moment it is connected, to the exchange that is being
-opened on that thread: that lets anybody abort it in any phase. The last byte of its request leaves apart, once Ollama's
-side has taken in what is before it: so the exchange knows from when on the request can have been read, and a request
-that is aborted earlier never becomes whole. Then the call ends, and the exchange keeps the socket: it reads the answer
-without blocking. A connection that nobody captures does without all this.
+opened on that thread, so that any thread can abort it in any phase. The last byte of the request leaves apart, once
+Ollama's side has taken in the bytes before it. So the exchange knows the moment from which the request can have been
+read, and a request that is aborted earlier never becomes whole. Then the call ends, and the exchange keeps the socket,
+which it reads without blocking. A connection without a captor does none of this.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _opening = _Opening()
 
 @contextmanager
 def captured_by(captor: Captor, *, is_until_sent: bool = False, is_at_once: bool = False) -> Iterator[None]:
-    """Hand the sockets of all connections that this thread makes through a `SingleUseAdapter` to somebody.
+    """Hand the captor the sockets of all connections that this thread makes through a `SingleUseAdapter`.
 
     is_until_sent: the captor reads the answer itself; where one would be waited for, RequestSent is raised.
     is_at_once: where anything else would be waited for, WouldBlock is raised.
@@ -131,8 +131,8 @@ class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
 def _wait_until_taken(sock: socket.socket) -> None:
     """Wait until the other side's system has taken in what was sent, the connection is over, or 5 s have passed.
 
-    The system here takes 4 MB in at once, which a slow reader was seen to read half a second later. How much the other
-    system holds that its program has yet to read stays unknown: on loopback up to 2 MB, 12 ms for one of 150 MB/s.
+    The system here takes 4 MB in at once, which a slow reader was seen to read half a second later. The other
+    system may hold more that its program has yet to read, on loopback up to 2 MB: 12 ms for one that reads 150 MB/s.
     """
     ending = select.poll()
     ending.register(sock, 0)  # poll() reports an end unasked

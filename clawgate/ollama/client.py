@@ -53,7 +53,7 @@ class OllamaClient:
         """Prepare an exchange; nothing is sent before it is opened.
 
         is_going_on: its last message is a partial answer; the model's template is asked first whether it can.
-        request_id: goes along, for the log of a proxy before Ollama.
+        request_id: goes along, for the log of a proxy in front of Ollama.
         """
         body = msgspec.json.encode(request)
         check = partial(self._check_template, request["model"]) if is_going_on else None

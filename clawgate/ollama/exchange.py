@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 MIN_OPEN_S = 0.04
 """A real Ollama leaks a connection (and its slot) that is closed within 30 ms of its request: close no earlier.
 
-Counted from the request's last byte; what is left of the 40 ms is for reading what lies before it. A request that is
-not whole is no matter: Ollama fails to decode it, so that one is cut at once, wherever it is.
+The time counts from the request's last byte; 10 ms of it are for Ollama to read the bytes before that. A request that
+is not whole is cut at once: Ollama fails to decode it, and leaks nothing.
 """
 OK = 200
 RECV_BYTES = 1 << 16
@@ -256,7 +256,7 @@ class Exchange:
 
     @property
     def is_whole(self) -> bool:
-        """True when the body properly ended; at the end of an unframed one that has begun nothing speaks against it."""
+        """True when the body properly ended; an unframed body that has begun ends properly with its connection."""
         framing = self._framing
         return framing.is_whole or (self.is_at_end and isinstance(framing, OpenBody) and framing.has_begun)
 

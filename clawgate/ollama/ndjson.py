@@ -12,9 +12,9 @@ import msgspec
 MAX_LINE_BYTES = 8 << 20
 """Longest line that is put together; Ollama's own longest frames (tool calls, final contexts) stay under 1 MiB."""
 MAX_DEPTH = 100
-"""Deepest nesting of JSON, in a frame's tool calls and in a request: decoding bears more than encoding again does."""
+"""The deepest nesting of JSON, in a frame's tool calls and in a request: encoding bears less than decoding."""
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for bytes that are no JSON, the last for one nested too deeply."""
+"""Decoding raises these for bytes that are no JSON, the last for JSON that is nested too deeply."""
 
 
 class FrameMessage(msgspec.Struct, frozen=True, gc=False):

@@ -1,4 +1,4 @@
-"""The reason why Ollama has not begun to answer, asked for when its first frame is overdue; and a hung slot's cure.
+"""The reason why Ollama has not begun to answer in time, and the cure of a slot that hangs.
 
 An Ollama whose slot leaked when an answer was aborted accepts the next request and never answers it, while
 everything else answers (its issue 17131): a wedge. From outside that looks like a slow load, a queue, or an Ollama

@@ -1,4 +1,4 @@
-"""The state of Ollama and the abilities of the model, and questions that are asked seldom however many read the answer.
+"""Ollama's state and the model's abilities, and questions that are asked seldom, however many threads read the answer.
 
 The status, the pages, `clawgate check` and `clawgate up` use it.
 """

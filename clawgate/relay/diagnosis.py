@@ -58,7 +58,7 @@ class Diagnosis:
 
     @property
     def is_freed(self) -> bool | None:
-        """Whether the model was unloaded; None while it is being unloaded."""
+        """True once the model is unloaded, False where it stays, None while it is being unloaded."""
         assert self._unload is not None
         return self._unload.result
 

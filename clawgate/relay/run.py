@@ -138,7 +138,7 @@ class Run:
         """End the run around a block that puts its answer into the session, or drops it, in place of `end`.
 
         The caller holds the session's lock. The block gets the answer, or None where that is settled; the end event
-        follows the block. Where the block fails, the answer is settled as `end` does it.
+        follows the block. If the block fails, the answer is settled as `end` does it.
         """
         self._decide(done_reason)
         answer = self._take_answer()

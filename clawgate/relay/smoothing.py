@@ -10,19 +10,20 @@ from clawgate.ollama.ndjson import Frame
 from clawgate.relay.events import Event, Text, Thinking, ToolCalls
 
 WIDEST = 4
-"""Times the window that was set."""
+"""The widest window, as a multiple of the one that was set."""
 WINDOW_PER_LATENESS = 40
-"""2.5 ms late is as late as a window of 100 ms may be; a quiet gateway's threads wake up within 1 ms."""
+"""A window lasts at least so many times the lateness, so one of 100 ms widens beyond 2.5 ms. A quiet gateway's threads
+wake up within 1 ms."""
 KEPT = 0.85
-"""Of a lateness, at the next flush in time: the window is as it was set again after some ten."""
+"""The part of a lateness that a flush in time leaves: after some ten of those, the window is as it was set."""
 
 
 class Window:
-    """How long text is gathered: as long as was set, and up to four times as long while the flushes are late.
+    """The time for which text is gathered: the time that was set, and up to four times that while flushes are late.
 
     A flush is late where more threads want the interpreter than it can serve, as when many answers are opened at once.
-    Each of them then pays more for every turn, and all fall behind. Fewer flushes end that, and leave the interpreter
-    to what is waited for most, the first text of the others.
+    Each turn of a thread then costs more, and all fall behind. Fewer flushes end that, and leave the interpreter to the
+    first text of other answers, which readers wait for most.
     """
 
     def __init__(self, set_s: float) -> None:
@@ -31,7 +32,7 @@ class Window:
         self._late_s = 0.0
 
     def note_lateness(self, late_s: float) -> None:
-        """Say how late a flush is; the windows that follow are as long as that asks for."""
+        """Note how late a flush is; the length of the next windows follows from it."""
         self._late_s = max(late_s, KEPT * self._late_s)
         self.length_s = min(max(self._set_s, WINDOW_PER_LATENESS * self._late_s), WIDEST * self._set_s)
 

@@ -1,6 +1,6 @@
 """The one wait of a pump: a single poll() over the upstream socket, the run's wake event and the client's socket.
 
-The pump so notices an interrupt, a client that leaves, silence and data at once, and nothing else ever blocks it.
+So the pump notices an interrupt, a client that leaves, silence and data at once, and nothing else ever blocks it.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Connection:
         if self.is_opaque:
             return Arrival.REQUEST
         wanted, is_all = outlook(said)
-        # with less than the poll was to wait for, the client has sent its last, and the thread finds that out
+        # less than the poll was to wait for: the client has closed its side, which the thread finds out
         if self._wanted_bytes <= len(said) < wanted <= PEEKED_BYTES:
             if not self.has_begun:
                 self.closes_at = time.monotonic() + read_s
@@ -87,7 +87,7 @@ class Connection:
         return Arrival.REQUEST
 
     def take_as_it_is(self) -> None:
-        """Wait for no more: a thread that reads on finds the end behind what has come."""
+        """Wait for no more: a thread that reads on finds the end behind the bytes that have come."""
         self._want(1)
         shut_down(self.sock, socket.SHUT_RD)
 
@@ -112,7 +112,7 @@ class Connection:
 
 
 class Outlook(NamedTuple):
-    """How much of a request is to be there before it has a thread, and whether that is all of it."""
+    """The bytes of a request that are to be there before it has a thread, and whether these are all of it."""
 
     wanted_bytes: int
     is_all: bool

@@ -22,9 +22,9 @@ from clawgate.server.connection import Connection
 from clawgate.sockets import Clients
 
 MAX_DRAIN_BYTES = 1 << 26
-"""Read of a refused body while its connection lingers."""
+"""The part of a refused body that is read while its connection lingers."""
 SKIPPED_BYTES = 1 << 16
-"""A connection with less of an unread body behind an answer is kept, and one with more is closed."""
+"""A connection is kept where less of a body is unread behind an answer, and closed where more is."""
 SKIP_S = 5
 LEFT = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EAGAIN}
 """The client has left, or has read nothing for as long as a write may take (EAGAIN)."""

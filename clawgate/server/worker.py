@@ -205,7 +205,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._give_up(conn)
 
     def _give_up(self, conn: Connection) -> None:
-        """Wait no longer for a connection: a thread answers what it makes of half a request."""
+        """Wait no longer for a connection; a thread answers half a request as the parser judges it."""
         if not conn.has_begun:
             self._drop(conn)
             return

@@ -1,1 +1,1 @@
-"""The log: all that the gateway tells its operators."""
+"""The log, for the operators of the gateway."""

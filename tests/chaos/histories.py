@@ -189,7 +189,7 @@ def _known_before(run: Act) -> History | None:
 
 
 def _is_tail(rest: History, whole: History) -> bool:
-    """Whether the oldest turns are missing; system messages stay."""
+    """Tell whether the oldest turns are missing; system messages stay."""
     kept, turns = ([each for each in history if each[0] != "system"] for history in (rest, whole))
     system, all_system = ([each for each in history if each[0] == "system"] for history in (rest, whole))
     return system == all_system and (not kept or (kept[0][0] == "user" and turns[-len(kept) :] == kept))

@@ -34,9 +34,9 @@ class Asked:
     ending_at: float = FOREVER
     """The time at which the model began to send the answer's end; none where the client closed first."""
     is_dropped: bool = False
-    """Whether the model ended it without an end, so that it is asked again."""
+    """True where the model ended it without an end, so that it is asked again."""
     is_over: bool = False
-    """Whether the model has nothing more to do with it."""
+    """True where the model has nothing more to do with it."""
     overlaps: list[int] = field(default_factory=list)
     """The earlier requests of the session that the gateway had certainly not closed when this one came."""
 
@@ -68,7 +68,7 @@ class Act:
     run_id: str = ""
     is_left: bool = False
     is_whole: bool = False
-    """Whether the stream was read to its proper end."""
+    """True where the stream was read to its proper end."""
     fault: str = ""
     """The error of the strict reader, or of the act itself."""
     asked: list[Asked] = field(default_factory=list)
@@ -77,22 +77,22 @@ class Act:
 
     @property
     def is_chat(self) -> bool:
-        """Whether it asks for an answer."""
+        """True where it asks for an answer."""
         return self.kind in ("message", "messages", "continue")
 
     @property
     def is_streamed(self) -> bool:
-        """Whether the answer comes as events."""
+        """True where the answer comes as events."""
         return self.is_chat and self.body.get("stream", True)
 
     @property
     def is_admitted(self) -> bool:
-        """Whether the gateway has certainly made a run of it."""
+        """True where the gateway has certainly made a run of it."""
         return self.is_chat and (self.status == 200 or self.code.startswith("upstream_") or bool(self.asked))
 
     @property
     def may_be_admitted(self) -> bool:
-        """Whether the gateway may have made a run of it: nobody knows of a client that left at once."""
+        """True where the gateway may have made a run of it: nobody knows of a client that left at once."""
         return self.is_admitted or (self.is_chat and self.status is None)
 
     @property
@@ -101,7 +101,7 @@ class Act:
         return self.events[0].at if self.events else FOREVER
 
     def meets(self, other: Act) -> bool:
-        """Whether the two may have been at the gateway together; one that was left may be there for a while yet."""
+        """Tell whether the two may have been at the gateway together; one that was left may stay for a while."""
         ends = (FOREVER if act.is_left else act.over_at for act in (self, other))
         return other.sent_at < next(ends) and self.sent_at < next(ends)
 

@@ -82,7 +82,7 @@ LIMIT_BYTES = scaled(450, 900) * MB
 def test_bodies_beyond_its_memory_fail_and_the_gateway_serves_on(
     gateway: Callable[..., Gateway], ollama: ScriptedOllama
 ) -> None:
-    """A body's limit is a setting, 16 MiB. Where memory is less than that limit allows, only this is promised.
+    """A body's limit is a setting, 16 MiB. Only this is promised where memory is less than that limit allows.
 
     The request gets an error or a closed connection. The worker may die (msgspec ends in SIGSEGV where the system gives
     it no memory) and is replaced at once, as one that the kernel kills for its memory.

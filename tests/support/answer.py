@@ -35,12 +35,12 @@ class Answer:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the answer came to an end that leaves the connection open for another request."""
+        """True where the answer came to an end that leaves the connection open for another request."""
         return self.is_ended and not self._closes and not self._connection.over.is_set()
 
     @property
     def is_over(self) -> bool:
-        """Whether the client has gone or the server stops."""
+        """True where the client has gone or the server stops."""
         return self._connection.over.is_set()
 
     def start(

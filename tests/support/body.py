@@ -17,12 +17,12 @@ class BodyReader:
 
     def __init__(self, headers: Message, *, has_body: bool) -> None:
         self.is_complete = not has_body
-        """Whether the terminating chunk, or the last byte of a body with a length, has come."""
+        """True once the terminating chunk, or the last byte of a body with a length, has come."""
         self.chunks: list[bytes] = []
         self._is_chunked = headers.get("Transfer-Encoding", "").lower() == "chunked"
         length = headers.get("Content-Length")
         assert not (self._is_chunked and length), f"both chunked and with a length: {headers.items()}"
-        self._left = int(length) if length is not None and has_body else None  # HEAD tells of a length all the same
+        self._left = int(length) if length is not None and has_body else None  # HEAD names a length all the same
         self._rest = b""
         if self._left == 0:
             self.is_complete = True

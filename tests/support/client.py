@@ -81,7 +81,7 @@ class StreamClient:
         self.events: list[Event] = []
         """Every event read so far."""
         self.was_closed = False
-        """Whether the server has ended the connection, by FIN or reset."""
+        """True once the server has ended the connection, by FIN or reset."""
         self.was_reset = False
         self._method = method
         self._body: BodyReader | None = None
@@ -118,7 +118,7 @@ class StreamClient:
 
     @property
     def complete(self) -> bool:
-        """Whether the body came to its proper end: terminating chunk, or its whole length. A bare close is none."""
+        """True where the body came to its proper end: terminating chunk, or its whole length. A bare close is none."""
         return self._body is not None and self._body.is_complete
 
     @property

@@ -105,7 +105,7 @@ class ScriptedOllama:
         self.loaded: list[str] = []
         """The models that /api/ps lists: a chat adds its model, an unload takes it away."""
         self.is_loading = False
-        """Whether the listed models are still being loaded: `expires_at` moves on until a first answer has ended."""
+        """True where the listed models are still being loaded: `expires_at` moves on until a first answer has ended."""
         self.checks_model = True
         self.requests: list[Request] = []
         """Every request, of any path, in the order in which their bodies were whole."""

@@ -68,7 +68,7 @@ class ChildProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """True where it has not ended."""
         return self.process.poll() is None
 
     @property

@@ -33,7 +33,7 @@ class Request:
         self.body = body
         self.json: Any = _json_or_none(body)
         self.arrived = time.monotonic()
-        """When the body was whole."""
+        """The time at which the body was whole."""
         self.connection = connection.number
         self.finished = threading.Event()
         """Set when the answer has been played to its end, whatever that end was."""
@@ -55,7 +55,7 @@ class Request:
 
     @property
     def closed_at(self) -> float | None:
-        """When the client's close was seen; None while it has not closed."""
+        """The time at which the client's close was seen; None while it has not closed."""
         return self._connection.closed_at
 
     @property

@@ -45,7 +45,7 @@ class SocketServer:
 
     @property
     def is_listening(self) -> bool:
-        """Whether a client that connects now is accepted; otherwise it is refused."""
+        """True where a client that connects now is accepted; otherwise it is refused."""
         return self._attendant is not None
 
     def start(self) -> None:

@@ -29,17 +29,17 @@ class Event:
 
     @property
     def is_ping(self) -> bool:
-        """Whether it is a heartbeat."""
+        """True where it is a heartbeat."""
         return "ping" in self.data
 
     @property
     def is_end(self) -> bool:
-        """Whether it is the stream's one end."""
+        """True where it is the stream's one end."""
         return self.data.get("done") is True
 
     @property
     def is_text(self) -> bool:
-        """Whether it carries text of the answer."""
+        """True where it carries text of the answer."""
         return bool(self.data.get("message"))
 
     @property

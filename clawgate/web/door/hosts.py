@@ -1,7 +1,7 @@
 """The host names under which this gateway answers: the guard against DNS rebinding.
 
 A page elsewhere can let its own name point at this machine. For the browser the gateway then is that page's own origin,
-and CORS does not apply. `Host` tells: a page can set `X-Forwarded-*`, never `Host`. So `Host` alone decides.
+and CORS does not apply. A page can set `X-Forwarded-*`, never `Host`, so `Host` alone decides.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def read(stream: bytes, cuts: list[int], max_bad: int = 3) -> tuple[list[Frame],
 
 
 def is_frame(line: bytes) -> bool:
-    """Whether a line is a frame, by another decoder and the words of the documentation."""
+    """Tell whether a line is a frame, by another decoder and the words of the documentation."""
     try:
         found = json.loads(line.decode("utf-8"))
         json.dumps(found, ensure_ascii=False).encode()  # not with half a surrogate pair

@@ -171,7 +171,7 @@ def test_releasing_ends_what_nobody_ended_and_gives_the_fds_back(settled: Settle
 
 
 def test_releasing_waits_for_the_thread_that_ends_the_run() -> None:
-    """What follows a release reports the outcome, so there has to be one."""
+    """The report behind a release needs the outcome."""
     is_settling, go = threading.Event(), threading.Event()
 
     def settle(_: Message) -> None:

@@ -207,3 +207,10 @@ def test_every_answer_carries_the_security_headers(gate: Gateway, path: str) -> 
     assert "default-src 'none'" in policy
     assert "unsafe-inline" not in policy
     assert "frame-ancestors 'none'" in policy
+
+
+def test_a_form_on_another_site_is_no_visit() -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    client = create_app().test_client()
+    assert client.get("/", headers=headers).status_code == 200
+    assert client.post("/", headers=headers).status_code == 403

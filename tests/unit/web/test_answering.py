@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,7 +15,7 @@ from clawgate.relay.desk import Desk
 from clawgate.relay.events import Event, Text
 from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.run import Run
-from clawgate.sockets import Clients
+from clawgate.sockets import SEND_BUFFER_BYTES, Clients
 from clawgate.web.door.answering import Answering, WireFormat
 from clawgate.web.door.reading import Members
 from clawgate.web.door.responses import error_response
@@ -27,6 +28,8 @@ class Admitting:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.released = 0
+        self.slots = 1
+        self.reader_socket: object = None
         self._error = error
 
     def admit(self, asked: ChatRequest) -> Run:
@@ -34,10 +37,15 @@ class Admitting:
         return RUN
 
     def pump(self, run: Run, reader_socket: object) -> Iterator[Event]:
-        assert (run, reader_socket) == (RUN, None)
+        assert run is RUN
+        self.reader_socket = reader_socket
         if self._error is not None:
             raise self._error
         return iter([Text("a"), Text("b")])
+
+    def has_slot(self, run: Run) -> bool:
+        assert run is RUN
+        return bool(self.slots)
 
     def release(self, run: Run) -> None:
         assert run is RUN
@@ -89,6 +97,38 @@ def test_a_wire_format_says_how_a_stream_looks() -> None:
     assert (list(response.response), desk.released) == ([b"run_1", b"a", b"b"], 0)
     response.close()
     assert desk.released == 1
+
+
+def test_a_clients_socket_is_bounded_and_left_alone_while_its_answer_is_in_flight() -> None:
+    desk, clients, app = Admitting(), Clients(), Flask("other")
+    ours, theirs = socket.socketpair()
+    with ours, theirs, app.test_request_context(method="POST", json={"stream": 1}) as context:
+        ours.setblocking(False)
+        while True:
+            try:
+                ours.send(bytes(1 << 16))  # a reader that reads nothing: its thread could not go on
+            except BlockingIOError:
+                break
+        clients.enter(ours)
+        context.request.environ["gunicorn.socket"] = ours
+        response = Answering(1000, cast("Desk", desk), clients).answer(LINES)
+        assert desk.reader_socket is ours
+        assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * SEND_BUFFER_BYTES
+        assert clients.shed(1) == 0
+        desk.slots = 0
+        assert clients.shed(1) == 1
+        response.close()
+
+
+@pytest.mark.parametrize(("has_threads", "warnings"), [(True, 0), (False, 1)])
+def test_a_server_without_threads_is_warned_of_once(
+    has_threads: bool, warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    answering, app = Answering(1000, cast("Desk", Admitting()), Clients()), Flask("other")
+    for _ in range(2):
+        with app.test_request_context(method="POST", json={}, multithread=has_threads):
+            answering.answer(LINES)
+    assert len(caplog.records) == warnings
 
 
 def test_a_run_is_released_once_though_its_stream_never_began_and_is_closed_twice() -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.web.bodies import LONG, MESSAGE, QUESTION, ROLE, chat_of, mistake_in, plain
+from clawgate.web.api.requests import read_chat
+from clawgate.web.door.reading import parse_object
+from tests.unit.web.bodies import LONG, MESSAGE, MODELS, QUESTION, ROLE, chat_of, mistake_in, plain
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,24 @@ def test_what_is_long_stays_the_bytes_that_it_was() -> None:
     assert chat.messages[0].text == LONG
     for body in ({"message": LONG}, {"message": {"role": "user", "content": LONG}}):
         assert plain(chat_of(body).message) == {"role": "user", "content": LONG}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"message": LONG},
+        {"message": {"role": "user", "content": LONG, "thinking": LONG, "images": [LONG]}},
+        {"messages": [QUESTION, {"role": "assistant", "tool_calls": [{"title": LONG}]}]},
+        {"message": "a", "format": {"title": LONG}, "tools": [{"title": LONG}]},
+        {"message": "a", "format": LONG},
+    ],
+)
+def test_a_request_does_not_keep_its_body(fields: dict[str, Any]) -> None:
+    """A view of one value would keep all of it; a body that something views cannot be emptied."""
+    body = bytearray(json.dumps(fields).encode())
+    chat, _ = read_chat(parse_object(body), MODELS)
+    body.clear()
+    assert chat.messages or chat.message
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,19 @@ def test_a_long_request_is_sent_by_a_thread(listener: socket.socket) -> None:
         exchange.release()
 
 
+def test_a_template_is_asked_for_by_a_thread(listener: socket.socket) -> None:
+    """Its answer is waited for, and the pump has heartbeats and interrupts to see to."""
+    exchange = client_of(listener).chat({"model": "m", "messages": []}, is_going_on=True)
+    is_told = threading.Event()
+    exchange.start(is_told.set)
+    with listener.accept()[0] as ollama:
+        assert ollama.recv(1 << 16).startswith(b"POST /api/show HTTP/1.1\r\n")
+        assert not is_told.is_set()
+        exchange.close()
+    assert is_told.wait(DEADLINE_S)
+    exchange.release()
+
+
 def test_a_name_is_looked_up_by_a_thread(listener: socket.socket) -> None:
     client = OllamaClient(f"http://localhost:{listener.getsockname()[1]}")
     exchange = client.chat({"model": "m", "messages": []})

@@ -11,11 +11,13 @@ from clawgate.relay.events import Event, Text, Thinking, ToolCalls
 
 WIDEST = 4
 """The widest window, as a multiple of the one that was set."""
+IN_TIME_S = 0.0025
+"""A flush that is no later than this is in time: a quiet gateway's threads wake up within 1 ms, and polls count in ms."""
 WINDOW_PER_LATENESS = 40
-"""A window lasts at least so many times the lateness, so one of 100 ms widens beyond 2.5 ms. A quiet gateway's threads
-wake up within 1 ms."""
+"""A window lasts at least so many times the lateness, so one of 100 ms widens beyond 2.5 ms. A longer one may be as much
+later as it is longer."""
 KEPT = 0.85
-"""The part of a lateness that a flush in time leaves: after some ten of those, the window is as it was set."""
+"""The part of a window that a flush in time leaves: after some ten of those, it is as it was set, however late one was."""
 
 
 class Window:
@@ -29,12 +31,12 @@ class Window:
     def __init__(self, set_s: float) -> None:
         self.length_s = set_s
         self._set_s = set_s
-        self._late_s = 0.0
+        self._per_lateness = min(set_s / IN_TIME_S, WINDOW_PER_LATENESS)
 
     def note_lateness(self, late_s: float) -> None:
         """Note how late a flush is; the length of the next windows follows from it."""
-        self._late_s = max(late_s, KEPT * self._late_s)
-        self.length_s = min(max(self._set_s, WINDOW_PER_LATENESS * self._late_s), WIDEST * self._set_s)
+        asked_s = max(self._per_lateness * late_s, KEPT * self.length_s)
+        self.length_s = min(max(self._set_s, asked_s), WIDEST * self._set_s)
 
 
 def merge(frames: list[Frame]) -> tuple[list[Event], Frame | None]:

@@ -76,21 +76,27 @@ def test_what_follows_the_end_is_nothing(last: Frame) -> None:
     assert events == [Text("ab" if last.message else "a")]
 
 
-def test_a_window_stays_as_it_was_set_while_flushes_are_in_time() -> None:
-    window = Window(0.1)
+@pytest.mark.parametrize("set_s", [0.001, 0.01, 0.04, 0.1, 1, 10])
+def test_a_window_stays_as_it_was_set_while_flushes_are_in_time(set_s: float) -> None:
+    window = Window(set_s)
     for _ in range(10):
         window.note_lateness(0.002)
-        assert window.length_s == 0.1
+        assert window.length_s == set_s
 
 
-def test_a_window_widens_with_lateness_up_to_four_times_and_narrows_again() -> None:
-    window = Window(0.1)
-    window.note_lateness(0.005)
-    assert window.length_s == pytest.approx(0.2)
+@pytest.mark.parametrize(("set_s", "late_s"), [(0.01, 0.005), (0.1, 0.005), (1, 0.05)])
+def test_a_window_widens_with_lateness_up_to_four_times(set_s: float, late_s: float) -> None:
+    window = Window(set_s)
+    window.note_lateness(late_s)
+    assert window.length_s == pytest.approx(2 * set_s)
     window.note_lateness(5)
-    assert window.length_s == 0.4
+    assert window.length_s == 4 * set_s
+
+
+@pytest.mark.parametrize("late_s", [0.01, 1, 3600])
+def test_a_window_is_as_it_was_set_again_after_ten_flushes_in_time(late_s: float) -> None:
     window = Window(0.1)
-    window.note_lateness(0.01)
+    window.note_lateness(late_s)
     lengths = []
     for _ in range(10):
         window.note_lateness(0.001)

@@ -17,7 +17,7 @@ from clawgate.sockets import shut_down
 HEAD_END = b"\r\n\r\n"
 PEEKED_BYTES = 1 << 14
 """A longer request is read by a thread, which can be freed like any other."""
-_LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,18})")
+_LENGTH = re.compile(rb"\ncontent-length:[ \t]*0*([0-9]{1,18})")
 _SLOW = (b"\ntransfer-encoding:", b"\nexpect:")
 """Bodies without a length, and those that come only when they are asked for."""
 

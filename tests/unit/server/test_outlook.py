@@ -16,10 +16,17 @@ def test_of_half_a_head_more_is_wanted(said: bytes) -> None:
 
 @pytest.mark.parametrize("name", [b"Content-Length", b"content-length", b"CONTENT-LENGTH"])
 @pytest.mark.parametrize("gap", [b"", b" ", b" \t "])
-def test_a_short_body_is_wanted_whole(name: bytes, gap: bytes) -> None:
-    said = HEAD + name + b":" + gap + b"41\r\n\r\n"
+@pytest.mark.parametrize("zeros", [0, 1, 18, 5000])
+def test_a_short_body_is_wanted_whole(name: bytes, gap: bytes, zeros: int) -> None:
+    said = HEAD + name + b":" + gap + b"0" * zeros + b"41\r\n\r\n"
     for come in (b"", b"{", b"x" * 41, b"x" * 41 + b"GET / HTTP/1.1\r\n"):
         assert outlook(said + come) == (len(said) + 41, True)
+
+
+@pytest.mark.parametrize("length", [b"0", b"0" * 19])
+def test_an_empty_body_is_there_with_the_head(length: bytes) -> None:
+    said = HEAD + b"Content-Length: " + length + b"\r\n\r\n"
+    assert outlook(said) == (len(said), True)
 
 
 def test_a_request_without_a_body_is_its_head() -> None:
@@ -33,6 +40,7 @@ def test_a_request_without_a_body_is_its_head() -> None:
     [
         b"Content-Length: %d" % PEEKED_BYTES,
         b"Content-Length: 999999999999999999",
+        b"Content-Length: 1000000000000000000000",
         b"Transfer-Encoding: chunked",
         b"transfer-encoding:gzip, chunked\r\nContent-Length: 5",
         b"Expect: 100-continue\r\nContent-Length: 5",

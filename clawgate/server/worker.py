@@ -88,11 +88,12 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
             listener.setblocking(False)
         while self.alive:
             self._turn()
+        self._listen(is_on=False)
+        for listener in self.sockets:  # at once: who connects from now on is refused, or waits for the next worker
+            listener.close()
         ends_at = time.monotonic() + self.cfg.graceful_timeout
         while self._connections and time.monotonic() < ends_at:
             self._turn()
-        for listener in self.sockets:
-            listener.close()
         self._threads.close()
 
     def _turn(self) -> None:

@@ -159,6 +159,27 @@ def test_killed_worker_is_replaced_and_its_answers_show_it(
     assert started.terminate() == 0
 
 
+def test_who_connects_while_the_worker_ends_is_refused_at_once(gateway: Callable[..., Gateway]) -> None:
+    """A connection that says nothing keeps the worker for a moment more."""
+    started = gateway()
+    with socket.create_connection(("127.0.0.1", started.port)) as idle:
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        started.signal(signal.SIGTERM)
+        wait_for(lambda: is_refused(started), "the port is closed", deadline_s=0.7)
+        assert started.worker_pids, "the worker had ended"
+    assert started.wait() == 0
+
+
+def is_refused(started: Gateway) -> bool:
+    """Tell whether nobody listens any more."""
+    try:
+        socket.create_connection(("127.0.0.1", started.port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_clients_that_are_waited_for_do_not_delay_the_end(gateway: Callable[..., Gateway], number: int) -> None:
     """Each client holds a thread: with half a body, half a next request, or answers that it does not read."""

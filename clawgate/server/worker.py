@@ -10,7 +10,7 @@ would end the sessions in its memory. These always hold:
 - Threads that wait for their client are freed at once where few are free, oldest first (sockets.py). Answers in flight
   are not, since max_streams bounds them: so an interrupt always finds a thread.
 - The main loop waits for no client: the thread of a request closes its connection.
-- The oldest connection that says nothing makes room where all are taken.
+- The oldest connection that says nothing makes room where all are taken, or no file descriptor is left.
 - The connections and threads that there are go on where the system gives no further file descriptor or thread.
 """
 
@@ -44,6 +44,7 @@ PATIENCE_S = 0.5
 ACCEPTED_AT_ONCE = 64
 DEAF_S = 0.1
 """The pause in accepting where the system has no means for a connection."""
+OUT_OF_FDS = (errno.EMFILE, errno.ENFILE)
 SAY_EVERY_S = 5
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         self._served: deque[Connection] = deque()
         self._is_listening = False
         self._is_crowded = False
+        self._lacks_fd = False
         self._deaf_until = self._said_at = self._looked_at = -math.inf
         self._closes_at = math.inf
 
@@ -105,9 +107,18 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
             key.data()
         # a waiting connection is closed only from here on: another event of the same poll may have been its own
         self._look_after_all()
-        while self._connections >= self.cfg.worker_connections and (waiting := self._new or self._kept):
-            self._drop(next(iter(waiting)))
+        self._make_room()
         self._free_threads()
+
+    def _make_room(self) -> None:
+        """Close the oldest connections that say nothing, until there is room for the next."""
+        while (self._lacks_fd or self._connections >= self.cfg.worker_connections) and (
+            waiting := self._new or self._kept
+        ):
+            self._drop(next(iter(waiting)))
+            if self._lacks_fd:
+                self._lacks_fd, self._deaf_until = False, -math.inf
+        self._lacks_fd = False
 
     def _listen(self, is_on: bool) -> None:
         if is_on != self._is_listening:
@@ -131,6 +142,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
             pass
         except OSError as error:
             self._deaf_until = time.monotonic() + DEAF_S
+            self._lacks_fd = error.errno in OUT_OF_FDS
             if time.monotonic() > self._said_at + SAY_EVERY_S:
                 self._said_at = time.monotonic()
                 log.error("%s", _cause(error))
@@ -233,6 +245,6 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
 
 
 def _cause(error: OSError) -> str:
-    if error.errno in (errno.EMFILE, errno.ENFILE):
+    if error.errno in OUT_OF_FDS:
         return "no file descriptor is left for new connections: raise LimitNOFILE or `ulimit -n`"
     return f"no connection can be accepted: {error}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -149,6 +150,19 @@ def test_silent_connections_leave_file_descriptors_for_others(gateway: Callable[
         with started.stream(opening("s-more")) as stream:
             assert reason(finish(stream)) == "stop"
     assert "no file descriptor" not in started.log
+
+
+def test_silent_connections_make_room_where_no_file_descriptor_is_left(gateway: Callable[..., Gateway]) -> None:
+    """The limit was lowered after the gateway had set its number of connections by it."""
+    prlimit = require("prlimit", "the test takes fds away from a running gateway")
+    started = gateway(server={"max_streams": MAX_STREAMS})
+    with started.stream(opening("s-known")) as stream:
+        finish(stream)
+    subprocess.run([prlimit, f"--nofile={FDS}:", "--pid", str(started.worker_pid)], check=True)
+    with crowd(started, b"", 2 * FDS):
+        assert slowest_of(started) < SLOWEST_S
+        with started.stream(opening("s-more")) as stream:
+            assert reason(finish(stream)) == "stop"
 
 
 def test_a_silent_connection_that_speaks_while_it_makes_room_ends_nobody(serving: Gateway) -> None:

@@ -37,6 +37,8 @@ OK = 200
 RECV_BYTES = 1 << 16
 MAX_READ_BYTES = 1 << 20
 MAX_ERROR_BYTES = 1 << 16
+REFUSAL_S = 2.0
+"""The words of a refusal come with its head; behind a proxy they may have no end."""
 
 
 class Aborted(Exception):
@@ -79,6 +81,8 @@ class Exchange:
         self._status: int | None = None
         self._ahead = b""
         self._refusal = b""
+        self.refused_by = math.inf
+        """The moment at which a refusal is taken as it is: `advance` then, whether more has come or not."""
         self._framing: Body = OpenBody()
         self.failure: OpenFailure | None = None
         self.is_open = False
@@ -203,6 +207,8 @@ class Exchange:
     def _begin(self, status: int) -> None:
         self._status = status
         self.is_open = status == OK
+        if not self.is_open:
+            self.refused_by = time.monotonic() + REFUSAL_S
 
     def _read_refusal(self) -> None:
         """Take what has come of the words of an Ollama that does not answer."""
@@ -212,7 +218,8 @@ class Exchange:
         except MalformedBody as error:
             self._refusal += error.payload
             self.is_at_end = True
-        if self.is_at_end or len(self._refusal) >= MAX_ERROR_BYTES:
+        is_late = time.monotonic() >= self.refused_by
+        if self.is_at_end or is_late or len(self._refusal) >= MAX_ERROR_BYTES:
             self._fail(failure_of(self._status, self._refusal[:MAX_ERROR_BYTES]))
 
     def read(self) -> bytes:

@@ -123,7 +123,7 @@ class Pump:
             self._go_away(self._exchange.failure)
         elif self._clock() < self._timeouts.frame_due_at:
             self._waiter.watch(self._exchange.fileno())
-            self._wait(until=self._timeouts.frame_due_at, for_upstream=True)
+            self._wait(until=min(self._timeouts.frame_due_at, self._exchange.refused_by), for_upstream=True)
             self._exchange.advance()
         else:
             self._inquire()

@@ -105,6 +105,17 @@ def test_other_errors_are_passed_on_at_once(
 
 
 @PATIENT
+@pytest.mark.parametrize("head", [b"Content-Length: 99\r\n\r\n", b"\r\n", b"Transfer-Encoding: chunked\r\n\r\n10\r\n"])
+def test_an_error_whose_words_have_no_end_is_passed_on_as_it_is(
+    gate: Gateway, upstream: ScriptedOllama, head: bytes
+) -> None:
+    upstream.script(raw(b"HTTP/1.1 500 Internal Server Error\r\n" + head + b"out of memory"), hang())
+    error = end_of(ask(gate, opening("s-error")))["error"]
+    assert error == {"code": "upstream_error", "message": "Ollama answered with status 500: out of memory"}
+    assert_closed(upstream.chats[0])
+
+
+@PATIENT
 def test_a_model_that_ollama_lacks_is_not_found(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.models.clear()
     assert reason(ask(gate, "hi")) == "model_not_found"

@@ -5,6 +5,7 @@ Tests get one from the fixture `room` (conftest.py), which also checks that ever
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 from collections.abc import Callable
@@ -30,6 +31,7 @@ class ScriptedExchange:
 
     failure: OpenFailure | None = None
     is_whole = False
+    refused_by = math.inf
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.request = request

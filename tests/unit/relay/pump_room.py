@@ -141,6 +141,8 @@ class TimedWakeEvent(WakeEvent):
 class TimedExchange:
     """An exchange that follows its script."""
 
+    refused_by = math.inf
+
     def __init__(self, time: Time, request: dict[str, Any], script: Script) -> None:
         self.request = request
         self.asked_s = time.passed_s

@@ -111,9 +111,13 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         self._free_threads()
 
     def _make_room(self) -> None:
-        """Close the oldest connections that say nothing, until there is room for the next."""
+        """Close connections that say nothing, until there is room for the next: the oldest of the new or of the kept.
+
+        The larger crowd makes room. So a new connection has time to speak where the others are all kept, and a proxy's
+        few kept ones stay where the others are all new.
+        """
         while (self._lacks_fd or self._connections >= self.cfg.worker_connections) and (
-            waiting := self._new or self._kept
+            waiting := max(self._new, self._kept, key=len)
         ):
             self._drop(next(iter(waiting)))
             if self._lacks_fd:

@@ -139,6 +139,14 @@ def test_connections_beyond_all_that_are_kept_push_out_the_oldest_silent_ones(se
         assert slowest_of(serving) < SLOWEST_S
 
 
+def test_a_new_connection_has_time_to_speak_where_all_are_kept(serving: Gateway) -> None:
+    asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with crowd(serving, asked, THREADS + 1000 + 50), connected(serving) as late:
+        time.sleep(0.5)
+        late.sendall(asked)
+        assert late.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
 def test_silent_connections_leave_file_descriptors_for_others(gateway: Callable[..., Gateway]) -> None:
     """There are more connections than descriptors: an interrupt and a chat still find theirs."""
     prlimit = require("prlimit", "the test starts a gateway with few fds")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}(?:[ \t]*;[^\r\n]*)?\r?\n")
+_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}[ \t]*(?:;[^\r\n]*)?\r?\n")
+"""Some servers pad the size with spaces."""
 _in_hex = b"%x".__mod__
 _LONGEST_HEAD = 4096
 

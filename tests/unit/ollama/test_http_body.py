@@ -68,6 +68,7 @@ def test_any_split_of_any_chunks_gives_the_same_payload(data: st.DataObject, lin
         (b"3;name=value\r\nabc\r\n0;x\r\n\r\n", b"abc"),
         (b'3 ; name="1\t2"\r\nabc\r\n0\r\n\r\n', b"abc"),
         (b"3\nabc\r\n0\n\n", b"abc"),
+        (b"3  \r\nabc\r\n0\t\r\n\r\n", b"abc"),
         (b"3\r\nabc\r\n0\r\nX-Trailer: 5\r\nX: y\r\n\r\n", b"abc"),
         (b"0\r\n\r\n", b""),
         (b"3\r\nabc\r\n0\r\n\r\n3\r\ndef\r\n", b"abc"),

@@ -88,7 +88,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     blueprint = Blueprint(
         "clawgate", __name__, template_folder=templates(), static_folder=STATIC, static_url_path="/static"
     )
-    answering = Answering(config.server.max_body_bytes, desk, gateway.clients)
+    answering = Answering(config.server.max_body_bytes, config.model, desk, gateway.clients)
     ChatRoutes(config.model, answering).install(blueprint)
     SessionRoutes(config.server, desk, gateway.clients, gateway.digest_limit).install(blueprint)
     ask_upstream = partial(upstream_state, gateway.client, config.model.model_name)

@@ -23,7 +23,7 @@ from clawgate.sessions.message import join_texts
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A checked request for an answer. Exactly one of messages, message and is_continue is given.
 
-    request_id: the id under which logs, and Ollama, know the HTTP request.
+    request_id: the id under which logs, and Ollama, know the HTTP request; a wire format leaves it out.
     """
 
     model: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response
 
 from clawgate.config import ModelConfig
 from clawgate.relay import events
@@ -15,7 +15,7 @@ from clawgate.web.api.answers import DoneReason, Endpoint, Whole
 from clawgate.web.api.sessions import note_session
 from clawgate.web.door.answering import Answering, WireFormat
 from clawgate.web.door.reading import Members
-from clawgate.web.door.responses import encode, encode_failure, json_response
+from clawgate.web.door.responses import encode, json_response
 
 
 class ChatRoutes:
@@ -24,7 +24,7 @@ class ChatRoutes:
     def __init__(self, model: ModelConfig, answering: Answering) -> None:
         self._model = model
         self._answering = answering
-        self._wire = WireFormat(self._read, sse.MIMETYPE, sse.HEADERS, sse.stream, whole, encode_failure)
+        self._wire = WireFormat(self._read, sse.MIMETYPE, sse.HEADERS, sse.stream, whole)
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the routes to the blueprint."""
@@ -48,7 +48,7 @@ class ChatRoutes:
 
     def _read(self, given: Members) -> tuple[ChatRequest, bool]:
         note_session(given)
-        return requests.read_chat(given, self._model, g.request_id)
+        return requests.read_chat(given, self._model.model_name)
 
 
 def whole(source: Iterable[events.Event]) -> bytes:

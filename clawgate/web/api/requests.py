@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw
 
-from clawgate.config import ModelConfig
-from clawgate.errors import BadRequest, ModelNotAllowed
+from clawgate.errors import BadRequest
 from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Message, TextOrJson
 from clawgate.web.api.options import Options, read_options
@@ -82,10 +81,12 @@ class InterruptBody(msgspec.Struct, frozen=True, kw_only=True):
     run_id: SessionId | None = None
 
 
-def read_chat(given: Members, model: ModelConfig, request_id: str = "") -> tuple[ChatRequest, bool]:
+def read_chat(given: Members, model_name: str) -> tuple[ChatRequest, bool]:
     """Check the body of POST /api/chat; return the request, and whether its answer is streamed.
 
-    Errors: BadRequest, ModelNotAllowed.
+    model_name: the model that answers where the body names none.
+
+    Errors: BadRequest.
     """
     fields = Fields(EXPECTED)
     body = CHAT.read(given, "", fields)
@@ -95,12 +96,8 @@ def read_chat(given: Members, model: ModelConfig, request_id: str = "") -> tuple
         raise BadRequest(f"expected exactly one of `messages`, `message` and `continue`, got {found}")
     if "continue" in body and "session_id" not in body:
         raise BadRequest("session_id: expected the session whose answer is to be continued, got none")
-    name = body.get("model", model.model_name)
-    if name not in (model.model_name, *model.allowed_models):
-        allowed = ", ".join((model.model_name, *model.allowed_models))
-        raise ModelNotAllowed(f"model: expected one of {allowed}")
     chat = ChatRequest(
-        model=name,
+        model=body.get("model", model_name),
         session_id=body.get("session_id"),
         messages=body.get("messages"),
         message=body.get("message"),
@@ -108,7 +105,6 @@ def read_chat(given: Members, model: ModelConfig, request_id: str = "") -> tuple
         extras={name: body[name] for name in PASSED_ON if name in body},
         on_busy=body.get("on_busy", "interrupt"),
         ignored=tuple(fields.ignored),
-        request_id=request_id,
     )
     return chat, body.get("stream", True)
 

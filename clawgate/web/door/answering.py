@@ -1,6 +1,7 @@
 """The one way from a request to an answer: read it, admit it, stream the answer or send it whole, release the run.
 
-`WireFormat` names everything in which one wire format differs from another. The request's own thread drives the run.
+`WireFormat` names everything in which one wire format's answers differ from another's; `shape_errors` (responses.py)
+does so for errors. The request's own thread drives the run.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flask import Response, g, request
+from msgspec.structs import replace
 
-from clawgate.errors import ClawgateError
+from clawgate.config import ModelConfig
+from clawgate.errors import ModelNotAllowed
 from clawgate.relay.desk import Desk
 from clawgate.relay.events import Event
 from clawgate.relay.prompt import ChatRequest
@@ -24,10 +27,13 @@ log = logging.getLogger(__name__)
 
 
 class WireFormat(NamedTuple):
-    """A wire format: the reading of a request, the encoding of its answer, the shape of an error."""
+    """A wire format: the reading of a request, the encoding of its answer."""
 
     read: Callable[[Members], tuple[ChatRequest, bool]]
-    """Checks a body; returns the request for the desk, and whether its answer is streamed."""
+    """Checks a body; returns the request for the desk, and whether its answer is streamed.
+
+    Whether its model may be asked is checked afterwards, and the request's id comes then too.
+    """
     mimetype: str
     headers: Mapping[str, str]
     """The type and the headers of a stream."""
@@ -35,14 +41,13 @@ class WireFormat(NamedTuple):
     """Yields the bytes of each event; takes the run's id and its events."""
     whole: Callable[[Iterable[Event]], bytes]
     """Takes all events of a run and encodes the answer; raises the error that ended it."""
-    failure: Callable[[ClawgateError], bytes]
-    """Encodes an error that is answered before a stream, or in place of a whole answer."""
 
 
 class Answering:
     """Answers chats in any wire format."""
 
-    def __init__(self, max_body_bytes: int, desk: Desk, clients: Clients) -> None:
+    def __init__(self, max_body_bytes: int, model: ModelConfig, desk: Desk, clients: Clients) -> None:
+        self._models = (model.model_name, *model.allowed_models)
         self._max_body_bytes = max_body_bytes
         self._desk = desk
         self._clients = clients
@@ -51,19 +56,19 @@ class Answering:
     def answer(self, wire: WireFormat) -> Response:
         """Answer the current request in this wire format.
 
-        Errors: those of reading and of admission; for a whole answer also the error that ended it.
+        Errors: those of reading and of admission, ModelNotAllowed; for a whole answer also the error that ended it.
         """
         self._warn_without_threads()
-        g.encode_failure = wire.failure
         chat, is_streamed = wire.read(read_object(request, self._max_body_bytes, self._clients))
-        run = self._desk.admit(chat)
-        g.session_id = run.session_id
+        if chat.model not in self._models:
+            raise ModelNotAllowed(f"model: expected one of {', '.join(self._models)}")
+        run = self._desk.admit(replace(chat, request_id=g.request_id))
+        g.session_id, g.run_id = run.session_id, run.run_id
         with Admitted(self._desk, run) as admitted:
             events = self._desk.pump(run, self._socket_of(run))
             if not is_streamed:
-                return Response(wire.whole(events), mimetype=JSON, headers={"X-Run-Id": run.run_id})
-            headers = {**wire.headers, "X-Run-Id": run.run_id}
-            response = EventStream(wire.stream(run.run_id, events), mimetype=wire.mimetype, headers=headers)
+                return Response(wire.whole(events), mimetype=JSON)
+            response = EventStream(wire.stream(run.run_id, events), mimetype=wire.mimetype, headers=wire.headers)
             response.call_on_close(admitted.keep())  # a generator that is never started runs no `finally`
             return response
 

@@ -94,6 +94,8 @@ class Guard:
             response.headers.setdefault(name, value)
         if "session_id" in g:
             response.headers["X-Session-Id"] = g.session_id
+        if "run_id" in g:
+            response.headers["X-Run-Id"] = g.run_id
         self._allow_origin(response)
         return response
 

@@ -5,10 +5,10 @@ Handlers, the guard and the event encoder use it. A response body ends with a li
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
-from flask import Response, g
+from flask import Blueprint, Response, g
 
 from clawgate.errors import ClawgateError, InternalError, Unauthorized, UpstreamFailure
 from clawgate.web.door.reading import JSON
@@ -49,6 +49,19 @@ def failure_of(error: ClawgateError) -> Failure:
 def encode_failure(error: ClawgateError) -> bytes:
     """Encode an error in our own shape."""
     return encode(Failed(failure_of(error)))
+
+
+def shape_errors(routes: Blueprint, endpoints: Collection[str], encode: Callable[[ClawgateError], bytes]) -> None:
+    """Answer the errors of these endpoints in another shape than our own, those of the checks before them too.
+
+    A request without a route (404, 405) has no endpoint: its error stays in our own shape.
+    """
+
+    def choose(endpoint: str | None, _values: object) -> None:
+        if (endpoint or "").rpartition(".")[2] in endpoints:
+            g.encode_failure = encode
+
+    routes.url_value_preprocessor(choose)  # these come before every check
 
 
 def error_response(error: ClawgateError) -> Response:

@@ -11,13 +11,12 @@ from flask import Request
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
-from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, RequestError
 from clawgate.relay.prompt import ChatRequest
 from clawgate.web.api.requests import read_chat
 from clawgate.web.door.reading import read_object
 
-MODELS = ModelConfig(model_name="qwen3:32b", allowed_models=("llama3.2:1b",))
+MODEL = "qwen3:32b"
 QUESTION = {"role": "user", "content": "春光"}
 MESSAGE = 'an object like {"role": "user", "content": "…"}'
 ROLE = '"system", "user", "assistant" or "tool"'
@@ -44,7 +43,7 @@ def request_of(body: Any, content_type: str | None = "application/json", stream:
 
 def chat_of(body: Any, max_bytes: int = 1 << 20) -> ChatRequest:
     """Return the request for the desk that a chat's body makes."""
-    return read_chat(read_object(request_of(body), max_bytes), MODELS)[0]
+    return read_chat(read_object(request_of(body), max_bytes), MODEL)[0]
 
 
 def plain(value: Any) -> Any:
@@ -63,6 +62,6 @@ def mistake_in(body: Any) -> str:
 def chat_or_refusal(data: bytes) -> ChatRequest | RequestError:
     """Return the chat of a body, or its refusal; any other error fails the test."""
     try:
-        return read_chat(read_object(request_of(data), 16 << 20), MODELS)[0]
+        return read_chat(read_object(request_of(data), 16 << 20), MODEL)[0]
     except RequestError as refusal:
         return refusal

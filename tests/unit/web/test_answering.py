@@ -7,9 +7,13 @@ from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
-from flask import Flask, Response
+from flask import Blueprint, Flask
+from werkzeug.test import TestResponse
 
+from clawgate.app import Gateway, entrance_of, guard
+from clawgate.config import Config, ModelConfig, ServerConfig
 from clawgate.errors import Busy, ClawgateError, UpstreamStalled
 from clawgate.relay.desk import Desk
 from clawgate.relay.events import Event, Text
@@ -18,7 +22,7 @@ from clawgate.relay.run import Run
 from clawgate.sockets import SEND_BUFFER_BYTES, Clients
 from clawgate.web.door.answering import Answering, WireFormat
 from clawgate.web.door.reading import Members
-from clawgate.web.door.responses import error_response
+from clawgate.web.door.responses import shape_errors
 
 RUN = cast("Run", SimpleNamespace(session_id="s", run_id="run_1"))
 
@@ -27,13 +31,14 @@ class Admitting:
     """A desk with one run that counts the releases."""
 
     def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[ChatRequest] = []
         self.released = 0
         self.slots = 1
         self.reader_socket: object = None
         self._error = error
 
     def admit(self, asked: ChatRequest) -> Run:
-        assert asked.model == "m"
+        self.asked.append(asked)
         return RUN
 
     def pump(self, run: Run, reader_socket: object) -> Iterator[Event]:
@@ -55,7 +60,7 @@ class Admitting:
 def read(given: Members) -> tuple[ChatRequest, bool]:
     if "busy" in given:
         raise Busy("later")
-    return ChatRequest(model="m"), "stream" in given
+    return ChatRequest(model=msgspec.json.decode(given.get("model", b'"m"'))), "stream" in given
 
 
 def stream(run_id: str, events: Iterable[Event]) -> Iterator[bytes]:
@@ -75,18 +80,23 @@ def failure(error: ClawgateError) -> bytes:
     return f"<{error.code}>".encode()
 
 
-LINES = WireFormat(read, "text/plain", {"X-Format": "lines"}, stream, whole, failure)
+LINES = WireFormat(read, "text/plain", {"X-Format": "lines"}, stream, whole)
+MODEL = ModelConfig(model_name="m", allowed_models=("n",))
+TOKEN = {"Authorization": "Bearer the-token"}
 
 
-def answer(desk: Admitting, body: dict[str, Any], wire: WireFormat = LINES) -> Response:
-    """Answer a request in a wire format of the test's own."""
-    app = Flask("other")
-    answering = Answering(1000, cast("Desk", desk), Clients())
-    with app.test_request_context(method="POST", json=body):
-        try:
-            return answering.answer(wire)
-        except ClawgateError as error:
-            return error_response(error)
+def answer(
+    desk: Admitting, body: dict[str, Any], wire: WireFormat = LINES, headers: dict[str, str] = TOKEN
+) -> TestResponse:
+    """Answer a request in a wire format of the test's own, behind every check."""
+    config = Config(model=MODEL, server=ServerConfig(auth_token="the-token"))
+    answering = Answering(1000, config.model, cast("Desk", desk), Clients())
+    routes = Blueprint("lines", __name__)
+    routes.add_url_rule("/v1/lines", "chat", lambda: answering.answer(wire), methods=["POST"])
+    shape_errors(routes, ["chat"], failure)
+    guard(Gateway(config), entrance_of(config.server, is_own_port=True), app := Flask("other"))
+    app.register_blueprint(routes)
+    return app.test_client().post("/v1/lines", json=body, headers=headers)
 
 
 def test_a_wire_format_says_how_a_stream_looks() -> None:
@@ -148,10 +158,11 @@ def test_a_run_is_released_before_its_whole_answer_is_sent() -> None:
     assert desk.released == 1
 
 
-def test_a_failed_whole_answer_has_the_error_shape_of_its_wire_format() -> None:
+def test_a_failed_whole_answer_names_its_run_in_the_error_shape_of_its_wire_format() -> None:
     desk = Admitting()
     response = answer(desk, {}, LINES._replace(whole=failing_whole))
     assert (response.status_code, response.data, desk.released) == (504, b"<upstream_stalled>", 1)
+    assert (response.headers["X-Session-Id"], response.headers["X-Run-Id"]) == ("s", "run_1")
 
 
 def test_a_refused_request_has_the_error_shape_of_its_wire_format() -> None:
@@ -161,9 +172,37 @@ def test_a_refused_request_has_the_error_shape_of_its_wire_format() -> None:
     assert desk.released == 0
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({}, 401, "unauthorized"),
+        ({"Host": "evil.example"}, 400, "untrusted_host"),
+        ({"Sec-Fetch-Site": "cross-site"}, 403, "forbidden"),
+    ],
+)
+def test_the_guard_refuses_in_the_error_shape_of_the_wire_format(
+    headers: dict[str, str], status: int, code: str
+) -> None:
+    desk = Admitting()
+    response = answer(desk, {}, headers=headers)
+    assert (response.status_code, response.text, desk.asked) == (status, f"<{code}>", [])
+
+
+def test_no_wire_format_asks_another_model_than_the_allowed() -> None:
+    desk = Admitting()
+    assert answer(desk, {"model": "n"}).status_code == 200
+    response = answer(desk, {"model": "M"})
+    assert (response.status_code, response.text) == (403, "<model_not_allowed>")
+    assert [asked.model for asked in desk.asked] == ["n"]
+
+
+def test_the_id_of_a_request_goes_along_whatever_its_wire_format() -> None:
+    desk = Admitting()
+    response = answer(desk, {})
+    assert [asked.request_id for asked in desk.asked] == [response.headers["X-Request-Id"]]
+
+
 @pytest.mark.parametrize("body", [{}, {"stream": 1}])
 def test_a_run_is_released_where_answering_fails(body: dict[str, Any]) -> None:
     desk = Admitting(RuntimeError())
-    with pytest.raises(RuntimeError):
-        answer(desk, body)
-    assert desk.released == 1
+    assert (answer(desk, body).text, desk.released) == ("<internal>", 1)

@@ -12,7 +12,7 @@ import pytest
 from clawgate.errors import TooLarge, UnsupportedMediaType
 from clawgate.web.api.requests import read_chat
 from clawgate.web.door.reading import read_object
-from tests.unit.web.bodies import MODELS, chat_of, mistake_in, request_of
+from tests.unit.web.bodies import MODEL, chat_of, mistake_in, request_of
 
 
 class Pieces(io.RawIOBase):
@@ -75,12 +75,12 @@ def test_a_body_that_is_nested_as_schemas_are_is_taken() -> None:
 )
 def test_another_content_type_is_refused(content_type: str | None) -> None:
     with pytest.raises(UnsupportedMediaType, match=r"^Content-Type: expected application/json$"):
-        read_chat(read_object(request_of({"message": "a"}, content_type), 1 << 20), MODELS)
+        read_chat(read_object(request_of({"message": "a"}, content_type), 1 << 20), MODEL)
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
 def test_json_is_taken_however_its_type_is_written(content_type: str) -> None:
-    assert read_chat(read_object(request_of({"message": "a"}, content_type), 1 << 20), MODELS)[1]
+    assert read_chat(read_object(request_of({"message": "a"}, content_type), 1 << 20), MODEL)[1]
 
 
 def test_a_body_at_the_limit_is_taken_and_one_byte_more_is_refused() -> None:
@@ -96,7 +96,7 @@ def test_a_body_that_announces_too_much_is_refused_unread() -> None:
     request = request_of(b"x" * 1000)
     request.environ["wsgi.input"] = body
     with pytest.raises(TooLarge):
-        read_chat(read_object(request, 999), MODELS)
+        read_chat(read_object(request, 999), MODEL)
     assert body.taken == 0
 
 
@@ -106,11 +106,11 @@ def test_a_chunked_body_is_counted_and_no_more_is_read_than_the_limit() -> None:
         stream = io.BytesIO(body)
         request = request_of(b"", stream=stream)
         if is_taken:
-            assert read_chat(read_object(request, limit), MODELS)[0].message
+            assert read_chat(read_object(request, limit), MODEL)[0].message
         else:
             with pytest.raises(TooLarge):
-                read_chat(read_object(request, limit), MODELS)
+                read_chat(read_object(request, limit), MODEL)
     endless = Pieces(iter(lambda: b"x" * 1000, b""))
     with pytest.raises(TooLarge):
-        read_chat(read_object(request_of(b"", stream=io.BufferedReader(endless, 1000)), 5000), MODELS)
+        read_chat(read_object(request_of(b"", stream=io.BufferedReader(endless, 1000)), 5000), MODEL)
     assert endless.taken <= 7000

@@ -20,7 +20,7 @@ from clawgate.web.api.requests import read_chat
 from clawgate.web.door import reading
 from clawgate.web.door.reading import MAX_ELEMENTS, MAX_NAME_BYTES, MAX_NAMES, read_object
 from tests.support.tries import PATIENT, tried
-from tests.unit.web.bodies import MODELS, anything, chat_or_refusal, leaves, request_of, texts
+from tests.unit.web.bodies import MODEL, anything, chat_or_refusal, leaves, request_of, texts
 
 pytestmark = PATIENT
 TWICE = "body: expected each name once in an object, got one twice"
@@ -231,7 +231,7 @@ def test_no_step_keeps_other_threads_waiting(name: str) -> None:
     request = request_of(LARGE[name])
     sys.setprofile(watch)
     try:
-        read_chat(read_object(request, SIZE + 100), MODELS)
+        read_chat(read_object(request, SIZE + 100), MODEL)
     except BadRequest:
         pass
     finally:

@@ -136,7 +136,7 @@ def routes_of(app: Flask) -> Iterator[tuple[str, Rule]]:
 
 def path_of(rule: Rule) -> str:
     """Return an address of this rule: a session that does not exist, a file that does."""
-    return rule.rule.replace("<session_id>", "s-nobody").replace("<path:filename>", "chat.js")
+    return rule.rule.replace("<session_id>", "s-nobody").replace("<path:filename>", "page/chat.js")
 
 
 def template_of(rule: Rule) -> str:

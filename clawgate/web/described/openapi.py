@@ -19,7 +19,7 @@ from werkzeug.routing import Rule
 from clawgate import errors
 from clawgate.config import ServerConfig
 from clawgate.errors import ClawgateError
-from clawgate.web.api import answers, sse
+from clawgate.web.api import answers
 from clawgate.web.api.options import SCHEMA as OPTIONS
 from clawgate.web.api.requests import SESSION_ID
 from clawgate.web.described.operations import EITHER, NULL, OPERATIONS, Operation
@@ -83,6 +83,8 @@ def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = 
     schemas["Event"] = {"oneOf": [{"$ref": COMPONENTS + kind.__name__} for kind in answers.EVENTS]}
     paths: dict[str, Any] = {}
     for rule in rules:
+        if _name_of(rule) not in OPERATIONS:  # the blueprint's owner has added it
+            continue
         for method in sorted(set(METHODS) & (rule.methods or set())):
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
             paths.setdefault(path, {})[method.lower()] = _operation(rule, server, hosts)
@@ -102,11 +104,19 @@ def _types() -> Iterator[type[msgspec.Struct]]:
     yield from (*answers.EVENTS, Failed)
     for operation in OPERATIONS.values():
         kinds = [operation.body, *(kind for given in operation.answers.values() for kind in given.values())]
-        yield from (kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, msgspec.Struct))
+        yield from filter(_is_struct, kinds)
+
+
+def _is_struct(kind: Any) -> bool:
+    return inspect.isclass(kind) and issubclass(kind, msgspec.Struct)
+
+
+def _name_of(rule: Rule) -> str:
+    return str(rule.endpoint).rpartition(".")[2]
 
 
 def _operation(rule: Rule, server: ServerConfig, hosts: Hosts) -> dict[str, Any]:
-    name = rule.endpoint.rpartition(".")[2]
+    name = _name_of(rule)
     operation = OPERATIONS[name]
     raised = [*operation.errors, errors.Forbidden, errors.InternalError]
     described: dict[str, Any] = {"operationId": name}
@@ -132,9 +142,7 @@ def _successes(operation: Operation) -> dict[str, Any]:
     responses = {}
     for status, given in operation.answers.items():
         content = {media: {} if kind is None else {"schema": _schema(kind)} for media, kind in given.items()}
-        if sse.MIMETYPE in content:
-            content[sse.MIMETYPE] = {"schema": EVENT}
-        descriptions = [(kind.__doc__ or "") for kind in given.values() if kind not in (None, str)]
+        descriptions = [kind.__doc__ or "" for kind in given.values() if _is_struct(kind)]
         responses[str(status)] = {"description": " ".join(descriptions) or "As asked."} | (
             {"content": content} if given else {}
         )
@@ -151,6 +159,8 @@ def _failures(raised: list[type[ClawgateError]]) -> dict[str, Any]:
 
 
 def _schema(kind: Any) -> dict[str, Any]:
+    if kind is answers.EVENTS:
+        return EVENT
     schema: dict[str, Any] = msgspec.json.schema(kind, ref_template=COMPONENTS + "{name}")
     return {name: value for name, value in schema.items() if name != "$defs"}
 

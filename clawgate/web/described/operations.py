@@ -20,7 +20,10 @@ HTML = "text/html; charset=utf-8"
 
 
 class Operation(NamedTuple):
-    """A handler's body and answers: `answers` are types by status and media type, None where there is no type."""
+    """A handler's body and answers: `answers` are types by status and media type, None where there is no type.
+
+    `answers.EVENTS` in place of a type is a stream of our events.
+    """
 
     answers: dict[int, dict[str, Any]]
     errors: tuple[type[ClawgateError], ...] = ()
@@ -40,7 +43,7 @@ CHAT: Errors = (
 )
 OPERATIONS = {
     "describe": Operation({200: {JSON: answers.Endpoint}}),
-    "chat": Operation({200: {sse.MIMETYPE: str, JSON: answers.Whole}}, (*BODY, *CHAT), ChatBody),
+    "chat": Operation({200: {sse.MIMETYPE: answers.EVENTS, JSON: answers.Whole}}, (*BODY, *CHAT), ChatBody),
     "interrupt": Operation({200: {JSON: answers.Interrupted}}, (*BODY, errors.UnknownSession), InterruptBody),
     "session": Operation({200: {JSON: answers.SessionView}}, (*NO_SESSION, errors.Busy)),
     "forget": Operation({204: {}}, NO_SESSION),

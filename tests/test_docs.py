@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from clawgate import create_app
+from clawgate import errors as tree
 from clawgate.config import Config, load, settings
-from clawgate.errors import ClawgateError, ConfigError
+from clawgate.errors import ClawgateError, ConfigError, UpstreamFailure
 from clawgate.relay import events
 from clawgate.web.api import sse
 from clawgate.web.api.requests import ChatBody
@@ -102,6 +103,14 @@ def test_every_path_that_the_guide_for_contributors_names_exists() -> None:
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
+def test_every_place_that_the_guide_for_contributors_names_is_in_its_file() -> None:
+    """A step like "`MARKS` in `tests/test_docs.py`" is checked as far as it names a place."""
+    text = " ".join(document("CONTRIBUTING.md").split())
+    places = re.findall(r"`(\w+)` (?:in|of) `([\w./-]+\.\w+)`", text)
+    assert len(places) >= 10
+    assert [place for place in places if not re.search(rf"\b{place[0]}\b", document(place[1]))] == []
+
+
 def headings(text: str) -> list[str]:
     """The titles of a document's sections."""
     return re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
@@ -142,7 +151,8 @@ def test_the_readme_has_no_setting_that_is_not_there() -> None:
 def test_the_readme_names_what_a_reload_cannot_change() -> None:
     rule = next(line for line in section("Settings", readme()).split("\n\n") if "SIGHUP" in line)
     named = re.findall(r"`(\w+\.\w+)`", rule)
-    assert named == [setting.name for setting in SETTINGS if setting.is_fixed]
+    fixed = [setting.name for setting in SETTINGS if setting.is_fixed]
+    assert named == fixed, "README.md, Settings, the sentence about SIGHUP: what is is_fixed, in that order"
 
 
 def test_the_readme_has_the_rules_of_the_environment() -> None:
@@ -203,9 +213,33 @@ def test_the_api_document_has_every_error_code_with_its_status() -> None:
     assert not wrong, "docs/api.md, Error codes:\n" + "\n".join(wrong)
 
 
+def test_the_tree_of_errors_is_drawn_with_every_class_and_its_status() -> None:
+    drawing = (tree.__doc__ or "").splitlines()
+    missing = [
+        f"{kind.__name__} {kind.status}"
+        for kind in vars(tree).values()
+        if isinstance(kind, type) and issubclass(kind, ClawgateError) and not kind.__subclasses__()
+        if kind is not ConfigError and not any(_is_drawn(line, kind) for line in drawing)
+    ]
+    assert not missing, "clawgate/errors.py, the drawing"
+
+
+def _is_drawn(line: str, kind: type[ClawgateError]) -> bool:
+    return re.search(rf"── {kind.__name__} +{kind.status}\b", line) is not None
+
+
+def test_the_page_has_words_for_every_error_that_can_end_an_answer() -> None:
+    for language in ("en", "zh"):
+        name = f"clawgate/static/words.{language}.json"
+        words = json.loads(document(name))
+        wanted = {f"error.{kind.code}{part}" for kind in UpstreamFailure.__subclasses__() for part in ("", ".hint")}
+        assert wanted <= set(words), name
+
+
 def test_the_api_document_has_no_error_code_that_is_not_there() -> None:
     named = re.findall(r"^\| \d{3} \| (.*?) \|", section("Error codes", api()), re.M)
-    assert {code for cell in named for code in re.findall(r"`(\w+)`", cell)} == set(errors())
+    wrong = {code for cell in named for code in re.findall(r"`(\w+)`", cell)} ^ set(errors())
+    assert not wrong, "docs/api.md, Error codes"
 
 
 MARKS: dict[type[events.Event], str] = {
@@ -222,7 +256,8 @@ MARKS: dict[type[events.Event], str] = {
 
 
 def test_every_kind_of_event_has_its_mark_here() -> None:
-    assert set(MARKS) == set(events.Event.__subclasses__())
+    unmarked = set(MARKS) ^ set(events.Event.__subclasses__())
+    assert not unmarked, "MARKS in this file: how each event's row in docs/api.md begins"
 
 
 def test_the_api_document_has_every_kind_of_event() -> None:

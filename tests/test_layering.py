@@ -199,7 +199,7 @@ def test_the_rooms_of_the_web_have_their_walls() -> None:
     rooms = {
         module: module.split(".")[1] for module in modules() if module.count(".") == 2 and room_of(module) == "web"
     }
-    assert set(rooms.values()) == set[str]().union(*WEB_ORDER)
+    assert set(rooms.values()) == set[str]().union(*WEB_ORDER), "a new room of the web needs its place in WEB_ORDER"
     line = {room: number for number, line in enumerate(WEB_ORDER) for room in line}
     wrong = [
         f"clawgate.{module} imports clawgate.{imported}"
@@ -208,6 +208,13 @@ def test_the_rooms_of_the_web_have_their_walls() -> None:
         if rooms[imported] != room and line[rooms[imported]] >= line[room]
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    """tests/deploy/test_wheel.py builds one, which takes longer."""
+    packages = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in PACKAGE.rglob("__init__.py")}
+    listed = set(re.findall(r"^    (clawgate[\w.]*)$", (ROOT / "setup.cfg").read_text(encoding="utf-8"), re.M))
+    assert packages <= listed, "setup.cfg, packages"
 
 
 def _names_from(module: str, package: str) -> set[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+import clawgate
 from clawgate.config import Config, ServerConfig, StreamConfig, change_between, load, settings
 from clawgate.errors import ConfigError
 
@@ -88,6 +90,7 @@ def values_of(config: Config) -> dict[str, object]:
 
 def test_defaults_are_those_of_the_contract() -> None:
     found = {setting.name: setting.default for setting in settings()}
+    assert set(found) <= set(CONTRACT), "CONTRACT in this file: a new setting needs its default there"
     assert found == {name: CONTRACT[name] for name in found}
     assert set(CONTRACT) - set(found) <= LATER
     assert values_of(Config()) == found
@@ -103,63 +106,80 @@ def test_the_original_file_works_unchanged(write: Write) -> None:
     assert values_of(load(write(ORIGINAL), {})) == values_of(Config()) | changed
 
 
+GIVEN: dict[str, tuple[str, object]] = {
+    "model.provider": ("Ollama", "ollama"),
+    "model.endpoint": ("https://gpu.example.org/ollama/", "https://gpu.example.org/ollama"),
+    "model.model_name": ("llama3.2:1b", "llama3.2:1b"),
+    "model.allowed_models": ("a, b:7b ,,c", ("a", "b:7b", "c")),
+    "server.host": ("::", "::"),
+    "server.port": ("0", 0),
+    "server.cors_allowed_origins": ("https://a.example,http://b:1/", ("https://a.example", "http://b:1")),
+    "server.max_streams": ("2", 2),
+    "server.auth_token": ("12345678", "12345678"),
+    "server.trusted_proxies": ("10.0.0.0/8,::1", ("10.0.0.0/8", "::1")),
+    "server.graceful_seconds": ("0", 0),
+    "server.trusted_hosts": ("Chat.Example.,[::1],[0:0::2]", ("chat.example", "::1", "::2")),
+    "server.max_body_bytes": ("1024", 1024),
+    "server.workers": ("1", 1),
+    "logging.level": ("WARNING", "warning"),
+    "logging.format": ("json", "json"),
+    "stream.heartbeat_seconds": ("0.5", 0.5),
+    "stream.smoothing_ms": ("0", 0),
+    "stream.max_bad_frames": ("1", 1),
+    "stream.stall_seconds": ("1e1", 10),
+    "stream.first_frame_seconds": ("7", 7),
+    "stream.retry_seconds": ("0", 0),
+    "stream.unload_wedged": ("True", True),
+    "session.max_sessions": ("1", 1),
+    "session.ttl_seconds": ("0.1", 0.1),
+    "session.max_context_bytes": ("1024", 1024),
+}
+"""A variable's text for each setting, and the value that it means."""
+
+
 def test_every_setting_can_be_overridden_by_its_variable(write: Write) -> None:
     path = write("model: {model_name: from-file}\nserver: {port: 1}\n")
-    given = {
-        "model.provider": ("Ollama", "ollama"),
-        "model.endpoint": ("https://gpu.example.org/ollama/", "https://gpu.example.org/ollama"),
-        "model.model_name": ("llama3.2:1b", "llama3.2:1b"),
-        "model.allowed_models": ("a, b:7b ,,c", ("a", "b:7b", "c")),
-        "server.host": ("::", "::"),
-        "server.port": ("0", 0),
-        "server.cors_allowed_origins": ("https://a.example,http://b:1/", ("https://a.example", "http://b:1")),
-        "server.max_streams": ("2", 2),
-        "server.auth_token": ("12345678", "12345678"),
-        "server.graceful_seconds": ("0", 0),
-        "server.trusted_hosts": ("Chat.Example.,[::1],[0:0::2]", ("chat.example", "::1", "::2")),
-        "server.max_body_bytes": ("1024", 1024),
-        "server.workers": ("1", 1),
-        "logging.level": ("WARNING", "warning"),
-        "logging.format": ("json", "json"),
-        "stream.heartbeat_seconds": ("0.5", 0.5),
-        "stream.smoothing_ms": ("0", 0),
-        "stream.max_bad_frames": ("1", 1),
-        "stream.stall_seconds": ("1e1", 10),
-        "stream.first_frame_seconds": ("7", 7),
-        "stream.retry_seconds": ("0", 0),
-        "stream.unload_wedged": ("True", True),
-        "session.max_sessions": ("1", 1),
-        "session.ttl_seconds": ("0.1", 0.1),
-        "session.max_context_bytes": ("1024", 1024),
-    }
     known = {setting.name: setting.variable for setting in settings()}
-    environment = {known[name]: text for name, (text, _) in given.items() if name in known}
+    assert set(known) == set(GIVEN), "GIVEN in this file: a new setting needs a value there"
+    environment = {known[name]: text for name, (text, _) in GIVEN.items()}
     found = values_of(load(path, environment))
-    assert {name: found[name] for name in given} == {name: value for name, (_, value) in given.items()}
+    assert found == {name: value for name, (_, value) in GIVEN.items()}
     assert known["model.endpoint"] == "CLAWGATE_MODEL_ENDPOINT"
 
 
-@pytest.mark.parametrize(
-    ("variable", "text"),
-    [
-        ("CLAWGATE_SERVER_PORT", "65535"),
-        ("CLAWGATE_SERVER_MAX_STREAMS", "10000"),
-        ("CLAWGATE_SERVER_GRACEFUL_SECONDS", "86400"),
-        ("CLAWGATE_SERVER_MAX_BODY_BYTES", str(1 << 30)),
-        ("CLAWGATE_STREAM_HEARTBEAT_SECONDS", "3600"),
-        ("CLAWGATE_STREAM_SMOOTHING_MS", "10000"),
-        ("CLAWGATE_STREAM_MAX_BAD_FRAMES", "1000"),
-        ("CLAWGATE_STREAM_STALL_SECONDS", "3600"),
-        ("CLAWGATE_STREAM_FIRST_FRAME_SECONDS", "86400"),
-        ("CLAWGATE_STREAM_RETRY_SECONDS", "86400"),
-        ("CLAWGATE_SESSION_MAX_SESSIONS", "10000000"),
-        ("CLAWGATE_SESSION_MAX_CONTEXT_BYTES", str(1 << 30)),
-    ],
-)
-def test_the_largest_value_is_taken(variable: str, text: str) -> None:
-    found = values_of(load(None, {variable: text}))
+LARGEST = {
+    "CLAWGATE_SERVER_PORT": "65535",
+    "CLAWGATE_SERVER_MAX_STREAMS": "10000",
+    "CLAWGATE_SERVER_GRACEFUL_SECONDS": "86400",
+    "CLAWGATE_SERVER_MAX_BODY_BYTES": str(1 << 30),
+    "CLAWGATE_SERVER_WORKERS": "1",
+    "CLAWGATE_STREAM_HEARTBEAT_SECONDS": "3600",
+    "CLAWGATE_STREAM_SMOOTHING_MS": "10000",
+    "CLAWGATE_STREAM_MAX_BAD_FRAMES": "1000",
+    "CLAWGATE_STREAM_STALL_SECONDS": "3600",
+    "CLAWGATE_STREAM_FIRST_FRAME_SECONDS": "86400",
+    "CLAWGATE_STREAM_RETRY_SECONDS": "86400",
+    "CLAWGATE_SESSION_MAX_SESSIONS": "10000000",
+    "CLAWGATE_SESSION_MAX_CONTEXT_BYTES": str(1 << 30),
+}
+
+
+@pytest.mark.parametrize("variable", LARGEST)
+def test_the_largest_value_is_taken(variable: str) -> None:
+    found = values_of(load(None, {variable: LARGEST[variable]}))
     setting = next(setting for setting in settings() if setting.variable == variable)
-    assert found[setting.name] == float(text)
+    assert found[setting.name] == float(LARGEST[variable])
+
+
+def test_every_setting_with_a_bound_has_its_largest_value_here() -> None:
+    assert {each.variable for each in settings() if each.bounds.le is not None} == set(LARGEST)
+
+
+def test_every_setting_is_obeyed_somewhere() -> None:
+    package = Path(clawgate.__file__).parent
+    read = "".join(path.read_text() for path in package.rglob("*.py") if path.parent.name != "config")
+    ignored = [each.name for each in settings() if not re.search(rf"\.{each.key}\b", read)]
+    assert not ignored, "no part of clawgate reads these settings"
 
 
 def test_variables_of_others_are_none_of_ours() -> None:

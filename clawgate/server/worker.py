@@ -88,6 +88,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         self._poll.register(self.PIPE[0], EVENT_READ, self._take_back)  # signals write to it, and threads
         for listener in self.sockets:
             listener.setblocking(False)
+            bounded(listener.sock)  # connections inherit it: each system call here can wait for the interpreter
         while self.alive:
             self._turn()
         self._listen(is_on=False)
@@ -129,17 +130,17 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
             self._is_listening = is_on
             for listener in self.sockets:
                 if is_on:
-                    self._poll.register(listener, EVENT_READ, partial(self._accept, listener))
+                    self._poll.register(listener, EVENT_READ, partial(self._accept, listener, listener.getsockname()))
                 else:
                     self._poll.unregister(listener)
 
-    def _accept(self, listener: Any) -> None:
+    def _accept(self, listener: Any, local: Any) -> None:
         """Accept connections as far as there is room; where the system has no means, pause."""
         room = self.cfg.worker_connections - self._connections
         try:
             for _ in range(min(room, ACCEPTED_AT_ONCE)):
                 sock, address = listener.accept()
-                conn = Connection(bounded(sock), address, listener.getsockname(), is_tls=self.cfg.is_ssl)
+                conn = Connection(sock, address, local, is_tls=self.cfg.is_ssl)
                 self._connections += 1
                 self._dispatch(conn)
         except (BlockingIOError, ConnectionAbortedError):

@@ -12,12 +12,12 @@ from clawgate.relay.events import Event, Text, Thinking, ToolCalls
 WIDEST = 4
 """The widest window, as a multiple of the one that was set."""
 IN_TIME_S = 0.0025
-"""A flush that is no later than this is in time: a quiet gateway's threads wake up within 1 ms, and polls count in ms."""
+"""A flush that is no later is in time: a quiet gateway's threads wake up within 1 ms, and polls count in ms."""
 WINDOW_PER_LATENESS = 40
-"""A window lasts at least so many times the lateness, so one of 100 ms widens beyond 2.5 ms. A longer one may be as much
-later as it is longer."""
+"""A window lasts at least so many times the lateness, so one of 100 ms widens beyond 2.5 ms. A longer one may be as
+much later as it is longer."""
 KEPT = 0.85
-"""The part of a window that a flush in time leaves: after some ten of those, it is as it was set, however late one was."""
+"""The part of a window that a flush in time leaves: after some ten of those it is as it was set, after any lateness."""
 
 
 class Window:

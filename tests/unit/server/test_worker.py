@@ -77,7 +77,7 @@ def test_a_worker_that_can_accept_nothing_pauses(worker: Worker, caplog: pytest.
 
     worker._is_listening = True
     for _ in range(2):
-        worker._accept(Listener())
+        worker._accept(Listener(), ("127.0.0.1", 1))
     worker._turn()
     assert not worker._is_listening
     assert [record.getMessage() for record in caplog.records] == [

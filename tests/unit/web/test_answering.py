@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, g
 from werkzeug.test import TestResponse
 
 from clawgate.app import Gateway, entrance_of, guard
@@ -120,8 +120,9 @@ def test_a_clients_socket_is_bounded_and_left_alone_while_its_answer_is_in_fligh
             except BlockingIOError:
                 break
         clients.enter(ours)
+        g.request_id = "r"
         context.request.environ["gunicorn.socket"] = ours
-        response = Answering(1000, cast("Desk", desk), clients).answer(LINES)
+        response = Answering(1000, MODEL, cast("Desk", desk), clients).answer(LINES)
         assert desk.reader_socket is ours
         assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * SEND_BUFFER_BYTES
         assert clients.shed(1) == 0
@@ -134,9 +135,10 @@ def test_a_clients_socket_is_bounded_and_left_alone_while_its_answer_is_in_fligh
 def test_a_server_without_threads_is_warned_of_once(
     has_threads: bool, warnings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answering, app = Answering(1000, cast("Desk", Admitting()), Clients()), Flask("other")
+    answering, app = Answering(1000, MODEL, cast("Desk", Admitting()), Clients()), Flask("other")
     for _ in range(2):
         with app.test_request_context(method="POST", json={}, multithread=has_threads):
+            g.request_id = "r"
             answering.answer(LINES)
     assert len(caplog.records) == warnings
 

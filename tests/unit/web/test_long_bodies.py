@@ -10,7 +10,7 @@ import pytest
 
 from clawgate.web.api.requests import read_chat
 from clawgate.web.door.reading import parse_object
-from tests.unit.web.bodies import LONG, MESSAGE, MODELS, QUESTION, ROLE, chat_of, mistake_in, plain
+from tests.unit.web.bodies import LONG, MESSAGE, MODEL, QUESTION, ROLE, chat_of, mistake_in, plain
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_is_long_stays_the_bytes_that_it_was() -> None:
 def test_a_request_does_not_keep_its_body(fields: dict[str, Any]) -> None:
     """A view of one value would keep all of it; a body that something views cannot be emptied."""
     body = bytearray(json.dumps(fields).encode())
-    chat, _ = read_chat(parse_object(body), MODELS)
+    chat, _ = read_chat(parse_object(body), MODEL)
     body.clear()
     assert chat.messages or chat.message
 

@@ -45,6 +45,10 @@ ACCEPTED_AT_ONCE = 64
 DEAF_S = 0.1
 """The pause in accepting where the system has no means for a connection."""
 OUT_OF_FDS = (errno.EMFILE, errno.ENFILE)
+SPARE_FDS = 16
+"""File descriptors that silent connections leave for answers once there were none; an answer takes two of its own."""
+LEAST_SILENT = 8
+"""Silent connections that there may be in any case: each is silent for a moment before it speaks."""
 SAY_EVERY_S = 5
 log = logging.getLogger(__name__)
 
@@ -69,7 +73,7 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         self._served: deque[Connection] = deque()
         self._is_listening = False
         self._is_crowded = False
-        self._lacks_fd = False
+        self._most_silent = math.inf
         self._deaf_until = self._said_at = self._looked_at = -math.inf
         self._closes_at = math.inf
 
@@ -117,13 +121,17 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         The larger crowd makes room. So a new connection has time to speak where the others are all kept, and a proxy's
         few kept ones stay where the others are all new.
         """
-        while (self._lacks_fd or self._connections >= self.cfg.worker_connections) and (
-            waiting := max(self._new, self._kept, key=len)
-        ):
+        while self._is_full and (waiting := max(self._new, self._kept, key=len)):
             self._drop(next(iter(waiting)))
-            if self._lacks_fd:
-                self._lacks_fd, self._deaf_until = False, -math.inf
-        self._lacks_fd = False
+            self._deaf_until = -math.inf
+
+    @property
+    def _is_full(self) -> bool:
+        return self._connections >= self.cfg.worker_connections or self._silent > self._most_silent
+
+    @property
+    def _silent(self) -> int:
+        return len(self._new) + len(self._kept)
 
     def _listen(self, is_on: bool) -> None:
         if is_on != self._is_listening:
@@ -147,7 +155,8 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
             pass
         except OSError as error:
             self._deaf_until = time.monotonic() + DEAF_S
-            self._lacks_fd = error.errno in OUT_OF_FDS
+            if error.errno in OUT_OF_FDS:
+                self._most_silent = max(LEAST_SILENT, self._silent - SPARE_FDS)
             if time.monotonic() > self._said_at + SAY_EVERY_S:
                 self._said_at = time.monotonic()
                 log.error("%s", _cause(error))

@@ -30,9 +30,11 @@ from tests.support.ollama import (
 )
 from tests.support.tools import require_procfs, wait_for
 
+MAX_STREAMS = 30
+
 pytestmark = configured(
     stream={"stall_seconds": 0.3, "retry_seconds": 0.3, "smoothing_ms": 10},
-    server={"max_streams": 30},
+    server={"max_streams": MAX_STREAMS},
     session={"max_sessions": 20},
 )
 
@@ -144,6 +146,6 @@ def test_random_ends_leave_nothing_behind(gate: Gateway, upstream: ScriptedOllam
     wait_for(lambda: upstream.open_connections == 0, "no connection to Ollama is left")
     gate.wait_until_resources_settle(baseline)
     # the server's own pool grows up to its size and stays; threads of an answer are gone
-    most = baseline["threads"] + PARALLEL * 2
+    most = baseline["threads"] + MAX_STREAMS
     wait_for(lambda: gate.resources()["threads"] <= most, "the helper threads have ended")
     assert gate.get("/healthz").status == 200

@@ -95,7 +95,13 @@ class StreamConfig:
     """The timing of one answer."""
 
     heartbeat_seconds: float = setting(5, "seconds from one ping to the next", gt=0, le=3600)
-    smoothing_ms: int = setting(100, "at most one text event in so many milliseconds; 0 = off", ge=0, le=10_000)
+    smoothing_ms: int = setting(
+        100,
+        "at most one text event in so many milliseconds; 0 = off. Up to four times as long while the gateway has more "
+        "answers to write than it can",
+        ge=0,
+        le=10_000,
+    )
     max_bad_frames: int = setting(3, "consecutive frames that do not parse before an answer is given up", ge=1, le=1000)
     stall_seconds: float = setting(
         5,

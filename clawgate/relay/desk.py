@@ -26,6 +26,7 @@ from clawgate.relay.recorder import Recorder
 from clawgate.relay.report import Observer
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
+from clawgate.relay.smoothing import Load
 from clawgate.sessions import Session, SessionStore
 
 LAST_WORDS_S = 5.0
@@ -71,6 +72,7 @@ class Desk:
         self._locks = SessionLocks()
         self._admission = Admission(store, self._roster, self._locks)
         self._recorders: dict[str, Recorder] = {}
+        self._load = Load()
 
     @property
     def streams(self) -> int:
@@ -102,7 +104,8 @@ class Desk:
     def pump(self, run: Run, reader_socket: socket.socket | None) -> Iterator[Event]:
         """Yield the run's events; the thread that iterates drives the run."""
         limits = self._in_force.limits
-        pump = Pump(run, lambda: self._in_force.client, limits, self._recorders[run.run_id], self._clock)
+        recorder = self._recorders[run.run_id]
+        pump = Pump(run, lambda: self._in_force.client, limits, recorder, self._clock, self._load)
         free = partial(self._roster.give_slot_back, run.run_id)
         return Reader(run, pump, limits.heartbeat_seconds, reader_socket, free, self._clock).events()
 

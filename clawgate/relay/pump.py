@@ -38,7 +38,7 @@ from clawgate.relay.events import Waiting
 from clawgate.relay.frames import FrameSource
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.run import Run
-from clawgate.relay.smoothing import Window, merge
+from clawgate.relay.smoothing import Load, Window, merge
 from clawgate.relay.timeouts import Timeouts
 from clawgate.relay.wait import Waiter
 
@@ -46,6 +46,7 @@ from clawgate.relay.wait import Waiter
 class Pump:
     """Drives one run to its end, a step at a time.
 
+    load: the process's, which all of its pumps share.
     client_in_force: called at each attempt, so that a reload can correct the address meanwhile.
     Threads: any may take a step, one at a time.
     """
@@ -57,13 +58,14 @@ class Pump:
         limits: StreamConfig,
         recorder: Recorder,
         clock: Callable[[], float] = time.monotonic,
+        load: Load | None = None,
     ) -> None:
         self._run = run
         self._client_in_force = client_in_force
         self._client = client_in_force()
         self._recorder = recorder
         self._clock = clock
-        self._window = Window(limits.smoothing_ms / 1000)
+        self._window = Window(limits.smoothing_ms / 1000, load or Load())
         self._timeouts = Timeouts(limits, run.prompt.holds_frames_back)
         self._frame_source = FrameSource(limits.max_bad_frames)
         self._diagnosis = Diagnosis(run.prompt.model, run.wake_event, limits)
@@ -133,10 +135,10 @@ class Pump:
         assert self._exchange is not None
         if self._clock() < self._flush_at:
             self._wait(until=self._flush_at)
-            late_s = self._clock() - self._flush_at
-            if late_s < 0:
+            now = self._clock()
+            if now < self._flush_at:
                 return
-            self._window.note_lateness(late_s)
+            self._window.note_lateness(now - self._flush_at, now)
         frames = self._frame_source.read()
         if frames:
             self._take(frames)

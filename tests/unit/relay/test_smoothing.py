@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clawgate.ollama.ndjson import Frame, FrameMessage
 from clawgate.relay.events import Event, Text, Thinking, ToolCalls
-from clawgate.relay.smoothing import Window, merge
+from clawgate.relay.smoothing import Load, Window, merge
 
 F = {"function": {"name": "f", "arguments": {}}}
 G = {"function": {"name": "g", "arguments": {"x": 1}}}
@@ -76,30 +76,39 @@ def test_what_follows_the_end_is_nothing(last: Frame) -> None:
     assert events == [Text("ab" if last.message else "a")]
 
 
+def busy() -> Load:
+    """A load that is too much, at the moment 0."""
+    load = Load()
+    for _ in range(20):
+        load.note_lateness(1, 0)
+    assert load.is_too_much
+    return load
+
+
 @pytest.mark.parametrize("set_s", [0.001, 0.01, 0.04, 0.1, 1, 10])
 def test_a_window_stays_as_it_was_set_while_flushes_are_in_time(set_s: float) -> None:
-    window = Window(set_s)
+    window = Window(set_s, busy())
     for _ in range(10):
-        window.note_lateness(0.002)
+        window.note_lateness(0.002, 0)
         assert window.length_s == set_s
 
 
 @pytest.mark.parametrize(("set_s", "late_s"), [(0.01, 0.005), (0.1, 0.005), (1, 0.05)])
 def test_a_window_widens_with_lateness_up_to_four_times(set_s: float, late_s: float) -> None:
-    window = Window(set_s)
-    window.note_lateness(late_s)
+    window = Window(set_s, busy())
+    window.note_lateness(late_s, 0)
     assert window.length_s == pytest.approx(2 * set_s)
-    window.note_lateness(5)
+    window.note_lateness(5, 0)
     assert window.length_s == 4 * set_s
 
 
 @pytest.mark.parametrize("late_s", [0.01, 1, 3600])
 def test_a_window_is_as_it_was_set_again_after_ten_flushes_in_time(late_s: float) -> None:
-    window = Window(0.1)
-    window.note_lateness(late_s)
+    window = Window(0.1, busy())
+    window.note_lateness(late_s, 0)
     lengths = []
     for _ in range(10):
-        window.note_lateness(0.001)
+        window.note_lateness(0.001, 0)
         lengths.append(window.length_s)
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[0] == pytest.approx(0.34)
@@ -107,6 +116,29 @@ def test_a_window_is_as_it_was_set_again_after_ten_flushes_in_time(late_s: float
 
 
 def test_no_window_does_not_widen() -> None:
-    window = Window(0)
-    window.note_lateness(1)
+    window = Window(0, busy())
+    window.note_lateness(1, 0)
     assert window.length_s == 0
+
+
+def test_a_late_flush_among_many_in_time_widens_nothing() -> None:
+    load = Load()
+    windows = [Window(0.1, load) for _ in range(100)]
+    for moment in range(10):
+        for number, window in enumerate(windows):
+            window.note_lateness(0.05 if number == moment else 0.0005, moment / 10)
+            assert window.length_s == 0.1
+
+
+def test_one_answer_is_never_too_much_however_late_its_flushes_are() -> None:
+    load = Load()
+    window = Window(0.1, load)
+    for moment in range(100):
+        window.note_lateness(1, moment / 10)
+        assert window.length_s == 0.1
+
+
+def test_too_much_load_is_over_within_a_second() -> None:
+    load = busy()
+    load.note_lateness(0, 1)
+    assert not load.is_too_much

@@ -18,7 +18,7 @@ WINDOW_PER_LATENESS = 40
 much later as it is longer."""
 KEPT = 0.85
 """The part of a window that a flush in time leaves: after some ten of those it is as it was set, after any lateness."""
-BUSY_S = 0.002
+BUSY_S = 0.003
 """A mean lateness that tells of too much work; 400 answers of 50 tokens a second stay below it on two cores."""
 MOST_S = 0.02
 """The part of a lateness that counts in the mean: one pause of the machine is no sign of too much work."""

@@ -8,17 +8,16 @@ second after the last stream was asked for.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from bench.child import raise_file_limit
+from bench.child import end_at_sigterm, raise_file_limit
 from bench.load import Plan
 from bench.measures import Spread
-from bench.report import comparison_json, table, write_json
+from bench.report import comparison_json, say, table, write_json
 from bench.rounds import Case, Comparison, Summary, compare
 from bench.targets import PROGRAMS, Bed, bed, nginx, parse_settings
 
@@ -71,7 +70,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of clawgate's")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, _leave)
+    end_at_sigterm()
     raise_file_limit()
     names = tuple(name for name in arguments.only.split(",") if name != "nginx" or nginx() is not None)
     plans = [replace(SHORT_CHATS, streams=arguments.chats)] if arguments.chats else []
@@ -81,21 +80,12 @@ def main() -> None:
     try:
         with bed() as test_bed:
             for plan in plans:
-                comparisons.append(measure(test_bed, plan, names, arguments.rounds, settings, _say))
+                comparisons.append(measure(test_bed, plan, names, arguments.rounds, settings, say))
     except (RuntimeError, ValueError) as error:
         sys.exit(f"bench: {error}")
     print("\n\n".join(opening_table(comparison) for comparison in comparisons))
     if arguments.json:
         write_json(arguments.json, {"comparisons": [comparison_json(comparison) for comparison in comparisons]})
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _leave(_signal: int, _frame: Any) -> NoReturn:
-    """End by SystemExit, so that what was started is ended too."""
-    sys.exit(143)
 
 
 if __name__ == "__main__":

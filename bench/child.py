@@ -81,3 +81,8 @@ def raise_file_limit() -> None:
     """Allow as many open files as the system grants: a stream takes up to three in the gateway."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def end_at_sigterm() -> None:
+    """End by SystemExit at SIGTERM, so that the children are ended too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from typing import Any
 
 from bench.child import raise_file_limit
 from bench.load import Plan, run
-from bench.report import table, write_json
+from bench.report import say, table, write_json
 from bench.script import Script
 from bench.targets import Bed, Target, bed
 
@@ -116,7 +115,7 @@ def main() -> None:
     raise_file_limit()
     began_at = time.monotonic()
     with bed() as test_bed:
-        points = measure(test_bed, lambda line: print(line, file=sys.stderr, flush=True))
+        points = measure(test_bed, say)
     rows = [[point.axis, f"{point.x:,}", f"{point.value:.1f} {point.unit}"] for point in points]
     print(table(["what grows", "to", "cost"], rows))
     print(f"\n{time.monotonic() - began_at:.0f} s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,11 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_average": os.getloadavg(),
     }
+
+
+def say(line: str) -> None:
+    """Report progress, apart from the results."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def write_json(path: Path, found: dict[str, Any]) -> None:

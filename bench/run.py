@@ -7,16 +7,15 @@ makes it a check for CI. Peers that are already running are added by their URL.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 from bench import goals
 from bench.answers import Address
-from bench.child import raise_file_limit
+from bench.child import end_at_sigterm, raise_file_limit
 from bench.load import Plan
-from bench.report import comparison_json, comparison_table, write_json
+from bench.report import comparison_json, comparison_table, say, write_json
 from bench.rounds import Case, compare
 from bench.targets import PROGRAMS, Bed, Target, bed, nginx, parse_settings
 
@@ -26,13 +25,13 @@ Outcome: TypeAlias = "tuple[str, dict[str, Any], bool]"
 def main() -> None:
     """Run what the command line says; exit 1 when a guard, a goal or an answer of clawgate's fails."""
     arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _leave)
+    end_at_sigterm()
     raise_file_limit()
     names = tuple(name for name in arguments.only.split(",") if name)
     if unknown := set(names) - set(PROGRAMS):
         sys.exit(f"bench: --only {', '.join(unknown)}: expected some of {', '.join(PROGRAMS)}")
     if "nginx" in names and nginx() is None:
-        _say("nginx is not installed: left out")
+        say("nginx is not installed: left out")
         names = tuple(name for name in names if name != "nginx")
     measure = _goals if arguments.goals else _comparison
     try:
@@ -47,17 +46,17 @@ def main() -> None:
 
 
 def _goals(test_bed: Bed, names: tuple[str, ...], arguments: argparse.Namespace) -> Outcome:
-    return goals.run(test_bed, names, arguments.rounds, parse_settings(arguments.set), _say)
+    return goals.run(test_bed, names, arguments.rounds, parse_settings(arguments.set), say)
 
 
 def _comparison(test_bed: Bed, names: tuple[str, ...], arguments: argparse.Namespace) -> Outcome:
     plan = Plan(arguments.streams, arguments.rate, arguments.seconds, history_bytes=arguments.history_bytes)
     case = Case("side by side", plan, names, arguments.rounds, parse_settings(arguments.set))
-    comparison = compare(test_bed, case, _peers(arguments), _say)
+    comparison = compare(test_bed, case, _peers(arguments), say)
     is_fine = arguments.guard is None or _is_within(comparison.ratio("clawgate", "naive"), arguments.guard)
     own = comparison.summaries.get("clawgate")
     if own and own.complete < own.expected:
-        _say(f"clawgate: {own.expected - own.complete} answers were not complete")
+        say(f"clawgate: {own.expected - own.complete} answers were not complete")
         is_fine = False
     return comparison_table(comparison), comparison_json(comparison), is_fine
 
@@ -113,19 +112,10 @@ def _pairs(words: list[str]) -> dict[str, str]:
 
 def _is_within(ratio: float | None, limit: float) -> bool:
     if ratio is None:
-        _say("clawgate / naive: not measured")
+        say("clawgate / naive: not measured")
         return False
-    _say(f"clawgate / naive: {ratio:.2f}, at most {limit:g} allowed")
+    say(f"clawgate / naive: {ratio:.2f}, at most {limit:g} allowed")
     return ratio <= limit
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _leave(_signal: int, _frame: Any) -> NoReturn:
-    """End by SystemExit, so that what was started is ended too."""
-    sys.exit(143)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PING = b'data: {"ping":"keepalive"}\n\n'
-_MAY_BE_ESCAPED = "\u0085\u2028\u2029"
+_ESCAPED = "\u0085\u2028\u2029"
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ def _fields(lines: list[str], raw: bytes) -> dict[str, str]:
 
 
 def _check_readable(data: dict[str, Any], line: str) -> None:
+    assert not set(_ESCAPED) & set(line), f"some clients cut this line: {line!r}"
     for character in set(json.dumps(data, ensure_ascii=False)):
-        is_escaped_rightly = character in _MAY_BE_ESCAPED or "\ud800" <= character <= "\udfff"
+        is_escaped_rightly = character in _ESCAPED or "\ud800" <= character <= "\udfff"
         if ord(character) > 127 and not is_escaped_rightly:
             assert character in line, f"non-ASCII text is escaped: {line!r}"

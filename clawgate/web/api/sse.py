@@ -1,7 +1,8 @@
 """Events as `text/event-stream`: the encoder, apart from any server.
 
 Each event is written in one piece: an `id:` line (run and sequence number; none for pings, which are not part of the
-answer), `event: error` for errors, one `data: {json}` line, a blank line. Non-ASCII text stays readable.
+answer), `event: error` for errors, one `data: {json}` line, a blank line. Non-ASCII text stays readable, but for the
+characters at which some clients cut lines.
 Source: WHATWG HTML, 9.2 "Server-sent events".
 """
 
@@ -9,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
-
-import msgspec
 
 from clawgate.relay import events
 from clawgate.web.api.answers import (
@@ -24,7 +23,7 @@ from clawgate.web.api.answers import (
     ToolCallsEvent,
     WaitingEvent,
 )
-from clawgate.web.door.responses import Payload, failure_of
+from clawgate.web.door.responses import Payload, failure_of, one_line
 
 MIMETYPE = "text/event-stream"
 PING = b'data: {"ping":"keepalive"}\n\n'
@@ -32,8 +31,6 @@ HEADERS = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",  # nginx passes each event on, even where its proxy_buffering is on
 }
-
-_json = msgspec.json.Encoder().encode
 
 
 def stream(run_id: str, source: Iterable[events.Event]) -> Iterator[bytes]:
@@ -43,7 +40,7 @@ def stream(run_id: str, source: Iterable[events.Event]) -> Iterator[bytes]:
     for event in source:
         if type(event) is events.Text:  # nine of ten events
             number += 1
-            yield b'%b%d\ndata: {"message":%b}\n\n' % (prefix, number, _json(event.text))
+            yield b'%b%d\ndata: {"message":%b}\n\n' % (prefix, number, one_line(event.text))
         elif type(event) is events.Ping:
             yield PING
         else:
@@ -54,7 +51,7 @@ def stream(run_id: str, source: Iterable[events.Event]) -> Iterator[bytes]:
 def encode(event: events.Event) -> bytes:
     """Encode an event without its id."""
     kind = b"event: error\n" if isinstance(event, events.Ended) and event.error is not None else b""
-    return b"%bdata: %b\n\n" % (kind, _json(data_of(event)))
+    return b"%bdata: %b\n\n" % (kind, one_line(data_of(event)))
 
 
 def data_of(event: events.Event) -> Payload:

@@ -31,9 +31,27 @@ class Failed(Payload, frozen=True):
     error: Failure
 
 
+_SEPARATORS = tuple((each.encode(), rf"\u{ord(each):04x}".encode()) for each in "\u2028\u2029\u0085")
+_json = msgspec.json.Encoder().encode
+
+
+def one_line(value: object) -> bytes:
+    """Encode as JSON that is one line to every reader, and readable but for what would make it two.
+
+    Python's str.splitlines, and so iter_lines(decode_unicode=True) of requests, also cuts a text at U+2028, U+2029 and
+    U+0085; they are escaped. UTF-8 has their bytes in no other place. JSON escapes every other line end by itself.
+    """
+    data = _json(value)
+    if data.isascii() or not (0xE2 in data or 0xC2 in data):  # their first bytes: a look takes 0.1 µs
+        return data
+    for separator, escaped in _SEPARATORS:
+        data = data.replace(separator, escaped)
+    return data
+
+
 def encode(payload: Payload) -> bytes:
     """Encode a response body."""
-    return msgspec.json.encode(payload) + b"\n"
+    return one_line(payload) + b"\n"
 
 
 def json_response(payload: Payload, status: int = 200) -> Response:

@@ -13,7 +13,8 @@ from tests.support.sse import PING, SseReader, end_of, parse, text_of, thinking_
 def event(data: dict[str, Any], number: int = 0, kind: str = "") -> bytes:
     """One event as the gateway writes it."""
     head = f"event: {kind}\n" if kind else ""
-    return f"id: r.{number}\n{head}data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+    encoded = json.dumps(data, ensure_ascii=False).replace("\u2028", r"\u2028")
+    return f"id: r.{number}\n{head}data: {encoded}\n\n".encode()
 
 
 START = event({"session_id": "s", "run_id": "r", "message": ""}, 0)
@@ -75,6 +76,7 @@ def test_text_starts_anew_at_a_reset_and_thinking_at_a_restart() -> None:
         STREAM.replace(b"id: r.2\n", b"\nid: r.2\n"),
         STREAM.replace(b"id: r.2\n", b"id: r.2\ndata: {}\n"),
         STREAM.replace("光".encode(), b"\\u5149"),
+        STREAM.replace(b"\\u2028", "\u2028".encode()),
         STREAM.replace(b'{"message": "', b'{"massage": "'),
         START + ERROR.replace(b"event: error\n", b""),
         START + ERROR.replace(b'"done": true, ', b""),

@@ -11,7 +11,7 @@ from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError
 from clawgate.relay import events
 from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls, Waiting
 from clawgate.web.api import sse
-from clawgate.web.door.responses import encode_failure
+from clawgate.web.door.responses import encode_failure, one_line
 from tests.support.sse import parse
 
 CALL = {"function": {"name": "wetter", "arguments": {"ort": "Köln"}}}
@@ -27,7 +27,8 @@ BYTES: list[tuple[Event, str]] = [
     ),
     (Text("春光 🙂"), 'data: {"message":"春光 🙂"}\n\n'),
     (Text('a\r\nb\n\n"\\\t\0'), 'data: {"message":"a\\r\\nb\\n\\n\\"\\\\\\t\\u0000"}\n\n'),
-    (Text("\u2028\u0085"), 'data: {"message":"\u2028\u0085"}\n\n'),
+    (Text("“a”\u2028\u2029\u0085–"), r'data: {"message":"“a”\u2028\u2029\u0085–"}' + "\n\n"),
+    (Thinking("\u0085Â"), r'data: {"thinking":"\u0085Â","message":""}' + "\n\n"),
     (Thinking("嗯\n"), 'data: {"thinking":"嗯\\n","message":""}\n\n'),
     (
         ToolCalls((CALL,)),
@@ -88,6 +89,34 @@ def test_a_stream_is_one_piece_an_event_and_is_read_back_as_it_was() -> None:
         assert piece.count(b"\n\n") == 1
     found = [item.data for item in parse(b"".join(pieces))]
     assert found == [json.loads(msgspec.json.encode(sse.data_of(event))) for event in sent]
+
+
+SEPARATED = "春\u2028a\u2029b\u0085"
+EVERYWHERE: list[Event] = [
+    Started(SEPARATED, "r", SEPARATED, (SEPARATED,)),
+    Text(SEPARATED),
+    Thinking(SEPARATED),
+    ToolCalls(({"function": {"name": SEPARATED, "arguments": {SEPARATED: [SEPARATED]}}},)),
+    Waiting(SEPARATED, 2),
+    Ended("s", "r", SEPARATED, {}),
+    Ended("s", "r", "error", {}, UpstreamError(SEPARATED)),
+]
+
+
+@pytest.mark.parametrize("event", EVERYWHERE, ids=lambda event: type(event).__name__)
+def test_no_event_has_a_line_end_that_only_some_readers_know(event: Event) -> None:
+    """Python's str.splitlines cuts at each of these."""
+    sent = b"".join(sse.stream("r", [event])).decode()
+    assert sent.splitlines() == sent.split("\n")[:-1]
+    data = parse(sent.encode(), is_whole=False)[0].data
+    assert SEPARATED in json.dumps(data, ensure_ascii=False)
+
+
+def test_every_character_comes_back_and_only_three_are_escaped() -> None:
+    every = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)]))
+    data = one_line(every)
+    assert json.loads(data) == every
+    assert set(data.decode()) == set(every) - set(map(chr, [*range(0x20), 0x85, 0x2028, 0x2029]))
 
 
 def test_events_leave_as_they_come() -> None:

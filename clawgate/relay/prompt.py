@@ -85,6 +85,11 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         """True where a grammar forms the answer; a grammar cannot be entered in the middle."""
         return bool(self.extras.get("format"))
 
+    @property
+    def goes_on(self) -> bool:
+        """True where the answer begins in the middle of a text: that of the last message, the assistant's."""
+        return bool(self.messages) and self.messages[-1].role == "assistant" and bool(self.messages[-1].content)
+
     def request(self) -> dict[str, Any]:
         """Return the body of the first request."""
         return {"model": self.model, "messages": _for_ollama(self.messages), "stream": True, **self.extras}

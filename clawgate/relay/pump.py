@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from clawgate.config import StreamConfig
 from clawgate.errors import (
@@ -34,11 +34,12 @@ from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue, OpenFailure
 from clawgate.ollama.ndjson import Frame
 from clawgate.relay.diagnosis import NOT_UNLOADED, Diagnosis
-from clawgate.relay.events import Waiting
+from clawgate.relay.events import Event, Waiting
 from clawgate.relay.frames import FrameSource
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.run import Run
 from clawgate.relay.smoothing import Load, Window, merge
+from clawgate.relay.thinking import ContentThinking
 from clawgate.relay.timeouts import Timeouts
 from clawgate.relay.wait import Waiter
 
@@ -68,6 +69,7 @@ class Pump:
         self._window = Window(limits.smoothing_ms / 1000, load or Load())
         self._timeouts = Timeouts(limits, run.prompt.holds_frames_back)
         self._frame_source = FrameSource(limits.max_bad_frames)
+        self._content_thinking: ContentThinking | None = None
         self._diagnosis = Diagnosis(run.prompt.model, run.wake_event, limits)
         self._waiter = Waiter(run.wake_event)
         self._state: Callable[[Pump], None] = Pump._begin  # a bound method would be a reference cycle
@@ -188,19 +190,38 @@ class Pump:
     def _take(self, frames: list[Frame]) -> None:
         """Publish what the frames say; one of them may be the end."""
         now = self._clock()
-        if self._timeouts.heard_at is None and self._attempt > 1 and not self._run.resume():
-            self._tokens = 0
+        if self._timeouts.heard_at is None:
+            self._take_first()
         self._timeouts.heard_at = now
         self._client.note_answer(self._run.prompt.model, now)
-        events, end = merge(frames)
+        parting = self._content_thinking
+        events, end = merge(frames if parting is None else parting.part(frames))
         if events:
             self._timeouts.note_progress(now)
             self._recorder.note_token(now)
             self._flush_at = now + self._window.length_s
             self._tokens += len(frames)
-            self._run.publish(events)
+        if events or parting is not None:
+            self._publish(events)
         if end is not None:
             self._take_done(end)
+
+    def _take_first(self) -> None:
+        """Take note of a request's first frame."""
+        run = self._run
+        if self._attempt > 1 and not run.resume():
+            self._tokens = 0
+        self._content_thinking = None if run.has_text or run.prompt.goes_on else ContentThinking()
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        """Publish events, and what is held back while the text has not begun."""
+        parting = self._content_thinking
+        if parting is None:
+            self._run.publish(events)
+            return
+        self._run.publish(events, parting.held)
+        if parting.is_over:
+            self._content_thinking = None
 
     def _take_done(self, frame: Frame) -> None:
         """Take the model's own end: a done frame, or an error."""
@@ -239,7 +260,7 @@ class Pump:
             self._fail(failure.error)
         else:
             self._retry_at = retry_at
-            run.publish([Waiting(failure.error.code, self._attempt + 1)])
+            self._publish([Waiting(failure.error.code, self._attempt + 1)])
             self._state = Pump._backing_off
 
     def _release_exchange(self) -> None:
@@ -251,7 +272,6 @@ class Pump:
     def _inquire(self) -> None:
         """Ask why the first frame is overdue, and free a slot that hangs; a frame may still come meanwhile."""
         assert self._exchange is not None
-        run = self._run
         silence = self._diagnosis.reason(self._client, self._timeouts.asked_at, self._clock())
         if silence is None:
             self._wait(until=math.inf, for_upstream=True)
@@ -263,7 +283,7 @@ class Pump:
             return
         self._recorder.report_unload()
         self._release_exchange()  # first, because Ollama does not unload a model that has a request
-        run.publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
+        self._publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
         self._diagnosis.free(self._client)
         self._state = Pump._unloading
 

@@ -62,6 +62,7 @@ class Run:
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._tool_calls: list[ToolCalls] = []
+        self._held: Text | Thinking | None = None
         self._exchange: Exchange | None = None
 
     @property
@@ -94,19 +95,25 @@ class Run:
         """True once the outcome is decided, a moment before `ended` is set."""
         return self._outcome is not None
 
-    def publish(self, events: Sequence[Event]) -> None:
-        """Append events to the log and gather the answer; after the end do nothing."""
+    def publish(self, events: Sequence[Event], held: Text | Thinking | None = None) -> None:
+        """Append events to the log and gather the answer; after the end do nothing.
+
+        held: what else the model has said; it is published when the run ends before the next call.
+        """
         with self._lock:
-            if self._outcome is not None:
-                return
-            for event in events:
-                if isinstance(event, Text):
-                    self._text.append(event.text)
-                elif isinstance(event, Thinking):
-                    self._thinking.append(event.text)
-                elif isinstance(event, ToolCalls):
-                    self._tool_calls.append(event)
-                self.log.append(event)
+            if self._outcome is None:
+                self._held = held
+                self._append(events)
+
+    def _append(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, Text):
+                self._text.append(event.text)
+            elif isinstance(event, Thinking):
+                self._thinking.append(event.text)
+            elif isinstance(event, ToolCalls):
+                self._tool_calls.append(event)
+            self.log.append(event)
 
     def resume(self) -> bool:
         """Publish that Ollama is back; False where it begins again, since thinking cannot be continued."""
@@ -157,6 +164,8 @@ class Run:
         with self._lock:
             if self._outcome is not None:
                 return False
+            if self._held is not None:
+                self._append((self._held,))
             self._outcome = Ended(self.session_id, self.run_id, done_reason, stats or {}, error)
             self._answer = self._message(is_unfinished=done_reason != "stop")
             return True

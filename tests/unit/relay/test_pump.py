@@ -60,6 +60,14 @@ def test_a_run_is_driven_to_its_end_without_any_reader(room: MakePumpRoom) -> No
     assert here.client.exchanges[0].is_closed
 
 
+def test_what_is_held_back_is_not_lost_while_ollama_is_waited_for(room: MakePumpRoom) -> None:
+    here = room(Script(says=((0.5, frame(" <thi")),), drops_s=1), Script(failure=REFUSED))
+    while here.time.passed_s < 5:
+        here.pump.step(until=1005.0)
+    here.run.end("interrupted")
+    assert here.run.text == " <thi"
+
+
 def test_no_step_lasts_longer_than_it_may(room: MakePumpRoom) -> None:
     here = room(SILENT)
     here.pump.step(until=here.time.now)

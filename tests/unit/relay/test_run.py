@@ -53,6 +53,32 @@ def run(settled: Settled) -> Iterator[Run]:
     run.wake_event.release()
 
 
+@pytest.mark.parametrize(
+    ("held", "text", "thinking"), [(Text("<thi"), "<thi", "Hm"), (Thinking("</thi"), "", "Hm</thi"), (None, "", "Hm")]
+)
+@pytest.mark.parametrize("is_superseded", [False, True])
+def test_what_is_held_back_is_published_by_the_end(
+    run: Run, settled: Settled, held: Text | Thinking | None, text: str, thinking: str, is_superseded: bool
+) -> None:
+    run.publish([Thinking("Hm")], held)
+    assert run.log[1:] == [Thinking("Hm")]
+    if is_superseded:
+        with run.ending("superseded") as answer:
+            settled += [answer] if answer is not None else []
+    else:
+        assert run.end("interrupted")
+    assert run.log[1:-1] == [event for event in (Thinking("Hm"), held) if event is not None]
+    assert (run.text, run.thinking) == (text, thinking)
+    assert [(message.content, message.thinking) for message in settled] == [(text, thinking)]
+
+
+def test_what_is_held_back_is_published_once(run: Run) -> None:
+    run.publish([], Text("<thi"))
+    run.publish([Text("<this")])
+    run.end("stop")
+    assert run.text == "<this"
+
+
 def test_a_run_starts_with_its_start_event(run: Run) -> None:
     assert run.log == [Started("s", "r", "m", ("tpyo",))]
     assert (run.text, run.thinking, run.has_text, run.has_tool_calls, run.ended) == ("", "", False, False, None)

@@ -29,6 +29,10 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encod
 EMOJI = "🙂".encode()
 QUESTION = b'{"messages":[{"role":"user","content":"'
 END = b'"}]}'
+PNG = b"iVBORw0KGgoA"
+DATA = b"data:image/png;base64,"
+PICTURE = b'{"messages":[{"role":"user","images":["' + PNG
+END_OF_PICTURE = b'"]}]}'
 
 
 def filled(size: int, before: bytes, unit: bytes, after: bytes) -> bytes:
@@ -53,7 +57,11 @@ TAKEN: dict[str, Callable[[], bytes]] = {
     "tiny messages": lambda: listed(32_000, b'{"messages":[', b'{"role":"user"}', b"]}", MB),
     "short messages": lambda: listed(21_000, b'{"messages":[', b'{"role":"user","content":"a"}', b"]}", MB),
     "objects": lambda: listed(32_000, b'{"message":"x","other":[', b'{"a":0}', b"]}", MB),
-    "empty images": lambda: listed(65_000, b'{"messages":[{"role":"user","images":[', b'""', b"]}]}", MB),
+    "a picture": lambda: filled(16 * MB, PICTURE, b"AAAA", END_OF_PICTURE),
+    "a picture behind data:": lambda: filled(4 * MB, PICTURE.replace(PNG, DATA + PNG), b"AAAA", END_OF_PICTURE),
+    "a picture in lines": lambda: filled(4 * MB, PICTURE, b"A" * 76 + b"\\n", END_OF_PICTURE),
+    "a picture in escapes": lambda: filled(4 * MB, PICTURE, b"\\u0041" * 4, END_OF_PICTURE),
+    "tiny pictures": lambda: listed(16_000, b'{"messages":[', b'{"role":"user","images":["R0lGODlh"]}', b"]}", MB),
 }
 REFUSED: dict[str, Callable[[], bytes]] = {
     "a million members": lambda: filled(16 * MB, b'{"message":"x","options":{', b'"a":0,', b'"b":0}}'),
@@ -67,6 +75,9 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "a long name": lambda: filled(4 * MB, b'{"message":"x","' + EMOJI, b"a", b'":0}'),
     "a long number": lambda: filled(4 * MB, b'{"message":"x","keep_alive":', b"1", b"}"),
     "a mistake at the end": lambda: filled(16 * MB, QUESTION + EMOJI, b"a", b'"},{"role":"x"}]}'),
+    "empty images": lambda: listed(65_000, b'{"messages":[{"role":"user","images":[', b'""', b"]}]}", MB),
+    "a picture with one emoji": lambda: filled(16 * MB, PICTURE + b"\\/" + EMOJI, b"A", END_OF_PICTURE),
+    "nothing but padding": lambda: filled(4 * MB, PICTURE, b"=", END_OF_PICTURE),
     "no UTF-8 at the end": lambda: filled(4 * MB, QUESTION, b"a", b"\xff" + END),
 }
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from clawgate.web.api.requests import PASSED_ON
-from tests.http.asking import ask, configured, opening, reason
+from tests.http.asking import ask, configured, opening, reason, refusal
 from tests.support import sse
 from tests.support.gateway import Gateway
 from tests.support.ollama import DEFAULT_MODEL, Request, ScriptedOllama, drop, raw
+from tests.support.pictures import TINY_GIF
 
 CONFIGURED = configured(stream={"retry_seconds": 0}, model={"allowed_models": ["smollm2"]})
 ASKED = {"/api/chat", "/api/version", "/api/tags", "/api/show"}
@@ -42,7 +43,6 @@ def words_for(url: str) -> dict[str, dict[str, Any]]:
         "options": {"message": "hi", "options": {**dict.fromkeys(names, url), "model": "other", "adapter": url}},
         "format": {"message": "hi", "format": {"$ref": url, "$schema": url, "model": "other"}},
         "tools": {"message": "hi", "tools": [{"type": "function", "url": url, "server_url": url, "model": "other"}]},
-        "images": {"message": {"role": "user", "content": "a", "images": [url, f"{url}/a.png", "file:///etc/passwd"]}},
         "history": {
             "messages": [
                 {"role": "assistant", "content": url, "tool_calls": [call], "model": "other", "url": url},
@@ -87,6 +87,21 @@ def test_no_field_names_another_address_or_model(
     assert reason(ask(gate, body)) == "stop"
     assert_asked_as_configured(gate, upstream.next_request())
     assert {request.path for request in upstream.requests} <= ASKED
+
+
+@CONFIGURED
+@pytest.mark.parametrize(
+    "picture", ["{}", "{}/a.png", "file:///etc/passwd", "//evil.example/a.png", "data:text/uri-list,{}"]
+)
+def test_no_picture_is_fetched(
+    gate: Gateway, upstream: ScriptedOllama, elsewhere: ScriptedOllama, picture: str
+) -> None:
+    image = picture.format(elsewhere.base_url)
+    reply = gate.post("/api/chat", {"message": {"role": "user", "content": "a", "images": [TINY_GIF, image]}})
+    assert refusal(reply)[:2] == (400, "bad_request")
+    assert reply.json["error"]["message"].startswith("message.images[1]: expected a picture")
+    assert elsewhere.base_url not in reply.json["error"]["message"]
+    assert upstream.requests == []
 
 
 @CONFIGURED

@@ -10,6 +10,7 @@ import pytest
 from tests.http.asking import ask, configured, contents, finish, interrupt, opening, reason, session
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, Step, done, drop, hang, status, text, texts, thinking, tool_calls, wait
+from tests.support.pictures import TINY_GIF
 from tests.support.sse import text_of, thinking_of
 
 pytestmark = configured(stream={"smoothing_ms": 0, "stall_seconds": 30})
@@ -51,12 +52,12 @@ def test_the_prompt_after_an_interrupt_holds_the_partial_text(gate: Gateway, ups
 
 def test_a_message_may_be_an_object(gate: Gateway, upstream: ScriptedOllama) -> None:
     ask(gate, opening("s-object"))
-    ask(gate, {"message": {"role": "user", "content": "看", "images": ["aGk="]}, "session_id": "s-object"})
+    ask(gate, {"message": {"role": "user", "content": "看", "images": [TINY_GIF]}, "session_id": "s-object"})
     ask(gate, {"message": {"role": "tool", "content": "晴", "tool_name": "weather"}, "session_id": "s-object"})
     assert upstream.chats[2].messages == [
         QUESTION,
         {"role": "assistant", "content": "Hello."},
-        {"role": "user", "content": "看", "images": ["aGk="]},
+        {"role": "user", "content": "看", "images": [TINY_GIF]},
         {"role": "assistant", "content": "Hello."},
         {"role": "tool", "content": "晴", "tool_name": "weather"},
     ]

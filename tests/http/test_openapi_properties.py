@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from clawgate import create_app
@@ -20,11 +21,15 @@ from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, Step, chunk, done, drop, end, error_line, hang, status, text
 from tests.support.ollama import thinking as thought
 from tests.support.ollama import tool_calls as called
+from tests.support.pictures import TINY_GIF
 from tests.support.tools import wait_for
 from tests.support.tries import TRIES
 
 pytestmark = configured(
     stream={"smoothing_ms": 0, "retry_seconds": 0.2, "stall_seconds": 0.2, "first_frame_seconds": 0.5}
+)
+schemathesis.openapi.format(
+    "byte", st.sampled_from(["", "data:image/gif;base64,"]).map(lambda prefix: prefix + TINY_GIF)
 )
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.http.asking import ask, configured, contents, finish, interrupt, opening, reason, session
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
+from tests.support.pictures import photo
 from tests.support.tools import wait_for
 
 TTL_S = 1.0
@@ -43,7 +44,7 @@ def test_the_least_recently_used_session_goes_first(gate: Gateway, upstream: Scr
 def test_a_long_question_pushes_out_nobody(gate: Gateway, upstream: ScriptedOllama) -> None:  # noqa: ARG001
     ask(gate, opening("a-short"))
     ask(gate, opening("a-long", "x" * 20_000))
-    ask(gate, {"message": {"role": "user", "images": ["x" * 20_000]}, "session_id": "a-short"})
+    ask(gate, {"message": {"role": "user", "images": [photo(20_000)]}, "session_id": "a-short"})
     assert known(gate, "a-short", "a-long") == ["a-short", "a-long"]
 
 

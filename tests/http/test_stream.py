@@ -22,6 +22,7 @@ from tests.support.ollama import (
     tool_calls,
     wait,
 )
+from tests.support.pictures import TINY_GIF
 from tests.support.sse import end_of, text_of
 from tests.support.tools import DEADLINE_S
 
@@ -164,7 +165,7 @@ def test_request_reaches_ollama_as_it_is(gate: Gateway, upstream: ScriptedOllama
     }
     messages = [
         {"role": "system", "content": "Be brief. "},
-        {"role": "user", "content": "看\u2028图", "images": ["aGk="]},
+        {"role": "user", "content": "看\u2028图", "images": [TINY_GIF]},
         {"role": "assistant", "content": "", "tool_calls": [CALL]},
         {"role": "tool", "content": "晴", "tool_name": "weather"},
     ]

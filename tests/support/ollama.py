@@ -241,6 +241,8 @@ class ScriptedOllama:
     def _chat(self, request: Request) -> Sequence[Step]:
         if not isinstance(request.json, dict):
             return (status(400, {"error": "missing request body"}),)
+        if ollama_routes.has_bad_image(request):
+            return (status(400, {"error": "illegal base64 data at input byte 4"}),)
         name = request.json.get("model", "")
         if self.checks_model and name not in self.models:
             return (ollama_routes.model_not_found(name),)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.answer import CREATED_AT
+from tests.support.pictures import go_base64
 from tests.support.record import Request
 from tests.support.script import Act, Frames, Step, status
 
@@ -29,6 +30,17 @@ def is_foreign(request: Request) -> bool:
 def model_not_found(name: str) -> Act:
     """Answer 404 as for a model that was not pulled."""
     return status(404, {"error": f"model '{name}' not found"})
+
+
+def has_bad_image(request: Request) -> bool:
+    """Tell whether Ollama refuses a chat for an image that is no base64, before it looks at anything else."""
+    try:
+        for message in request.json.get("messages") or ():
+            for image in message.get("images") or ():
+                go_base64(image)
+    except ValueError:
+        return True
+    return False
 
 
 def unscripted(request: Request, models: Iterable[str], loaded: Iterable[str], *, is_loading: bool = False) -> Step:

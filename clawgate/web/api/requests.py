@@ -16,7 +16,7 @@ from clawgate.errors import BadRequest
 from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Message, TextOrJson
 from clawgate.web.api.options import Options, read_options
-from clawgate.web.door import shapes
+from clawgate.web.door import images, shapes
 from clawgate.web.door.reading import Members, kind_of
 from clawgate.web.door.shapes import Fields, Shape
 
@@ -44,7 +44,8 @@ EXPECTED = {
     "thinking": "a text",
     "tool_name": "a text",
     "tool_call_id": "a text",
-    "images": "a list of texts",
+    "images": f"a list of at most {images.MAX_IMAGES} pictures",
+    "images[]": "a picture (PNG, JPEG, WebP, …) as base64",
     "tool_calls": "a list of objects",
     "interrupted": "true or false",
 }
@@ -158,8 +159,8 @@ def _message_or_text(value: Raw, path: str, fields: Fields) -> Message:
 
 
 def _is_light(message: Message) -> bool:
-    """Tell whether a decoded message takes little more than its JSON: a `{}` among tool calls takes 24 times that."""
-    return not message.tool_calls
+    """Tell whether a message may stay decoded: pictures are checked, a `{}` among tool calls takes 24 times its JSON."""
+    return not (message.tool_calls or message.images)
 
 
 _session_id = shapes.short(SessionId)
@@ -179,7 +180,7 @@ MESSAGE = Shape(
     is_lenient=True,
     content=shapes.text,
     thinking=shapes.text,
-    images=shapes.texts,
+    images=images.images,
     tool_calls=shapes.objects,
     tool_name=shapes.text,
     tool_call_id=shapes.text,

@@ -25,6 +25,7 @@ from clawgate.web.api.requests import SESSION_ID
 from clawgate.web.described.operations import EITHER, NULL, OPERATIONS, Operation
 from clawgate.web.door.guard import is_open
 from clawgate.web.door.hosts import Hosts
+from clawgate.web.door.images import SCHEMA as IMAGES
 from clawgate.web.door.reading import JSON
 from clawgate.web.door.responses import Failed
 
@@ -78,6 +79,7 @@ def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = 
         schemas[name]["anyOf"] = either
     del schemas["Message"]["additionalProperties"]  # the start event names others in `ignored`
     members = schemas["Message"]["properties"]
+    members["images"] |= IMAGES
     members |= {name: {"anyOf": [schema, NULL]} for name, schema in members.items() if name != "role"}
     schemas["Options"] |= OPTIONS
     schemas["Event"] = {"oneOf": [{"$ref": COMPONENTS + kind.__name__} for kind in answers.EVENTS]}

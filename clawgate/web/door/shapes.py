@@ -128,21 +128,12 @@ def text(value: Raw, path: str, fields: Fields) -> TextOrJson:
     return value.copy() if len(value) > len('""') else ""
 
 
-def texts(value: Raw, path: str, fields: Fields) -> tuple[str, ...] | Raw:
-    """Keep a list of texts as its JSON."""
-    return _list_of("str", value, path, fields)
-
-
 def objects(value: Raw, path: str, fields: Fields) -> tuple[dict[str, Any], ...] | Raw:
     """Keep a list of objects as its JSON."""
-    return _list_of("object", value, path, fields)
-
-
-def _list_of(kind: str, value: Raw, path: str, fields: Fields) -> tuple[Any, ...] | Raw:
     given = items(value, path, fields)
     for index, item in enumerate(given):
-        if kind_of(item) != kind:
-            raise BadRequest(f"{path}[{index}]: expected `{kind}`, got `{kind_of(item)}`")
+        if kind_of(item) != "object":
+            raise BadRequest(f"{path}[{index}]: expected `object`, got `{kind_of(item)}`")
     return value.copy() if given else ()
 
 

@@ -19,6 +19,7 @@ from clawgate.web.door.reading import read_object
 MODEL = "qwen3:32b"
 QUESTION = {"role": "user", "content": "春光"}
 MESSAGE = 'an object like {"role": "user", "content": "…"}'
+PICTURE = "a picture (PNG, JPEG, WebP, …) as base64"
 ROLE = '"system", "user", "assistant" or "tool"'
 ID = "1 to 128 letters, digits, _ or -"
 LONG = "春🙂" * 4000

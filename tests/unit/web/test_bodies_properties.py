@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from clawgate.errors import BadRequest, RequestError
 from clawgate.web.api.requests import CHAT, MESSAGE, PASSED_ON, read_interrupt
 from clawgate.web.door.reading import read_object
+from tests.support.pictures import TINY_GIF
 from tests.support.tries import PATIENT, tried
 from tests.unit.web.bodies import anything, chat_or_refusal, leaves, request_of, texts
 
 pytestmark = PATIENT
 
 ids = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True)
+pictures = st.lists(st.just(TINY_GIF) | texts, max_size=2)
 messages = st.fixed_dictionaries(
     {"role": st.sampled_from(["user", "assistant", "system", "tool"])},
-    optional={"content": texts | st.none(), "thinking": texts, "images": st.lists(texts, max_size=2), "extra": leaves},
+    optional={"content": texts | st.none(), "thinking": texts, "images": pictures, "extra": leaves},
 )
 right: dict[str, st.SearchStrategy[Any]] = {
     "messages": st.lists(messages, min_size=1, max_size=3),

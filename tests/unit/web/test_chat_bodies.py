@@ -11,7 +11,7 @@ from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Message
 from clawgate.web.api.requests import InterruptBody, read_chat, read_interrupt
 from clawgate.web.door.reading import read_object
-from tests.unit.web.bodies import ID, MESSAGE, MODEL, QUESTION, ROLE, chat_of, mistake_in, plain, request_of
+from tests.unit.web.bodies import ID, MESSAGE, MODEL, PICTURE, QUESTION, ROLE, chat_of, mistake_in, plain, request_of
 
 
 def test_a_message_makes_a_chat_with_every_default() -> None:
@@ -86,7 +86,7 @@ def test_a_message_may_be_an_object_of_any_role() -> None:
         ({"messages": [{"role": 1}]}, f"messages[0].role: expected {ROLE}, got int"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content: expected a text, got int"),
         ({"messages": [{"role": "user", "content": [{}]}]}, "messages[0].content: expected a text, got array"),
-        ({"messages": [{"role": "user", "images": [5]}]}, "messages[0].images[0]: expected `str`, got `int`"),
+        ({"messages": [{"role": "user", "images": [5]}]}, f"messages[0].images[0]: expected {PICTURE}, got int"),
         ({"message": 5}, f"message: expected a text, or one {MESSAGE[3:]}, got int"),
         ({"message": []}, f"message: expected a text, or one {MESSAGE[3:]}, got array"),
         ({"message": {"content": "a"}}, f"message.role: expected {ROLE}"),

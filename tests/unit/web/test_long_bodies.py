@@ -10,7 +10,10 @@ import pytest
 
 from clawgate.web.api.requests import read_chat
 from clawgate.web.door.reading import parse_object
-from tests.unit.web.bodies import LONG, MESSAGE, MODEL, QUESTION, ROLE, chat_of, mistake_in, plain
+from tests.support.pictures import TINY_GIF, photo
+from tests.unit.web.bodies import LONG, MESSAGE, MODEL, PICTURE, QUESTION, ROLE, chat_of, mistake_in, plain
+
+PHOTO = photo(30_000)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +22,7 @@ from tests.unit.web.bodies import LONG, MESSAGE, MODEL, QUESTION, ROLE, chat_of,
         {"tool_calls": [{"a": [{}] * 4000}]},
         {"tool_calls": [{"a": [[]] * 4000}]},
         {"tool_calls": [{}] * 4000},
-        {"images": ["ab"] * 2000},
+        {"images": [TINY_GIF] * 1000},
         {"content": "a" * 10_000, "thinking": "🙂" + "a" * 1000},
     ],
 )
@@ -44,7 +47,7 @@ def test_what_is_long_stays_the_bytes_that_it_was() -> None:
         {"role": "system", "content": LONG, "interrupted": True},
         {"role": "assistant", "content": None, "thinking": LONG, "tool_calls": [call], "extra": 1},
         {"role": "tool", "content": "", "tool_name": LONG, "tool_call_id": LONG},
-        {"role": "user", "content": "a", "images": [LONG, ""]},
+        {"role": "user", "content": "a", "images": [PHOTO, TINY_GIF]},
         {"role": "user", "images": [], "tool_calls": []},
     ]
     passed_on = {"format": {"title": LONG}, "tools": [{"title": LONG}]}
@@ -65,7 +68,7 @@ def test_what_is_long_stays_the_bytes_that_it_was() -> None:
     "fields",
     [
         {"message": LONG},
-        {"message": {"role": "user", "content": LONG, "thinking": LONG, "images": [LONG]}},
+        {"message": {"role": "user", "content": LONG, "thinking": LONG, "images": [PHOTO]}},
         {"messages": [QUESTION, {"role": "assistant", "tool_calls": [{"title": LONG}]}]},
         {"message": "a", "format": {"title": LONG}, "tools": [{"title": LONG}]},
         {"message": "a", "format": LONG},
@@ -84,8 +87,11 @@ def test_a_request_does_not_keep_its_body(fields: dict[str, Any]) -> None:
     [
         ({"messages": [QUESTION, {"role": LONG}]}, f"messages[1].role: expected {ROLE}, got 28002 bytes"),
         ({"messages": [{"role": "user", "content": [LONG]}]}, "messages[0].content: expected a text, got array"),
-        ({"messages": [{"role": "user", "images": LONG}]}, "messages[0].images: expected a list of texts, got str"),
-        ({"messages": [{"role": "user", "images": [LONG, 1]}]}, "messages[0].images[1]: expected `str`, got `int`"),
+        (
+            {"messages": [{"role": "user", "images": LONG}]},
+            "messages[0].images: expected a list of at most 1000 pictures, got str",
+        ),
+        ({"messages": [{"role": "user", "images": [PHOTO, 1]}]}, f"messages[0].images[1]: expected {PICTURE}, got int"),
         ({"messages": [LONG]}, f"messages[0]: expected {MESSAGE}, got str"),
         ({"messages": [QUESTION, {"content": LONG}]}, f"messages[1].role: expected {ROLE}"),
         ({"message": {"role": "tool", "tool_calls": [LONG]}}, "message.tool_calls[0]: expected `object`, got `str`"),

@@ -51,8 +51,8 @@ class ServerConfig:
     )
     auth_token: str | None = setting(
         None,
-        "token that `/api/*`, `/render` and `/setup` want as `Authorization: Bearer …`. The page asks for it once; "
-        "keep it in `CLAWGATE_SERVER_AUTH_TOKEN`",
+        "token that `/api/*`, `/render` and `/setup` want. Clients send it as `Authorization: Bearer …` or as "
+        "`X-Clawgate-Token`, and the page asks for it once. Keep it in `CLAWGATE_SERVER_AUTH_TOKEN`",
         check=token,
         is_secret=True,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +15,8 @@ from tests.support import client, sse
 from tests.support.client import StreamClient
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
-from tests.support.proxies import Caddy, Proxy, Vite, install_vite
-from tests.support.tools import DEADLINE_S, on_a_free_port
+from tests.support.proxies import Caddy, Proxy, Vite, install_vite, recipe_of
+from tests.support.tools import DEADLINE_S, on_a_free_port, require
 
 pytestmark = pytest.mark.deadline(180)
 
@@ -107,6 +109,26 @@ def test_a_name_of_ones_own_is_served_once_it_is_trusted(gateway: Callable[..., 
         hosts = {"Host": "chat.example.org:8080"}
         assert client.get(front.base_url, "/api/chat", headers=hosts).status == 200
         assert "http://chat.example.org:8080" in client.get(front.base_url, "/setup", headers=hosts).json
+
+
+def test_a_sign_in_in_front_leaves_the_token_its_own_header(
+    gateway: Callable[..., Gateway], ollama: ScriptedOllama, tmp_path: Path
+) -> None:
+    """tests/page/test_sign_in.py has the page behind nginx's."""
+    started = gateway(server={"auth_token": "s3cret-token"})
+    caddy = require("caddy", "the test runs the recipe for Caddy")
+    hashed = subprocess.run([caddy, "hash-password", "--plaintext", "pass"], capture_output=True, text=True, check=True)
+    site = re.sub(r"ada \S+", f"ada {hashed.stdout.strip()}", recipe_of("caddy", "basicauth"))
+    basic = {"Authorization": "Basic YWRhOnBhc3M="}  # ada:pass
+    with on_a_free_port(lambda: Caddy(started.port, tmp_path, site=site)) as front:
+        refused = client.get(front.base_url, "/api/status", headers={"X-Clawgate-Token": "s3cret-token"})
+        assert (refused.status, refused.headers["WWW-Authenticate"][:5]) == (401, "Basic")
+        assert client.get(front.base_url, "/api/status", headers=basic).json["error"]["code"] == "unauthorized"
+        headers = {**basic, "X-Clawgate-Token": "s3cret-token"}
+        assert client.get(front.base_url, "/api/status", headers=headers).status == 200
+        with StreamClient(front.base_url, {"message": "Hi"}, headers=headers) as stream:
+            sse.check(stream.read_all())
+    assert "Authorization" not in ollama.chats[0].headers
 
 
 def test_what_a_browser_says_of_its_address_does_not_count(gateway: Callable[..., Gateway], tmp_path: Path) -> None:

@@ -50,11 +50,30 @@ def test_without_the_token_the_api_is_401(gate: Gateway, method: str, path: str)
         f"Bearer {TOKEN}x",
         f"Bearer {TOKEN[:-1]}",
     ]
-    for headers in ({}, *({"Authorization": given} for given in wrong)):
+    own = [{"X-Clawgate-Token": given} for given in ("", "wrong", f"Bearer {TOKEN}", f"{TOKEN}x", TOKEN[:-1], "é")]
+    for headers in ({}, *({"Authorization": given} for given in wrong), *own):
         reply = call(method, gate.base_url, path, headers=headers)
         assert (reply.status, reply.json["error"]["code"]) == (401, "unauthorized"), headers
-        assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+        assert reply.headers["WWW-Authenticate"] == 'Bearer realm="clawgate"', (
+            "anything else may open a browser's dialog"
+        )
+        assert "X-Clawgate-Token" in reply.json["error"]["message"]
         assert TOKEN not in str(reply)
+
+
+@WITH_TOKEN
+@pytest.mark.parametrize("scheme", ["Basic", "basic", "Digest", "Negotiate", "NTLM"])
+def test_a_refusal_does_not_end_a_browsers_sign_in_to_a_proxy(gate: Gateway, scheme: str) -> None:
+    """For a browser a 401 refuses what it sent in `Authorization`, whatever the challenge says."""
+    signed_in = {"Authorization": f"{scheme} dXNlcjpwYXNz"}
+    for given in ("", "wrong"):
+        reply = gate.get("/api/status", {**signed_in, "X-Clawgate-Token": given})
+        assert (reply.status, reply.json["error"]["code"]) == (403, "unauthorized")
+    for headers, status in (({}, 401), (signed_in, 403)):
+        reply = gate.get("/setup", {"Accept": "text/html", **headers})
+        assert (reply.status, reply.headers["WWW-Authenticate"]) == (status, 'Bearer realm="clawgate"')
+        assert 'data-locked="yes"' in reply.json
+    assert gate.get("/api/status", signed_in).status == 401, "a program hears what it has to send"
 
 
 def test_every_route_wants_the_token_or_is_on_the_list_of_open_ones() -> None:
@@ -97,6 +116,21 @@ def test_with_the_token_it_answers(gate: Gateway, upstream: ScriptedOllama, sche
 
 
 @WITH_TOKEN
+@pytest.mark.parametrize("authorization", [None, "Basic dXNlcjpwYXNz", "Bearer wrong", f"Bearer {TOKEN}"])
+def test_the_token_counts_in_a_header_of_its_own_beside_a_proxys(
+    gate: Gateway, upstream: ScriptedOllama, authorization: str | None
+) -> None:
+    headers = {"X-Clawgate-Token": TOKEN} | ({"Authorization": authorization} if authorization else {})
+    with gate.stream("hi", headers=headers) as stream:
+        assert reason(finish(stream)) == "stop"
+    sent = upstream.next_request().headers
+    assert "X-Clawgate-Token" not in sent, "the token is ours, not Ollama's"
+    assert "Authorization" not in sent
+    wrong = {"Authorization": f"Bearer {TOKEN}", "X-Clawgate-Token": "wrong"}
+    assert gate.get("/api/status", wrong).status == 200, "a right one in either is enough"
+
+
+@WITH_TOKEN
 def test_page_health_and_preflight_are_free(gate: Gateway, upstream: ScriptedOllama) -> None:  # noqa: ARG001
     assert gate.get("/").status == 200
     assert gate.get("/healthz").status == 200
@@ -109,11 +143,14 @@ def test_a_401_can_be_read_by_an_allowed_page(gate: Gateway) -> None:
     reply = gate.post("/api/chat", {"message": "hi"}, {"Origin": OURS})
     assert reply.status == 401
     assert reply.headers["Access-Control-Allow-Origin"] == OURS
+    assert "X-Clawgate-Token" in preflight(gate, OURS).headers["Access-Control-Allow-Headers"]
 
 
 @WITH_TOKEN
 def test_the_token_is_never_logged(gate: Gateway) -> None:
-    gate.get("/api/status", {"Authorization": f"Bearer {TOKEN}"})
+    for headers in ({"Authorization": f"Bearer {TOKEN}"}, {"X-Clawgate-Token": TOKEN}):
+        gate.get("/api/status", headers)
+        gate.get("/nowhere", headers)
     assert TOKEN not in gate.log
 
 

@@ -122,7 +122,12 @@ def test_what_the_token_closes_says_so() -> None:
     described, open_ = description(create_app(CLOSED)), description(create_app())
     closed = {operation["operationId"] for operation in operations(described) if "security" in operation}
     assert closed == {"describe", "chat", "interrupt", "session", "forget", "status", "render", "setup"}
-    assert described["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    assert described["components"]["securitySchemes"] == {
+        "token": {"type": "http", "scheme": "bearer"},
+        "tokenHeader": {"type": "apiKey", "in": "header", "name": "X-Clawgate-Token"},
+    }
+    securities = [operation["security"] for operation in operations(described) if "security" in operation]
+    assert all(security == [{"token": []}, {"tokenHeader": []}] for security in securities), "either is enough"
     assert all(("401" in operation["responses"]) == ("security" in operation) for operation in operations(described))
     assert all(UntrustedHost.code in str(operation["responses"]["400"]) for operation in operations(described))
     assert not [operation for operation in operations(open_) if "security" in operation or "401" in str(operation)]

@@ -97,14 +97,16 @@ def converse(gateway: Gateway, ollama: ScriptedOllama) -> None:
 
 def misbehave(gateway: Gateway) -> None:
     """Make requests that are refused, with the word and tokens in them."""
-    for headers in ({"Authorization": f"Bearer {GUESS}"}, {"Authorization": GUESS}, {}):
+    for headers in ({"Authorization": f"Bearer {GUESS}"}, {"Authorization": GUESS}, {"X-Clawgate-Token": GUESS}, {}):
         assert gateway.post("/api/chat", {"message": SAID}, headers).status == 401
     for body in (b"{" + SAID.encode(), {"message": [SAID]}, {SAID: SAID}, {"message": SAID, "model": SAID}):
         assert gateway.post("/api/chat", body, BEARER).status in (400, 403)
     assert gateway.get(f"/nowhere?token={TOKEN}").status == 404
     longer = post(gateway, "Content-Length: 2\r\n\r\n{}" + f'"message": "{SAID} one two"}}\r\n\r\n')
     assert b"400 Bad Request" in longer, "what is beyond the announced length is a next request"
-    assert b"400 Bad Request" in post(gateway, f"Authorization : {GUESS}\r\n\r\n")
+    for name in ("Authorization", "X-Clawgate-Token"):
+        assert b"400 Bad Request" in post(gateway, f"{name} : {GUESS}\r\n\r\n")
+        assert b"400 Bad Request" in post(gateway, f"{name}: {TOKEN}\x01\r\n\r\n")
     assert post(gateway, f"Authorization: Bearer {TOKEN}", is_whole=False) == b""
 
 

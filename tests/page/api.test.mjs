@@ -26,6 +26,33 @@ test("any other failure is told at once, and the next text is rendered", async (
   assert.deepEqual(await Promise.all(others), ["b", "c"]);
 });
 
+const page = (status, headers = {}) =>
+  new Response("<h1>Sign in</h1>", { status, headers: { "Content-Type": "text/html", ...headers } });
+
+test("the token goes in a header of its own, and leaves Authorization to a proxy", async () => {
+  let sent = {};
+  globalThis.fetch = async (_, { headers }) => ((sent = headers), ok(""));
+  await createApi("/", () => "t0ken").status();
+  assert.equal(sent["X-Clawgate-Token"], "t0ken");
+  assert.ok(!("Authorization" in sent));
+});
+
+test("a proxy's sign-in is told from the gateway's own 401", async () => {
+  const ours = Response.json({ error: { code: "unauthorized", message: "m" } }, { status: 401 });
+  const realm = { "WWW-Authenticate": 'Bearer realm="clawgate"' };
+  const redirect = { type: "opaqueredirect", status: 0, ok: false };
+  const basic = { "WWW-Authenticate": 'Basic realm="inside"' };
+  const theirs = [page(401, basic), page(403), page(200), redirect, Response.json({ error: "denied" }, { status: 401 })];
+  for (const [answer, code] of [[ours, "unauthorized"], [page(401, realm), "unauthorized"], [page(502), "network"]]) {
+    globalThis.fetch = async () => answer;
+    await assert.rejects(createApi("/", () => null).status(), { code });
+  }
+  for (const answer of theirs) {
+    globalThis.fetch = async () => answer;
+    await assert.rejects(createApi("/", () => null).status(), { code: "sign_in" });
+  }
+});
+
 test("a page renders two texts at a time", async () => {
   let [now, most] = [0, 0];
   globalThis.fetch = async (_, { body }) => {

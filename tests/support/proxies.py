@@ -21,13 +21,22 @@ def recipe(language: str, proxy_port: int, gateway_port: int) -> str:
 
     Errors: AssertionError where the document has no such block, or a port is not in it.
     """
-    found = re.search(rf"^```{language}\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.M | re.S)
-    assert found, f"docs/proxies.md has no block in {language}"
-    text = found[1]
+    text = recipe_of(language)
     for old, new in (("8080", proxy_port), ("127.0.0.1:18789", f"127.0.0.1:{gateway_port}")):
         assert old in text, f"the recipe in {language} has no {old}"
         text = text.replace(old, str(new))
     return text
+
+
+def recipe_of(language: str, mark: str = "") -> str:
+    """Return the first fenced block in a language that has this mark in it, as it stands in the document.
+
+    Errors: AssertionError where there is none.
+    """
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.M | re.S)
+    found = [block for block in blocks if mark in block]
+    assert found, f"docs/proxies.md has no block in {language} with {mark!r}"
+    return str(found[0])
 
 
 class Proxy(ChildProcess):
@@ -53,13 +62,17 @@ class Proxy(ChildProcess):
 
 
 class Caddy(Proxy):
-    """Caddy with the document's Caddyfile. The constructor returns once it serves."""
+    """Caddy with the document's Caddyfile; `insert` goes into its `reverse_proxy`, `site` into its site.
 
-    def __init__(self, gateway_port: int, folder: Path, insert: str = "") -> None:
+    The constructor returns once it serves.
+    """
+
+    def __init__(self, gateway_port: int, folder: Path, insert: str = "", site: str = "") -> None:
         binary = require("caddy", "the test runs the recipe for Caddy")
         self.port = free_port()
         text = recipe("caddy", self.port, gateway_port)
         text = text.replace("\t\theader_up", f"\t\t{insert}\n\t\theader_up")
+        text = text.replace("{\n", f"{{\n{site}\n", 1)
         (folder / "Caddyfile").write_text("{\n\tadmin off\n}\n" + text)  # its port may be another Caddy's
         environment = {"HOME": str(folder), "XDG_DATA_HOME": str(folder)}
         command = [binary, "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]

@@ -14,7 +14,10 @@ const RENDERS_AT_ONCE = 2; // as many as the gateway takes, so that a page with 
 const RENDER_TRIES = 20;
 const FIRST_WAIT_MS = 100;
 
-/** A request that failed. `code` is the gateway's, or "network" where nothing answered. */
+/**
+ * A request that failed. `code` is the gateway's, "network" where nothing answered, or "sign_in" where a proxy in front
+ * answered in the gateway's place, because it wants its reader to sign in.
+ */
 export class ApiError extends Error {
   /**
    * @param {string} code
@@ -43,8 +46,8 @@ export function renderWaitMs(tries, retryAfterMs) {
 
 /**
  * Bind the calls to where the page was served from.
- * @param {string} base the page's own folder, "/" as a rule, "/llm/" behind a prefix
- * @param {() => string | null} token what the gateway wants as Bearer, where it wants one
+ * @param {string} base the page's own folder, "http://localhost:8080/" or "https://a.example/chat/"
+ * @param {() => string | null} token what the gateway wants, where it wants one
  */
 export function createApi(base, token) {
   /**
@@ -58,8 +61,7 @@ export function createApi(base, token) {
     /** @type {Record<string, string>} */
     const headers = {};
     if (accept) headers["Accept"] = accept;
-    const bearer = token();
-    if (bearer) headers["Authorization"] = `Bearer ${bearer}`;
+    headers["X-Clawgate-Token"] = token() ?? ""; // Authorization may belong to a proxy in front
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let response;
     try {
@@ -68,11 +70,13 @@ export function createApi(base, token) {
         headers,
         body: body === undefined ? undefined : JSON.stringify(body),
         cache: "no-store",
+        redirect: "manual", // the gateway sends no call elsewhere: a redirect leads to a proxy's sign-in
         ...options,
       });
     } catch (error) {
       throw new ApiError("network", String(error));
     }
+    if (isSignIn(response, accept)) throw new ApiError("sign_in", `HTTP ${response.status}`, response.status);
     if (!response.ok) throw await failureOf(response);
     return response;
   }
@@ -176,16 +180,32 @@ export function createApi(base, token) {
 /** @typedef {ReturnType<typeof createApi>} Api */
 
 /**
+ * Tell whether a proxy in front answers with its sign-in: by a redirect to it, or by its page.
+ * @param {Response} response
+ * @param {string} [accept]
+ */
+function isSignIn(response, accept) {
+  if (response.type === "opaqueredirect") return true;
+  return response.ok && !accept && (response.headers.get("Content-Type") ?? "").startsWith("text/html");
+}
+
+const REALM = 'realm="clawgate"';
+const REFUSED = [401, 403];
+
+/**
  * @param {Response} response
  * @returns {Promise<ApiError>}
  */
 async function failureOf(response) {
+  if (response.headers.get("WWW-Authenticate")?.includes(REALM)) return new ApiError("unauthorized", "", response.status);
   try {
     const { error } = await response.json();
+    if (typeof error.code !== "string") throw new TypeError("not the gateway's");
     const retryAfterMs = 1000 * Number(response.headers.get("Retry-After"));
-    return new ApiError(String(error.code), String(error.message), response.status, retryAfterMs);
+    return new ApiError(error.code, String(error.message), response.status, retryAfterMs);
   } catch {
-    // no JSON of the gateway's: a proxy's page, when the gateway is down
+    // no JSON of the gateway's: a proxy's page, when the gateway is down or the proxy refuses
+    if (REFUSED.includes(response.status)) return new ApiError("sign_in", `HTTP ${response.status}`, response.status);
     const code = response.status === 502 || response.status === 504 ? "network" : "internal";
     return new ApiError(code, `HTTP ${response.status}`, response.status);
   }

@@ -10,7 +10,7 @@ import { createMessage, ended, grown, isUnfinished, settled } from "./message.js
  * @typedef {import("./message.js").Message} Message
  * @typedef {import("./message.js").Failure} Failure
  *
- * @typedef {"connecting" | "connected" | "waiting" | "missing" | "disconnected" | "locked"} Link
+ * @typedef {"connecting" | "connected" | "waiting" | "missing" | "disconnected" | "locked" | "signed_out"} Link
  *
  * @typedef {object} State
  * @property {string | null} sessionId

@@ -4,6 +4,7 @@
 import { ApiError, createApi } from "../core/api.js";
 import { orderFor, packed, reconciled, unpacked } from "../core/history.js";
 import * as moves from "../core/state.js";
+import { home } from "../parts/place.js";
 import { kept } from "../parts/storage.js";
 import { mountToken } from "../parts/token.js";
 import { mountLink } from "./link.js";
@@ -16,10 +17,10 @@ const START_MS = 3000; // what a request gets to start before an interrupt cuts 
 const SETTLE_TRIES = 10;
 const SETTLE_MS = 200;
 
-const { base = "/", heartbeat = "5" } = document.body.dataset;
-const token = kept(`clawgate.token:${base}`);
-const own = kept(`clawgate.chat:${base}`);
-const api = createApi(base, token.get);
+const { heartbeat = "5" } = document.body.dataset;
+const token = kept("token");
+const own = kept("chat");
+const api = createApi(home.href, token.get);
 let thinks = document.body.dataset.thinks ?? "unknown";
 let state = moves.initial();
 let heardAt = 0;
@@ -157,7 +158,7 @@ function fail(id, failure) {
   set(moves.failed(state, id, { code: failure.code, message: failure.message }, Date.now()));
   if (failure.code === "unauthorized") {
     wantToken(() => act("retry", id));
-  } else if (failure.code === "network") {
+  } else if (failure.code === "network" || failure.code === "sign_in") {
     look();
   }
 }
@@ -251,6 +252,10 @@ function linked(status, error) {
   const isLocked = error instanceof ApiError && error.code === "unauthorized";
   if (isLocked) {
     if (state.link !== "locked") wantToken(look); // asked once: closing the dialog means no
+    return false;
+  }
+  if (error instanceof ApiError && error.code === "sign_in") {
+    set({ ...state, link: "signed_out" });
     return false;
   }
   if (status) isTokenWrong = false;

@@ -3,14 +3,14 @@
 
 import { ApiError, createApi } from "../core/api.js";
 import { hook } from "../parts/dom.js";
+import { home } from "../parts/place.js";
 import { keepChoice, kept } from "../parts/storage.js";
 import { mountTheme } from "../parts/theme.js";
 import { mountToken } from "../parts/token.js";
 
 const RENEW_MS = 3000;
-const { base = "/" } = document.body.dataset;
-const token = kept(`clawgate.token:${base}`);
-const api = createApi(base, token.get);
+const token = kept("token");
+const api = createApi(home.href, token.get);
 const askToken = mountToken(token, renew);
 let isLocked = document.body.dataset.locked === "yes";
 let timer = 0;
@@ -19,19 +19,27 @@ async function renew() {
   window.clearTimeout(timer);
   try {
     const fresh = new DOMParser().parseFromString(await api.text("setup"), "text/html");
+    if (!fresh.querySelector("[data-main]")) throw new ApiError("sign_in", "another page in its place");
     if (isLocked) hook(document, "main").replaceWith(hook(fresh, "main"));
     else renewHops(fresh);
     isLocked = false;
-    hook(document, "stale").hidden = true;
+    showStale("");
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) {
+    if (error instanceof ApiError && error.code === "unauthorized") {
       askToken(token.get() !== null);
       return;
     }
-    const stale = /** @type {HTMLElement | null} */ (document.querySelector("[data-stale]"));
-    if (stale) stale.hidden = false;
+    showStale(error instanceof ApiError && error.code === "sign_in" ? "signed-out" : "stale");
   }
   timer = window.setTimeout(renew, RENEW_MS);
+}
+
+/** @param {string} shown why the states are old: "stale", "signed-out", or "" where they are not */
+function showStale(shown) {
+  for (const name of ["stale", "signed-out"]) {
+    const line = /** @type {HTMLElement | null} */ (document.querySelector(`[data-${name}]`));
+    if (line) line.hidden = name !== shown;
+  }
 }
 
 /** @param {Document} fresh */

@@ -5,6 +5,7 @@ import { activeAnswer, canInterrupt, lastQuestion } from "../core/state.js";
 import { mountBubble } from "../parts/bubble.js";
 import { isComposing, mountComposer } from "../parts/composer.js";
 import { hook, write } from "../parts/dom.js";
+import { files } from "../parts/place.js";
 import { mountScroller } from "../parts/scroller.js";
 import { keepChoice } from "../parts/storage.js";
 import { mountTheme } from "../parts/theme.js";
@@ -29,8 +30,8 @@ const MAX_SPOKEN = 1000;
  * @param {() => number} silentMs
  */
 export async function mountView(actions, render, silentMs) {
-  const { model = "", static: folder = "/static/" } = document.body.dataset;
-  let words = await load(folder, document.documentElement.lang);
+  const { model = "" } = document.body.dataset;
+  let words = await load(files, document.documentElement.lang);
   const list = hook(document, "messages");
   /** @type {Map<number, import("../parts/bubble.js").Bubble>} */
   const bubbles = new Map();
@@ -125,7 +126,7 @@ export async function mountView(actions, render, silentMs) {
   });
   hook(document, "language").addEventListener("click", async () => {
     const language = words["language.other.code"] ?? "en";
-    words = await load(folder, language);
+    words = await load(files, language);
     document.documentElement.lang = language;
     keepChoice("language", language);
     fill(document, words, { model });

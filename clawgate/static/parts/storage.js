@@ -1,11 +1,17 @@
 // @ts-check
-/** The page's memory in this browser: values in its storage, and choices as cookies. */
+/**
+ * The page's memory in this browser: values in its storage, and choices as cookies. All of it is the gateway's own: two
+ * that a proxy serves under two paths of one host share nothing.
+ */
+
+import { home } from "./place.js";
 
 /**
  * Bind a value in this browser's storage; without storage (private mode, full) it lasts as long as the page.
- * @param {string} key
+ * @param {string} name
  */
-export function kept(key) {
+export function kept(name) {
+  const key = `clawgate.${name}:${home.pathname}`;
   /** @type {string | null} */
   let own = null;
   return {
@@ -36,5 +42,5 @@ export function kept(key) {
  * @param {string} value
  */
 export function keepChoice(name, value) {
-  document.cookie = `clawgate_${name}=${value}; path=/; max-age=31536000; SameSite=Lax`;
+  document.cookie = `clawgate_${name}=${value}; path=${home.pathname}; max-age=31536000; SameSite=Lax`;
 }

@@ -27,7 +27,7 @@ from clawgate.web.door.guard import is_open
 from clawgate.web.door.hosts import Hosts
 from clawgate.web.door.images import SCHEMA as IMAGES
 from clawgate.web.door.reading import JSON
-from clawgate.web.door.responses import Failed
+from clawgate.web.door.responses import TOKEN_HEADER, Failed
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 """The methods that are described: HEAD is GET without a body, OPTIONS answers a CORS preflight."""
@@ -35,6 +35,11 @@ VERSION = "1"
 """The version of the API; clawgate's own is not public."""
 COMPONENTS = "#/components/schemas/"
 PARAMETERS = {"session_id": {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"}, "filename": {"type": "string"}}
+TOKEN: dict[str, dict[str, str]] = {
+    "token": {"type": "http", "scheme": "bearer"},
+    "tokenHeader": {"type": "apiKey", "in": "header", "name": TOKEN_HEADER},
+}
+"""The two ways to give the token; either will do."""
 EVENT = {
     "description": "Each event; an error's has the type `error`, a ping has no id.",
     "type": "object",
@@ -97,7 +102,7 @@ def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = 
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}} if server.auth_token else {},
+            "securitySchemes": TOKEN if server.auth_token else {},
         },
     }
 
@@ -132,7 +137,7 @@ def _operation(rule: Rule, server: ServerConfig, hosts: Hosts) -> dict[str, Any]
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": {JSON: {"schema": _schema(operation.body)}}}
     if server.auth_token is not None and not is_open(rule.endpoint):
-        described["security"] = [{"token": []}]
+        described["security"] = [{name: []} for name in TOKEN]
         raised.append(errors.Unauthorized)
     if hosts.is_checked:
         raised.append(errors.UntrustedHost)

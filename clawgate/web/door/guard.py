@@ -27,7 +27,7 @@ from clawgate.errors import (
 )
 from clawgate.telemetry.ids import NAMED, NOT_KNOWN, Id
 from clawgate.web.door.hosts import Hosts
-from clawgate.web.door.responses import error_response
+from clawgate.web.door.responses import TOKEN_HEADER, error_response
 
 log = logging.getLogger(__name__)
 
@@ -85,9 +85,13 @@ class Guard:
         token = self._server.auth_token
         if token is None or not wants_token(request):
             return
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
-            raise Unauthorized("Authorization: expected `Bearer` and the gateway's token (server.auth_token)")
+        given = [request.headers.get(TOKEN_HEADER, ""), bearer_of(request.headers.get("Authorization", ""))]
+        is_right = [hmac.compare_digest(each.encode(), token.encode()) for each in given]
+        if not any(is_right):
+            raise Unauthorized(
+                "Authorization: expected `Bearer` and the gateway's token (server.auth_token), "
+                f"or the token in {TOKEN_HEADER}"
+            )
 
     def _finish(self, response: Response) -> Response:
         for name, value in SECURITY_HEADERS.items():
@@ -113,7 +117,9 @@ class Guard:
         response.headers["Access-Control-Expose-Headers"] = "X-Session-Id, X-Run-Id, X-Request-Id, Retry-After"
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE, OPTIONS"
-            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-Session-Id"
+            response.headers["Access-Control-Allow-Headers"] = (
+                f"Authorization, Content-Type, X-Session-Id, {TOKEN_HEADER}"
+            )
             response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
 
     def _is_allowed(self, origin: str | None) -> bool:
@@ -123,6 +129,12 @@ class Guard:
 def path_of(url: str) -> str:
     """Return an address without its host: behind a proxy, the browser knows another host than we do."""
     return urlsplit(url)._replace(scheme="", netloc="").geturl()
+
+
+def bearer_of(authorization: str) -> str:
+    """Return the token of an `Authorization` header, "" for another scheme: that one is a proxy's. Source: RFC 6750."""
+    scheme, _, given = authorization.partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_visit(request: Request) -> bool:

@@ -8,10 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 import msgspec
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response, g, request
 
-from clawgate.errors import ClawgateError, InternalError, Unauthorized, UpstreamFailure
+from clawgate.errors import ClawgateError, Forbidden, InternalError, Unauthorized, UpstreamFailure
 from clawgate.web.door.reading import JSON
+
+CHALLENGE = 'Bearer realm="clawgate"'
+"""The demand for the token. No browser asks its reader for a Bearer. The page knows our refusal by it."""
+TOKEN_HEADER = "X-Clawgate-Token"
+"""The token's own header: `Authorization` may belong to a proxy in front that asks for a sign-in of its own."""
+SIGN_INS = ("basic", "digest", "negotiate", "ntlm")
+"""The schemes that a browser sends by itself, for a proxy."""
 
 
 class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +97,16 @@ def error_response(error: ClawgateError) -> Response:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, UpstreamFailure | InternalError):  # openai-python and others would start a second run
         response.headers["x-should-retry"] = "false"
-    if isinstance(error, Unauthorized):
-        response.headers["WWW-Authenticate"] = 'Bearer realm="clawgate"'
+    return demand_token(response) if isinstance(error, Unauthorized) else response
+
+
+def demand_token(response: Response) -> Response:
+    """Finish a refusal for want of the token: 401, but 403 to a browser that is signed in to a proxy.
+
+    For the browser a 401 refuses what it sent in `Authorization`: it forgets that, and asks its reader for it again.
+    """
+    response.headers["WWW-Authenticate"] = CHALLENGE
+    is_signed_in = request.headers.get("Authorization", "").partition(" ")[0].lower() in SIGN_INS
+    if is_signed_in and (TOKEN_HEADER in request.headers or "text/html" in request.headers.get("Accept", "")):
+        response.status_code = Forbidden.status
     return response

@@ -20,7 +20,7 @@ from clawgate.errors import Unauthorized
 from clawgate.ollama.state import CachedQuestion, UpstreamState
 from clawgate.web.door.caller import Caller
 from clawgate.web.door.hosts import Hosts
-from clawgate.web.door.responses import error_response
+from clawgate.web.door.responses import demand_token, error_response
 from clawgate.web.pages.appearance import Appearance
 
 NGINX_PORT = 8080
@@ -97,7 +97,7 @@ class SetupRoutes:
         is_page = (request.endpoint or "").rpartition(".")[2] == "setup"
         if not is_page or request.accept_mimetypes.best_match(("application/json", "text/html")) != "text/html":
             return error_response(error)
-        return self._appearance.show(request, "setup.html", error.status, is_locked=True)
+        return demand_token(self._appearance.show(request, "setup.html", error.status, is_locked=True))
 
     def _browser(self) -> Hop:
         return Hop("browser", "browser", self._address(), "up", "setup.browser.up")

@@ -128,14 +128,14 @@ def _read_line(connection: Connection) -> bytes | None:
 
 
 def _read_exactly(connection: Connection, count: int) -> bytes | None:
-    data = b""
+    data = bytearray()  # appended to in place: a body may be 16 MiB
     while len(data) < count:
         more = connection.receive()
         if not more:
             return None
         data += more
-    connection.unread(data[count:])
-    return data[:count]
+    connection.unread(bytes(data[count:]))
+    return bytes(data[:count])
 
 
 def _json_or_none(data: bytes) -> Any:

@@ -73,8 +73,8 @@ class Gateway:
 def _bounds(config: Config) -> Bounds:
     """Return the store's bounds; the largest request still fits on top of a kept session."""
     kept = config.session
-    most = kept.max_context_bytes + config.server.max_body_bytes
-    return Bounds(kept.max_sessions, kept.ttl_seconds, kept.max_context_bytes, most)
+    largest = config.server.max_body_bytes
+    return Bounds(kept.max_sessions, kept.ttl_seconds, kept.max_context_bytes, kept.max_image_bytes, largest)
 
 
 def entrance_of(server: ServerConfig, *, is_own_port: bool) -> Entrance:

@@ -130,16 +130,26 @@ class SessionConfig:
     max_sessions: int = setting(
         100,
         "idle sessions; beyond it the least recently used is forgotten. It also goes when all together take more than "
-        "this × `max_context_bytes`. Sessions with an answer in flight count apart",
+        "this × `max_context_bytes`, or their pictures more than this × `max_image_bytes`. Sessions with an answer in "
+        "flight count apart",
         ge=1,
         le=10_000_000,
     )
     ttl_seconds: float = setting(1800, "seconds from its last use until a session is forgotten", gt=0)
     max_context_bytes: int = setting(
         1 << 20,
-        "bytes that one session keeps; the oldest turns go first. System messages and the last turn stay. With those, "
-        "one session takes messages up to this + `server.max_body_bytes`; its last answer may come on top",
+        "bytes of text that one session keeps; the oldest turns go first. System messages and the last turn stay. "
+        "With those, one session takes messages up to this + `server.max_body_bytes`; its last answer may come on top. "
+        "The start event says how many turns went, `dropped_turns`",
         ge=1024,
+        le=1 << 30,
+    )
+    max_image_bytes: int = setting(
+        16 << 20,
+        "bytes of pictures, as base64, that one session keeps. The oldest go first, all of one message together; their "
+        "text stays, and so do the pictures of system messages and of the last turn, up to this + "
+        "`server.max_body_bytes`. Where memory is scarce, lower this: all idle sessions may take `max_sessions` × this",
+        ge=0,
         le=1 << 30,
     )
 

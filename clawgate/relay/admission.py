@@ -60,7 +60,7 @@ class Admission:
             with old.ending("superseded") if old is not None else nullcontext() as answer:
                 context = context_of(request, session, answer)
                 prompt = make_prompt(request, context)
-                self._store.begin(session_id, run_id, context)
+                dropped = self._store.begin(session_id, run_id, context).dropped
         except BaseException:
             self._roster.give_slot_back(run_id)
             raise
@@ -74,6 +74,7 @@ class Admission:
             request.request_id,
             predecessor=old,
             session_lock=partial(self._locks.of, session_id),
+            dropped=session.untold.and_then(dropped) if session is not None else dropped,
         )
         if not self._roster.add(run):
             run.end("interrupted")  # a drain has ended all other runs meanwhile

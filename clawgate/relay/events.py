@@ -18,12 +18,18 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Started(Event, frozen=True):
-    """The run was admitted; the model has not been asked yet. `ignored` names the request's unknown fields."""
+    """The run was admitted; the model has not been asked yet.
+
+    ignored: names of the request's unknown fields.
+    dropped_turns, dropped_images: what the stored session has lost since its last start event.
+    """
 
     session_id: str
     run_id: str
     model: str
     ignored: tuple[str, ...] = ()
+    dropped_turns: int = 0
+    dropped_images: int = 0
 
 
 class Text(Event, frozen=True, gc=False):

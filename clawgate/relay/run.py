@@ -27,6 +27,7 @@ class Run:
     """One answer being made.
 
     settle: stores the run's answer in its session.
+    dropped: how many turns, and pictures of others, the session has lost since its last start event.
     session_lock: held while the answer is settled, so that a run that takes the session over finds it settled, or
     settles it itself.
     Threads: `_lock` guards the log, the text, the outcome and the exchange, and is held for memory only. `end`,
@@ -45,13 +46,14 @@ class Run:
         request_id: str = "",
         predecessor: Run | None = None,
         session_lock: Callable[[], AbstractContextManager[object]] = nullcontext,
+        dropped: tuple[int, int] = (0, 0),
     ) -> None:
         self.session_id = session_id
         self.run_id = run_id
         self.prompt = prompt
         self.wake_event = wake_event
         self.request_id = request_id
-        self.log: list[Event] = [Started(session_id, run_id, prompt.model, ignored)]
+        self.log: list[Event] = [Started(session_id, run_id, prompt.model, ignored, *dropped)]
         self.ended: Ended | None = None  # set once the answer is in the session
         self._outcome: Ended | None = None
         self._answer: Message | None = None

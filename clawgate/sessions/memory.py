@@ -1,9 +1,9 @@
 """Sessions in this process's memory: a lock-guarded dict in order of last use, with a limit and a time to live.
 
-This is the store of a gateway with one worker. Each session is bounded, whatever its roles. Idle sessions are bounded
-together: there are at most max_sessions of them, and they take at most max_sessions * max_context_bytes, however large
-single turns are. Sessions with a run in flight are counted apart: there are as many as answers in flight, they push out
-no idle one, and none of them is ever evicted.
+This is the store of a gateway with one worker. Each session is bounded, whatever its roles, and so are idle sessions
+together, however large single turns are: there are at most max_sessions of them, their texts take at most max_sessions
+* max_context_bytes, and their pictures max_sessions * max_image_bytes. Sessions with a run in flight are counted apart:
+there are as many as answers in flight, they push out no idle one, and none of them is ever evicted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 
 from clawgate.errors import TooLarge
 from clawgate.sessions.message import Message
-from clawgate.sessions.session import Session, join_answer, size_of, trimmed
+from clawgate.sessions.session import Session, Trimmed, join_answer, size_of, trimmed
 
 Clock = Callable[[], float]
 
@@ -27,20 +27,24 @@ Clock = Callable[[], float]
 class Bounds(NamedTuple):
     """The limits of the store.
 
-    max_context_bytes: a session is trimmed to this, but for its system messages and its last turn.
-    max_session_bytes: a request that would make a session larger than this is refused.
+    max_context_bytes, max_image_bytes: a session's text and its pictures are trimmed to these, but for its system
+    messages and its last turn.
+    max_body_bytes: the largest request, for which there is room above each of the two; a session that would grow
+    further is refused.
     """
 
     max_sessions: int
     ttl_s: float
     max_context_bytes: int
-    max_session_bytes: float = math.inf
+    max_image_bytes: float = math.inf
+    max_body_bytes: float = math.inf
 
 
 class _Entry(NamedTuple):
     """A session as it is kept.
 
-    Units: memory_bytes is what its messages take in memory; used_at is on the monotonic clock.
+    Units: memory_bytes is what its messages take in memory beside the pictures' own bytes, which are
+    `session.image_bytes`; used_at is on the monotonic clock.
     """
 
     session: Session
@@ -51,7 +55,7 @@ class _Entry(NamedTuple):
 class MemoryStore:
     """Keeps sessions; the least recently used go first, and each goes `ttl_s` after its last use.
 
-    Threads: `_lock` guards the dicts and the sum; it is held for memory only, and nothing is measured or trimmed under
+    Threads: `_lock` guards the dicts and the sums; it is held for memory only, and nothing is measured or trimmed under
     it. The time to live counts on a monotonic clock, so that no session is lost when the wall clock is set.
     """
 
@@ -63,6 +67,7 @@ class MemoryStore:
         self._in_flight: dict[str, _Entry] = {}
         self._idle: OrderedDict[str, _Entry] = OrderedDict()  # least recently used first
         self._idle_bytes = 0
+        self._idle_image_bytes = 0
 
     def reconfigure(self, bounds: Bounds) -> None:
         """Put other bounds in force; sessions beyond them go at the next use."""
@@ -88,13 +93,18 @@ class MemoryStore:
 
         Errors: TooLarge where trimming would leave more than one session may hold.
         """
-        most = self._bounds.max_session_bytes
-        if session.size_bytes + sum(map(size_of, more)) <= most:
+        bounds = self._bounds
+        most = bounds.max_context_bytes + bounds.max_body_bytes
+        most_images = bounds.max_image_bytes + bounds.max_body_bytes
+        size_bytes = session.size_bytes + sum(map(size_of, more))
+        image_bytes = session.image_bytes + sum(message.image_bytes for message in more)
+        if size_bytes <= most and image_bytes <= most_images:
             return
-        if trimmed((*session.messages, *more), self._bounds.max_context_bytes).size_bytes > most:
+        kept = self._trimmed((*session.messages, *more))
+        if kept.size_bytes > most or kept.image_bytes > most_images:
             raise TooLarge(
-                f"message: expected a session of at most {most} bytes, got one that grows beyond: system messages "
-                "and the last turn are never dropped; begin a new session"
+                f"message: expected a session of at most {most} bytes and {most_images} of pictures, got one that "
+                "grows beyond: system messages and the last turn are never dropped; begin a new session"
             )
 
     def begin(self, session_id: str, run_id: str, messages: Sequence[Message]) -> Session:
@@ -102,8 +112,8 @@ class MemoryStore:
 
         An earlier owner is replaced in the same step: the session is never without one.
         """
-        kept = trimmed(messages, self._bounds.max_context_bytes)
-        memory_bytes = _memory_of(kept.messages)
+        kept = self._trimmed(messages)
+        memory_bytes = _memory_of(kept)
         with self._lock:
             self._expire()
             now = self._wall_clock()
@@ -112,6 +122,8 @@ class MemoryStore:
                 session_id=session_id,
                 messages=kept.messages,
                 size_bytes=kept.size_bytes,
+                image_bytes=kept.image_bytes,
+                dropped=kept.dropped,
                 created_at=known.session.created_at if known else now,
                 last_active=now,
                 run_id=run_id,
@@ -126,8 +138,8 @@ class MemoryStore:
             owned = self._owned(session_id, run_id)
         if owned is None:
             return False
-        kept = trimmed(join_answer(owned.messages, answer), self._bounds.max_context_bytes)
-        memory_bytes = _memory_of(kept.messages)
+        kept = self._trimmed(join_answer(owned.messages, answer))
+        memory_bytes = _memory_of(kept)
         with self._lock:
             owned = self._owned(session_id, run_id)
             if owned is None:  # it was deleted or taken over meanwhile
@@ -137,6 +149,8 @@ class MemoryStore:
                 owned,
                 messages=kept.messages,
                 size_bytes=kept.size_bytes,
+                image_bytes=kept.image_bytes,
+                dropped=kept.dropped,
                 last_active=self._wall_clock(),
                 run_id=None,
             )
@@ -150,6 +164,10 @@ class MemoryStore:
             self._expire()
             return self._take(session_id) is not None
 
+    def _trimmed(self, messages: Sequence[Message]) -> Trimmed:
+        bounds = self._bounds
+        return trimmed(messages, bounds.max_context_bytes, bounds.max_image_bytes)
+
     def _owned(self, session_id: str, run_id: str) -> Session | None:
         entry = self._in_flight.get(session_id)
         return entry.session if entry is not None and entry.session.run_id == run_id else None
@@ -160,14 +178,20 @@ class MemoryStore:
             self._in_flight[session.session_id] = entry
         else:
             self._idle[session.session_id] = entry
-            self._idle_bytes += memory_bytes
+            self._count(entry, 1)
+
+    def _count(self, entry: _Entry, times: int) -> None:
+        """Add an idle session to the sums, or subtract it."""
+        self._idle_bytes += times * entry.memory_bytes
+        self._idle_image_bytes += times * entry.session.image_bytes
 
     def _take(self, session_id: str) -> _Entry | None:
         """Take a session out, to delete it or to put it back as the one used last."""
         entry = self._in_flight.pop(session_id, None)
         if entry is None:
             entry = self._idle.pop(session_id, None)
-            self._idle_bytes -= entry.memory_bytes if entry is not None else 0
+            if entry is not None:
+                self._count(entry, -1)
         return entry
 
     def _expire(self) -> None:
@@ -178,15 +202,18 @@ class MemoryStore:
 
     def _evict(self) -> None:
         """Delete sessions while they are over the limits, but never the one that was used last."""
-        most = self._bounds.max_sessions
-        most_bytes = most * self._bounds.max_context_bytes
-        while len(self._idle) > 1 and (len(self._idle) > most or self._idle_bytes > most_bytes):
+        most, bounds = self._bounds.max_sessions, self._bounds
+        while len(self._idle) > 1 and (
+            len(self._idle) > most
+            or self._idle_bytes > most * bounds.max_context_bytes
+            or self._idle_image_bytes > most * bounds.max_image_bytes
+        ):
             self._delete_oldest()
 
     def _delete_oldest(self) -> None:
         _, entry = self._idle.popitem(last=False)
-        self._idle_bytes -= entry.memory_bytes
+        self._count(entry, -1)
 
 
-def _memory_of(messages: Sequence[Message]) -> int:
-    return sum(message.memory_bytes() for message in messages)
+def _memory_of(kept: Trimmed) -> int:
+    return sum(message.memory_bytes() for message in kept.messages) - kept.image_bytes

@@ -56,6 +56,20 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, for
         """True for an answer that can be continued."""
         return self.role == "assistant" and self.interrupted
 
+    @property
+    def image_bytes(self) -> int:
+        """The size of the pictures' JSON: they count apart from the text."""
+        return len(_json(self.images)) if self.images else 0
+
+    @property
+    def image_count(self) -> int:
+        """The number of pictures."""
+        return len(self.images if isinstance(self.images, tuple) else msgspec.json.decode(self.images, type=list[Raw]))
+
+    def without_images(self) -> Message:
+        """Return the message without its pictures; its text stays, and an empty one too."""
+        return msgspec.structs.replace(self, images=()) if self.images else self
+
     def for_ollama(self) -> Message:
         """Return the message without the field that is not Ollama's."""
         return msgspec.structs.replace(self, interrupted=False) if self.interrupted else self

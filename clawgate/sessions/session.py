@@ -14,11 +14,24 @@ import msgspec
 from clawgate.sessions.message import Message, join_lists, join_texts, json_of
 
 
+class Dropped(NamedTuple):
+    """What trimming took from a session: whole turns, and pictures of the turns that stay."""
+
+    turns: int = 0
+    images: int = 0
+
+    def and_then(self, more: Dropped) -> Dropped:
+        """Return the sum."""
+        return Dropped(self.turns + more.turns, self.images + more.images)
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """The messages under one id.
 
+    dropped: what the last trimming took; that of an owned session was told by its run's start event.
     run_id: the run in flight, which owns the session: it alone may settle.
-    Units: created_at and last_active are seconds since the epoch; size_bytes is the size of the messages' JSON.
+    Units: created_at and last_active are seconds since the epoch; size_bytes is the size of the messages' JSON without
+    their pictures, image_bytes that of the pictures.
     """
 
     session_id: str
@@ -26,7 +39,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     last_active: float
     size_bytes: int = 0
+    image_bytes: int = 0
+    dropped: Dropped = Dropped()
     run_id: str | None = None
+
+    @property
+    def untold(self) -> Dropped:
+        """What was dropped since the last start event: what the end of that answer took."""
+        return self.dropped if self.run_id is None else Dropped()
 
 
 class SessionStore(Protocol):
@@ -108,21 +128,42 @@ def digest_of(messages: Sequence[Message]) -> str:
 
 
 class Trimmed(NamedTuple):
-    """The messages that are kept, and the size of their JSON."""
+    """The messages that are kept, their sizes as a `Session` has them, and what was dropped."""
 
     messages: tuple[Message, ...]
     size_bytes: int
+    image_bytes: int
+    dropped: Dropped
 
 
-def trimmed(messages: Sequence[Message], max_bytes: int) -> Trimmed:
-    """Drop the oldest turns until the rest fits; system messages and the last turn stay, whatever their size.
+def trimmed(messages: Sequence[Message], max_bytes: float, max_image_bytes: float) -> Trimmed:
+    """Drop the oldest turns until the text fits, then the oldest pictures until those fit.
+
+    System messages and the last turn stay whole, whatever their size. The pictures of one message go together, since
+    its text speaks of them together; the text stays, even an empty one, so that the turns do not shift.
 
     Units: bytes of the messages' own JSON.
     """
+    kept, size_bytes, dropped_turns = _within(messages, max_bytes)
+    image_sizes = [message.image_bytes for message in kept]
+    image_bytes = sum(image_sizes)
+    dropped_images = 0
+    for index in range(_last_turn_of(kept)):
+        if image_bytes <= max_image_bytes:
+            break
+        if image_sizes[index] and kept[index].role != "system":
+            dropped_images += kept[index].image_count
+            image_bytes -= image_sizes[index]
+            kept[index] = kept[index].without_images()
+    return Trimmed(tuple(kept), size_bytes, image_bytes, Dropped(dropped_turns, dropped_images))
+
+
+def _within(messages: Sequence[Message], max_bytes: float) -> tuple[list[Message], int, int]:
+    """Return the messages that stay, their size, and the number of turns that go."""
     sizes = [size_of(message) for message in messages]
     total = sum(sizes)
     starts = turns_of(messages)
-    last = starts[-1] if starts else 0
+    last = _last_turn_of(messages)
     kept_from = 0
     for start in [*starts[1:], last]:
         if total <= max_bytes or kept_from >= last:
@@ -131,9 +172,14 @@ def trimmed(messages: Sequence[Message], max_bytes: int) -> Trimmed:
         total -= sum(sizes[index] for index in dropped if messages[index].role != "system")
         kept_from = start
     system = [message for message in messages[:kept_from] if message.role == "system"]
-    return Trimmed((*system, *messages[kept_from:]), total)
+    return [*system, *messages[kept_from:]], total, sum(start < kept_from for start in starts)
+
+
+def _last_turn_of(messages: Sequence[Message]) -> int:
+    """Return the index at which the last turn begins; without a user message all of it is that."""
+    return next((index for index in reversed(range(len(messages))) if messages[index].role == "user"), 0)
 
 
 def size_of(message: Message) -> int:
-    """Return the size of a message's JSON."""
-    return len(msgspec.json.encode(message))
+    """Return the size of a message's JSON without its pictures, which are not looked at."""
+    return len(msgspec.json.encode(message.without_images()))

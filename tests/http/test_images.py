@@ -10,9 +10,8 @@ import pytest
 from tests.http.asking import ask, configured, opening, reason, refusal, session
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama
-from tests.support.pictures import go_base64, png
+from tests.support.pictures import go_base64, photo, png
 
-MB = 1 << 20
 pytestmark = configured(stream={"smoothing_ms": 0})
 
 
@@ -60,3 +59,37 @@ def test_what_is_no_picture_is_refused_by_its_place_and_changes_nothing(
         )
     assert session(gate, "s-wrong")["messages"] == before
     assert len(upstream.chats) == 1
+
+
+def test_a_photo_is_still_there_after_five_follow_ups(gate: Gateway, upstream: ScriptedOllama) -> None:
+    first = shown("What is this?", photo(1_600_000))
+    started = [ask(gate, {"messages": [first], "session_id": "s-photo"})[0].data]
+    for number in range(5):
+        started.append(ask(gate, {"message": f"and {number}?", "session_id": "s-photo"})[0].data)
+    assert [chat.messages[0] == first for chat in upstream.chats] == [True] * 6
+    assert len(upstream.chats[-1].messages) == 11
+    assert go_base64(upstream.chats[-1].messages[0]["images"][0]) == png(1_200_000)
+    assert not [data for data in started if {"dropped_turns", "dropped_images"} & set(data)]
+    assert session(gate, "s-photo")["messages"][0] == first
+
+
+def test_of_more_pictures_than_are_kept_the_oldest_go_and_every_text_stays(
+    gate: Gateway, upstream: ScriptedOllama
+) -> None:
+    """Six pictures of 4 MB are 24 MB; four of them are within 16 MiB."""
+    pictures = [photo(4_000_000, seed) for seed in range(6)]
+    told = []
+    for number, picture in enumerate(pictures):
+        question = shown(f"{number}?", picture)
+        body = {"message": question} if number else {"messages": [question]}
+        answer = gate.post("/api/chat", {**body, "session_id": "s-many", "stream": False}).json
+        told.append(answer.get("dropped_images", 0))
+        assert "dropped_turns" not in answer
+    view = session(gate, "s-many")["messages"]
+    asked = [message for message in view if message["role"] == "user"]
+    assert [message["content"] for message in asked] == [f"{number}?" for number in range(6)]
+    assert [message.get("images") for message in asked] == [None] * 2 + [[picture] for picture in pictures[2:]]
+    assert told == [0] * 4 + [1] * 2
+    assert [len(message.get("images", [])) for message in upstream.chats[-1].messages[::2]] == [0, *[1] * 5], (
+        "the request sent what was kept then, and its own"
+    )

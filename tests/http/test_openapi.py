@@ -87,7 +87,7 @@ def test_every_field_of_a_body_is_described() -> None:
 
 TOLD: list[tuple[events.Event, type[Payload]]] = [
     (events.Started("s", "run_1", "m"), answers.StartEvent),
-    (events.Started("s", "run_1", "m", ("mesage",)), answers.StartEvent),
+    (events.Started("s", "run_1", "m", ("mesage",), 2, 1), answers.StartEvent),
     (events.Text("春"), answers.TextEvent),
     (events.Thinking("hm"), answers.ThinkingEvent),
     (events.ToolCalls(({"function": {"name": "f"}},)), answers.ToolCallsEvent),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.http.asking import ask, configured, contents, finish, interrupt, open
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
 from tests.support.pictures import photo
+from tests.support.sse import Event
 from tests.support.tools import wait_for
 
 TTL_S = 1.0
@@ -21,6 +23,13 @@ TIGHT = configured(
     session={"max_context_bytes": MAX_BYTES}, server={"max_body_bytes": 2 * MAX_BYTES}, stream={"smoothing_ms": 0}
 )
 SMALL = configured(session={"max_context_bytes": MAX_BYTES}, stream={"smoothing_ms": 0})
+
+
+def start_of(events: list[Event]) -> int:
+    """Return how many turns the start event says are gone."""
+    dropped: int = events[0].data.get("dropped_turns", 0)
+    assert dropped or "dropped_turns" not in events[0].data
+    return dropped
 
 
 def known(gate: Gateway, *session_ids: str) -> list[str]:
@@ -126,6 +135,41 @@ def test_oldest_turns_go_first_and_system_messages_stay(gate: Gateway, upstream:
     assert 3 < len(kept) < len(history)
     ask(gate, {"message": "next", "session_id": "s-trim"})
     assert contents(upstream.chats[1].messages) == [*kept, ("user", "next")]
+
+
+@SMALL
+def test_each_turn_that_goes_is_told_once_by_a_start_event(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """Whether the question or the answer was too long for it, and however the answer before ended."""
+    told = start_of(ask(gate, opening("s-told")))
+    with ExitStack() as readers:
+        for number in range(1, 13):
+            is_cut = number % 2 == 0  # by an interrupt, or by the next message
+            upstream.script(text("答" * (1 + 40 * (number % 4))), hang() if is_cut else done())
+            stream = readers.enter_context(gate.stream({"message": "问" * 30 * (number % 5), "session_id": "s-told"}))
+            stream.read_text("答")
+            told += start_of(stream.events)
+            if is_cut:
+                assert told == number + 1 - session(gate, "s-told")["turns"], "each turn that is gone was told"
+            else:
+                finish(stream)
+            if number % 4 == 0:
+                interrupt(gate, "s-told")
+        assert told > 3
+        whole = gate.post("/api/chat", {"message": "问" * 400, "session_id": "s-told", "stream": False}).json
+    assert told + whole["dropped_turns"] == 13, "a whole answer tells it too"
+    assert session(gate, "s-told")["turns"] == 1
+
+
+@SMALL
+def test_a_full_history_tells_what_is_not_kept_of_it(gate: Gateway, upstream: ScriptedOllama) -> None:
+    ask(gate, opening("s-full", "问" * 300))
+    upstream.script(text("答" * 300), done())
+    ask(gate, {"message": "问" * 100, "session_id": "s-full"})
+    history = [{"role": "user", "content": "问" * 200}, {"role": "user", "content": "b"}]
+    assert start_of(ask(gate, {"messages": history, "session_id": "s-full"})) == 0, "the context before is replaced"
+    history = [{"role": "user", "content": "问" * 400}] * 2 + history[1:] + [{"role": "user", "content": "c"}]
+    assert start_of(ask(gate, {"messages": history, "session_id": "s-full"})) == 2
+    assert upstream.chats[-1].messages == history, "the request sends it all"
 
 
 @SMALL

@@ -14,6 +14,7 @@ from clawgate.sessions import Message
 from clawgate.web.api.requests import SessionId
 from clawgate.web.door.responses import Failure, Payload
 
+Count = Annotated[int, Meta(ge=0)]
 DoneReason = Literal["stop", "length", "interrupted", "superseded", "truncated"]
 
 
@@ -38,6 +39,8 @@ class Whole(Payload, frozen=True, kw_only=True, omit_defaults=True):
     done: Literal[True]
     done_reason: DoneReason
     stats: dict[str, int]
+    dropped_turns: Count = 0
+    dropped_images: Count = 0
 
 
 class Interrupted(Payload, frozen=True):
@@ -54,7 +57,7 @@ class SessionView(Payload, frozen=True):
 
     session_id: SessionId
     messages: list[Message]
-    turns: Annotated[int, Meta(ge=0)]
+    turns: Count
     digest: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     created_at: str
     last_active: str
@@ -68,7 +71,7 @@ class Status(Payload, frozen=True):
     model: str
     provider: str
     upstream: UpstreamState
-    streams: Annotated[int, Meta(ge=0)]
+    streams: Count
     max_streams: Annotated[int, Meta(ge=1)]
     version: str
 
@@ -100,6 +103,8 @@ class StartEvent(Payload, frozen=True, omit_defaults=True):
     model: str
     message: Literal[""]
     ignored: tuple[str, ...] = ()
+    dropped_turns: Count = 0
+    dropped_images: Count = 0
 
 
 class TextEvent(Payload, frozen=True):

@@ -56,14 +56,13 @@ def whole(source: Iterable[events.Event]) -> bytes:
 
     Errors: the one that ended the run.
     """
-    model = ""
     text: list[str] = []
     thinking: list[str] = []
     calls: list[dict[str, Any]] = []
     for event in source:
         match event:
             case events.Started():
-                model = event.model
+                started = event
             case events.Text():
                 text.append(event.text)
             case events.Thinking():
@@ -80,12 +79,14 @@ def whole(source: Iterable[events.Event]) -> bytes:
         Whole(
             session_id=ended.session_id,
             run_id=ended.run_id,
-            model=model,
+            model=started.model,
             message="".join(text),
             thinking="".join(thinking),
             tool_calls=tuple(calls),
             done=True,
             done_reason=cast("DoneReason", ended.done_reason),
             stats=ended.stats,
+            dropped_turns=started.dropped_turns,
+            dropped_images=started.dropped_images,
         )
     )

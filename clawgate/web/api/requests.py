@@ -159,7 +159,7 @@ def _message_or_text(value: Raw, path: str, fields: Fields) -> Message:
 
 
 def _is_light(message: Message) -> bool:
-    """Tell whether a message may stay decoded: pictures are checked, a `{}` among tool calls takes 24 times its JSON."""
+    """Tell whether a message may stay decoded: pictures are checked; a `{}` of tool calls takes 24 times its JSON."""
     return not (message.tool_calls or message.images)
 
 

@@ -81,7 +81,9 @@ def _ended(event: events.Ended) -> Payload:
 
 
 _DATA: dict[type[events.Event], Callable[[Any], Payload]] = {
-    events.Started: lambda event: StartEvent(event.session_id, event.run_id, event.model, "", event.ignored),
+    events.Started: lambda event: StartEvent(
+        event.session_id, event.run_id, event.model, "", event.ignored, event.dropped_turns, event.dropped_images
+    ),
     events.Text: lambda event: TextEvent(event.text),
     events.Thinking: lambda event: ThinkingEvent(event.text, ""),
     events.ToolCalls: lambda event: ToolCallsEvent(event.calls, ""),

@@ -45,6 +45,7 @@ CONTRACT: dict[str, object] = {
     "session.max_sessions": 100,
     "session.ttl_seconds": 1800,
     "session.max_context_bytes": 1024 * 1024,
+    "session.max_image_bytes": 16 * 1024 * 1024,
 }
 LATER = {
     "stream.unload_wedged",
@@ -133,6 +134,7 @@ GIVEN: dict[str, tuple[str, object]] = {
     "session.max_sessions": ("1", 1),
     "session.ttl_seconds": ("0.1", 0.1),
     "session.max_context_bytes": ("1024", 1024),
+    "session.max_image_bytes": ("0", 0),
 }
 """A variable's text for each setting, and the value that it means."""
 
@@ -161,6 +163,7 @@ LARGEST = {
     "CLAWGATE_STREAM_RETRY_SECONDS": "86400",
     "CLAWGATE_SESSION_MAX_SESSIONS": "10000000",
     "CLAWGATE_SESSION_MAX_CONTEXT_BYTES": str(1 << 30),
+    "CLAWGATE_SESSION_MAX_IMAGE_BYTES": str(1 << 30),
 }
 
 

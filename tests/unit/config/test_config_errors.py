@@ -86,6 +86,7 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         ("session: {max_sessions: 0}", "an integer from 1 to 10000000", "0"),
         ("session: {ttl_seconds: 0}", "a number above 0", "0"),
         ("session: {max_context_bytes: 1}", "an integer from 1024 to 1073741824", "1"),
+        ("session: {max_image_bytes: -1}", "an integer from 0 to 1073741824", "-1"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_was_expected(

@@ -245,7 +245,7 @@ def test_what_is_said_to_the_last_moment_is_in_the_next_prompt(room: MakeRoom) -
 
 def test_a_session_that_would_grow_without_end_is_refused_and_nothing_changes(room: MakeRoom) -> None:
     here = room()
-    here.store.reconfigure(Bounds(100, 1800, 1000, 3000))
+    here.store.reconfigure(Bounds(100, 1800, 1000, max_body_bytes=2000))
     rule = Message(role="system", content="x" * 400)
     first = here.ask()
     here.exchange(said="a")

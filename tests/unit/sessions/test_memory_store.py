@@ -14,7 +14,7 @@ import pytest
 from msgspec import Raw
 
 from clawgate.errors import TooLarge
-from clawgate.sessions import Bounds, MemoryStore, Message, size_of, trimmed
+from clawgate.sessions import Bounds, Dropped, MemoryStore, Message, size_of, trimmed
 from clawgate.sessions.message import Role
 
 ASK = (Message(role="user", content="q"),)
@@ -191,7 +191,7 @@ def test_many_tiny_messages_count_as_what_they_take() -> None:
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert trimmed(tiny, 1 << 20).messages == tiny, "each alone is within its own bound"
+    assert trimmed(tiny, 1 << 20, 0).messages == tiny, "each alone is within its own bound"
     assert held < 1.5 * 10 * (1 << 20), "together they are within that of all"
 
 
@@ -233,7 +233,7 @@ def test_a_message_of_any_kind_pushes_out_no_other_session(name: str) -> None:
 @pytest.mark.parametrize("role", ["system", "tool", "assistant"])
 def test_no_role_lengthens_a_session_without_end(role: Role) -> None:
     """The messages that trimming never drops are bounded, too; a refusal leaves the session as it was."""
-    store = MemoryStore(Bounds(10, 60, 1000, 3000))
+    store = MemoryStore(Bounds(10, 60, 1000, max_body_bytes=2000))
     session = store.begin("s", "r", ASK)
     more = Message(role=role, content="x" * 400)
     while session.size_bytes + size_of(more) <= 3000:
@@ -242,6 +242,68 @@ def test_no_role_lengthens_a_session_without_end(role: Role) -> None:
     with pytest.raises(TooLarge, match="system messages and the last turn"):
         store.check(session, [more])
     assert store.get("s") == msgspec.structs.replace(session, last_active=ANY)
+
+
+def picture(size: int) -> Message:
+    """A question about a picture that takes that much."""
+    return Message(role="user", content="q", images=decoded(b'["%b"]' % (b"x" * (size - 4))))
+
+
+def test_pictures_of_idle_sessions_are_bounded_together_and_apart_from_their_text() -> None:
+    """A last turn's pictures are never trimmed: ten sessions of 1,000 bytes of them are two of 5,000."""
+    store = MemoryStore(Bounds(10, 60, 1000, 1000))
+    for session_id in "abc":
+        store.begin(session_id, "r", (picture(5000),))
+        assert store.settle(session_id, "r", ANSWER)
+    assert known(store, *"abc") == {"b", "c"}
+    for number in range(8):
+        talk(store, f"s{number}")
+    assert len(store) == 10, "pictures take no room of the texts"
+    assert store.delete("b")
+    talk(store, "more")
+    store.begin("d", "r", (picture(5000),))
+    assert store.settle("d", "r", ANSWER)
+    assert known(store, *"bcd") == {"d"}, "the oldest went, for there are eleven"
+    assert len(store) == 10
+
+
+@pytest.mark.parametrize("role", ["system", "tool", "assistant"])
+def test_no_role_gathers_pictures_without_end(role: Role) -> None:
+    store = MemoryStore(Bounds(10, 60, 1 << 20, 1000, 2000))
+    session = store.begin("s", "r", ASK)
+    more = msgspec.structs.replace(picture(400), role=role)
+    while session.image_bytes + more.image_bytes <= 3000:
+        store.check(session, [more])
+        session = store.begin("s", "r", (*session.messages, more))
+    with pytest.raises(TooLarge, match="3000 of pictures"):
+        store.check(session, [more])
+    store.check(session, [Message(role=role, content="x" * 100_000)])
+
+
+def test_the_largest_question_fits_onto_any_kept_session() -> None:
+    store = MemoryStore(Bounds(10, 60, 1000, 1000, 2000))
+    session = store.begin("s", "r", (picture(900), ANSWER, picture(2000)))
+    assert (session.image_bytes, session.dropped) == (2000, Dropped(images=1))
+    store.check(session, [picture(2000)])
+    store.check(session, [Message(role="user", content="x" * 1900)])
+
+
+def test_a_session_tells_once_what_it_has_lost() -> None:
+    """The start event tells what `begin` took; what `settle` took is told by the next one."""
+    store = MemoryStore(Bounds(10, 60, 200, 1000))
+    long = Message(role="user", content="x" * 150)
+    begun = store.begin("s", "r1", (long, ANSWER, long))
+    assert (begun.dropped, begun.untold) == (Dropped(turns=1), Dropped())
+    assert store.settle("s", "r1", ANSWER)
+    settled = store.get("s")
+    assert settled is not None
+    assert (settled.dropped, settled.untold) == (Dropped(), Dropped())
+    begun = store.begin("s", "r2", (*ASK, ANSWER, *ASK))
+    assert (begun.dropped, begun.untold) == (Dropped(), Dropped())
+    assert store.settle("s", "r2", Message(role="assistant", content="y" * 150))
+    settled = store.get("s")
+    assert settled is not None
+    assert settled.untold == Dropped(turns=1)
 
 
 def test_answers_in_flight_push_out_no_idle_session() -> None:

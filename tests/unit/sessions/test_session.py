@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from itertools import product
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawgate.sessions import Message, digest_of, prompt_of, text_of, trimmed, turns_of
+from clawgate.sessions import Dropped, Message, digest_of, prompt_of, text_of, trimmed, turns_of
+from clawgate.sessions.message import Role
 from clawgate.sessions.session import join_answer
 
 CALL = {"function": {"name": "f", "arguments": {}}}
@@ -147,25 +149,92 @@ def test_the_oldest_turns_go_first_and_system_messages_stay() -> None:
         user("3"),
         said("c"),
     )
-    sizes = {limit: trimmed(messages, limit).messages for limit in (size_of(messages), size_of(messages) - 1, 0)}
-    assert list(sizes.values()) == [
-        messages,
-        (system("s"), system("t"), user("2"), said("b"), user("3"), said("c")),
-        (system("s"), system("t"), user("3"), said("c")),
+    sizes = (size_of(messages), size_of(messages) - 1, 0)
+    assert [(kept.messages, kept.dropped) for kept in (trimmed(messages, limit, 0) for limit in sizes)] == [
+        (messages, Dropped()),
+        ((system("s"), system("t"), user("2"), said("b"), user("3"), said("c")), Dropped(turns=1)),
+        ((system("s"), system("t"), user("3"), said("c")), Dropped(turns=2)),
     ]
 
 
 def test_what_has_no_turn_before_the_last_is_kept() -> None:
     for messages in ((), (system("s"),), (said("a"), said("b")), (user("q" * 100), said("a" * 100))):
-        assert trimmed(messages, 0).messages == messages
+        assert trimmed(messages, 0, 0) == (messages, size_of(messages), 0, Dropped())
 
 
 def test_what_comes_before_the_first_turn_goes_with_it() -> None:
-    assert trimmed((said("hello"), system("s"), user("1"), said("a")), 0).messages == (
-        system("s"),
-        user("1"),
+    kept = trimmed((said("hello"), system("s"), user("1"), said("a")), 0, 0)
+    assert kept.messages == (system("s"), user("1"), said("a"))
+    assert kept.dropped == Dropped(), "no turn has gone"
+
+
+def seen(content: str, *images: str, role: Role = "user") -> Message:
+    """A message with pictures, as one is kept."""
+    return Message(role=role, content=content, images=msgspec.Raw(msgspec.json.encode(images)))
+
+
+def test_the_oldest_pictures_go_first_and_their_text_stays() -> None:
+    messages = (
+        seen("s", "S" * 8, role="system"),
+        seen("1", "A" * 8, "B" * 8),
         said("a"),
+        seen("", "C" * 8),
+        seen("t", "D" * 8, role="tool"),
+        seen("3", "E" * 8),
+        seen("u", "F" * 8, role="tool"),
     )
+    sizes = [len(msgspec.json.encode(message.images)) if message.images else 0 for message in messages]
+    total = sum(sizes)
+    for limit, gone, images in (
+        (total, (), 0),
+        (total - 1, (1,), 2),
+        (total - sizes[1], (1,), 2),
+        (total - sizes[1] - 1, (1, 3), 3),
+        (total - sizes[1] - sizes[3] - 1, (1, 3, 4), 4),
+        (0, (1, 3, 4), 4),
+    ):
+        kept = trimmed(messages, 1 << 20, limit)
+        assert kept.dropped == Dropped(turns=0, images=images)
+        assert [message.text for message in kept.messages] == ["s", "1", "a", "", "t", "3", "u"]
+        assert [index for index, message in enumerate(kept.messages) if message != messages[index]] == list(gone)
+        assert kept.image_bytes == sum(message.image_bytes for message in kept.messages)
+        assert kept.size_bytes == size_of(tuple(message.without_images() for message in messages))
+    assert trimmed(kept.messages, 1 << 20, 0) == (kept.messages, kept.size_bytes, kept.image_bytes, Dropped())
+
+
+def test_pictures_push_out_no_text_and_text_takes_its_pictures_along() -> None:
+    messages = (seen("1", "A" * 5000), said("a"), user("2"), said("b"))
+    text_bytes = size_of(tuple(message.without_images() for message in messages))
+    assert trimmed(messages, text_bytes, 1 << 20) == (messages, text_bytes, 5004, Dropped())
+    kept = trimmed(messages, text_bytes - 1, 0)
+    assert (kept.messages, kept.image_bytes, kept.dropped) == (messages[2:], 0, Dropped(turns=1, images=0))
+
+
+def test_pictures_are_counted_without_a_copy() -> None:
+    """Each follow-up counts the whole session; 16 MiB of pictures to copy would be most of its CPU."""
+    picture = "A" * (1 << 20)
+    messages = (seen("1", picture), said("a"), seen("2", picture), said("b"))
+    tracemalloc.start()
+    try:
+        kept = trimmed(messages, 1 << 20, 16 << 20)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept.image_bytes == 2 * len(f'["{picture}"]')
+    assert peak < 1 << 16
+
+
+def test_pictures_without_any_question_are_the_last_turn() -> None:
+    messages = (seen("", "A" * 8, role="tool"), seen("", "B" * 8, role="tool"))
+    assert trimmed(messages, 0, 0).messages == messages
+
+
+def test_decoded_pictures_are_counted_likewise() -> None:
+    decoded = Message(role="user", content="1", images=("AAAA", "BBBB"))
+    kept = trimmed((decoded, user("2")), 1 << 20, 0)
+    assert kept.messages == (user("1"), user("2"))
+    assert kept.dropped == Dropped(images=2)
+    assert (decoded.image_bytes, decoded.image_count) == (len('["AAAA","BBBB"]'), 2)
 
 
 roles = st.sampled_from(["system", "user", "assistant", "tool"])
@@ -177,8 +246,9 @@ histories = st.lists(
 @given(histories, st.integers(0, 900))
 @settings(max_examples=50, deadline=None)
 def test_what_is_left_fits_or_is_the_least_there_is(messages: list[Message], limit: int) -> None:
-    left, size_bytes = trimmed(messages, limit)
-    assert size_bytes == size_of(left)
+    left, size_bytes, image_bytes, dropped = trimmed(messages, limit, 0)
+    assert (size_bytes, image_bytes) == (size_of(left), 0)
+    assert dropped == Dropped(turns=len(turns_of(messages)) - len(turns_of(left)))
     starts = turns_of(messages)
     last = messages[starts[-1] :] if starts else messages
     systems = [message for message in messages if message.role == "system"]

@@ -25,6 +25,10 @@ BYTES: list[tuple[Event, str]] = [
         Started("s", "r", "m", ("tpyo", "messages[].nmae")),
         'data: {"session_id":"s","run_id":"r","model":"m","message":"","ignored":["tpyo","messages[].nmae"]}\n\n',
     ),
+    (
+        Started("s", "r", "m", dropped_turns=2, dropped_images=1),
+        'data: {"session_id":"s","run_id":"r","model":"m","message":"","dropped_turns":2,"dropped_images":1}\n\n',
+    ),
     (Text("春光 🙂"), 'data: {"message":"春光 🙂"}\n\n'),
     (Text('a\r\nb\n\n"\\\t\0'), 'data: {"message":"a\\r\\nb\\n\\n\\"\\\\\\t\\u0000"}\n\n'),
     (Text("“a”\u2028\u2029\u0085–"), r'data: {"message":"“a”\u2028\u2029\u0085–"}' + "\n\n"),

@@ -5,13 +5,15 @@ interrupt is answered, (c) the reader has its end. An interrupted answer is repl
 in flight; interrupts come at an even pace, a few at a time at most. The line "instrument" is the same without a
 gateway: the generator hangs up on the upstream itself and asks it for its version; what it shows is the tools' own.
 
-clawgate closes no connection to its upstream earlier than 40 ms after its request was sent (a real Ollama leaks one
-that is closed sooner): "beyond hold" is (a) counted from that moment where it is the later one.
+clawgate closes no connection on which nothing has come before the upstream's `load_duration` has passed, with a margin
+(a real Ollama leaks one that is closed sooner); nobody waits for that. One answer tells it so before each phase, and
+"beyond hold" is (a) counted from that moment where it is the later one.
 """
 
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -24,9 +26,10 @@ from bench.inflight import InFlight, Pace
 from bench.measures import Sample, Spread
 from bench.phases import PHASES, Phase
 from bench.report import table, write_json
+from bench.script import LOAD_NS, Script
 from bench.targets import Bed, Target, bed, parse_settings
 
-HOLD_US = 40_000
+HOLD_US = LOAD_NS * 3 // 2000 + 10_000
 
 
 @dataclass
@@ -81,7 +84,19 @@ class Timing:
 def run_phase(bed: Bed, phase: Phase, pace: Pace, settings: dict[str, Any]) -> Timing:
     """Interrupt as often as `pace` says in one phase, at a clawgate started for it alone."""
     with bed.fresh(), phase.endpoint(bed) as url:
-        return _run(bed, bed.clawgate(pace.slots, settings, url), phase, pace, phase.name)
+        target = bed.clawgate(pace.slots, settings, url)
+        if url == bed.upstream_url:
+            _have_one_answer(target)
+        return _run(bed, target, phase, pace, phase.name)
+
+
+def _have_one_answer(target: Target) -> None:
+    """Read one short answer, which shows clawgate the upstream's `load_duration`."""
+    address, data = target.address, b""
+    with socket.create_connection((address.host, address.port), 10) as sock:
+        sock.sendall(address.request(Script(tokens=1), "first"))
+        while not any(mark in data for mark in address.kind.ends):
+            data += sock.recv(1 << 16) or sys.exit("bench: clawgate gives no answer")
 
 
 def run_instrument(bed: Bed, pace: Pace) -> Timing:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, fields, replace
 TOKEN = re.compile(rb"(\d{6})@(\d{12}) ")
 RECEIVED = re.compile(rb"R(\d{12}) ")
 MODEL = "qwen3:32b"
+LOAD_NS = 20_000_000
+"""The `load_duration` of every answer."""
 
 _SCRIPT = re.compile(rb"\[bench ([^\]]*)\]")
 _TOKEN_FORMAT = b"%06d@%012d "
@@ -99,9 +101,9 @@ def last_chunks(script: Script, received_us: int) -> bytes:
     total_ns = (now_us() - received_us) * 1000
     frame = (
         b'{"model":"%s","created_at":"%s","message":{"role":"assistant","content":""},"done":true,'
-        b'"done_reason":"stop","total_duration":%d,"load_duration":1000000,"prompt_eval_count":10,'
+        b'"done_reason":"stop","total_duration":%d,"load_duration":%d,"prompt_eval_count":10,'
         b'"prompt_eval_duration":1000000,"eval_count":%d,"eval_duration":%d}\n'
-    ) % (MODEL.encode(), _CREATED, total_ns, script.total, total_ns)
+    ) % (MODEL.encode(), _CREATED, total_ns, LOAD_NS, script.total, total_ns)
     return b"%x\r\n%s\r\n0\r\n\r\n" % (len(frame), frame)
 
 

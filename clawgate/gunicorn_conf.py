@@ -27,6 +27,7 @@ from gunicorn.systemd import sd_notify
 from clawgate.app import Gateway, Reloaded, reloaded
 from clawgate.config import load
 from clawgate.errors import ConfigError
+from clawgate.relay.closings import MOST as MOST_CLOSINGS
 from clawgate.server.signals import Signals
 from clawgate.telemetry.ids import KEY_BYTES
 from clawgate.telemetry.logs import ACCESS_LINE, dict_config
@@ -39,7 +40,7 @@ MIN_SILENT = 32
 """Kept-alive connections that ask nothing, beside the threads. nginx keeps 32."""
 FDS_PER_ANSWER = 2
 """An answer's fds beside its client's."""
-OTHER_FDS = 64
+OTHER_FDS = 64 + MOST_CLOSINGS
 M_MMAP_THRESHOLD = -3
 LARGE_BLOCK_BYTES = 128 << 10
 log = logging.getLogger("clawgate")

@@ -5,7 +5,6 @@ This and its neighbours capture.py, exchange.py and failures.py are the only use
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from functools import partial
@@ -23,6 +22,7 @@ from clawgate.ollama.capture import SingleUseAdapter
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CONNECT_TIMEOUT_S, CannotContinue, reason_of
 from clawgate.ollama.ndjson import UNREADABLE
+from clawgate.ollama.observations import Observations
 
 TEMPLATE_TIMEOUT_S = 5.0
 MAX_DOCUMENT_BYTES = 1 << 24
@@ -47,7 +47,7 @@ class OllamaClient:
         self._adapter = self._session.get_adapter(endpoint)
         place = urlsplit(endpoint)
         self._is_near = place.scheme == "http" and is_loopback_address(place.hostname or "")
-        self._answered_at: dict[str, float] = {}
+        self._observations = Observations()
 
     def chat(self, request: dict[str, Any], is_going_on: bool = False, request_id: str = "") -> Exchange:
         """Prepare an exchange; nothing is sent before it is opened.
@@ -58,7 +58,15 @@ class OllamaClient:
         body = msgspec.json.encode(request)
         check = partial(self._check_template, request["model"]) if is_going_on else None
         is_quick = self._is_near and len(body) <= AT_ONCE_BYTES
-        return Exchange(partial(self._post, request_id), body, is_quick=is_quick, check=check)
+        model = request["model"]
+        return Exchange(
+            partial(self._post, request_id),
+            body,
+            is_quick=is_quick,
+            check=check,
+            floor_s=self._observations.floor_s(model),
+            on_given_up=partial(self._note_given_up, model),
+        )
 
     def _post(self, request_id: str, body: bytes) -> requests.Response:
         """Send a chat; all but its body was prepared once, since preparing takes a third of what requests does."""
@@ -71,11 +79,22 @@ class OllamaClient:
 
     def note_answer(self, model: str, now: float) -> None:
         """Note that a frame of a model's has come, for any exchange."""
-        self._answered_at[model] = now
+        self._observations.note_frame(model, now)
+
+    def note_stats(self, model: str, stats: dict[str, int]) -> None:
+        """Note the figures of an answer of a model's that came to its end."""
+        self._observations.note_load(model, stats.get("load_duration", -1) / 1e9)
+
+    def _note_given_up(self, model: str) -> None:
+        self._observations.note_given_up(model, time.monotonic())
 
     def has_answered_since(self, model: str, moment: float) -> bool:
         """Tell whether a model has said anything to anybody since then."""
-        return self._answered_at.get(model, -math.inf) >= moment
+        return self._observations.has_answered_since(model, moment)
+
+    def has_given_up(self, model: str) -> bool:
+        """Tell whether a prompt of a model's was given up before its answer began, and nothing has come since."""
+        return self._observations.has_given_up(model)
 
     def _check_template(self, model: str) -> None:
         """Ask on a connection that the exchange captures, so that an interrupt ends this too."""

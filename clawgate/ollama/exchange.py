@@ -4,6 +4,11 @@ Ollama sends no byte, not even headers, before the first frame: minutes while it
 request and keeps the socket (capture.py); the pump polls it and reads it without blocking, from the first byte of the
 head on. Connecting and sending need a helper thread only where they may block. A `shutdown` of the socket ends every
 phase at once, from any thread.
+
+A real Ollama leaks a connection, and its file descriptor for good, that is cut before the scheduler has handed out a
+runner, which takes the model's `load_duration`. So a request that Ollama can have read stays open for that long
+(observations.py knows the time), counted from its last byte. One that is not whole is cut at once: Ollama fails to
+decode it, and leaks nothing. So is one whose answer has begun: the head comes with the first frame or with a refusal.
 """
 
 from __future__ import annotations
@@ -27,12 +32,6 @@ from clawgate.sockets import shut_down
 
 log = logging.getLogger(__name__)
 
-MIN_OPEN_S = 0.04
-"""A real Ollama leaks a connection (and its slot) that is closed within 30 ms of its request: close no earlier.
-
-The time counts from the request's last byte; 10 ms of it are for Ollama to read the bytes before that. A request that
-is not whole is cut at once: Ollama fails to decode it, and leaks nothing.
-"""
 OK = 200
 RECV_BYTES = 1 << 16
 MAX_READ_BYTES = 1 << 20
@@ -51,9 +50,11 @@ class Exchange:
     post: sends a body through requests.
     is_quick: connecting and sending do not block, so that they need no helper thread.
     check: is called first, on a helper thread.
+    floor_s: a whole request stays open for so long where nothing of the answer has come.
+    on_given_up: called when it is cut before anything of the answer has come; it must not wait.
 
-    Threads: `_lock` guards the socket, the response and the flags; `_shutting` makes every `close` wait for the first.
-    `close` may be called from any thread, everything else only from the pump's.
+    Threads: `_lock` guards the socket, the response and the flags. `close` may be called from any thread, everything
+    else only from the pump's.
     """
 
     def __init__(
@@ -63,20 +64,23 @@ class Exchange:
         *,
         is_quick: bool = False,
         check: Callable[[], None] | None = None,
+        floor_s: float = 0.0,
+        on_given_up: Callable[[], None] = lambda: None,
     ) -> None:
         self._post = post
         self._body = body
         self._is_quick = is_quick and check is None
         self._check = check
+        self._floor_s = floor_s
+        self._on_given_up = on_given_up
         self._lock = threading.Lock()
         self._is_closing = False
         self._is_released = False
         self._is_shut = False
-        self._is_complete = False
+        self._is_checked = False
         self._is_sent = False
         self._socket: socket.socket | None = None
         self._whole_at = -math.inf
-        self._shutting = threading.Lock()
         self._response: requests.Response | None = None
         self._status: int | None = None
         self._ahead = b""
@@ -131,7 +135,7 @@ class Exchange:
         with self._lock:
             if self._is_closing:
                 raise Aborted
-            self._socket, self._whole_at = None, -math.inf
+            self._socket, self._whole_at, self._is_checked = None, -math.inf, True
 
     def _take_socket(self) -> None:
         """Keep the socket, as one that never blocks: the request is out."""
@@ -140,8 +144,7 @@ class Exchange:
             if self._socket.gettimeout() != 0:
                 self._socket.setblocking(False)
             self._is_sent = True
-            if self._is_released:
-                self._socket.close()
+            self._give_back()
 
     def _take_response(self, response: requests.Response) -> None:
         """Keep a response that has no socket, as a mocked one: reads block."""
@@ -175,7 +178,8 @@ class Exchange:
         with self._lock:
             if self._is_closing:
                 raise Aborted
-            self._whole_at = time.monotonic()
+            if self._is_checked:  # the check's own request needs no runner
+                self._whole_at = time.monotonic()
 
     # --- reading: the pump ----------------------------------------------------------------------------------------
 
@@ -269,33 +273,43 @@ class Exchange:
 
     # --- closing: anybody -----------------------------------------------------------------------------------------
 
-    def mark_complete(self) -> None:
-        """Note that the answer is complete: nothing is left that closing early could leak."""
-        self._is_complete = True
+    def close(self) -> float | None:
+        """End the connection, from any thread and in any phase; again is harmless.
 
-    def close(self) -> None:
-        """End the connection and return once that is done, from any thread and in any phase; again is harmless.
+        Nothing is waited for: where it is too early, return the moment from which it is not; `close` ends it then.
 
-        Units: waits until 40 ms have passed since the request was whole, else for nothing.
+        Units: on the monotonic clock.
         """
         with self._lock:
             self._is_closing = True
-        with self._shutting:
-            left_s = self._whole_at + MIN_OPEN_S - time.monotonic()
-            if left_s > 0 and not self._is_complete:
-                time.sleep(left_s)
-            with self._lock:
-                if self._socket is not None and not self._is_shut:
-                    self._is_shut = True
-                    shut_down(self._socket, socket.SHUT_RDWR)
+            may_end_at = self._whole_at + self._floor_s
+            if self._is_unanswered and not self._is_shut and time.monotonic() < may_end_at:
+                return may_end_at
+            self._cut()
+        return None
 
-    def release(self) -> None:
-        """Close and give the socket's fd back; the pump's last act, since nobody else polls it."""
-        self.close()
+    def release(self) -> float | None:
+        """Close, and give the socket's fd back with that; the pump's last act, since nobody else polls it."""
         with self._lock:
             self._is_released = True
             response, self._response = self._response, None
-            if self._is_sent and self._socket is not None:
-                self._socket.close()
         if response is not None:
             response.raw.close()
+        return self.close()
+
+    @property
+    def _is_unanswered(self) -> bool:
+        """True where Ollama can have read the request, and nothing of its answer, nor its end, is here."""
+        return self._whole_at > -math.inf and self._status is None and not self.is_at_end
+
+    def _cut(self) -> None:
+        if self._socket is not None and not self._is_shut:
+            if self._is_unanswered:
+                self._on_given_up()
+            self._is_shut = True
+            shut_down(self._socket, socket.SHUT_RDWR)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._is_released and self._is_shut and self._is_sent and self._socket is not None:
+            self._socket.close()

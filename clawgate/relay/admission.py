@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from functools import partial
 
 from clawgate.errors import Busy, BusySession, NothingToContinue, UnknownSession
+from clawgate.relay.closings import Closings
 from clawgate.relay.locks import SessionLocks
 from clawgate.relay.prompt import ChatRequest, context_of, is_unfinished, joined, make_prompt
 from clawgate.relay.roster import Roster
@@ -25,10 +26,11 @@ class Admission:
     Threads: any. A session's lock is taken before those of the roster, of a run and of the store.
     """
 
-    def __init__(self, store: SessionStore, roster: Roster, locks: SessionLocks) -> None:
+    def __init__(self, store: SessionStore, roster: Roster, locks: SessionLocks, closings: Closings) -> None:
         self._store = store
         self._roster = roster
         self._locks = locks
+        self._closings = closings
 
     def admit(self, request: ChatRequest) -> Run:
         """Take a slot, end the session's running answer, store the context, and make the run.
@@ -75,6 +77,7 @@ class Admission:
             predecessor=old,
             session_lock=partial(self._locks.of, session_id),
             dropped=session.untold.and_then(dropped) if session is not None else dropped,
+            closings=self._closings,
         )
         if not self._roster.add(run):
             run.end("interrupted")  # a drain has ended all other runs meanwhile

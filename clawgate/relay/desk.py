@@ -17,6 +17,7 @@ from clawgate.config import StreamConfig
 from clawgate.errors import UnknownSession
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.admission import Admission
+from clawgate.relay.closings import Closings
 from clawgate.relay.events import Event
 from clawgate.relay.locks import SessionLocks
 from clawgate.relay.prompt import ChatRequest
@@ -70,7 +71,7 @@ class Desk:
         self._clock = clock
         self._roster = Roster(max_streams)
         self._locks = SessionLocks()
-        self._admission = Admission(store, self._roster, self._locks)
+        self._admission = Admission(store, self._roster, self._locks, Closings())
         self._recorders: dict[str, Recorder] = {}
         self._load = Load()
 
@@ -118,7 +119,9 @@ class Desk:
             self._recorders.pop(run.run_id).report_end(run, self._clock())
 
     def interrupt(self, session_id: str | None, run_id: str | None) -> Interruption:
-        """End a session's run (only run_id, where given) and return once its connection to Ollama is closed.
+        """End a session's run (only run_id, where given) and return once its text is settled.
+
+        Its connection to Ollama is closed by then, or once that may be (closings.py).
 
         Errors: UnknownSession.
         """
@@ -144,7 +147,7 @@ class Desk:
         return self._admission.known(session_id)
 
     def forget(self, session_id: str) -> None:
-        """Interrupt a session's answer and delete the session; return once the connection to Ollama is closed.
+        """Interrupt a session's answer and delete the session.
 
         Errors: UnknownSession.
         """

@@ -104,6 +104,10 @@ class Pump:
         run = self._run
         if self._wait(until=0):
             return  # the client gave up while it queued, and is not served
+        clear_at = run.clear_at()
+        if clear_at is not None:
+            self._wait(until=clear_at)
+            return
         self._attempt += 1
         request = run.prompt.request_from(run.text, run.thinking, self._tokens)
         is_going_on = run.has_text or run.prompt.is_continuation
@@ -226,7 +230,7 @@ class Pump:
     def _take_done(self, frame: Frame) -> None:
         """Take the model's own end: a done frame, or an error."""
         assert self._exchange is not None
-        self._exchange.mark_complete()
+        self._client.note_stats(self._run.prompt.model, frame.stats)
         if frame.error is not None:
             self._fail(UpstreamError(frame.error))
         else:
@@ -265,9 +269,8 @@ class Pump:
 
     def _release_exchange(self) -> None:
         """Give up the exchange, to make another."""
-        assert self._exchange is not None
         self._waiter.watch(None)
-        self._exchange.release()
+        self._run.disconnect()
 
     def _inquire(self) -> None:
         """Ask why the first frame is overdue, and free a slot that hangs; a frame may still come meanwhile."""

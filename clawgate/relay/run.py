@@ -5,7 +5,7 @@ Three verbs finish a run, in this order. They mean the same wherever the relay a
 `end`      decides the outcome: the first caller wins, and nothing is published afterwards. The text is settled in the
            session. Then the end event closes the log and wakes the pump, so that a reader of the end finds the text.
            No end waits for a socket, least of all a reader's.
-`close`    closes the connection to Ollama, and waits for nothing else.
+`close`    closes the connection to Ollama, and waits for nothing: what is too early is done later (closings.py).
 `release`  gives back the sockets and fds. The thread that drives the pump does that last.
 """
 
@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from clawgate.errors import ClawgateError
 from clawgate.ollama.exchange import Exchange
+from clawgate.relay.closings import Closings
 from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.wait import WakeEvent
@@ -28,11 +29,12 @@ class Run:
 
     settle: stores the run's answer in its session.
     dropped: how many turns, and pictures of others, the session has lost since its last start event.
+    closings: the process's, which all of its runs share.
     session_lock: held while the answer is settled, so that a run that takes the session over finds it settled, or
     settles it itself.
     Threads: `_lock` guards the log, the text, the outcome and the exchange, and is held for memory only. `end`,
-    `ending`, `close` and the properties may be used from any thread; `publish`, `resume`, `connect` and `release` are
-    the pump's. The log only grows, so a reader may look at it without the lock.
+    `ending`, `close` and the properties may be used from any thread; `publish`, `resume`, `clear_at`, `connect`,
+    `disconnect` and `release` are the pump's. The log only grows, so a reader may look at it without the lock.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Run:
         predecessor: Run | None = None,
         session_lock: Callable[[], AbstractContextManager[object]] = nullcontext,
         dropped: tuple[int, int] = (0, 0),
+        closings: Closings | None = None,
     ) -> None:
         self.session_id = session_id
         self.run_id = run_id
@@ -60,6 +63,7 @@ class Run:
         self._settle = settle
         self._session_lock = session_lock
         self._predecessor = predecessor
+        self._closings = closings or Closings()
         self._lock = threading.Lock()
         self._text: list[str] = []
         self._thinking: list[str] = []
@@ -198,26 +202,37 @@ class Run:
             interrupted=is_unfinished,
         )
 
-    def connect(self, exchange: Exchange) -> bool:
-        """Make the exchange the run's own, so that `close` closes it; False when the run has ended.
+    def clear_at(self) -> float | None:
+        """Return the moment from which the run may ask Ollama; None where it may ask now.
 
-        Returns once the superseded run has no connection to Ollama any more: a session has one at a time.
+        The superseded run, and an earlier one whose close has to wait, must have no connection any more: a session has
+        one at a time. Call again at that moment.
         """
         self._close_predecessor()
+        return self._closings.clear_at(self.session_id)
+
+    def connect(self, exchange: Exchange) -> bool:
+        """Make the exchange the run's own, so that `close` closes it; False when the run has ended."""
         with self._lock:
             if self._outcome is not None:
                 return False
             self._exchange = exchange
             return True
 
+    def disconnect(self) -> None:
+        """Give the connection to Ollama up, to make another."""
+        if self._exchange is not None:
+            self._closings.release(self.session_id, self._exchange)
+
     def close(self) -> None:
-        """Close an ended run's connection to Ollama, and return once that is done; again is harmless."""
-        with self._lock:
-            exchange, predecessor = self._exchange, self._predecessor
-        if predecessor is not None:
-            predecessor.close()
-        if exchange is not None:
-            exchange.close()
+        """Close an ended run's connection to Ollama, and those of the runs that it superseded; again is harmless."""
+        run: Run | None = self
+        while run is not None:
+            with run._lock:
+                exchange, predecessor = run._exchange, run._predecessor
+            if exchange is not None:
+                self._closings.close(self.session_id, exchange)
+            run = predecessor
 
     def _close_predecessor(self) -> None:
         if self._predecessor is not None:
@@ -231,6 +246,5 @@ class Run:
                 self.wake_event.wait()  # another thread has ended it and may still be settling its text
         finally:
             self._close_predecessor()
-            if self._exchange is not None:
-                self._exchange.release()
+            self.disconnect()
             self.wake_event.release()

@@ -17,6 +17,8 @@ from tests.support.sse import check
 
 CLOSE_S = 5.0
 """A close of a connection may take so long on a busy machine; the contract gives it 50 ms."""
+HELD_S = 0.5
+"""A close waits so long at most behind its question: Ollama leaks a connection that is cut earlier."""
 STATUSES = {
     "message": (200, 404, 409, 502),
     "messages": (200, 409, 502),
@@ -141,7 +143,7 @@ def an_interrupt_ends_one_run(life: Life) -> Iterator[str]:
 
 
 def an_interrupt_closes_upstream(life: Life) -> Iterator[str]:
-    """Once an interrupt or a delete is answered, the connection of what it ended is closed."""
+    """Once an interrupt or a delete is answered, the connection of what it ended is closed, or may be held yet."""
     for cut in life.acts:
         for act, asked in life.asked:
             is_cut = (
@@ -149,7 +151,8 @@ def an_interrupt_closes_upstream(life: Life) -> Iterator[str]:
                 if _is_hit(cut)
                 else cut.status == 204 and act.started_at < cut.sent_at
             )
-            if is_cut and asked.request.connection in cut.open_after:
+            is_held = cut.over_at < asked.request.arrived + HELD_S
+            if is_cut and asked.request.connection in cut.open_after and not is_held:
                 yield f"{cut.name} was answered while connection {asked.request.connection} of {act.name} was open"
 
 

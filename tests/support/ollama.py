@@ -106,6 +106,8 @@ class ScriptedOllama:
         """The models that /api/ps lists: a chat adds its model, an unload takes it away."""
         self.is_loading = False
         """True where the listed models are still being loaded: `expires_at` moves on until a first answer has ended."""
+        self.load_s = 0.0
+        """The time until a chat that has arrived has its runner; one that is cut earlier is `leaked`."""
         self.checks_model = True
         self.requests: list[Request] = []
         """Every request, of any path, in the order in which their bodies were whole."""
@@ -154,6 +156,15 @@ class ScriptedOllama:
     def chats(self) -> list[Request]:
         """The requests to /api/chat."""
         return [request for request in list(self.requests) if request.path == CHAT]
+
+    @property
+    def leaked(self) -> list[Request]:
+        """The chats whose client closed before they had a runner: a real Ollama never closes its side of those.
+
+        Source: measured with Ollama 0.24; server/sched.go, GetRunner.
+        """
+        cut = [(chat, chat.closed_at) for chat in self.chats if not chat.sent]
+        return [chat for chat, at in cut if at is not None and at - chat.arrived < self.load_s]
 
     def start(self) -> None:
         """Listen; after `stop` on the same port again."""

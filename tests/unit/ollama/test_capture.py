@@ -6,6 +6,7 @@ import inspect
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -165,11 +166,13 @@ def test_a_template_is_asked_for_by_a_thread(listener: socket.socket) -> None:
 
 def test_a_name_is_looked_up_by_a_thread(listener: socket.socket) -> None:
     client = OllamaClient(f"http://localhost:{listener.getsockname()[1]}")
+    client.note_stats("m", {"load_duration": 0})
     exchange = client.chat({"model": "m", "messages": []})
     is_told = threading.Event()
     exchange.start(is_told.set)
     assert is_told.wait(DEADLINE_S)
-    exchange.release()
+    while (may_end_at := exchange.release()) is not None:
+        time.sleep(max(may_end_at - time.monotonic(), 0))
 
 
 def test_a_port_that_accepts_nothing_is_waited_for_by_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,9 +193,9 @@ def test_a_port_that_accepts_nothing_is_waited_for_by_a_thread(monkeypatch: pyte
     assert (exchange.is_open, exchange.failure) == (False, None)
 
 
-def test_a_socket_that_comes_after_the_release_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("floor_s", [0.0, 3600.0])
+def test_a_socket_that_comes_after_the_release_is_closed_when_it_may_be(floor_s: float) -> None:
     """A helper thread may send the last byte just when the pump lets the exchange go."""
-    monkeypatch.setattr(exchange_module, "MIN_OPEN_S", 0)
     ours, theirs = socket.socketpair()
 
     def post(_: bytes) -> Response:
@@ -201,10 +204,13 @@ def test_a_socket_that_comes_after_the_release_is_closed(monkeypatch: pytest.Mon
         exchange.release()
         raise RequestSent
 
-    exchange = Exchange(post, b"{}", is_quick=True)
+    exchange = Exchange(post, b"{}", is_quick=True, floor_s=floor_s)
     with ours, theirs:
         exchange.start(lambda: None)
-        assert (ours.fileno(), exchange.failure) == (-1, None)
+        assert (ours.fileno() == -1, exchange.failure) == (floor_s == 0, None)
+        exchange._floor_s = 0.0  # the time has passed
+        assert exchange.close() is None
+        assert ours.fileno() == -1
 
 
 def test_no_connection_is_used_twice_though_the_server_would_keep_it(listener: socket.socket) -> None:

@@ -72,9 +72,6 @@ class ScriptedExchange:
     def advance(self) -> None:
         """Be open at once."""
 
-    def mark_complete(self) -> None:
-        """Note nothing."""
-
     def close(self) -> None:
         """Close as the real one does: for good, from any thread and in any phase."""
         with self._lock:
@@ -102,6 +99,13 @@ class ScriptedClient:
 
     def note_answer(self, model: str, now: float) -> None:
         """Note nothing."""
+
+    def note_stats(self, model: str, stats: dict[str, int]) -> None:
+        """Note nothing."""
+
+    def has_given_up(self, _model: str) -> bool:
+        """Know of nothing that was given up."""
+        return False
 
 
 class Reader:

@@ -196,9 +196,6 @@ class TimedExchange:
             self.failure = self._script.failure
             self.is_open = self.failure is None
 
-    def mark_complete(self) -> None:
-        """Note nothing."""
-
     def close(self) -> None:
         """Close it."""
         self.is_closed = True
@@ -225,6 +222,9 @@ class TimedClient:
         return self.exchanges[-1]
 
     def note_answer(self, *_: Any) -> None:
+        """Note nothing."""
+
+    def note_stats(self, *_: Any) -> None:
         """Note nothing."""
 
     def has_answered_since(self, _model: str, moment: float) -> bool:

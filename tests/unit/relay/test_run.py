@@ -168,13 +168,29 @@ def test_closing_closes_the_exchange_and_the_predecessors(settled: Settled) -> N
     assert old.connect(connections[0])  # type: ignore[arg-type]
     new.close()
     assert [connection.closed for connection in connections] == [1, 0]
-    assert new.connect(connections[1])  # type: ignore[arg-type]
+    assert new.clear_at() is None
     assert [connection.closed for connection in connections] == [2, 0], "before another is made"
+    assert new.connect(connections[1])  # type: ignore[arg-type]
     new.close()
     assert [connection.closed for connection in connections] == [2, 1]
     old.release()
     new.release()
     assert [connection.released for connection in connections] == [1, 1]
+
+
+def test_a_thousand_superseded_runs_are_closed_without_a_call_inside_a_call(settled: Settled) -> None:
+    """Each may have a client that reads nothing, so that none of them is released yet."""
+    connection = Connection()
+    runs = [Run("s", "r0", Prompt(model="m", messages=()), settled.append, WakeEvent())]
+    assert runs[0].connect(connection)  # type: ignore[arg-type]
+    for number in range(1, 1500):
+        runs[-1].wake_event.release()
+        runs.append(
+            Run("s", f"r{number}", Prompt(model="m", messages=()), settled.append, WakeEvent(), predecessor=runs[-1])
+        )
+    runs[-1].close()
+    runs[-1].wake_event.release()
+    assert connection.closed == 1
 
 
 def test_an_ended_run_takes_no_exchange(run: Run) -> None:

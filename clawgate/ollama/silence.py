@@ -74,9 +74,7 @@ def why_silent(client: OllamaClient, model: str, answers_others: bool) -> Silenc
         return Silence("the model answers others, so this request is queued behind them (OLLAMA_NUM_PARALLEL)")
     try:
         client.ask("/api/version", QUESTION_TIMEOUT_S)
-        first = _expiry(client, model)
-        time.sleep(APART_S)
-        second = _expiry(client, model)
+        first, second = _expiries(client, model)
     except UNUSUAL as error:
         why = f": {error}" if isinstance(error, UpstreamFailure) else ""
         return Silence(f"Ollama as a whole does not answer{why}")
@@ -89,6 +87,15 @@ def why_silent(client: OllamaClient, model: str, answers_others: bool) -> Silenc
         f"aborted; `ollama stop {model}` or a restart of Ollama frees that",
         is_wedge=True,
     )
+
+
+def is_loaded(client: OllamaClient, model: str) -> bool:
+    """Tell whether a model is there to answer: loaded, and no longer being loaded; False where that is not known."""
+    try:
+        first, second = _expiries(client, model)
+    except UNUSUAL:
+        return False
+    return first is not None and first == second
 
 
 def unload(client: OllamaClient, model: str, given_up: threading.Event, patience_s: float = UNLOAD_S) -> bool:
@@ -113,6 +120,13 @@ def unload(client: OllamaClient, model: str, given_up: threading.Event, patience
 def full_name(model: str) -> str:
     """Give a model's full name: Ollama's default tag is `latest`."""
     return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+
+
+def _expiries(client: OllamaClient, model: str) -> tuple[str | None, str | None]:
+    """Look twice when Ollama will forget a model: the moment moves on while the model is new."""
+    first = _expiry(client, model)
+    time.sleep(APART_S)
+    return first, _expiry(client, model)
 
 
 def _expiry(client: OllamaClient, model: str) -> str | None:

@@ -1,18 +1,22 @@
-"""The diagnosis of a first frame that is overdue: the pump asks Ollama for the reason, and frees a hung slot once.
+"""The diagnosis of a first frame that does not come: the pump asks Ollama for the reason, and frees a hung slot once.
 
-Both take seconds, so each runs on a helper thread, which wakes the pump when it is done.
+All of that may take seconds, so it runs on a helper thread, which wakes the pump when it is done.
 """
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from clawgate.config import StreamConfig
 from clawgate.errors import UpstreamTimeout
 from clawgate.ollama.client import OllamaClient
-from clawgate.ollama.silence import UNKNOWN, BackgroundCall, Silence, unload, why_silent
+from clawgate.ollama.silence import UNKNOWN, BackgroundCall, Silence, is_loaded, unload, why_silent
 from clawgate.relay.wait import WakeEvent
 
+EVALUATING = "evaluating"
+EVALUATING_AFTER_S = 2.0
+"""The silence after which a reader wants to know what it waits for; the page has words for a wait from 1.5 s on."""
 NOT_UNLOADED = "a slot of Ollama's hangs and the model could not be unloaded; restart Ollama"
 
 
@@ -22,7 +26,7 @@ class Diagnosis:
     Threads: the one that drives the pump.
     """
 
-    __slots__ = ("_first_frame_s", "_inquiry", "_may_unload", "_model", "_unload", "_wake_event")
+    __slots__ = ("_first_frame_s", "_inquiry", "_look", "_may_unload", "_model", "_unload", "_wake_event", "looks_at")
 
     def __init__(self, model: str, wake_event: WakeEvent, limits: StreamConfig) -> None:
         self._model = model
@@ -30,11 +34,32 @@ class Diagnosis:
         self._first_frame_s = limits.first_frame_seconds
         self._may_unload = limits.unload_wedged
         self._inquiry: BackgroundCall[Silence] | None = None
+        self._look: BackgroundCall[bool] | None = None
+        self.looks_at = math.inf
+        """The moment at which `is_evaluating` begins to ask."""
         self._unload: BackgroundCall[bool] | None = None
 
-    def forget_reason(self) -> None:
-        """Forget the reason: another request begins."""
-        self._inquiry = None
+    def note_request(self, client: OllamaClient, now: float) -> None:
+        """Forget what was found of the last request: another begins."""
+        self._inquiry = self._look = None
+        self.looks_at = now + EVALUATING_AFTER_S if client.has_given_up(self._model) else math.inf
+
+    def is_evaluating(self, client: OllamaClient, now: float) -> bool:
+        """Tell, once for a request, that Ollama evaluates a prompt: as far as is known one that was given up.
+
+        Ollama evaluates a prompt to its end, whether anybody waits for the answer or not, and the next one waits.
+        """
+        if now >= self.looks_at:
+            self.looks_at = math.inf
+            try:
+                ask = partial(is_loaded, client, self._model)
+                self._look = BackgroundCall(ask, False, wake=self._wake_event.wake)
+            except RuntimeError:
+                pass  # the system gives no further thread, and a reader can do without these words
+        if self._look is None or not self._look.result:
+            return False
+        self._look = None
+        return client.has_given_up(self._model)
 
     def reason(self, client: OllamaClient, asked_at: float, now: float) -> Silence | None:
         """Return the reason for the silence; None while Ollama is being asked for it.

@@ -51,7 +51,7 @@ class ToolCalls(Event, frozen=True):
 
 
 class Waiting(Event, frozen=True):
-    """Ollama is away; `attempt` is the number of the next request (the first was 1)."""
+    """Ollama is away, or at other work; `attempt` is the number of the request that is waited for (the first is 1)."""
 
     reason: str
     attempt: int

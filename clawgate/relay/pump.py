@@ -33,7 +33,7 @@ from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue, OpenFailure
 from clawgate.ollama.ndjson import Frame
-from clawgate.relay.diagnosis import NOT_UNLOADED, Diagnosis
+from clawgate.relay.diagnosis import EVALUATING, NOT_UNLOADED, Diagnosis
 from clawgate.relay.events import Event, Waiting
 from clawgate.relay.frames import FrameSource
 from clawgate.relay.recorder import Recorder
@@ -114,8 +114,9 @@ class Pump:
         self._client = self._client_in_force()  # a reload may have corrected the address
         self._exchange = self._client.chat(request, is_going_on, run.request_id)
         self._frame_source.read_from(self._exchange)
-        self._timeouts.note_request(self._clock())
-        self._diagnosis.forget_reason()
+        now = self._clock()
+        self._timeouts.note_request(now)
+        self._diagnosis.note_request(self._client, now)
         self._state = Pump._opening
         if run.connect(self._exchange):
             self._exchange.start(wake=run.wake_event.wake)
@@ -130,8 +131,11 @@ class Pump:
         elif self._exchange.failure is not None:
             self._go_away(self._exchange.failure)
         elif self._clock() < self._timeouts.frame_due_at:
+            if self._diagnosis.is_evaluating(self._client, self._clock()):
+                self._run.publish([Waiting(EVALUATING, self._attempt)])
             self._waiter.watch(self._exchange.fileno())
-            self._wait(until=min(self._timeouts.frame_due_at, self._exchange.refused_by), for_upstream=True)
+            until = min(self._timeouts.frame_due_at, self._exchange.refused_by, self._diagnosis.looks_at)
+            self._wait(until, for_upstream=True)
             self._exchange.advance()
         else:
             self._inquire()

@@ -52,6 +52,17 @@ test("waiting for a model that is unloaded is another waiting", () => {
   assert.equal(s.lastMessage(waits("upstream_unreachable")).isUnloading, false);
 });
 
+test("waiting for an evaluation counts from the question, and ends with the first text", () => {
+  let state = s.asked(s.initial(), "hi", 1000);
+  const id = state.activeId;
+  state = s.received(state, id, { status: "waiting", reason: "evaluating", attempt: 1, message: "" }, 3000);
+  assert.deepEqual([s.lastMessage(state).isEvaluating, s.lastMessage(state).askedAt], [true, 1000]);
+  state = s.received(state, id, { status: "waiting", reason: "upstream_unreachable", attempt: 2, message: "" }, 4000);
+  assert.equal(s.lastMessage(state).isEvaluating, false);
+  state = s.received(state, id, { status: "waiting", reason: "evaluating", attempt: 2, message: "" }, 5000);
+  assert.equal(s.lastMessage(s.received(state, id, { message: "a" }, 6000)).attempt, 0);
+});
+
 test("waiting keeps its attempt until something comes", () => {
   const waiting = conversation({ message: "a" }, { status: "waiting", attempt: 3, message: "" });
   assert.equal(s.lastMessage(waiting).attempt, 3);

@@ -42,6 +42,23 @@ def test_away_ollama_shows_its_attempts_and_the_link_waits(page: Page, upstream:
     page.until("document.querySelector('[data-link-text]').textContent === 'Connected'")
 
 
+def test_a_prompt_that_is_read_to_its_end_is_said(page: Page, upstream: ScriptedOllama) -> None:
+    is_read = threading.Event()
+    upstream.script(hang())
+    upstream.script(wait(is_read), text("Next."), done())
+    page.send("long")
+    upstream.next_request()
+    page.press(ESCAPE)
+    page.send("next")
+    page.until(
+        "[...document.querySelectorAll('[data-progress-text]')]"
+        ".some((each) => /^The model is still reading; .* [2-9] s$/.test(each.textContent))"
+    )
+    assert page.text("[data-link-text]") == "Connected"
+    is_read.set()
+    page.until_answer("Next.")
+
+
 def test_model_that_is_loaded_anew_is_said(
     blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
 ) -> None:

@@ -20,8 +20,9 @@
  * @property {number} askedAt when the answer, or what it waits for, began
  * @property {number} thinkingSince
  * @property {number} thoughtMs
- * @property {number} attempt the request to Ollama that is awaited; 0 while it is not away
+ * @property {number} attempt the request to Ollama that is awaited; 0 where no event has spoken of one
  * @property {boolean} isUnloading it is awaited because a request hung, and the model is unloaded
+ * @property {boolean} isEvaluating it is awaited because Ollama, which is not away, evaluates a prompt
  */
 
 /**
@@ -46,6 +47,7 @@ export function createMessage(id, role, given) {
     thoughtMs: 0,
     attempt: 0,
     isUnloading: false,
+    isEvaluating: false,
     ...given,
   };
 }
@@ -89,7 +91,9 @@ export function grown(old, event, now) {
   const isOver = old.phase === "done"; // superseded: its last words come after the next question
   if (event.status === "waiting") {
     const isUnloading = event.reason === "upstream_timeout";
-    return { attempt: event.attempt, isUnloading, askedAt: old.attempt ? old.askedAt : now };
+    const isEvaluating = event.reason === "evaluating";
+    const askedAt = old.attempt || isEvaluating ? old.askedAt : now;
+    return { attempt: event.attempt, isUnloading, isEvaluating, askedAt };
   }
   if (event.status === "resumed") return { attempt: 0, askedAt: now };
   if (event.status === "restarted") return { attempt: 0, askedAt: now, thinking: "", phase: isOver ? "done" : "waiting" };

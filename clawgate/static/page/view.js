@@ -96,7 +96,8 @@ export async function mountView(actions, render, silentMs) {
   function paintControls(now) {
     /** @type {HTMLButtonElement} */ (hook(document, "interrupt")).disabled = !canInterrupt(now);
     hook(document, "editing").hidden = now.editingId === 0;
-    const link = activeAnswer(now)?.attempt ? "waiting" : now.link;
+    const answer = activeAnswer(now);
+    const link = answer?.attempt && !answer.isEvaluating ? "waiting" : now.link;
     hook(document, "link").dataset.link = link;
     const key = link === "connected" && now.isFull ? "link.full" : `link.${link}`;
     write(hook(document, "link-text"), words[key] ?? "");

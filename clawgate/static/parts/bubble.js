@@ -97,6 +97,9 @@ function showThinking(root, message, wasThinking, now, words) {
   write(hook(root, "thinking-label"), filled(words[key] ?? "", { seconds: Math.max(seconds(ms), isThinking ? 0 : 1) }));
 }
 
+/** @param {Message} message @returns {string} */
+const wait = (message) => (message.isUnloading ? "unloading" : message.isEvaluating ? "evaluating" : "waiting");
+
 /**
  * Show what the answer waits for, and for how long.
  * @param {HTMLElement} root
@@ -112,7 +115,7 @@ function showProgress(root, message, state, now, page) {
   let key = "";
   if (isActive && state.isInterrupting) key = "interrupting";
   else if (isActive && silent) key = "silent";
-  else if (message.phase !== "done" && message.attempt) key = message.isUnloading ? "unloading" : "waiting";
+  else if (message.phase !== "done" && message.attempt) key = wait(message);
   else if (message.phase === "waiting") key = state.runId && waited > SHOWN_AFTER_MS ? "loading" : "connecting";
   hide(root, "[data-progress]", key === "");
   hook(root, "progress").dataset.progress = key;

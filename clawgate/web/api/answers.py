@@ -134,11 +134,13 @@ class PingEvent(Payload, frozen=True):
 
 
 class WaitingEvent(Payload, frozen=True):
-    """Ollama is away and waited for; reason `upstream_timeout`: the model is unloaded, because a slot hangs."""
+    """Ollama is away and waited for; reason `upstream_timeout`: the model is unloaded, because a slot hangs; reason
+    `evaluating`: the loaded model evaluates a prompt, first one whose answer was given up.
+    """
 
     status: Literal["waiting"]
     reason: str
-    attempt: Annotated[int, Meta(ge=2)]
+    attempt: Annotated[int, Meta(ge=1)]
     message: Literal[""]
 
 

@@ -211,6 +211,7 @@ class TimedClient:
     def __init__(self, time: Time, *scripts: Script) -> None:
         self.exchanges: list[TimedExchange] = []
         self.answered_others_at = -math.inf
+        self.gave_up = False
         self._time = time
         self._scripts = scripts
 
@@ -226,6 +227,10 @@ class TimedClient:
 
     def note_stats(self, *_: Any) -> None:
         """Note nothing."""
+
+    def has_given_up(self, _model: str) -> bool:
+        """Tell what the test says."""
+        return self.gave_up
 
     def has_answered_since(self, _model: str, moment: float) -> bool:
         """Tell whether another run got a frame since then."""
@@ -272,12 +277,14 @@ class MakePumpRoom:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.silence: Silence = Silence("it loads the model")
         self.is_unloaded = True
+        self.is_loaded = True
         self.takes_s = 0.5
         self.rooms: list[PumpRoom] = []
         self.calls: list[tuple[float, str]] = []
         monkeypatch.setattr(pump, "Waiter", lambda wake_event: TimedWaiter(wake_event.time))
         monkeypatch.setattr(diagnosis, "BackgroundCall", self._call)
         monkeypatch.setattr(diagnosis, "why_silent", self._why_silent)
+        monkeypatch.setattr(diagnosis, "is_loaded", lambda *_: ("loaded?", self.is_loaded))
         monkeypatch.setattr(diagnosis, "unload", lambda *_: ("unload", self.is_unloaded))
 
     def _why_silent(self, _client: object, _model: str, answers_others: bool) -> tuple[str, Silence]:

@@ -209,6 +209,50 @@ def test_a_model_that_cannot_be_unloaded_is_the_end(room: MakePumpRoom) -> None:
     assert words.endswith("could not be unloaded; restart Ollama")
 
 
+def test_a_silence_behind_a_prompt_that_was_given_up_is_explained_once(room: MakePumpRoom) -> None:
+    here = room(Script(says=((20.0, frame("a") + DONE),), opens_s=20.0))
+    here.client.gave_up = True
+    assert ending(here) == (20.0, "stop", "")
+    assert here.run.log[1:-1] == [Waiting("evaluating", 1), Text("a")], "nothing was away, so nothing is resumed"
+    assert room.calls == [(2.0, "loaded?")]
+
+
+@pytest.mark.parametrize(
+    ("gave_up", "is_loaded", "answers_at", "asks"),
+    [(False, True, 20.0, []), (True, False, 20.0, [2.0]), (True, True, 1.9, []), (True, True, 2.2, [2.0])],
+    ids=["nothing given up", "still loading", "no silence", "it begins meanwhile"],
+)
+def test_other_silences_are_not_explained(
+    room: MakePumpRoom, gave_up: bool, is_loaded: bool, answers_at: float, asks: list[float]
+) -> None:
+    here = room(Script(says=((answers_at, frame("a") + DONE),), opens_s=answers_at))
+    here.client.gave_up, room.is_loaded = gave_up, is_loaded
+    assert ending(here) == (answers_at, "stop", "")
+    assert here.run.log[1:-1] == [Text("a")]
+    assert room.calls == [(moment, "loaded?") for moment in asks]
+
+
+def test_an_answer_to_somebody_else_meanwhile_says_that_nothing_is_evaluated(room: MakePumpRoom) -> None:
+    here = room(Script(says=((20.0, frame("a") + DONE),), opens_s=20.0))
+    here.client.gave_up = True
+    here.time.after(2.1, lambda: setattr(here.client, "gave_up", False))
+    assert ending(here) == (20.0, "stop", "")
+    assert here.run.log[1:-1] == [Text("a")]
+
+
+def test_each_attempt_explains_its_silence(room: MakePumpRoom) -> None:
+    here = room(Script(opens_s=4.0, failure=REFUSED), Script(opens_s=20.0, says=((20.0, frame("a") + DONE),)))
+    here.client.gave_up = True
+    assert ending(here)[1] == "stop"
+    assert here.run.log[1:-1] == [
+        Waiting("evaluating", 1),
+        Waiting("upstream_unreachable", 2),
+        Waiting("evaluating", 2),
+        Resumed(),
+        Text("a"),
+    ]
+
+
 def test_pauses_grow_to_a_second_and_the_wait_is_given_up(room: MakePumpRoom) -> None:
     here = room(Script(failure=REFUSED), retry_seconds=5)
     assert ending(here) == (5.5, "upstream_unreachable", "Ollama refused the connection")

@@ -148,7 +148,7 @@ class SessionConfig:
         16 << 20,
         "bytes of pictures, as base64, that one session keeps. The oldest go first, all of one message together; their "
         "text stays, and so do the pictures of system messages and of the last turn, up to this + "
-        "`server.max_body_bytes`. Where memory is scarce, lower this: all idle sessions may take `max_sessions` × this",
+        "`server.max_body_bytes`. All idle sessions may take `max_sessions` × this: lower it if memory is scarce",
         ge=0,
         le=1 << 30,
     )

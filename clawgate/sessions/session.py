@@ -15,7 +15,7 @@ from clawgate.sessions.message import Message, join_lists, join_texts, json_of
 
 
 class Dropped(NamedTuple):
-    """What trimming took from a session: whole turns, and pictures of the turns that stay."""
+    """The losses of a session by trimming: whole turns, and pictures of the turns that stay."""
 
     turns: int = 0
     images: int = 0
@@ -45,7 +45,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def untold(self) -> Dropped:
-        """What was dropped since the last start event: what the end of that answer took."""
+        """The losses since the last start event: those at the end of its answer."""
         return self.dropped if self.run_id is None else Dropped()
 
 

@@ -31,7 +31,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_ollama_decodes_the_picture_that_the_client_meant(gate: Gateway, upstream: ScriptedOllama, form: str) -> None:
-    """The scripted Ollama is as strict as Go: sent as they are, it refuses all forms but the first."""
+    """The scripted Ollama is as strict as Go: it refuses the data: address and the alphabet of URLs as they are."""
     question = shown("What is this?", FORMS[form])
     assert reason(ask(gate, {"messages": [question], "session_id": "s-form"})) == "stop"
     assert reason(ask(gate, {"message": question, "session_id": "s-form"})) == "stop"

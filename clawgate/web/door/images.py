@@ -1,9 +1,9 @@
 """The reading of pictures: what goes to Ollama is base64 that Ollama decodes, of bytes that a model may see or hear.
 
 The modules that declare a message use it. Ollama takes the standard alphabet with its padding, and nothing around it.
-What clients send beside that and what means the same is made so: a `data:` prefix and blanks go, the alphabet of URLs
-becomes the standard one, padding is added. Anything else is refused in words that say what was found instead. A picture
-may be as long as a body: it is looked at a window at a time, copied once, and never decoded.
+Other ways to write the same become that: a `data:` prefix and blanks go, the alphabet of URLs is exchanged for the
+standard one, padding is added. Anything else is refused in words that say what was found instead. A picture may be as
+long as a body: it is looked at a window at a time, copied once, and never decoded.
 Source: Go encoding/json, `[]byte`; Go encoding/base64, StdEncoding.
 """
 
@@ -47,8 +47,8 @@ _TAKEN = re.compile(
     rb"|RIFF....WAVE|ID3|\xff[\xe2-\xfd]|fLaC|OggS",
     re.DOTALL,
 )
-"""The first bytes of every kind of picture. Which of them a model sees is Ollama's to say: PNG, JPEG and WebP all do,
-GIF and BMP most. Ollama takes recordings as images too, for the models that hear.
+"""The first bytes of every kind of picture, whether or not a model sees it: Ollama decides that, by its version and its
+engine. Ollama takes recordings as images too, for the models that hear.
 Source: Ollama llm/media.go and x/mlxrunner/model/base/media.go; llama.cpp's stb_image.h."""
 _NOT_TAKEN = tuple(
     (re.compile(head, re.DOTALL | re.IGNORECASE), words)

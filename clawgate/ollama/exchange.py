@@ -144,6 +144,7 @@ class Exchange:
             if self._socket.gettimeout() != 0:
                 self._socket.setblocking(False)
             self._is_sent = True
+            self._whole_at = time.monotonic()  # a busy machine may have let this thread wait since `on_last_byte`
             self._give_back()
 
     def _take_response(self, response: requests.Response) -> None:

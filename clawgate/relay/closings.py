@@ -91,12 +91,15 @@ class Closings:
     def _cut_due(self) -> None:
         now = time.monotonic()
         with self._lock:
-            due = [exchange for exchange, (at, _) in self._waiting.items() if at <= now]
-        for exchange in due:
+            due = [(exchange, whose) for exchange, (at, whose) in self._waiting.items() if at <= now]
+        for exchange, whose in due:
             try:
-                exchange.close()
+                at = exchange.close()  # a moment again where its last byte has just left
             except Exception:  # the thread must live on: other closes wait
                 log.exception("closing a connection to Ollama failed")
-        with self._lock:
-            for exchange in due:
-                self._waiting.pop(exchange, None)
+                at = None
+            with self._lock:
+                if at is not None:
+                    self._waiting[exchange] = at, whose
+                else:
+                    self._waiting.pop(exchange, None)

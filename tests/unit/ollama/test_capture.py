@@ -213,6 +213,24 @@ def test_a_socket_that_comes_after_the_release_is_closed_when_it_may_be(floor_s:
         assert ours.fileno() == -1
 
 
+def test_the_time_to_stay_open_counts_from_when_the_last_byte_has_left() -> None:
+    """The thread that sends it may have waited for the interpreter since it asked whether it may."""
+    ours, theirs = socket.socketpair()
+
+    def post(_: bytes) -> Response:
+        exchange.on_connected(ours)
+        exchange.on_last_byte()
+        exchange._whole_at -= 60  # it waited for a minute
+        raise RequestSent
+
+    exchange = Exchange(post, b"{}", is_quick=True, floor_s=30)
+    with ours, theirs:
+        exchange.start(lambda: None)
+        may_end_at = exchange.close()
+        assert may_end_at is not None
+        assert may_end_at > time.monotonic()
+
+
 def test_no_connection_is_used_twice_though_the_server_would_keep_it(listener: socket.socket) -> None:
     """Contract with urllib3: it keeps a connection by `_put_conn` alone, which SingleUseAdapter's pools override."""
     served = threading.Thread(target=_answer_twice, args=(listener,), daemon=True)

@@ -95,6 +95,16 @@ def test_a_shorter_time_is_not_kept_by_a_longer_one() -> None:
     await_all(closings)
 
 
+def test_a_time_that_begins_anew_is_waited_for_again() -> None:
+    """The last byte of a request leaves a moment after its close."""
+    closings = Closings()
+    held = hold(closings, SOON_S)
+    held.may_end_at += 0.2
+    await_all(closings)
+    assert held.closed_at is not None
+    assert held.closed_at >= held.may_end_at
+
+
 def test_a_thousand_at_once_have_one_thread_and_are_all_counted() -> None:
     closings = Closings()
     held = [hold(closings, 0.5, f"s{number}") for number in range(1000)]

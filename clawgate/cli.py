@@ -81,6 +81,8 @@ def _add_gateway_options(parser: argparse.ArgumentParser, default: str | None = 
             values: object,
             option_string: str | None = None,  # noqa: ARG002
         ) -> None:
+            if not str(values).strip():
+                raise argparse.ArgumentError(self, "expected a value, got \"\"")
             setattr(namespace, self.dest, values)
             if namespace.command is None:
                 namespace.command = serve
@@ -138,7 +140,7 @@ def check(options: argparse.Namespace) -> int:
     from clawgate.ollama.state import upstream_state
 
     config = configure(options)
-    print(f"ok: configuration {os.environ.get('CLAWGATE_CONFIG', '(all defaults)')}")
+    print(f"ok: configuration {os.environ.get('CLAWGATE_CONFIG', '').strip() or '(all defaults)'}")
     endpoint, model = config.model.endpoint, config.model.model_name
     state = upstream_state(OllamaClient(endpoint), model)
     if not state.reachable:

@@ -17,6 +17,7 @@ import msgspec
 import yaml
 
 from clawgate.config.declaration import ENVIRONMENT_PREFIX, Setting
+from clawgate.config.environment import own_variables
 from clawgate.config.settings import Config, sections, settings
 from clawgate.errors import ConfigError
 
@@ -26,8 +27,8 @@ def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, s
 
     Errors: ConfigError whose message is one line: file or variable, key, what was expected, what was found.
     """
-    source = os.fspath(path) if path is not None else ""
-    given = _read(Path(path)) if path is not None else {}
+    source = os.fspath(path or "").strip()  # CLAWGATE_CONFIG may be set and empty
+    given = _read(Path(source)) if source else {}
     known = list(settings())
     in_file = _checked_sections(given, source, known)
     values: dict[str, dict[str, Any]] = {}
@@ -98,9 +99,10 @@ def _nearest(name: object, known: list[str]) -> str:
 def _from_environment(known: list[Setting], environment: Mapping[str, str]) -> Iterator[tuple[Setting, str]]:
     by_variable = {setting.variable: setting for setting in known}
     ours = tuple(f"{ENVIRONMENT_PREFIX}{name}_".upper() for name in sections())
-    for variable, text in environment.items():
+    for variable, text in own_variables(environment):
         if variable in by_variable:
-            yield by_variable[variable], text
+            if text or get_origin(by_variable[variable].kind) is tuple:  # an empty one empties a list, else is not set
+                yield by_variable[variable], text
         elif variable.startswith(ours):
             raise ConfigError(f"{variable}: unknown setting{_nearest(variable, list(by_variable))}")
 

@@ -189,6 +189,50 @@ def test_variables_of_others_are_none_of_ours() -> None:
     assert load(None, {"CLAWGATE_CONFIG": "x", "CLAWGATE": "1", "PORT": "1", "OLLAMA_HOST": "x"}) == Config()
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_an_empty_variable_counts_as_not_set(write: Write, blank: str) -> None:
+    path = write(
+        "model: {model_name: from-file}\nserver: {auth_token: from-file, port: 1}\nstream: {smoothing_ms: 2}\n"
+    )
+    variables = [each.variable for each in settings() if each.kind != tuple[str, ...]]
+    assert load(path, dict.fromkeys(variables, blank)) == load(path, {})
+    assert load(blank, {}) == Config(), "CLAWGATE_CONFIG, too"
+
+
+@pytest.mark.parametrize("around", [" {} ", "\t{}\n", "{}\r"])
+def test_blanks_around_any_value_are_taken_off(around: str) -> None:
+    environment = {each.variable: around.format(GIVEN[each.name][0]) for each in settings()}
+    assert values_of(load(None, environment)) == {name: value for name, (_, value) in GIVEN.items()}
+
+
+SERVICES = {
+    "CLAWGATE": "CLAWGATE",
+    "clawgate-server": "CLAWGATE_SERVER",
+    "clawgate-model": "CLAWGATE_MODEL",
+    "clawgate-session-main": "CLAWGATE_SESSION_MAIN",
+}
+
+
+@pytest.mark.parametrize("name", SERVICES.values(), ids=SERVICES)
+def test_the_variables_of_a_kubernetes_service_are_no_settings(name: str) -> None:
+    of_a_port = {"": "tcp://10.0.0.1:18789", "_PROTO": "tcp", "_PORT": "18789", "_ADDR": "10.0.0.1"}
+    environment = {
+        f"{name}_SERVICE_HOST": "10.0.0.1",
+        f"{name}_SERVICE_PORT": "18789",
+        f"{name}_SERVICE_PORT_HTTP": "18789",
+        f"{name}_SERVICE_PORT_METRICS_9": "9",
+        f"{name}_PORT": "tcp://10.0.0.1:18789",
+        **{f"{name}_PORT_18789_TCP{part}": text for part, text in of_a_port.items()},
+        f"{name}_PORT_53_UDP": "udp://10.0.0.1:53",
+    }
+    assert load(None, environment) == Config()
+
+
+def test_a_port_of_its_own_counts_beside_them() -> None:
+    environment = {"CLAWGATE_SERVER_SERVICE_HOST": "10.0.0.1", "CLAWGATE_SERVER_PORT": "18790"}
+    assert load(None, environment).server.port == 18790
+
+
 def test_an_empty_variable_empties_a_list(write: Write) -> None:
     path = write("model: {allowed_models: [a]}")
     assert load(path, {"CLAWGATE_MODEL_ALLOWED_MODELS": ""}).model.allowed_models == ()

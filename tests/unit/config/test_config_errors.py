@@ -151,7 +151,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("variable", "text", "found"),
     [
         ("CLAWGATE_SERVER_PORT", "abc", 'expected an integer from 1 to 65535, got "abc"'),
-        ("CLAWGATE_SERVER_PORT", "", 'expected an integer from 1 to 65535, got ""'),
         ("CLAWGATE_SERVER_PORT", "70000", "expected an integer from 1 to 65535, got 70000"),
         ("CLAWGATE_SERVER_PORT", "\udcff", "expected an integer from 1 to 65535, got '\\udcff'"),
         ("CLAWGATE_MODEL_MODEL_NAME", "\udcff", "expected a text that is not empty, got '\\udcff'"),
@@ -162,6 +161,30 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_variable_is_named(variable: str, text: str, found: str) -> None:
+    assert message_of(None, {variable: text}) == f"{variable}: {found}"
+
+
+QUOTES = "the quotes around the value are a part of it here; leave them out"
+BRACKETS = "a list is written `a,b` in a variable, without brackets and quotes"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "found"),
+    [
+        ("CLAWGATE_MODEL_ENDPOINT", '"http://h"', QUOTES),
+        ("CLAWGATE_MODEL_MODEL_NAME", "'qwen3:32b'", QUOTES),
+        ("CLAWGATE_SERVER_PORT", ' "18789" ', QUOTES),
+        ("CLAWGATE_STREAM_UNLOAD_WEDGED", "'true'", QUOTES),
+        ("CLAWGATE_SERVER_AUTH_TOKEN", '"s3cret-s3cret"', QUOTES),
+        ("CLAWGATE_SERVER_AUTH_TOKEN", '""', QUOTES),
+        ("CLAWGATE_MODEL_ALLOWED_MODELS", '"a","b"', QUOTES),
+        ("CLAWGATE_MODEL_ALLOWED_MODELS", '["a", "b"]', BRACKETS),
+        ("CLAWGATE_SERVER_TRUSTED_PROXIES", "['10.0.0.1']", BRACKETS),
+        ("CLAWGATE_SERVER_PORT", "tcp://", 'expected an integer from 1 to 65535, got "tcp://"'),
+        ("CLAWGATE_MODEL_ENDPOINT", "tcp://10.0.0.1:1", f'expected {URL}, got "tcp://10.0.0.1:1"'),
+    ],
+)
+def test_what_a_container_leaves_in_a_variable_is_named(variable: str, text: str, found: str) -> None:
     assert message_of(None, {variable: text}) == f"{variable}: {found}"
 
 

@@ -49,7 +49,8 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.log_key = secrets.token_bytes(KEY_BYTES)  # kept here, so that a reload and the next worker keep it
-        self.client = OllamaClient(config.model.endpoint)
+        self.via = f"clawgate-{secrets.token_hex(8)}"
+        self.client = OllamaClient.of(config.model, self.via)
         self._store = MemoryStore(_bounds(config))
         self.clients = Clients()
         self.render_limit = ConcurrencyLimit(MAX_RENDERS, "texts are being rendered")
@@ -64,7 +65,8 @@ class Gateway:
         change = change_between(self.config, config)
         self.config = config = change.config
         if self.client.endpoint != config.model.endpoint:
-            self.client = OllamaClient(config.model.endpoint)
+            self.via = f"clawgate-{secrets.token_hex(8)}"
+        self.client = OllamaClient.of(config.model, self.via)
         self._store.reconfigure(_bounds(config))
         self.desk.reconfigure(self.client, config.stream)
         return change
@@ -88,7 +90,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     blueprint = Blueprint(
         "clawgate", __name__, template_folder=templates(), static_folder=STATIC, static_url_path="/static"
     )
-    answering = Answering(config.server.max_body_bytes, config.model, desk, gateway.clients)
+    answering = Answering(config.server.max_body_bytes, config.model, desk, gateway.clients, gateway.via)
     ChatRoutes(config.model, answering).install(blueprint)
     SessionRoutes(config.server, desk, gateway.clients, gateway.digest_limit).install(blueprint)
     ask_upstream = partial(upstream_state, gateway.client, config.model.model_name)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from clawgate import __version__, ports
-from clawgate.config import Config, load
+from clawgate.config import Config, cautions, load
 from clawgate.errors import ConfigError
 
 
@@ -82,7 +82,7 @@ def _add_gateway_options(parser: argparse.ArgumentParser, default: str | None = 
             option_string: str | None = None,  # noqa: ARG002
         ) -> None:
             if not str(values).strip():
-                raise argparse.ArgumentError(self, "expected a value, got \"\"")
+                raise argparse.ArgumentError(self, 'expected a value, got ""')
             setattr(namespace, self.dest, values)
             if namespace.command is None:
                 namespace.command = serve
@@ -137,14 +137,17 @@ def up(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     """Print a line for each finding: 0 all well, 1 something is not ready."""
     from clawgate.ollama.client import OllamaClient
+    from clawgate.ollama.finding import described
     from clawgate.ollama.state import upstream_state
 
     config = configure(options)
     print(f"ok: configuration {os.environ.get('CLAWGATE_CONFIG', '').strip() or '(all defaults)'}")
+    for caution in cautions(config, os.environ):
+        print(f"warning: {caution}")
     endpoint, model = config.model.endpoint, config.model.model_name
-    state = upstream_state(OllamaClient(endpoint), model)
-    if not state.reachable:
-        print(f"not ready: no Ollama answers at {endpoint}; start it with `ollama serve`")
+    state = upstream_state(OllamaClient.of(config.model), model)
+    if state.finding is not None:
+        print(f"not ready: {described(state.finding, endpoint)}")
         return 1
     print(f"ok: Ollama {state.version} at {endpoint}")
     if not state.model_ready:

@@ -25,7 +25,7 @@ from typing import Any
 from gunicorn.systemd import sd_notify
 
 from clawgate.app import Gateway, Reloaded, reloaded
-from clawgate.config import load
+from clawgate.config import cautions, load
 from clawgate.errors import ConfigError
 from clawgate.relay.closings import MOST as MOST_CLOSINGS
 from clawgate.server.signals import Signals
@@ -160,6 +160,8 @@ def _reload_worker(worker: Any) -> None:
         log.info("reloaded: %s", ", ".join(done.change.changed) or "nothing has changed")
         if done.change.needs_restart:
             log.warning("needs a restart: %s", ", ".join(done.change.needs_restart))
+        for caution in cautions(done.change.config, os.environ):
+            log.warning("%s", caution)
 
 
 def _reload(app: Any) -> Reloaded | None:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from clawgate.addresses import is_local
 from clawgate.config import Config, ServerConfig
 from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.finding import described
 from clawgate.ollama.state import upstream_state
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -75,14 +76,19 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
 def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
     """Return what the gateway's environment needs on top, starting the embedded model where there is no other."""
     endpoint, model = config.model.endpoint, config.model.model_name
-    state = upstream_state(OllamaClient(endpoint), model)
+    state = upstream_state(OllamaClient.of(config.model), model)
     if state.reachable:
         print(f"Ollama {state.version} answers at {endpoint} with {model}.", flush=True)
         if not state.model_ready:
             print(f"It does not have that model yet: run `ollama pull {model}`.", flush=True)
         return {}
-    if urlsplit(endpoint).hostname not in LOOPBACK:
+    is_elsewhere = urlsplit(endpoint).hostname not in LOOPBACK
+    if state.finding is not None and state.finding.is_lasting:
+        found = described(state.finding, endpoint)
+        print(f"{found[0].upper()}{found[1:]}.", flush=True)
+    elif is_elsewhere:
         print(f"No Ollama answers at {endpoint} yet; the gateway waits for it.", flush=True)
+    if is_elsewhere:
         return {}
     embedded = _start(children, ["clawgate.embedded", "--port", "0"], {})
     ready = _read(embedded, r"Embedded model (\S+) on (http://\S+)")

@@ -5,6 +5,8 @@ The rest of clawgate is handed the finished, frozen Config, or a section of it.
 
 from __future__ import annotations
 
+from clawgate.config.authorities import load_authorities
+from clawgate.config.cautions import cautions
 from clawgate.config.declaration import Setting
 from clawgate.config.load import load
 from clawgate.config.settings import (
@@ -28,7 +30,9 @@ __all__ = [
     "SessionConfig",
     "Setting",
     "StreamConfig",
+    "cautions",
     "change_between",
     "load",
+    "load_authorities",
     "settings",
 ]

@@ -6,12 +6,15 @@ A check carries the text that an error message gives as expected, so that a decl
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+import ssl
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from clawgate.addresses import HOST_NAME
+from clawgate.config.authorities import load_authorities
 
 
 class Check(NamedTuple):
@@ -70,3 +73,11 @@ def networks(given: tuple[str, ...]) -> tuple[str, ...]:
     for network in given:
         ipaddress.ip_network(network)
     return given
+
+
+@expects("a file of PEM certificates, or a folder of such files")
+def authorities(path: str) -> str:
+    """Take a file or folder with at least one certificate, as an absolute path; `~` is the user's folder."""
+    absolute = os.path.abspath(os.path.expanduser(path))
+    load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), absolute)
+    return absolute

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_origin
 import msgspec
 import yaml
 
+from clawgate.config.authorities import UnusableAuthorities
 from clawgate.config.declaration import ENVIRONMENT_PREFIX, Setting
 from clawgate.config.environment import own_variables
 from clawgate.config.settings import Config, sections, settings
@@ -137,7 +138,8 @@ def _checked(setting: Setting, value: Any, where: str) -> Any:
     except (msgspec.ValidationError, ValueError) as error:
         shown = "a text that is not usable" if setting.hides(value) else _show(value)
         hint = f"; {setting.hint}" if setting.hint else ""
-        raise ConfigError(f"{where}: expected {setting.expected}, got {shown}{hint}") from error
+        why = f", {error}" if isinstance(error, UnusableAuthorities) else ""
+        raise ConfigError(f"{where}: expected {setting.expected}, got {shown}{why}{hint}") from error
 
 
 def _show(value: Any) -> str:

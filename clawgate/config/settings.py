@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_type_hints
 
-from clawgate.config.checks import base_url, hosts, networks, origins, token
+from clawgate.config.checks import authorities, base_url, hosts, networks, origins, token
 from clawgate.config.declaration import Setting, setting, settings_of
 
 
@@ -22,6 +22,17 @@ class ModelConfig:
     provider: Literal["ollama"] = setting("ollama", "API that the endpoint speaks")
     endpoint: str = setting("http://127.0.0.1:11434", "base URL of Ollama", check=base_url, secret_mark="@")
     model_name: str = setting("qwen3:32b", "model that answers", min_length=1)
+    ca_file: str | None = setting(
+        None,
+        "PEM file of authorities for an https endpoint, or a folder. They are the only ones then that may sign its "
+        "certificate; without it the system's may, or where it has none those of certifi",
+        check=authorities,
+    )
+    verify: bool = setting(
+        True,
+        "check the certificate of an https endpoint. With `false` any is taken, so that anybody on the way can read "
+        "and change the conversations; the gateway warns of it at its start",
+    )
     allowed_models: tuple[str, ...] = setting((), "further models that a request may name; any other is refused")
 
 

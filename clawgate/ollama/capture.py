@@ -2,16 +2,17 @@
 
 urllib3 makes connections by itself, deep in a call that returns when Ollama's first frame is there. A connection class,
 mounted through an adapter of requests, hands each socket, the moment it is connected, to the exchange that is being
-opened on that thread, so that any thread can abort it in any phase. The last byte of the request leaves apart, once
-Ollama's side has taken in the bytes before it. So the exchange knows the moment from which the request can have been
-read, and a request that is aborted earlier never becomes whole. Then the call ends, and the exchange keeps the socket,
-which it reads without blocking. A connection without a captor does none of this.
+opened on that thread, so that any thread can abort it in any phase, in a TLS handshake too. The last byte of the
+request leaves apart, once Ollama's side has taken in the bytes before it. So the exchange knows the moment from which
+the request can have been read, and a request that is aborted earlier never becomes whole. Then the call ends, and the
+exchange keeps the socket, which it reads without blocking. A connection without a captor does none of this.
 """
 
 from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -20,12 +21,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
 
+from clawgate.ollama.connecting import HandshakeTimeout
 from clawgate.ollama.failures import CONNECT_TIMEOUT_S
 
 if sys.platform == "linux":
@@ -96,6 +99,9 @@ class _HTTPConnection(HTTPConnection):
             raise
         if _opening.is_at_once:
             self.sock.setblocking(False)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
         if _opening.captor is not None:
             _opening.captor.on_connected(self.sock)
 
@@ -125,7 +131,19 @@ class _HTTPConnection(HTTPConnection):
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
-    """The same over TLS: `super()` there is HTTPSConnection here."""
+    """The same over TLS. urllib3's own `connect` would load the authorities each time, and hide the handshake."""
+
+    def connect(self) -> None:
+        HTTPConnection.connect(self)
+        assert self.ssl_context is not None
+        name = self.host.strip("[]").partition("%")[0].rstrip(".")
+        self.sock = self.ssl_context.wrap_socket(self.sock, server_hostname=name, do_handshake_on_connect=False)
+        self._hand_over()
+        try:
+            self.sock.do_handshake()
+        except TimeoutError as error:
+            raise HandshakeTimeout(self, "the TLS handshake is not over in time") from error
+        self.is_verified = True  # or is not to be; the operator has been warned
 
 
 def _wait_until_taken(sock: socket.socket) -> None:
@@ -171,8 +189,22 @@ class _HTTPSPool(_HTTPPool, HTTPSConnectionPool):
 
 
 class SingleUseAdapter(HTTPAdapter):
-    """Makes connections that hand their sockets over, and uses none twice."""
+    """Makes connections that hand their sockets over, and uses none twice.
+
+    context: that of all https connections, whatever requests is told of certificates.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
+        super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def build_connection_pool_key_attributes(self, request: PreparedRequest, verify: Any, cert: Any = None) -> Any:
+        """Name the host alone: the rest is requests' settings of TLS."""
+        return super().build_connection_pool_key_attributes(request, verify, cert)[0], {}
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the context as it is."""

@@ -1,6 +1,6 @@
 """Ollama as the rest of the gateway knows it: makes exchanges, asks small questions.
 
-This and its neighbours capture.py, exchange.py and failures.py are the only users of requests.
+This and its neighbours capture.py, connecting.py, exchange.py and tls.py are the only users of requests.
 """
 
 from __future__ import annotations
@@ -14,22 +14,30 @@ from urllib.parse import urlsplit
 
 import msgspec
 import requests
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError
 
 from clawgate.addresses import is_loopback_address
-from clawgate.errors import UpstreamError, UpstreamFailure, UpstreamUnreachable
+from clawgate.config import ModelConfig
+from clawgate.errors import UpstreamFailure
 from clawgate.ollama.capture import SingleUseAdapter
+from clawgate.ollama.connecting import is_cut_off, reason_of
 from clawgate.ollama.exchange import Exchange
-from clawgate.ollama.failures import CONNECT_TIMEOUT_S, CannotContinue, reason_of
+from clawgate.ollama.failures import CONNECT_TIMEOUT_S, CannotContinue, refusal_of
+from clawgate.ollama.finding import Finding, Unreached, Unusable
 from clawgate.ollama.ndjson import UNREADABLE
 from clawgate.ollama.observations import Observations
+from clawgate.ollama.recognition import recognise
+from clawgate.ollama.tls import trusting
 
 TEMPLATE_TIMEOUT_S = 5.0
 MAX_DOCUMENT_BYTES = 1 << 24
 """/api/show has the model's licence and template in it: some ten KB."""
+BEGINNING_BYTES = 1 << 12
+"""So much of another answer is looked at, to tell what answers."""
 PIECE_BYTES = 1 << 16
 AT_ONCE_BYTES = 1 << 15
 """A body that the system takes in whole, so that sending it does not block: half of what may be on its way."""
+FAILURES = (requests.RequestException, HTTPError, OSError)
 HEADERS = {"Accept": "application/x-ndjson", "Accept-Encoding": "identity", "Content-Type": "application/json"}
 
 
@@ -40,14 +48,24 @@ class OllamaClient:
     (proxies, .netrc) is used, no redirect followed, no connection used twice, which each request announces.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, ca_file: str | None = None, *, verify: bool = True, via: str = "") -> None:
+        """Read the authorities that an https endpoint's certificate is held against; ask nothing yet.
+
+        via: the name that this gateway has in each request's Via, by which it knows one that comes back to it.
+        """
         self.endpoint = endpoint
-        self._session = _session()
+        is_secure = urlsplit(endpoint).scheme == "https"
+        self._session = _session(SingleUseAdapter(trusting(ca_file, verify) if is_secure else None), via)
         self._chat = self._session.prepare_request(requests.Request("POST", f"{endpoint}/api/chat", HEADERS))
         self._adapter = self._session.get_adapter(endpoint)
         place = urlsplit(endpoint)
         self._is_near = place.scheme == "http" and is_loopback_address(place.hostname or "")
         self._observations = Observations()
+
+    @classmethod
+    def of(cls, model: ModelConfig, via: str = "") -> OllamaClient:
+        """Make the client that a configuration asks for."""
+        return cls(model.endpoint, model.ca_file, verify=model.verify, via=via)
 
     def chat(self, request: dict[str, Any], is_going_on: bool = False, request_id: str = "") -> Exchange:
         """Prepare an exchange; nothing is sent before it is opened.
@@ -62,6 +80,7 @@ class OllamaClient:
         return Exchange(
             partial(self._post, request_id),
             body,
+            partial(refusal_of, self.endpoint),
             is_quick=is_quick,
             check=check,
             floor_s=self._observations.floor_s(model),
@@ -106,46 +125,46 @@ class OllamaClient:
             raise CannotContinue
 
     def ask(self, path: str, timeout_s: float, json: Any = None) -> Any:
-        """GET (with json: POST) a small JSON document; a GET that a mere close answers is asked once more.
+        """GET (with json: POST) a small JSON document; where the connection is cut off, ask once more.
+
+        All that is asked in this way may be asked again: a model's description, its unloading.
 
         Units: timeout_s bounds connecting, each read of the head, and the body as a whole.
-        Errors: UpstreamUnreachable; UpstreamError for another status than 200, a body that is not JSON or no small one.
+        Errors: Unreached; Unusable for another status than 200, a body that is not JSON or no small one.
         """
-        try:
-            document = self._fetch(path, timeout_s, json)
-        except (requests.RequestException, HTTPError, OSError) as error:
-            raise UpstreamUnreachable(f"Ollama {reason_of(error)}") from error
-        try:
-            return msgspec.json.decode(document)
-        except UNREADABLE as error:
-            raise UpstreamError(f"what answers {path} is not Ollama") from error
-
-    def _fetch(self, path: str, timeout_s: float, json: Any) -> bytes:
         ends_at = time.monotonic() + timeout_s
         try:
-            return self._fetch_once(path, timeout_s, json)
-        except requests.ConnectionError as error:
-            left_s = ends_at - time.monotonic()
-            if json is not None or left_s <= 0 or not _is_cut_off(error):
-                raise
-        return self._fetch_once(path, left_s, json)
+            try:
+                return self._ask_once(path, timeout_s, json)
+            except FAILURES as error:
+                left_s = ends_at - time.monotonic()
+                if left_s <= 0 or not is_cut_off(error):
+                    raise
+            return self._ask_once(path, left_s, json)
+        except FAILURES as error:
+            raise Unreached(reason_of(error)) from error
 
-    def _fetch_once(self, path: str, timeout_s: float, json: Any) -> bytes:
+    def _ask_once(self, path: str, timeout_s: float, json: Any) -> Any:
         method = "GET" if json is None else "POST"
         with self._session.request(
             method, f"{self.endpoint}{path}", json=json, timeout=timeout_s, allow_redirects=False, stream=True
         ) as response:
-            if response.status_code != 200:
-                raise UpstreamError(f"Ollama answered {path} with status {response.status_code}")
-            return _small_body(response, path, time.monotonic() + timeout_s)
+            body = _small_body(response, time.monotonic() + timeout_s)
+            if response.status_code == 200:
+                try:
+                    return msgspec.json.decode(body)
+                except UNREADABLE:
+                    if not body and "Content-Length" not in response.headers:  # the head was cut, which nothing told
+                        raise ConnectionResetError from None
+            raise Unusable(self._look_at(response, body))
+
+    def _look_at(self, response: requests.Response, body: bytes) -> Finding:
+        status, fields = response.status_code, {name.lower(): value for name, value in response.headers.items()}
+        found = recognise(self.endpoint, status, fields, body[:BEGINNING_BYTES])
+        return found or Finding("unwell", f"status {status}")
 
 
-def _is_cut_off(error: requests.ConnectionError) -> bool:
-    """Tell whether a connection that had been made ended before an answer began: a server that restarts."""
-    return bool(error.args) and isinstance(error.args[0], ProtocolError)
-
-
-def _small_body(response: requests.Response, path: str, ends_at: float) -> bytes:
+def _small_body(response: requests.Response, ends_at: float) -> bytes:
     """Read a body whole, in pieces as they come, so that one that drips or never ends is given up."""
     pieces: list[bytes] = []
     taken = 0
@@ -153,7 +172,7 @@ def _small_body(response: requests.Response, path: str, ends_at: float) -> bytes
         pieces.append(piece)
         taken += len(piece)
         if taken > MAX_DOCUMENT_BYTES:
-            raise UpstreamError(f"what answers {path} is not Ollama: more than {MAX_DOCUMENT_BYTES} bytes")
+            raise Unusable(Finding("other", f"more than {MAX_DOCUMENT_BYTES} bytes"))
         if time.monotonic() > ends_at:
             raise requests.Timeout
     return b"".join(pieces)
@@ -169,13 +188,14 @@ def can_continue(template: str) -> bool:
     return ".Messages" not in template or re.search(r"\blen\b", template) is not None
 
 
-def _session() -> requests.Session:
+def _session(adapter: SingleUseAdapter, via: str) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
-    adapter = SingleUseAdapter()
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     session.headers["User-Agent"] = "clawgate"
     session.headers["Connection"] = "close"
+    if via:
+        session.headers["Via"] = f"1.1 {via}"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # one for all users would be nobody's
     return session

@@ -19,15 +19,17 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import requests
 
 from clawgate.errors import InternalError
 from clawgate.ollama.body import Body, MalformedBody, OpenBody
 from clawgate.ollama.capture import RequestSent, WouldBlock, captured_by
-from clawgate.ollama.failures import DROPPED, OpenFailure, failure_of, reason_of, unreachable
+from clawgate.ollama.connecting import not_http, not_reached
+from clawgate.ollama.failures import OpenFailure
 from clawgate.ollama.head import MalformedHead, read_head
+from clawgate.ollama.recognition import is_page
 from clawgate.sockets import shut_down
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class Exchange:
     """One `POST /api/chat` and its answer: started, read and released by the pump, closed by anybody.
 
     post: sends a body through requests.
+    refusal_of: makes the failure of a response that is no answer: its status, header and body.
     is_quick: connecting and sending do not block, so that they need no helper thread.
     check: is called first, on a helper thread.
     floor_s: a whole request stays open for so long where nothing of the answer has come.
@@ -61,6 +64,7 @@ class Exchange:
         self,
         post: Callable[[bytes], requests.Response],
         body: bytes,
+        refusal_of: Callable[[int, Mapping[str, str], bytes], OpenFailure],
         *,
         is_quick: bool = False,
         check: Callable[[], None] | None = None,
@@ -69,6 +73,7 @@ class Exchange:
     ) -> None:
         self._post = post
         self._body = body
+        self._refusal_of = refusal_of
         self._is_quick = is_quick and check is None
         self._check = check
         self._floor_s = floor_s
@@ -83,6 +88,8 @@ class Exchange:
         self._whole_at = -math.inf
         self._response: requests.Response | None = None
         self._status: int | None = None
+        self._fields: Mapping[str, str] = {}
+        self._cut_by: OSError | None = None
         self._ahead = b""
         self._refusal = b""
         self.refused_by = math.inf
@@ -123,7 +130,7 @@ class Exchange:
         except OpenFailure as failure:
             self.failure = failure
         except (requests.RequestException, OSError) as error:
-            self._fail(unreachable(reason_of(error)))
+            self._fail(not_reached(error))
         except Exception:  # nobody else catches it on a helper thread
             log.exception("opening the connection to Ollama failed")
             self.failure = OpenFailure(InternalError(), is_retryable=False)
@@ -153,7 +160,7 @@ class Exchange:
             self._response = response
             if self._is_closing:
                 raise Aborted
-        self._begin(response.status_code)
+        self._begin(response.status_code, {name.lower(): value for name, value in response.headers.items()})
         while not self.is_open and self.failure is None:
             self._read_refusal()
 
@@ -201,17 +208,17 @@ class Exchange:
         try:
             head = read_head(self._ahead)
         except MalformedHead:
-            self._fail(unreachable(DROPPED))
+            self._fail(not_http())
             return
         if head is not None:
             self._framing, self._ahead = head.framing, head.rest
-            self._begin(head.status)
+            self._begin(head.status, head.fields)
         elif self.is_at_end:
-            self._fail(unreachable(DROPPED))
+            self._fail(not_reached(self._cut_by))
 
-    def _begin(self, status: int) -> None:
-        self._status = status
-        self.is_open = status == OK
+    def _begin(self, status: int, fields: Mapping[str, str]) -> None:
+        self._status, self._fields = status, fields
+        self.is_open = status == OK and not is_page(fields)
         if not self.is_open:
             self.refused_by = time.monotonic() + REFUSAL_S
 
@@ -225,7 +232,7 @@ class Exchange:
             self.is_at_end = True
         is_late = time.monotonic() >= self.refused_by
         if self.is_at_end or is_late or len(self._refusal) >= MAX_ERROR_BYTES:
-            self._fail(failure_of(self._status, self._refusal[:MAX_ERROR_BYTES]))
+            self._fail(self._refusal_of(self._status, self._fields, self._refusal[:MAX_ERROR_BYTES]))
 
     def read(self) -> bytes:
         """Return the payload that has come in, b"" when there is none now; at the end set `is_at_end`.
@@ -249,8 +256,8 @@ class Exchange:
                 piece = sock.recv(RECV_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError):
                 break
-            except OSError:
-                piece = b""
+            except OSError as error:
+                self._cut_by, piece = error, b""
             if not piece:
                 self.is_at_end = True
                 break

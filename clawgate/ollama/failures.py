@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
-import requests
+from collections.abc import Mapping
 
-from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError, UpstreamUnreachable
+import msgspec
+
+from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError
 from clawgate.ollama.ndjson import UNREADABLE
+from clawgate.ollama.recognition import recognise
 
 CONNECT_TIMEOUT_S = 5.0
-DROPPED = "dropped the connection"
 
 
 class OpenFailure(Exception):
@@ -28,9 +29,12 @@ class CannotContinue(OpenFailure):
         super().__init__(UpstreamError("the model's template cannot continue an answer"), is_retryable=False)
 
 
-def unreachable(why: str) -> OpenFailure:
-    """Say that Ollama is away, which is waited for; `why` are words that follow its name."""
-    return OpenFailure(UpstreamUnreachable(f"Ollama {why}"), is_retryable=True)
+def refusal_of(endpoint: str, status: int, fields: Mapping[str, str], body: bytes) -> OpenFailure:
+    """Say what answers in Ollama's place, else what Ollama says of a request that it does not answer."""
+    finding = recognise(endpoint, status, fields, body)
+    if finding is None or not finding.is_lasting:
+        return failure_of(status, body)
+    return OpenFailure(UpstreamError(finding.message), is_retryable=False)
 
 
 def failure_of(status: int, body: bytes) -> OpenFailure:
@@ -49,21 +53,3 @@ def _words_of(body: bytes) -> str:
         return str(msgspec.json.decode(body)["error"])
     except (*UNREADABLE, KeyError, TypeError):
         return body.decode("utf-8", "replace").strip()[:500]
-
-
-def reason_of(error: Exception) -> str:
-    """Say in a few words why a connection failed; the libraries' own texts carry object addresses."""
-    if isinstance(error, requests.ConnectTimeout):
-        return f"did not accept the connection within {CONNECT_TIMEOUT_S:g} s"
-    if isinstance(error, requests.Timeout):
-        return "did not answer in time"
-    text = repr(error)
-    for mark, words in (
-        ("NameResolution", "has a name that cannot be resolved"),
-        ("refused", "refused the connection"),
-        ("Too many open files", "cannot be asked: the gateway has no file descriptor left"),
-        ("SSLError", "has a TLS certificate that is not accepted"),
-    ):
-        if mark in text:
-            return words
-    return DROPPED

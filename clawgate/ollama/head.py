@@ -29,6 +29,14 @@ class Head(NamedTuple):
     status: int
     framing: Body
     rest: bytes
+    raw: bytes
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The header's fields, by their names in lower case."""
+        lines = self.raw.decode("latin-1").splitlines()[1:]
+        pairs = (line.partition(":") for line in lines)
+        return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
 
 
 def read_head(data: bytes) -> Head | None:
@@ -40,7 +48,8 @@ def read_head(data: bytes) -> Head | None:
     while (line := _STATUS.match(data, start)) and (end := _END.search(data, line.end() - 1)):
         status = int(line[1])
         if status >= 200:
-            return Head(status, _framing_of(status, data[start : end.end()]), data[end.end() :])
+            raw = data[start : end.end()]
+            return Head(status, _framing_of(status, raw), data[end.end() :], raw)
         start = end.end()
     is_wrong = line is None and data.find(b"\n", start) >= 0
     if is_wrong or len(data) > MAX_HEAD_BYTES:

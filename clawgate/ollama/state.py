@@ -14,6 +14,7 @@ import msgspec
 
 from clawgate.errors import UpstreamFailure
 from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.finding import Finding, Unreached, Unusable
 from clawgate.ollama.silence import full_name
 
 ASK_EVERY_S = 2.0
@@ -27,11 +28,15 @@ _T = TypeVar("_T")
 
 
 class UpstreamState(msgspec.Struct, frozen=True):
-    """Ollama's own word of its state; model_ready: the configured model is there to be loaded."""
+    """Ollama's own word of its state; model_ready: the configured model is there to be loaded.
+
+    finding: what is there in its place, or why nothing is; None where it answers, or has not been asked.
+    """
 
     reachable: bool
     version: str | None = None
     model_ready: bool = False
+    finding: Finding | None = None
 
 
 class CachedQuestion(Generic[_T]):
@@ -97,8 +102,10 @@ def upstream_state(client: OllamaClient, model: str) -> UpstreamState:
     try:
         version = client.ask("/api/version", STATE_TIMEOUT_S)["version"]
         names = [str(entry["name"]) for entry in client.ask("/api/tags", STATE_TIMEOUT_S)["models"]]
-    except (UpstreamFailure, KeyError, TypeError):
-        return UpstreamState(reachable=False)
+    except (Unreached, Unusable) as failure:
+        return UpstreamState(reachable=False, finding=failure.finding)
+    except (KeyError, TypeError):
+        return UpstreamState(reachable=False, finding=Finding("other", "its JSON is another"))
     return UpstreamState(reachable=True, version=str(version), model_ready=full_name(model) in map(full_name, names))
 
 

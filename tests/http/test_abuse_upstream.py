@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,7 +76,9 @@ def assert_asked_as_configured(gate: Gateway, request: Request, model: str = DEF
         "content-type",
         "content-length",
         "x-request-id",
+        "via",
     }
+    assert re.fullmatch(r"1\.1 clawgate-[0-9a-f]{16}", request.headers["Via"]), "the gateway's own, nobody else's"
 
 
 @CONFIGURED

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from clawgate import __version__
-from clawgate.errors import UpstreamUnreachable
+from clawgate.errors import UpstreamError, UpstreamUnreachable
 from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.finding import Finding, Kind
 from clawgate.ollama.state import UpstreamState, upstream_state
 from tests.http.asking import configured, finish, interrupt, opening
 from tests.support.client import call
@@ -59,7 +63,7 @@ def test_ready_follows_ollama_and_health_does_not(gate: Gateway, upstream: Scrip
     upstream.stop()
     reply = wait_for(lambda: found if (found := gate.get("/readyz")).status == 503 else None, "not ready", FRESH_S)
     assert reply.json == {"status": "unavailable", "reason": "upstream_unreachable"}
-    assert shown_state(gate) == {"reachable": False, "version": None, "model_ready": False}
+    assert shown_state(gate) == {"reachable": False, "version": None, "model_ready": False, "problem": "refused"}
     assert (gate.get("/healthz").status, gate.get("/healthz").json) == (200, {"status": "ok"})
     assert call("HEAD", gate.base_url, "/readyz").status == 503
     upstream.start()
@@ -80,13 +84,19 @@ def test_a_model_that_is_not_there_is_not_ready(gate: Gateway, upstream: Scripte
 )
 def test_a_stranger_at_the_endpoint_is_not_ollama(ollama: ScriptedOllama, path: str, body: bytes) -> None:
     ollama.script(status(200, body), path=path)
-    assert upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL) == UpstreamState(reachable=False)
+    state = upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL)
+    assert state.finding is not None
+    assert (state.reachable, state.finding.is_another) == (False, True)
 
 
-@pytest.mark.parametrize("code", [204, 301, 403, 404, 500, 503])
-def test_another_status_is_not_ollama_either(ollama: ScriptedOllama, code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(204, "other"), (301, "other"), (403, "unwell"), (404, "other"), (500, "unwell"), (503, "proxy")],
+)
+def test_another_status_is_not_ollama_either(ollama: ScriptedOllama, code: int, kind: Kind) -> None:
     ollama.script(status(code), path="/api/version")
-    assert upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL) == UpstreamState(reachable=False)
+    state = upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL)
+    assert state == UpstreamState(reachable=False, finding=Finding(kind, f"status {code}"))
 
 
 def whole(document: object) -> Act:
@@ -105,25 +115,61 @@ def test_one_question_is_one_connection_whatever_the_server_makes_of_it(ollama: 
     assert {request.headers["Connection"] for request in ollama.requests} == {"close"}
 
 
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"
+HALF_A_HEAD = b"HTTP/1.1 200 OK\r\nContent-Ty"
+HALF_A_CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"
+
+
 @pytest.mark.parametrize("end", [drop(), reset()], ids=repr)
-def test_a_question_that_a_mere_close_answers_is_asked_once_more(ollama: ScriptedOllama, end: Act) -> None:
-    ollama.script(end, path="/api/tags")
-    assert upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL).reachable
-    assert [request.path for request in ollama.requests] == ["/api/version", "/api/tags", "/api/tags"]
-    for _ in range(2):
-        ollama.script(end, path="/api/version")
-    assert not upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL).reachable
-    assert len(ollama.requests) == 5
-
-
-def test_neither_half_an_answer_nor_a_post_is_asked_again(ollama: ScriptedOllama) -> None:
+@pytest.mark.parametrize(
+    "begun", [b"", b"HTTP/1.1 2", HALF_A_HEAD, HALF, HALF_A_CHUNK], ids=["nothing", "line", "head", "body", "chunk"]
+)
+@pytest.mark.parametrize(
+    ("path", "question"), [("/api/tags", None), ("/api/show", {"model": DEFAULT_MODEL})], ids=["GET", "POST"]
+)
+def test_a_question_whose_connection_is_cut_is_asked_once_more(
+    ollama: ScriptedOllama, path: str, question: object, begun: bytes, end: Act
+) -> None:
+    """A reset that comes with half an answer overtakes it, or does not: either way the question is asked again."""
     client = OllamaClient(ollama.base_url)
-    ollama.script(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"), drop(), path="/api/version")
-    ollama.script(drop(), path="/api/show")
-    for path, document in (("/api/version", None), ("/api/show", {"model": DEFAULT_MODEL})):
-        with pytest.raises(UpstreamUnreachable, match="Ollama dropped the connection"):
-            client.ask(path, 5, document)
-    assert [request.path for request in ollama.requests] == ["/api/version", "/api/show"]
+    ollama.script(raw(begun), end, path=path)
+    assert isinstance(client.ask(path, 5, question), dict)
+    assert len(ollama.requests) == 2
+    for _ in range(2):
+        ollama.script(raw(begun), end, path=path)
+    with pytest.raises(UpstreamUnreachable, match="Ollama dropped the connection"):
+        client.ask(path, 5, question)
+    assert len(ollama.requests) == 4, "and not a third time"
+
+
+@pytest.mark.parametrize("taken_bytes", [0, 1])
+def test_a_reset_before_the_question_is_read_is_one_too(ollama: ScriptedOllama, taken_bytes: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def reset_one() -> None:
+            with listener.accept()[0] as accepted:
+                accepted.recv(taken_bytes)
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with listener.accept()[0] as accepted, socket.create_connection(("127.0.0.1", ollama.port)) as upstream:
+                upstream.sendall(accepted.recv(1 << 16))
+                accepted.sendall(upstream.recv(1 << 16))
+
+        thread = threading.Thread(target=reset_one)
+        thread.start()
+        client = OllamaClient(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        assert client.ask("/api/version", 5) == {"version": "0.12.6"}
+        thread.join()
+
+
+def test_a_refused_question_and_one_without_answer_are_not_asked_again(ollama: ScriptedOllama) -> None:
+    client = OllamaClient(ollama.base_url)
+    ollama.script(hang(), path="/api/version")
+    with pytest.raises(UpstreamUnreachable, match="Ollama did not answer in time"):
+        client.ask("/api/version", 0.1)
+    ollama.script(status(500, {"error": "x"}), path="/api/version")
+    with pytest.raises(UpstreamError, match="Ollama answers with an error"):
+        client.ask("/api/version", 5)
+    assert len(ollama.requests) == 2
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from flask.testing import FlaskClient
 
 from clawgate.app import create_app, create_blueprint
 from clawgate.config import Config, ModelConfig, ServerConfig, settings
+from clawgate.embedded.frames import VERSION
 from clawgate.web.pages import setup
 from tests.support.connection import Connection
-from tests.support.ollama import ScriptedOllama, status
+from tests.support.ollama import ScriptedOllama, keep, raw, status
 from tests.support.server import SocketServer
 from tests.support.tools import DEADLINE_S, free_port
 
@@ -160,7 +161,8 @@ def test_setup_shows_what_is_up_and_what_mends_the_rest(ollama: ScriptedOllama, 
     states = [state_of(page, hop) for hop in ("browser", "nginx", "clawgate", "ollama", "model")]
     assert states == ["up", "down", "up", "up", "up"]
     assert f":{nginx_port}" in page
-    assert "nginx -t &amp;&amp; nginx -s reload" in page
+    assert "nginx/clawgate.conf /etc/nginx/conf.d/ &amp;&amp; nginx<" in page, "what does not run cannot be reloaded"
+    assert "nginx -s reload" not in page
     ollama.models.clear()
     page = client_of(ollama).get("/setup").text
     assert state_of(page, "model") == "down"
@@ -169,6 +171,27 @@ def test_setup_shows_what_is_up_and_what_mends_the_rest(ollama: ScriptedOllama, 
     page = client_of(ollama).get("/setup").text
     assert [state_of(page, hop) for hop in ("ollama", "model")] == ["down", "unknown"]
     assert ">ollama serve<" in page
+
+
+def test_setup_offers_no_command_of_ollamas_for_the_embedded_model(ollama: ScriptedOllama) -> None:
+    ollama.script(status(200, {"version": VERSION}), path="/api/version")
+    page = client_of(ollama).get("/setup").text
+    assert "<code>clawgate embedded</code>" in page
+    assert "ollama run" not in page
+    assert "ollama serve" not in page
+
+
+def test_setup_says_what_is_at_the_endpoint_and_a_stranger_sees_less(ollama: ScriptedOllama) -> None:
+    moved = raw(b"HTTP/1.1 301 Moved\r\nLocation: https://gpu.internal/api/version\r\nContent-Length: 0\r\n\r\n")
+    for headers, here in (({}, True), ({"Accept-Language": "zh"}, True), ({}, False)):
+        ollama.script(moved, keep(), path="/api/version")
+        peer = HERE if here else ELSEWHERE
+        page = client_of(ollama).get("/setup", headers=headers, environ_base={"REMOTE_ADDR": peer}).text
+        assert [state_of(page, hop) for hop in ("ollama", "model")] == ["down", "unknown"]
+        assert ("https://gpu.internal" in page) is here
+        assert "{detail}" not in page
+        assert "ollama serve" not in page
+    assert "Something answers there that cannot be used as Ollama." in page
 
 
 def test_setup_knows_a_request_that_came_through_a_proxy(ollama: ScriptedOllama, nginx_port: int) -> None:

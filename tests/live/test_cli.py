@@ -42,7 +42,7 @@ def test_options_override_the_file_and_the_environment(gateway: Callable[..., Ga
 
 
 def test_defaults_do_without_a_file(tmp_path: Path) -> None:
-    line = r"not ready: no Ollama answers at http://127\.0\.0\.1:(\d+); start it with `ollama serve`"
+    line = r"not ready: no Ollama answers at http://127\.0\.0\.1:(\d+): it refused the connection; start .*serve`"
     done = clawgate("check", cwd=tmp_path, env={"CLAWGATE_MODEL_ENDPOINT": f"http://127.0.0.1:{free_port()}/"})
     assert done.status == 1
     assert done.stdout.splitlines()[0] == "ok: configuration (all defaults)"
@@ -147,7 +147,8 @@ def test_check_says_what_is_ready(ollama: ScriptedOllama, tmp_path: Path) -> Non
     assert (done.status, done.stdout.splitlines(), done.stderr) == (1, [*ready[:2], absent], "")
 
     ollama.stop()
-    absent = f"not ready: no Ollama answers at {ollama.base_url}; start it with `ollama serve`"
+    refused = f"not ready: no Ollama answers at {ollama.base_url}: it refused the connection"
+    absent = f"{refused}; start it with `ollama serve`"
     done = clawgate("--config", str(config), "check")
     assert (done.status, done.stdout.splitlines(), done.stderr) == (1, [ready[0], absent], "")
 

@@ -13,11 +13,13 @@ import pytest
 
 from tests.support import client, sse
 from tests.support.client import StreamClient
+from tests.support.connection import Connection
 from tests.support.embedded import require_embedded
 from tests.support.gateway import write_config
 from tests.support.ollama import DEFAULT_MODEL, ScriptedOllama, hang, text
 from tests.support.proc import children_of, is_alive
 from tests.support.process import ChildProcess
+from tests.support.server import SocketServer
 from tests.support.tools import DEADLINE_S, ROOT, free_port, require_procfs, wait_for
 
 START_S = 2 * DEADLINE_S
@@ -117,6 +119,22 @@ def test_ollama_elsewhere_is_waited_for(up: Callable[..., Up]) -> None:
     process = up(model={"endpoint": "http://192.0.2.1:9"})
     process.wait_until_ready()
     assert process.stdout[0] == "No Ollama answers at http://192.0.2.1:9 yet; the gateway waits for it.\n"
+
+
+def test_another_server_elsewhere_is_named(up: Callable[..., Up]) -> None:
+    def serve(connection: Connection) -> None:
+        connection.receive()
+        connection.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 18\r\n\r\n404 page not found")
+
+    server = SocketServer(serve, host="127.0.0.2", port=0)  # up takes only 127.0.0.1 for this machine's own
+    server.start()
+    try:
+        process = up(model={"endpoint": f"http://127.0.0.2:{server.port}/v1"})
+        process.wait_until_ready()
+    finally:
+        server.close()
+    where = f"http://127.0.0.2:{server.port}/v1"
+    assert process.stdout[0] == f"What answers at {where} is not Ollama; leave out /v1 in model.endpoint.\n"
 
 
 @pytest.mark.deadline(120)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, error_line, hang, status, text, wait
+from tests.support.tls import Authority, TlsFront
 from tests.support.tools import wait_for
 
 if TYPE_CHECKING:
@@ -105,6 +107,21 @@ def test_error_of_ollama_is_shown_in_its_own_words(page: Page, upstream: Scripte
     page.send("go")
     page.until_shown("[data-failure]")
     assert page.text("[data-failure-detail]") == "out of <b>memory</b>"
+
+
+def test_an_ollama_that_is_there_and_cannot_be_asked_is_not_to_be_started(
+    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama, tmp_path: Path
+) -> None:
+    with TlsFront(ollama.port, Authority(tmp_path / "authority").context()) as front:
+        secure = gateway(model={"endpoint": front.base_url})
+        blank.open(secure.base_url + "/").send("go")
+        blank.until_shown("[data-failure]")
+        assert "model.ca_file" in blank.text("[data-failure-detail]")
+    ollama.stop()
+    plain = gateway(stream={"retry_seconds": 0})
+    blank.open(plain.base_url + "/").send("go")
+    blank.until_shown("[data-failure]")
+    assert blank.text("[data-failure-detail]") == "ollama serve"
 
 
 def test_busy_gateway_says_so_and_is_tried_again(

@@ -165,12 +165,14 @@ function showFailure(root, message, state, page) {
   if (!failure) return;
   const words = page.words();
   const code = words[`error.${failure.code}`] ? failure.code : "other";
-  const detail = { model_not_found: `ollama pull ${page.model}`, upstream_unreachable: "ollama serve" }[code];
-  const hasOwnWords = code === "other" || code === "upstream_error";
+  const isRefused = failure.message.endsWith("refused the connection"); // else it runs, and the words say what is wrong
+  const hasReason = code === "upstream_unreachable" && !isRefused;
+  const detail = { model_not_found: `ollama pull ${page.model}`, upstream_unreachable: isRefused && "ollama serve" }[code];
+  const hasOwnWords = code === "other" || code === "upstream_error" || hasReason;
   hook(root, "failure").dataset.failure = failure.code;
   write(hook(root, "failure-title"), filled(words[`error.${code}`] ?? "", { model: page.model }));
-  write(hook(root, "failure-hint"), words[`error.${code}.hint`] ?? "");
+  write(hook(root, "failure-hint"), words[hasReason ? "error.other.hint" : `error.${code}.hint`] ?? "");
   hide(root, "[data-failure-detail]", !detail && !hasOwnWords);
-  write(hook(root, "failure-detail"), detail ?? failure.message);
+  write(hook(root, "failure-detail"), detail || failure.message);
   hide(root, '[data-do="retry"]', message !== lastMessage(state));
 }

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from clawgate.ollama.state import UpstreamState
+from clawgate.ollama.finding import Kind
 from clawgate.sessions import Message
 from clawgate.web.api.requests import SessionId
 from clawgate.web.door.responses import Failure, Payload
@@ -65,12 +65,21 @@ class SessionView(Payload, frozen=True):
     run_id: str | None
 
 
+class Upstream(Payload, frozen=True):
+    """Ollama's state; `problem` is the kind of thing that is there in its place."""
+
+    reachable: bool
+    version: str | None
+    model_ready: bool
+    problem: Kind | UnsetType = UNSET
+
+
 class Status(Payload, frozen=True):
     """The state of the chain."""
 
     model: str
     provider: str
-    upstream: UpstreamState
+    upstream: Upstream
     streams: Count
     max_streams: Annotated[int, Meta(ge=1)]
     version: str

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response
+from msgspec import UNSET
 
 from clawgate import __version__
 from clawgate.config import Config
 from clawgate.ollama.state import CachedQuestion, UpstreamState
 from clawgate.relay.desk import Desk
-from clawgate.web.api.answers import Health, NotReady, Ready, Status
+from clawgate.web.api.answers import Health, NotReady, Ready, Status, Upstream
 from clawgate.web.door.responses import json_response
 
 
@@ -32,7 +33,7 @@ class HealthRoutes:
             Status(
                 model=self._config.model.model_name,
                 provider=self._config.model.provider,
-                upstream=self._upstream.answer(),
+                upstream=_shown(self._upstream.answer()),
                 streams=self._desk.streams,
                 max_streams=self._config.server.max_streams,
                 version=__version__,
@@ -50,3 +51,8 @@ class HealthRoutes:
         if not self._upstream.answer().reachable:
             return json_response(NotReady("unavailable", "upstream_unreachable"), 503)
         return json_response(Ready("ready"))
+
+
+def _shown(state: UpstreamState) -> Upstream:
+    problem = state.finding.kind if state.finding is not None else UNSET
+    return Upstream(state.reachable, state.version, state.model_ready, problem)

@@ -15,7 +15,7 @@ from flask import Response, g, request
 from msgspec.structs import replace
 
 from clawgate.config import ModelConfig
-from clawgate.errors import ModelNotAllowed
+from clawgate.errors import BadRequest, ModelNotAllowed
 from clawgate.relay.desk import Desk
 from clawgate.relay.events import Event
 from clawgate.relay.prompt import ChatRequest
@@ -44,13 +44,17 @@ class WireFormat(NamedTuple):
 
 
 class Answering:
-    """Answers chats in any wire format."""
+    """Answers chats in any wire format.
 
-    def __init__(self, max_body_bytes: int, model: ModelConfig, desk: Desk, clients: Clients) -> None:
+    via: the name that the gateway has in the Via of its own requests.
+    """
+
+    def __init__(self, max_body_bytes: int, model: ModelConfig, desk: Desk, clients: Clients, via: str = "") -> None:
         self._models = (model.model_name, *model.allowed_models)
         self._max_body_bytes = max_body_bytes
         self._desk = desk
         self._clients = clients
+        self._via = via
         self._is_warned = False
 
     def answer(self, wire: WireFormat) -> Response:
@@ -60,6 +64,8 @@ class Answering:
         """
         self._warn_without_threads()
         chat, is_streamed = wire.read(read_object(request, self._max_body_bytes, self._clients))
+        if self._via and self._via in request.headers.get("Via", ""):  # it would ask itself until no stream is free
+            raise BadRequest("this gateway asks itself: model.endpoint is its own address, and must be Ollama's")
         if chat.model not in self._models:
             raise ModelNotAllowed(f"model: expected one of {', '.join(self._models)}")
         run = self._desk.admit(replace(chat, request_id=g.request_id))

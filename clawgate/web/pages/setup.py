@@ -42,6 +42,13 @@ class Hop(NamedTuple):
     version: str = ""
     start: str = ""
     cure: str = ""
+    detail: str = ""
+
+    @property
+    def public(self) -> Hop:
+        """It without what is the operator's alone."""
+        word = "setup.ollama.stranger" if self.detail else self.word
+        return self._replace(address="", start="", cure="", detail="", word=word)
 
 
 class SetupRoutes:
@@ -72,7 +79,7 @@ class SetupRoutes:
         """Render the page."""
         hops = [self._browser(), self._nginx(), self._clawgate(), self._ollama(), self._model()]
         if not self._is_operator():
-            hops = [hop._replace(address="", start="", cure="") for hop in hops]
+            hops = [hop.public for hop in hops]
             return self._appearance.show(request, "setup.html", is_locked=False, is_operator=False, hops=hops)
         return self._appearance.show(
             request,
@@ -109,7 +116,7 @@ class SetupRoutes:
         host = name_of(self._caller.host_of(request)) or ""
         address = f"http://{f'[{host}]' if ':' in host else host}:{NGINX_PORT}"
         state, word = self._nginx_state.answer()
-        cure = NGINX_CURE if state == "down" else ""
+        cure = NGINX_CURE if word == "setup.nginx.broken" else ""
         return Hop("nginx", "nginx", address, state, word, start=start, cure=cure)
 
     def _address(self) -> str:
@@ -124,14 +131,17 @@ class SetupRoutes:
 
     def _ollama(self) -> Hop:
         upstream = self._upstream.answer()
-        address, start = self._config.model.endpoint, "ollama serve"
+        address, start = self._config.model.endpoint, "clawgate embedded" if _is_embedded(upstream) else "ollama serve"
         if upstream.reachable:
             return Hop("ollama", "Ollama", address, "up", "setup.ollama.up", upstream.version or "", start)
-        return Hop("ollama", "Ollama", address, "down", "setup.ollama.down", start=start, cure=start)
+        finding = upstream.finding
+        if finding is None or finding.kind == "refused":
+            return Hop("ollama", "Ollama", address, "down", "setup.ollama.down", start=start, cure=start)
+        return Hop("ollama", "Ollama", address, "down", f"setup.ollama.{finding.kind}", detail=finding.detail)
 
     def _model(self) -> Hop:
         upstream, model = self._upstream.answer(), self._config.model.model_name
-        start = f"ollama run {model}"
+        start = "" if _is_embedded(upstream) else f"ollama run {model}"
         if not upstream.reachable:
             return Hop("model", model, "", "unknown", "setup.model.unknown", start=start)
         if upstream.model_ready:
@@ -159,6 +169,11 @@ class SetupRoutes:
         return (
             f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
         )
+
+
+def _is_embedded(upstream: UpstreamState) -> bool:
+    """Tell whether the embedded model answers in Ollama's place, as it does for `clawgate up`."""
+    return (upstream.version or "").endswith("-clawgate-embedded")
 
 
 def nginx_state(port: int) -> tuple[State, str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 import clawgate
-from clawgate.config import Config, ServerConfig, StreamConfig, change_between, load, settings
+from clawgate.config import Config, ModelConfig, ServerConfig, StreamConfig, cautions, change_between, load, settings
 from clawgate.errors import ConfigError
 
 Write = Callable[[str | bytes], Path]
@@ -19,6 +21,8 @@ CONTRACT: dict[str, object] = {
     "model.provider": "ollama",
     "model.endpoint": "http://127.0.0.1:11434",
     "model.model_name": "qwen3:32b",
+    "model.ca_file": None,
+    "model.verify": True,
     "model.allowed_models": (),
     "server.host": "127.0.0.1",
     "server.port": 18789,
@@ -111,6 +115,8 @@ GIVEN: dict[str, tuple[str, object]] = {
     "model.provider": ("Ollama", "ollama"),
     "model.endpoint": ("https://gpu.example.org/ollama/", "https://gpu.example.org/ollama"),
     "model.model_name": ("llama3.2:1b", "llama3.2:1b"),
+    "model.ca_file": (DEFAULT_CA_BUNDLE_PATH, DEFAULT_CA_BUNDLE_PATH),
+    "model.verify": (" False", False),
     "model.allowed_models": ("a, b:7b ,,c", ("a", "b:7b", "c")),
     "server.host": ("::", "::"),
     "server.port": ("0", 0),
@@ -289,3 +295,25 @@ def test_a_reload_of_the_same_changes_nothing() -> None:
 def test_a_proxy_is_an_address_or_a_network(write: Write, wrong: object) -> None:
     with pytest.raises(ConfigError, match=r"server\.trusted_proxies: expected addresses or networks like"):
         load(write(f"server: {{trusted_proxies: {wrong}}}".encode()), {})
+
+
+@pytest.mark.parametrize(
+    ("sections", "environment", "words"),
+    [
+        ({}, {}, ""),
+        ({"server": ServerConfig(host="0.0.0.0")}, {}, "DNS rebinding"),
+        ({"server": ServerConfig(cors_allowed_origins=("*",))}, {}, "every page may use this gateway"),
+        ({}, {"CLAWGATE_SERVER_AUTH_TOKEN": " "}, "CLAWGATE_SERVER_AUTH_TOKEN is empty, which counts as not set"),
+        ({"model": ModelConfig(endpoint="https://h", verify=False)}, {}, "whatever certificate answers"),
+        ({"model": ModelConfig(verify=False)}, {}, "is not https: model.ca_file and model.verify have no effect"),
+        ({"model": ModelConfig(ca_file="/x")}, {}, "is not https: model.ca_file and model.verify have no effect"),
+        ({"model": ModelConfig(endpoint="https://h", ca_file="/x")}, {}, ""),
+        ({"model": ModelConfig(endpoint="https://h", ca_file="/x", verify=False)}, {}, "model.ca_file has no effect"),
+    ],
+)
+def test_what_is_valid_and_questionable_is_said(
+    sections: dict[str, Any], environment: dict[str, str], words: str
+) -> None:
+    found = list(cautions(Config(**sections), environment))
+    assert words in " ".join(found)
+    assert bool(found) is bool(words)

@@ -188,6 +188,37 @@ def test_what_a_container_leaves_in_a_variable_is_named(variable: str, text: str
     assert message_of(None, {variable: text}) == f"{variable}: {found}"
 
 
+CERTIFICATES = "a file of PEM certificates, or a folder of such files"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "which does not exist"),
+        ("", "which holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)"),
+        ("-----BEGIN PRIVATE KEY-----\nAA\n-----END PRIVATE KEY-----\n", "which holds no certificate in PEM form"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "in which a certificate is damaged"),
+    ],
+)
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_authorities_that_are_none_are_named_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, why: str, is_folder: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("certs").mkdir()
+    given = "certs" if is_folder and content is not None else "certs/ca.pem"
+    if content is not None:
+        Path("certs/ca.pem").write_text(content)
+        why = "which holds no certificate in PEM form" if is_folder else why
+    found = complaint(monkeypatch, tmp_path, f"model: {{ca_file: {given}}}")
+    assert found.startswith(f'config.yaml: model.ca_file: expected {CERTIFICATES}, got "{given}", {why}')
+
+
+def test_authorities_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = complaint(monkeypatch, tmp_path, f"model: {{ca_file: {'x' * 300}}}")
+    assert found.endswith("…, which cannot be read: File name too long")
+
+
 @pytest.mark.parametrize(
     "token", ["s3cret", "s3cret with spaces", "s3cret\n12345", "s3cret-ünlesbar", ["s3cret-in-a-list"]]
 )

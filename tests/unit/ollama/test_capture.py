@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from requests import Response
@@ -18,6 +19,7 @@ from clawgate.ollama import exchange as exchange_module
 from clawgate.ollama.capture import RequestSent
 from clawgate.ollama.client import AT_ONCE_BYTES, OllamaClient
 from clawgate.ollama.exchange import MAX_ERROR_BYTES, RECV_BYTES, Exchange
+from clawgate.ollama.failures import refusal_of
 from tests.support.tools import DEADLINE_S
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -204,7 +206,7 @@ def test_a_socket_that_comes_after_the_release_is_closed_when_it_may_be(floor_s:
         exchange.release()
         raise RequestSent
 
-    exchange = Exchange(post, b"{}", is_quick=True, floor_s=floor_s)
+    exchange = Exchange(post, b"{}", partial(refusal_of, ""), is_quick=True, floor_s=floor_s)
     with ours, theirs:
         exchange.start(lambda: None)
         assert (ours.fileno() == -1, exchange.failure) == (floor_s == 0, None)
@@ -223,7 +225,7 @@ def test_the_time_to_stay_open_counts_from_when_the_last_byte_has_left() -> None
         exchange._whole_at -= 60  # it waited for a minute
         raise RequestSent
 
-    exchange = Exchange(post, b"{}", is_quick=True, floor_s=30)
+    exchange = Exchange(post, b"{}", partial(refusal_of, ""), is_quick=True, floor_s=30)
     with ours, theirs:
         exchange.start(lambda: None)
         may_end_at = exchange.close()

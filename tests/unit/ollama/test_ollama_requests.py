@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from socket import gaierror
 from typing import Any
 
 import pytest
 import requests
 import responses
 from requests import PreparedRequest
-from urllib3.exceptions import ProtocolError
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProtocolError
 
 from clawgate.config import StreamConfig
 from clawgate.errors import ModelNotFound, UpstreamError, UpstreamFailure, UpstreamUnreachable
@@ -35,6 +37,17 @@ CHAT = f"{ENDPOINT}/api/chat"
 REQUEST = {"model": "qwen3:32b", "messages": [{"role": "user", "content": "春光"}], "stream": True}
 ANSWER = '{"message":{"content":"","thinking":"嗯"}}\n{"message":{"content":"春"}}\n{"message":{"content":"光"}}\n'
 DONE = '{"done":true,"done_reason":"stop","eval_count":3}\n'
+
+
+STRANGER = "what answers at model.endpoint"
+LOOK = "look at host, port and path in model.endpoint"
+HOST = HTTPConnection("refused.example")
+
+
+def caused_by(error: HTTPError, cause: OSError) -> requests.ConnectionError:
+    """An error as requests raises it: around urllib3's, which comes from the system's."""
+    error.__cause__ = cause
+    return requests.ConnectionError(error)
 
 
 @pytest.fixture
@@ -131,7 +144,14 @@ def test_without_a_socket_reads_block_and_the_end_is_seen(ollama: responses.Requ
             "model 'x' not found",
             False,
         ),
-        (404, "404 page not found", UpstreamError, "Ollama answered with status 404: 404 page not found", False),
+        (
+            404,
+            "404 page not found",
+            UpstreamError,
+            "what answers at model.endpoint is not Ollama (status 404: 404 page not found): "
+            "look at host, port and path in model.endpoint",
+            False,
+        ),
         (400, '{"error":"bad options"}', UpstreamError, "Ollama answered with status 400: bad options", False),
         (
             403,
@@ -146,8 +166,20 @@ def test_without_a_socket_reads_block_and_the_end_is_seen(ollama: responses.Requ
         (500, "[]", UpstreamError, "Ollama answered with status 500: []", False),
         (502, "<html>", UpstreamError, "Ollama answered with status 502: <html>", True),
         (503, '{"error":"server busy"}', UpstreamError, "Ollama answered with status 503: server busy", True),
-        (301, "", UpstreamError, "Ollama answered with status 301", False),
-        (204, "", UpstreamError, "Ollama answered with status 204", False),
+        (
+            301,
+            "",
+            UpstreamError,
+            "what answers at model.endpoint redirects to another address: model.endpoint must be the final address",
+            False,
+        ),
+        (
+            204,
+            "",
+            UpstreamError,
+            "what answers at model.endpoint is not Ollama (status 204): look at host, port and path in model.endpoint",
+            False,
+        ),
     ],
 )
 def test_a_refusal_is_told_in_ollamas_own_words(
@@ -171,13 +203,19 @@ def test_a_refusal_is_told_in_ollamas_own_words(
     [
         (requests.ConnectTimeout("x"), "Ollama did not accept the connection within 5 s"),
         (requests.ReadTimeout("x"), "Ollama did not answer in time"),
-        (requests.ConnectionError("[Errno 111] Connection refused"), "Ollama refused the connection"),
-        (requests.ConnectionError("NameResolutionError"), "Ollama has a name that cannot be resolved"),
-        (requests.exceptions.SSLError("SSLError at 0x7f"), "Ollama has a TLS certificate that is not accepted"),
+        (caused_by(NewConnectionError(HOST, "x"), ConnectionRefusedError(111, "x")), "Ollama refused the connection"),
+        (
+            caused_by(NameResolutionError("refused", HOST, gaierror()), gaierror()),
+            "Ollama has a name that cannot be resolved: look at the host in model.endpoint",
+        ),
+        (
+            caused_by(NewConnectionError(HOST, "x"), OSError(113, "No route to host")),
+            "Ollama is on a host that cannot be reached from here",
+        ),
         (requests.ConnectionError("RemoteDisconnected <object at 0x7f>"), "Ollama dropped the connection"),
         (ConnectionResetError(104, "reset"), "Ollama dropped the connection"),
         (
-            requests.ConnectionError("OSError(24, 'Too many open files')"),
+            caused_by(NewConnectionError(HOST, "x"), OSError(24, "Too many open files")),
             "Ollama cannot be asked: the gateway has no file descriptor left",
         ),
     ],
@@ -245,21 +283,29 @@ def test_a_question_is_a_small_get_or_post(ollama: responses.RequestsMock) -> No
 @pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
-        ({"status": 500, "body": "x"}, UpstreamError, "Ollama answered /api/version with status 500"),
+        ({"status": 500, "body": "x"}, UpstreamError, "Ollama answers with an error (status 500): look at its log"),
         (
             {"status": 301, "headers": {"Location": f"{ENDPOINT}/x"}},
             UpstreamError,
-            "Ollama answered /api/version with status 301",
+            f"{STRANGER} redirects to another address: model.endpoint must be the final address",
         ),
-        ({"body": "<html>"}, UpstreamError, "what answers /api/version is not Ollama"),
-        ({"body": b'"\xff"'}, UpstreamError, "what answers /api/version is not Ollama"),
-        ({"body": ""}, UpstreamError, "what answers /api/version is not Ollama"),
+        ({"body": "<html>"}, UpstreamError, f"{STRANGER} is not Ollama but a web page (status 200): {LOOK}"),
+        ({"body": b'"\xff"'}, UpstreamError, f'{STRANGER} is not Ollama (status 200: "\ufffd"): {LOOK}'),
+        (
+            {"body": "", "headers": {"Content-Length": "0"}},
+            UpstreamError,
+            f"{STRANGER} is not Ollama (status 200): {LOOK}",
+        ),
         (
             {"body": b" " * 17_000_000},
             UpstreamError,
-            "what answers /api/version is not Ollama: more than 16777216 bytes",
+            f"{STRANGER} is not Ollama (more than 16777216 bytes): {LOOK}",
         ),
-        ({"body": requests.ConnectionError("refused")}, UpstreamUnreachable, "Ollama refused the connection"),
+        (
+            {"body": caused_by(NewConnectionError(HOST, "x"), ConnectionRefusedError(111, "x"))},
+            UpstreamUnreachable,
+            "Ollama refused the connection",
+        ),
         ({"body": requests.ReadTimeout()}, UpstreamUnreachable, "Ollama did not answer in time"),
     ],
 )
@@ -274,7 +320,8 @@ def test_a_question_that_fails_says_why(
 
 
 def test_a_question_that_is_asked_once_more_has_the_time_that_is_left(ollama: responses.RequestsMock) -> None:
-    ollama.get(f"{ENDPOINT}/api/version", body=requests.ConnectionError(ProtocolError("Connection aborted.")))
+    aborted = ProtocolError("Connection aborted.", ConnectionResetError(104, "Connection reset by peer"))
+    ollama.get(f"{ENDPOINT}/api/version", body=requests.ConnectionError(aborted))
     ollama.get(f"{ENDPOINT}/api/version", json={"version": "0.24"})
     assert OllamaClient(ENDPOINT).ask("/api/version", 1.5) == {"version": "0.24"}
     timeouts = [sent(ollama, number).req_kwargs["timeout"] for number in (0, 1)]  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from collections.abc import Callable
 TICK_S = 0.02
 """The delay with which a blocked read or write, or a `wait` for a test's event, sees the connection's end."""
 
+_LAST_DATA_RECV = 52
 _LINGER_0 = struct.pack("ii", 1, 0)
 
 
@@ -59,6 +61,22 @@ class Connection:
                 self.note_hangup()
                 return b""
         return data
+
+    @property
+    def received_at(self) -> float:
+        """The time at which the system received the client's last bytes, as far as it tells: a thread reads later.
+
+        Source: Linux tcp(7), TCP_INFO; linux/tcp.h, tcpi_last_data_recv, milliseconds.
+        """
+        now = time.monotonic()
+        if sys.platform != "linux":
+            return now
+        try:
+            info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV + 4)
+        except OSError:  # closed meanwhile
+            return now
+        ago_ms: int = struct.unpack_from("I", info, _LAST_DATA_RECV)[0]
+        return now - ago_ms / 1000
 
     def unread(self, data: bytes) -> None:
         """Give back what was received beyond one request."""

@@ -164,7 +164,7 @@ class ScriptedOllama:
         Source: measured with Ollama 0.24; server/sched.go, GetRunner.
         """
         cut = [(chat, chat.closed_at) for chat in self.chats if not chat.sent]
-        return [chat for chat, at in cut if at is not None and at - chat.arrived < self.load_s]
+        return [chat for chat, at in cut if at is not None and at - chat.received_at < self.load_s]
 
     def start(self) -> None:
         """Listen; after `stop` on the same port again."""

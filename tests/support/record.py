@@ -34,6 +34,8 @@ class Request:
         self.json: Any = _json_or_none(body)
         self.arrived = time.monotonic()
         """The time at which the body was whole."""
+        self.received_at = connection.received_at
+        """The time at which its last byte had come to this machine's system."""
         self.connection = connection.number
         self.finished = threading.Event()
         """Set when the answer has been played to its end, whatever that end was."""

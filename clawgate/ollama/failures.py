@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError
-from clawgate.ollama.ndjson import UNREADABLE
 from clawgate.ollama.recognition import recognise
+from clawgate.ollama.words import words_of
 
 CONNECT_TIMEOUT_S = 5.0
 
@@ -39,17 +37,10 @@ def refusal_of(endpoint: str, status: int, fields: Mapping[str, str], body: byte
 
 def failure_of(status: int, body: bytes) -> OpenFailure:
     """Read what Ollama says of a request that it does not answer."""
-    words = _words_of(body)
+    words = words_of(body)
     if status == 404 and "not found" in words and "model" in words:
         return OpenFailure(ModelNotFound(words), is_retryable=False)
     if status == 403 and not words:
         words = "it refuses the Host of model.endpoint: use 127.0.0.1 or localhost there, or set OLLAMA_HOST"
     message = f"Ollama answered with status {status}" + (f": {words}" if words else "")
     return OpenFailure(UpstreamError(message), is_retryable=status in (502, 503))
-
-
-def _words_of(body: bytes) -> str:
-    try:
-        return str(msgspec.json.decode(body)["error"])
-    except (*UNREADABLE, KeyError, TypeError):
-        return body.decode("utf-8", "replace").strip()[:500]

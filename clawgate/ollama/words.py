@@ -1,0 +1,78 @@
+"""The words of a body that was to be an answer of Ollama's: its own error, or the page of a proxy in front of it. Pure.
+
+Every error that quotes an upstream body takes its words from here.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import msgspec
+
+from clawgate.ollama.ndjson import UNREADABLE
+
+MAX_WORDS = 500
+MAX_SOURCE = 80
+MAX_PAGE_BYTES = 1 << 14
+"""A page is read so far: its title comes early, and an error page is short."""
+_TAG = re.compile(r"<(/?[a-z][a-z0-9]*|[!?])[^<>]*>", re.IGNORECASE)
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_UNSEEN = ("script", "style", "template", "svg")
+
+
+def words_of(body: bytes) -> str:
+    """Return what a body says: Ollama's `error`, the title of a page, else the text as it is, cut to 500 characters."""
+    try:
+        words = words_in(msgspec.json.decode(body)["error"])
+    except (*UNREADABLE, KeyError, TypeError):
+        words = ""
+    if words:
+        return words
+    if body.lstrip().startswith(b"<"):
+        return _words_of_page(body[:MAX_PAGE_BYTES].decode("utf-8", "replace"))
+    return body.decode("utf-8", "replace").strip()[:MAX_WORDS]
+
+
+def words_in(error: Any) -> str:
+    """Return the text of an `error` member: itself, or the `message` of an object, as OpenAI's servers write it."""
+    if isinstance(error, dict):
+        error = error.get("message") or error
+    if isinstance(error, str):
+        return error
+    return "" if error is None else msgspec.json.encode(error).decode()
+
+
+def _words_of_page(page: str) -> str:
+    """Return a page's title, else its first heading, else its text; one line, with entities decoded.
+
+    A page without any words is quoted as it is: it is a cut one, or not made to be read.
+    """
+    title: list[str] = []
+    heading: list[str] = []
+    text: list[str] = []
+    within = ""  # the element whose text is not the page's own
+    position = 0
+    page = _without_comments(page)
+    for tag in _TAG.finditer(page):
+        piece, position = page[position : tag.start()], tag.end()
+        {"title": title, **dict.fromkeys(_HEADINGS, heading)}.get(within, text if not within else []).append(piece)
+        name = tag[1].lower()
+        if within:
+            within = "" if name == f"/{within}" else within
+        elif name == "title" or (name in _HEADINGS and not heading) or name in _UNSEEN:
+            within = name
+    if not within:
+        text.append(page[position:])
+    for pieces in (title, heading, text):
+        words = " ".join(html.unescape(" ".join(pieces)).split())
+        if words:
+            return words[:MAX_WORDS]
+    return page.strip()[:MAX_SOURCE]
+
+
+def _without_comments(page: str) -> str:
+    """Cut out comments, in which anything may look like a tag."""
+    first, *rest = page.split("<!--")
+    return first + " ".join(piece.partition("-->")[2] for piece in rest)

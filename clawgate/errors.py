@@ -13,8 +13,10 @@ ClawgateError                     code · HTTP status · a message that names th
 │   ├── MethodNotAllowed          405
 │   ├── BusySession               409
 │   ├── NothingToContinue         409
+│   ├── CannotContinue            409
 │   ├── TooLarge                  413
-│   └── UnsupportedMediaType      415
+│   ├── UnsupportedMediaType      415
+│   └── UpstreamRefused           400  Ollama refused the request for good: its own words
 ├── Busy                          503, Retry-After: streams, places to render or file descriptors are taken
 ├── ShuttingDown                  503
 ├── UpstreamFailure               Ollama failed; a retry would start a second run
@@ -121,6 +123,19 @@ class NothingToContinue(RequestError):
     status = 409
 
 
+class CannotContinue(RequestError):
+    """The model's template closes each of the assistant's turns, so that a partial answer cannot be gone on with."""
+
+    code = "cannot_continue"
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            "continue: expected a model that can go on with a partial answer, got one whose template closes it; "
+            "ask anew with `message`"
+        )
+
+
 class TooLarge(RequestError):
     """The body is over its limit, or its session would be."""
 
@@ -133,6 +148,22 @@ class UnsupportedMediaType(RequestError):
 
     code = "unsupported_media_type"
     status = 415
+
+
+class UpstreamRefused(RequestError):
+    """Ollama refused the request for good.
+
+    is_of_question: the question itself was refused. It is marked in its session, and left out of later prompts.
+    """
+
+    code = "upstream_refused"
+
+    def __init__(self, words: str, is_of_question: bool = False) -> None:
+        what = "this message" if is_of_question else "this request"
+        then = "; it is left out of what follows, and `continue` sends it again" if is_of_question else ""
+        super().__init__(f"Ollama refused {what}: {words}{then}")
+        self.words = words
+        self.is_of_question = is_of_question
 
 
 class Busy(ClawgateError):

@@ -14,7 +14,7 @@ import yaml
 from clawgate import create_app
 from clawgate import errors as tree
 from clawgate.config import Config, load, settings
-from clawgate.errors import ClawgateError, ConfigError, UpstreamFailure
+from clawgate.errors import CannotContinue, ClawgateError, ConfigError, UpstreamFailure, UpstreamRefused
 from clawgate.relay import events
 from clawgate.web.api import sse
 from clawgate.web.api.requests import ChatBody
@@ -232,7 +232,8 @@ def test_the_page_has_words_for_every_error_that_can_end_an_answer() -> None:
     for language in ("en", "zh"):
         name = f"clawgate/static/words.{language}.json"
         words = json.loads(document(name))
-        wanted = {f"error.{kind.code}{part}" for kind in UpstreamFailure.__subclasses__() for part in ("", ".hint")}
+        kinds: list[type[ClawgateError]] = [*UpstreamFailure.__subclasses__(), UpstreamRefused, CannotContinue]
+        wanted = {f"error.{kind.code}{part}" for kind in kinds for part in ("", ".hint")}
         assert wanted <= set(words), name
 
 

@@ -117,12 +117,16 @@ class OllamaClient:
 
     def _check_template(self, model: str) -> None:
         """Ask on a connection that the exchange captures, so that an interrupt ends this too."""
-        try:
-            shown = self.ask("/api/show", TEMPLATE_TIMEOUT_S, {"model": model})
-        except UpstreamFailure:
-            return  # the chat itself will say what is wrong, or go well
-        if isinstance(shown, dict) and not can_continue(str(shown.get("template", ""))):
+        if self.can_go_on(model, TEMPLATE_TIMEOUT_S) is False:
             raise CannotContinue
+
+    def can_go_on(self, model: str, timeout_s: float) -> bool | None:
+        """Ask whether a model can go on with a partial answer; None where Ollama does not say: a chat will."""
+        try:
+            shown = self.ask("/api/show", timeout_s, {"model": model})
+        except UpstreamFailure:
+            return None
+        return can_continue(str(shown.get("template", ""))) if isinstance(shown, dict) else None
 
     def ask(self, path: str, timeout_s: float, json: Any = None) -> Any:
         """GET (with json: POST) a small JSON document; where the connection is cut off, ask once more.

@@ -13,11 +13,11 @@ from functools import partial
 from clawgate.errors import Busy, BusySession, NothingToContinue, UnknownSession
 from clawgate.relay.closings import Closings
 from clawgate.relay.locks import SessionLocks
-from clawgate.relay.prompt import ChatRequest, context_of, is_unfinished, joined, make_prompt
+from clawgate.relay.prompt import ChatRequest, context_of, continues_text, is_unfinished, joined, make_prompt
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
-from clawgate.sessions import Session, SessionStore
+from clawgate.sessions import Message, Session, SessionStore
 
 
 class Admission:
@@ -32,8 +32,24 @@ class Admission:
         self._locks = locks
         self._closings = closings
 
-    def admit(self, request: ChatRequest) -> Run:
+    def continues_text(self, request: ChatRequest) -> bool:
+        """Tell whether a request would go on with an answer that has some text. Nothing changes.
+
+        Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge.
+        """
+        if not request.is_continue or request.session_id is None:
+            return False
+        with self._locks.of(request.session_id):
+            self._roster.check_admits()
+            session = self.known(request.session_id)
+            old = self._roster.of_session(request.session_id)
+            self._check(request, session, old)
+            return continues_text(request, joined(session.messages, _unsettled(old)))
+
+    def admit(self, request: ChatRequest, is_able: bool = False) -> Run:
         """Take a slot, end the session's running answer, store the context, and make the run.
+
+        is_able: the model is known to be able to go on with a partial answer.
 
         Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, Busy; then nothing has changed.
         """
@@ -44,12 +60,12 @@ class Admission:
         session_id = request.session_id or f"sess_{secrets.token_hex(16)}"
         try:
             with self._locks.of(session_id):
-                return self._admit(request, session_id, wake_event)
+                return self._admit(request, session_id, wake_event, is_able)
         except BaseException:
             wake_event.release()
             raise
 
-    def _admit(self, request: ChatRequest, session_id: str, wake_event: WakeEvent) -> Run:
+    def _admit(self, request: ChatRequest, session_id: str, wake_event: WakeEvent, is_able: bool) -> Run:
         self._roster.check_admits()
         is_known = request.session_id is not None and request.messages is None
         session = self.known(session_id) if is_known else None
@@ -61,7 +77,7 @@ class Admission:
             # The store replaces the owner in one step: the session is never without one.
             with old.ending("superseded") if old is not None else nullcontext() as answer:
                 context = context_of(request, session, answer)
-                prompt = make_prompt(request, context)
+                prompt = make_prompt(request, context, is_able)
                 dropped = self._store.begin(session_id, run_id, context).dropped
         except BaseException:
             self._roster.give_slot_back(run_id)
@@ -91,7 +107,7 @@ class Admission:
         if old is not None and not old.has_outcome and request.on_busy == "reject":
             raise BusySession("an answer of this session is still streaming; interrupt it, or drop on_busy: reject")
         if session is not None:
-            unsettled = old.unsettled() if old is not None else None
+            unsettled = _unsettled(old)
             if request.is_continue and not is_unfinished(joined(session.messages, unsettled)):
                 raise NothingToContinue("continue: the session's last message is not an unfinished answer")
             self._store.check(session, [message for message in (unsettled, request.message) if message is not None])
@@ -105,3 +121,7 @@ class Admission:
         if session is None:
             raise UnknownSession("this session does not exist (any more); send the full history as `messages`")
         return session
+
+
+def _unsettled(run: Run | None) -> Message | None:
+    return run.unsettled() if run is not None else None

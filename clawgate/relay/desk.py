@@ -18,6 +18,7 @@ from clawgate.errors import UnknownSession
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay.admission import Admission
 from clawgate.relay.closings import Closings
+from clawgate.relay.continuation import ContinuationCheck
 from clawgate.relay.events import Event
 from clawgate.relay.locks import SessionLocks
 from clawgate.relay.prompt import ChatRequest
@@ -72,6 +73,7 @@ class Desk:
         self._roster = Roster(max_streams)
         self._locks = SessionLocks()
         self._admission = Admission(store, self._roster, self._locks, Closings())
+        self._continuation = ContinuationCheck()
         self._recorders: dict[str, Recorder] = {}
         self._load = Load()
 
@@ -96,9 +98,13 @@ class Desk:
     def admit(self, request: ChatRequest) -> Run:
         """Admit a request: end the session's running answer, store the context, and make the run.
 
-        Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, Busy; then nothing has changed.
+        Errors: ShuttingDown, UnknownSession, NothingToContinue, CannotContinue, BusySession, TooLarge, Busy; then
+        nothing has changed.
         """
-        run = self._admission.admit(request)
+        is_able = self._admission.continues_text(request) and self._continuation.check(
+            self._in_force.client, request.model
+        )
+        run = self._admission.admit(request, is_able)
         self._recorders[run.run_id] = Recorder(run, self._observers, self._clock())
         return run
 

@@ -58,14 +58,20 @@ def joined(messages: Sequence[Message], answer: Message | None) -> Sequence[Mess
 
 
 def is_unfinished(messages: Sequence[Message]) -> bool:
-    """Return whether the last message is an answer that can be continued."""
-    return bool(messages) and messages[-1].is_unfinished
+    """Return whether the last message is an answer that can be continued, or a refused one that can be sent again."""
+    return bool(messages) and (messages[-1].is_unfinished or messages[-1].refused)
+
+
+def continues_text(request: ChatRequest, context: Sequence[Message]) -> bool:
+    """Return whether a request goes on with an answer that has some text; an empty one is asked again."""
+    return request.is_continue and bool(context) and context[-1].is_unfinished and not context[-1].is_empty
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """One question to Ollama; `extras` are the request fields that are passed on, each by its name.
 
-    is_continuation: the client asks to go on with the last message, so the model must be able to.
+    is_continuation: the client asks to go on with the last message, and whether the model can is yet to be asked.
+    is_accepted: the model has begun to answer before, so that a refusal is not one of the question.
 
     Source: Ollama docs/api.md, "Generate a chat completion".
     """
@@ -74,6 +80,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
     extras: dict[str, Any] = {}
     is_continuation: bool = False
+    is_accepted: bool = False
 
     @property
     def holds_frames_back(self) -> bool:
@@ -114,14 +121,18 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         return request
 
 
-def make_prompt(request: ChatRequest, context: Sequence[Message]) -> Prompt:
-    """Make the prompt of a request and of its session's messages, the request's own among them."""
-    messages = prompt_of(context)
+def make_prompt(request: ChatRequest, context: Sequence[Message], is_able: bool = False) -> Prompt:
+    """Make the prompt of a request and of its session's messages, the request's own among them.
+
+    is_able: the model is known to be able to go on with a partial answer.
+    """
+    is_continuation = continues_text(request, context)
     return Prompt(
         model=request.model,
-        messages=messages,
+        messages=prompt_of(context),
         extras=request.extras,
-        is_continuation=request.is_continue and bool(messages) and messages[-1].role == "assistant",
+        is_continuation=is_continuation and not is_able,
+        is_accepted=is_continuation or (request.is_continue and bool(context[-1].thinking)),
     )
 
 

@@ -24,14 +24,14 @@ from clawgate.config import StreamConfig
 from clawgate.errors import (
     ClawgateError,
     InternalError,
-    UpstreamError,
+    UpstreamRefused,
     UpstreamStalled,
     UpstreamTimeout,
-    UpstreamUnreachable,
 )
 from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.connecting import not_reached
 from clawgate.ollama.exchange import Exchange
-from clawgate.ollama.failures import CannotContinue, OpenFailure
+from clawgate.ollama.failures import CannotContinue, OpenFailure, failure_in
 from clawgate.ollama.ndjson import Frame
 from clawgate.relay.diagnosis import EVALUATING, NOT_UNLOADED, Diagnosis
 from clawgate.relay.events import Event, Waiting
@@ -152,6 +152,8 @@ class Pump:
         frames = self._frame_source.read()
         if frames:
             self._take(frames)
+        if self._state is not Pump._reading:  # the frames ended this exchange, and there will be another
+            return
         if self._frame_source.fault is not None:
             self._fail(self._frame_source.fault)
         elif self._frame_source.is_too_long:
@@ -236,7 +238,7 @@ class Pump:
         assert self._exchange is not None
         self._client.note_stats(self._run.prompt.model, frame.stats)
         if frame.error is not None:
-            self._fail(UpstreamError(frame.error))
+            self._go_away(failure_in(frame.error))
         else:
             self._end("length" if frame.done_reason == "length" else "stop", frame.stats)
 
@@ -246,18 +248,19 @@ class Pump:
         if self._run.ended is not None:  # our own close reads as an end
             return
         if not self._exchange.is_whole:
-            self._go_away(OpenFailure(UpstreamUnreachable("Ollama dropped the connection"), is_retryable=True))
+            self._go_away(not_reached(None))
             return
         last = self._frame_source.finish()
         if last:
             self._take(last)
-        self._end("truncated")
+        if self._state is Pump._reading:
+            self._end("truncated")
 
     def _go_away(self, failure: OpenFailure) -> None:
-        """Leave an Ollama that is away, and ask it again later where that can help."""
+        """Leave an Ollama that does not answer, or not to the end; ask it again later where that can help."""
         run = self._run
         self._release_exchange()
-        retry_at = self._timeouts.next_attempt_at(self._clock())
+        retry_at = self._timeouts.retry_at(failure, self._clock(), len(run.text))
         if run.has_text and isinstance(failure, CannotContinue):
             self._end("truncated")
         elif not failure.is_retryable:
@@ -299,5 +302,7 @@ class Pump:
         self._run.close()
 
     def _fail(self, error: ClawgateError) -> None:
+        if isinstance(error, UpstreamRefused) and not self._run.is_accepted:
+            error = UpstreamRefused(error.words, is_of_question=True)
         self._run.end("error", error=error)
         self._run.close()

@@ -15,13 +15,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from clawgate.errors import ClawgateError
+from clawgate.errors import ClawgateError, UpstreamRefused
 from clawgate.ollama.exchange import Exchange
 from clawgate.relay.closings import Closings
 from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
+
+REFUSAL = Message(role="assistant", interrupted=True, refused=True)
+"""The answer that is settled where Ollama has refused the question: it marks that, and adds nothing."""
 
 
 class Run:
@@ -90,6 +93,11 @@ class Run:
     def has_tool_calls(self) -> bool:
         """True once the model has asked for a tool."""
         return bool(self._tool_calls)
+
+    @property
+    def is_accepted(self) -> bool:
+        """True once the model has begun to answer, in this run or before: a refusal is none of the question then."""
+        return self.prompt.is_accepted or bool(self._text or self._thinking or self._tool_calls or self._held)
 
     @property
     def can_go_on(self) -> bool:
@@ -173,7 +181,8 @@ class Run:
             if self._held is not None:
                 self._append((self._held,))
             self._outcome = Ended(self.session_id, self.run_id, done_reason, stats or {}, error)
-            self._answer = self._message(is_unfinished=done_reason != "stop")
+            is_refused = isinstance(error, UpstreamRefused) and error.is_of_question
+            self._answer = REFUSAL if is_refused else self._message(is_unfinished=done_reason != "stop")
             return True
 
     def _take_answer(self) -> Message | None:

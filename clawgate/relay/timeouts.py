@@ -8,12 +8,15 @@ progress.
 from __future__ import annotations
 
 from clawgate.config import StreamConfig
+from clawgate.ollama.failures import OpenFailure
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 1.0
 HELD_BACK_STALL_S = 30.0
 """With `tools` or `format` Ollama gathers frames before it sends them."""
 _MOST_FAILURES = 10
+MAX_RELOADS = 2
+"""A prompt at which every runner dies is asked again so often."""
 
 
 class Timeouts:
@@ -23,7 +26,17 @@ class Timeouts:
     Threads: the one that drives the pump.
     """
 
-    __slots__ = ("_failures", "_said_at", "asked_at", "first_frame_s", "heard_at", "retry_s", "stall_s")
+    __slots__ = (
+        "_deaths",
+        "_died_behind",
+        "_failures",
+        "_said_at",
+        "asked_at",
+        "first_frame_s",
+        "heard_at",
+        "retry_s",
+        "stall_s",
+    )
 
     def __init__(self, limits: StreamConfig, holds_frames_back: bool) -> None:
         self.first_frame_s = limits.first_frame_seconds
@@ -33,6 +46,8 @@ class Timeouts:
         self.heard_at: float | None = None  # the last frame of this request
         self._said_at: float | None = None  # the last frame that said something; before one, the first failure
         self._failures = 0
+        self._died_behind = 0  # the length of the text behind which the model's runner died last
+        self._deaths = 0  # how often it died there
 
     @property
     def frame_due_at(self) -> float:
@@ -57,3 +72,17 @@ class Timeouts:
         backoff_s = min(FIRST_BACKOFF_S * 2.0**self._failures, LONGEST_BACKOFF_S)
         self._failures = min(self._failures + 1, _MOST_FAILURES)
         return now + backoff_s
+
+    def retry_at(self, failure: OpenFailure, now: float, text_length: int) -> float | None:
+        """Return the moment of the next request after a failure; None when it has lasted, or come, too often.
+
+        A runner may die `MAX_RELOADS` times behind a text of that length. Thinking does not count, since it begins
+        again.
+        """
+        if failure.is_runner_dead:
+            if text_length > self._died_behind:
+                self._died_behind, self._deaths = text_length, 0
+            self._deaths += 1
+            if self._deaths > MAX_RELOADS:
+                return None
+        return self.next_attempt_at(now)

@@ -25,10 +25,11 @@ RAW_BYTES = 100
 no items."""
 
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
-    """One message: Ollama's own fields, and whether the assistant left it unfinished.
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """One message: Ollama's own fields, whether the assistant left it unfinished, and whether Ollama refused it.
 
-    Its JSON has role, content and the other fields that are not empty; decoded from JSON, each text is a `str`.
+    Its JSON has role, content and the other fields that are not empty; decoded from JSON, each text is a `str`. The
+    collector of cycles leaves it out: JSON has none, and a history may have tens of thousands of messages.
     Source: Ollama docs/api.md, "Generate a chat completion", parameters of `messages`.
     """
 
@@ -40,6 +41,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, for
     tool_name: TextOrJson = ""
     tool_call_id: TextOrJson = ""
     interrupted: bool = False
+    refused: bool = False
 
     @property
     def text(self) -> str:
@@ -70,9 +72,16 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, for
         """Return the message without its pictures; its text stays, and an empty one too."""
         return msgspec.structs.replace(self, images=()) if self.images else self
 
+    @property
+    def is_blank(self) -> bool:
+        """True for an unfinished answer without any text: it is in its session's view and in no prompt."""
+        return self.is_unfinished and self.is_empty
+
     def for_ollama(self) -> Message:
-        """Return the message without the field that is not Ollama's."""
-        return msgspec.structs.replace(self, interrupted=False) if self.interrupted else self
+        """Return the message without the fields that are not Ollama's."""
+        if not (self.interrupted or self.refused):
+            return self
+        return msgspec.structs.replace(self, interrupted=False, refused=False)
 
     def memory_bytes(self) -> int:
         """Return the memory that the message takes; in a `str` with an emoji each character takes four bytes."""

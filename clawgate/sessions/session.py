@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from clawgate.sessions.message import Message, join_lists, join_texts, json_of
+from clawgate.sessions.refusal import asked_again, refused_from, with_refusal
 
 
 class Dropped(NamedTuple):
@@ -82,7 +83,15 @@ def join_answer(messages: Sequence[Message], answer: Message) -> tuple[Message, 
 
     A trailing assistant message means that the run was asked to continue it: Ollama sent only the continuation.
     Thinking that was cut before any text cannot be continued: new thinking takes its place.
+    An answer that is refused itself stands for the refusal: the question is marked, and nothing is appended. A refused
+    question that was asked again keeps its mark until Ollama has said something.
     """
+    if answer.refused:
+        return with_refusal(messages)
+    if refused_from(messages) < len(messages):
+        if answer.is_blank and not answer.thinking:
+            return tuple(messages)
+        messages = asked_again(messages)
     if not messages or messages[-1].role != "assistant":
         return (*messages, answer)
     base = messages[-1]
@@ -96,11 +105,12 @@ def join_answer(messages: Sequence[Message], answer: Message) -> tuple[Message, 
 
 
 def prompt_of(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Return the messages for the model: all but interrupted answers without any text.
+    """Return the messages for the model: all but interrupted answers without any text, and refused questions.
 
-    Thinking alone does not count as text, because it cannot be continued.
+    Thinking alone does not count as text, because it cannot be continued. A refused question at the end is among them:
+    it is being asked again.
     """
-    return tuple(message for message in messages if not (message.is_unfinished and message.is_empty))
+    return tuple(message for message in asked_again(messages) if not (message.is_blank or message.refused))
 
 
 def turns_of(messages: Sequence[Message]) -> list[int]:

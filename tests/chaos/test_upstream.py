@@ -140,7 +140,7 @@ def test_an_ollama_that_lacks_the_model_when_it_is_back_is_told_at_once(
     [
         (status(500, {"error": "no memory"}), "upstream_error"),
         (status(404, {"error": f"model '{DEFAULT_MODEL}' not found"}), "model_not_found"),
-        (status(400, {"error": "does not support chat"}), "upstream_error"),
+        (status(400, {"error": "does not support chat"}), "upstream_refused"),
     ],
     ids=repr,
 )

@@ -79,7 +79,7 @@ def test_bad_gateway_and_unavailable_are_waited_out(gate: Gateway, upstream: Scr
 @pytest.mark.parametrize(
     ("code", "body", "expected", "words"),
     [
-        (400, {"error": "think value is not supported"}, "upstream_error", "think value is not supported"),
+        (400, {"error": "think value is not supported"}, "upstream_refused", "think value is not supported"),
         (403, b"", "upstream_error", "403"),
         (404, {"error": f"model '{DEFAULT_MODEL}' not found"}, "model_not_found", f"'{DEFAULT_MODEL}' not found"),
         (404, b"404 page not found", "upstream_error", "404 page not found"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from tests.http.asking import ask, configured, contents, finish, interrupt, opening, reason, session
+from tests.http.asking import ask, configured, contents, finish, interrupt, opening, reason, refusal, session, start
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, Step, done, drop, hang, status, text, texts, thinking, tool_calls, wait
 from tests.support.pictures import TINY_GIF
@@ -266,11 +267,98 @@ def test_what_happens_in_one_session_stays_there(gate: Gateway, upstream: Script
     assert contents(session(gate, "s-two")["messages"]) == [("user", "two"), ("assistant", "Hello.")]
 
 
-def test_continue_where_the_template_closes_the_answer_is_an_error(gate: Gateway, upstream: ScriptedOllama) -> None:
+CLOSING = status(200, {"template": "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"})
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_continue_where_the_template_closes_the_answer_is_409(
+    gate: Gateway, upstream: ScriptedOllama, is_streamed: bool
+) -> None:
     cut_in(gate, upstream, "s-closed", text("a"), until="a")
-    closing = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
-    upstream.script(status(200, {"template": closing}), path="/api/show")
-    events = ask(gate, {"continue": True, "session_id": "s-closed"})
-    assert events[-1].data["error"]["code"] == "upstream_error"
+    before = session(gate, "s-closed")
+    upstream.script(CLOSING, path="/api/show")
+    reply = gate.post("/api/chat", {"continue": True, "session_id": "s-closed", "stream": is_streamed})
+    status_code, code, message = refusal(reply)
+    assert (status_code, code) == (409, "cannot_continue")
+    assert message.startswith("continue: expected a model that can go on with a partial answer")
     assert len(upstream.chats) == 1, "a model that would begin anew is not asked"
-    assert contents(session(gate, "s-closed")["messages"]) == [("user", "hi"), ("assistant", "a")]
+    after = session(gate, "s-closed")
+    assert {**after, "last_active": ""} == {**before, "last_active": ""}
+
+
+def test_a_running_answer_is_not_superseded_by_a_continue_that_cannot_be(
+    gate: Gateway, upstream: ScriptedOllama
+) -> None:
+    go = threading.Event()
+    upstream.script(text("a"), wait(go), text("b"), done())
+    upstream.script(CLOSING, path="/api/show")
+    with gate.stream(opening("s-runs")) as stream:
+        stream.read_text("a")
+        reply = gate.post("/api/chat", {"continue": True, "session_id": "s-runs"})
+        assert refusal(reply)[:2] == (409, "cannot_continue")
+        assert gate.streams == 1
+        go.set()
+        events = finish(stream)
+    assert (text_of(events), reason(events)) == ("ab", "stop")
+
+
+def test_a_continue_that_may_not_be_asks_nothing(gate: Gateway, upstream: ScriptedOllama) -> None:
+    go = threading.Event()
+    upstream.script(text("a"), wait(go), done())
+    with gate.stream(opening("s-maynt")) as stream:
+        stream.read_text("a")
+        reply = gate.post("/api/chat", {"continue": True, "session_id": "s-maynt", "on_busy": "reject"})
+        assert refusal(reply)[:2] == (409, "busy_session")
+        go.set()
+        finish(stream)
+    reply = gate.post("/api/chat", {"continue": True, "session_id": "s-maynt"})
+    assert refusal(reply)[:2] == (409, "nothing_to_continue")
+    assert [request for request in upstream.requests if request.path == "/api/show"] == []
+
+
+def test_continue_asks_for_the_template_once(gate: Gateway, upstream: ScriptedOllama) -> None:
+    cut_in(gate, upstream, "s-able", text("a"), until="a")
+    ask(gate, {"continue": True, "session_id": "s-able"})
+    assert [request.path for request in upstream.requests[1:]] == ["/api/show", "/api/chat"]
+
+
+@pytest.mark.parametrize("says", [(status(500),), (hang(),)], ids=["error", "hangs"])
+def test_a_stream_begins_where_ollama_does_not_tell_its_template(
+    gate: Gateway, upstream: ScriptedOllama, says: tuple[Step, ...]
+) -> None:
+    """The question is asked once more before the chat is, and its answer counts then."""
+    cut_in(gate, upstream, "s-slow", text("a"), until="a")
+    upstream.script(*says, path="/api/show")
+    upstream.script(CLOSING, path="/api/show")
+    events = ask(gate, {"continue": True, "session_id": "s-slow"})
+    assert (reason(events), text_of(events)) == ("cannot_continue", "")
+    assert len(upstream.chats) == 1
+    assert contents(session(gate, "s-slow")["messages"]) == [("user", "hi"), ("assistant", "a")]
+
+
+def test_an_interrupt_finds_no_run_while_the_template_is_asked_for(gate: Gateway, upstream: ScriptedOllama) -> None:
+    cut_in(gate, upstream, "s-between", text("a"), until="a")
+    upstream.script(hang(), path="/api/show")
+    with gate.stream({"continue": True, "session_id": "s-between"}) as stream:
+        upstream.next_request(path="/api/show")
+        assert interrupt(gate, "s-between")["interrupted"] is False
+        assert reason(finish(stream)) == "stop"
+
+
+def test_only_a_few_threads_wait_for_a_template(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """An Ollama that hangs holds none of the threads that interrupts need; the streams begin without it."""
+    count = 12
+    for number in range(count):
+        cut_in(gate, upstream, f"s-{number}", text("a"), until="a")
+    for _ in range(2 * count):
+        upstream.script(hang(), path="/api/show")
+    with ExitStack() as stack:
+        streams = [
+            stack.enter_context(gate.stream({"continue": True, "session_id": f"s-{number}"})) for number in range(count)
+        ]
+        assert gate.get("/healthz").status == 200
+        for stream in streams:
+            start(stream)
+        for number in range(count):
+            assert interrupt(gate, f"s-{number}")["interrupted"] is True
+        assert {reason(finish(stream)) for stream in streams} == {"interrupted"}

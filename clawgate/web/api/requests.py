@@ -48,6 +48,7 @@ EXPECTED = {
     "images[]": "a picture (PNG, JPEG, WebP, …) as base64",
     "tool_calls": "a list of objects",
     "interrupted": "true or false",
+    "refused": "true or false",
 }
 """The words for what a field should have been, in a refusal."""
 

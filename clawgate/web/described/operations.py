@@ -38,6 +38,8 @@ CHAT: Errors = (
     errors.UnknownSession,
     errors.BusySession,
     errors.NothingToContinue,
+    errors.CannotContinue,
+    errors.UpstreamRefused,
     errors.ShuttingDown,
     *errors.UpstreamFailure.__subclasses__(),
 )

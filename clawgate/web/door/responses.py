@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 import msgspec
 from flask import Blueprint, Response, g, request
 
-from clawgate.errors import ClawgateError, Forbidden, InternalError, Unauthorized, UpstreamFailure
+from clawgate.errors import ClawgateError, Forbidden, InternalError, Unauthorized, UpstreamFailure, UpstreamRefused
 from clawgate.web.door.reading import JSON
 
 CHALLENGE = 'Bearer realm="clawgate"'
@@ -19,6 +19,7 @@ TOKEN_HEADER = "X-Clawgate-Token"
 """The token's own header: `Authorization` may belong to a proxy in front that asks for a sign-in of its own."""
 SIGN_INS = ("basic", "digest", "negotiate", "ntlm")
 """The schemes that a browser sends by itself, for a proxy."""
+RUN_WAS_MADE = (UpstreamFailure, UpstreamRefused, InternalError)
 
 
 class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,7 +96,7 @@ def error_response(error: ClawgateError) -> Response:
     response = Response(encoded_by(error), error.status, mimetype=JSON)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, UpstreamFailure | InternalError):  # openai-python and others would start a second run
+    if isinstance(error, RUN_WAS_MADE):  # openai-python and others would start a second one
         response.headers["x-should-retry"] = "false"
     return demand_token(response) if isinstance(error, Unauthorized) else response
 

@@ -16,7 +16,14 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProtocolError
 
 from clawgate.config import StreamConfig
-from clawgate.errors import ModelNotFound, UpstreamError, UpstreamFailure, UpstreamUnreachable
+from clawgate.errors import (
+    ClawgateError,
+    ModelNotFound,
+    UpstreamError,
+    UpstreamFailure,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
 from clawgate.ollama import exchange
 from clawgate.ollama.client import OllamaClient, can_continue
 from clawgate.ollama.exchange import Exchange
@@ -152,7 +159,7 @@ def test_without_a_socket_reads_block_and_the_end_is_seen(ollama: responses.Requ
             "look at host, port and path in model.endpoint",
             False,
         ),
-        (400, '{"error":"bad options"}', UpstreamError, "Ollama answered with status 400: bad options", False),
+        (400, '{"error":"bad options"}', UpstreamRefused, "Ollama refused this request: bad options", False),
         (
             403,
             "",
@@ -186,7 +193,7 @@ def test_a_refusal_is_told_in_ollamas_own_words(
     ollama: responses.RequestsMock,
     status: int,
     body: str | bytes,
-    kind: type[UpstreamFailure],
+    kind: type[ClawgateError],
     words: str,
     is_retryable: bool,
 ) -> None:

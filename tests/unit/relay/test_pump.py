@@ -328,7 +328,7 @@ def test_a_template_that_cannot_continue_ends_what_has_begun(room: MakePumpRoom)
     closed = Script(failure=CannotContinue())
     here = room(Script(says=((0.0, frame("a")),), drops_s=1.0), closed)
     assert ending(here)[1] == "truncated"
-    assert ending(room(closed))[1] == "upstream_error"
+    assert ending(room(closed))[1] == "cannot_continue"
 
 
 def test_a_proper_end_without_done_is_truncated_and_its_last_line_is_read(room: MakePumpRoom) -> None:

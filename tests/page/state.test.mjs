@@ -195,3 +195,54 @@ test("a connection that broke when the page was left is no failure after the rel
   const back = reconciled(cut, [{ role: "user", content: "hi" }, { role: "assistant", content: "par", interrupted: true }]);
   assert.deepEqual([s.lastMessage(back).reason, s.lastMessage(back).failure], ["interrupted", null]);
 });
+
+const REFUSAL = { ...end("error"), error: { code: "upstream_refused", message: "Ollama refused this message: too long" } };
+const contents = (messages) => messages.map((each) => each.content);
+
+test("a refused question is in no history but the one that asks it again", () => {
+  const refused = play(s.asked(conversation({ message: "a" }, END), "too long", 1), START, REFUSAL);
+  assert.deepEqual(contents(history(refused)), ["hi", "a"]);
+  assert.deepEqual(orderFor(s.resumed(refused, 1), "continue", null), { continue: true, session_id: "sess_1" });
+  assert.deepEqual(contents(history(s.resumed(refused, 1))), ["hi", "a", "too long"]);
+  assert.deepEqual(contents(history(s.asked(refused, "next", 1))), ["hi", "a", "next"]);
+  assert.deepEqual(contents(history(s.asked(s.editing(refused, refused.messages[2].id), "shorter", 1))), ["hi", "a", "shorter"]);
+});
+
+test("a refused question counts again once the model says something to it", () => {
+  const again = s.resumed(conversation(REFUSAL), 1);
+  for (const said of [{ message: "a" }, { thinking: "hm", message: "" }, END]) {
+    assert.deepEqual(contents(history(s.asked(play(again, START, said, said === END ? END : end("interrupted")), "next", 1)))[0], "hi");
+  }
+  const failed = play(again, START, { ...end("error"), error: { code: "upstream_error", message: "" } });
+  assert.deepEqual(contents(history(s.asked(failed, "next", 1))), ["next"]);
+});
+
+test("going on with a text that is refused leaves its question in the history", () => {
+  const half = conversation({ message: "half" }, end("interrupted"));
+  assert.deepEqual(contents(history(play(s.resumed(half, 1), START, REFUSAL))), ["hi", "half"]);
+});
+
+test("a refused question comes back with its refusal", () => {
+  const theirs = [
+    { role: "user", content: "hi" },
+    { role: "assistant", content: "a" },
+    { role: "user", content: "too long", refused: true },
+  ];
+  const own = play(s.asked(conversation({ message: "a" }, END), "too long", 1), START, REFUSAL);
+  assert.deepEqual(reconciled(own, theirs), own);
+  const bare = reconciled({ ...s.initial(), sessionId: "sess_1" }, theirs);
+  const last = s.lastMessage(bare);
+  assert.deepEqual([last.role, last.content, last.isRefused, last.failure.code], ["assistant", "", true, "upstream_refused"]);
+  assert.deepEqual(contents(history(bare)), ["hi", "a"]);
+  const unaware = play(s.asked(conversation({ message: "a" }, END), "too long", 1), START, end("interrupted"));
+  assert.equal(s.lastMessage(reconciled(unaware, theirs)).failure.code, "upstream_refused");
+  const later = [...theirs, { role: "user", content: "so?" }, { role: "assistant", content: "b" }];
+  assert.deepEqual(contents(reconciled(s.initial(), later).messages), ["hi", "a", "too long", "", "so?", "b"]);
+});
+
+test("a model that cannot go on is asked anew", () => {
+  const half = conversation({ message: "half" }, end("interrupted"));
+  assert.equal(s.mustBeginAnew(half), false);
+  const state = s.failed(s.resumed(half, 1), half.messages[1].id, { code: "cannot_continue", message: "" }, 1);
+  assert.equal(s.mustBeginAnew(state), true);
+});

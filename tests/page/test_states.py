@@ -124,6 +124,52 @@ def test_an_ollama_that_is_there_and_cannot_be_asked_is_not_to_be_started(
     assert blank.text("[data-failure-detail]") == "ollama serve"
 
 
+def test_refused_message_says_why_and_the_conversation_goes_on_without_it(page: Page, upstream: ScriptedOllama) -> None:
+    page.send("one")
+    page.until_answer("Hello.")
+    page.until_idle()
+    upstream.script(status(400, {"error": "the input length exceeds the context length"}))
+    page.send("too long")
+    page.until_shown("[data-failure]")
+    said = page.js("[...document.querySelectorAll('[data-failure]')].pop().textContent")
+    assert "Ollama refused this message. The conversation goes on without it." in said
+    assert "the input length exceeds the context length" in said
+    page.reload()
+    page.until_shown("[data-failure]")
+    page.send("two")
+    page.until_answer("Hello.")
+    page.until_idle()
+    assert [m["content"] for m in upstream.chats[-1].messages] == ["one", "Hello.", "two"]
+
+
+def test_refused_message_can_be_sent_again(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(status(400, {"error": "no"}))
+    page.send("go")
+    page.until_shown("[data-failure]")
+    page.click("[data-do=retry]")
+    page.until_answer("Hello.")
+    page.until_idle()
+    assert not page.is_shown("[data-failure]")
+    assert [m["content"] for m in upstream.chats[-1].messages] == ["go"]
+
+
+def test_model_that_cannot_go_on_says_so_and_is_asked_anew(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(text("Half"), hang())
+    page.send("go")
+    page.until_answer("Half")
+    page.press(ESCAPE)
+    page.until_idle()
+    upstream.script(
+        status(200, {"template": "{{ range .Messages }}{{ .Content }}<|im_end|>{{ end }}"}), path="/api/show"
+    )
+    page.click("[data-do=continue]")
+    page.until_shown("[data-failure]")
+    assert page.text("[data-failure-title]") == "This model cannot go on with a partial answer."
+    page.click("[data-do=retry]")
+    page.until_answer("Hello.")
+    assert [m["content"] for m in upstream.chats[-1].messages] == ["go"]
+
+
 def test_busy_gateway_says_so_and_is_tried_again(
     blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
 ) -> None:

@@ -4,7 +4,7 @@
 import { createParser } from "./sse.js";
 
 /**
- * @typedef {{role: string, content: string, thinking?: string, interrupted?: boolean}} WireMessage
+ * @typedef {{role: string, content: string, thinking?: string, interrupted?: boolean, refused?: boolean}} WireMessage
  * @typedef {{session_id: string, messages: WireMessage[], streaming: boolean, run_id: string | null}} SessionView
  * @typedef {{reachable: boolean, version: string | null, model_ready: boolean}} Upstream
  * @typedef {{model: string, upstream: Upstream, streams: number, max_streams: number, version: string}} Status

@@ -1,7 +1,7 @@
 // @ts-check
 /** The conversation as it goes to the server, comes back from it, and is kept in this browser: pure. */
 
-import { createMessage } from "./message.js";
+import { REFUSED, createMessage } from "./message.js";
 import { lastMessage } from "./state.js";
 
 /**
@@ -12,13 +12,15 @@ import { lastMessage } from "./state.js";
 
 /**
  * Give the whole conversation as the API wants it, up to the answer that is awaited. A partial answer at its end is
- * what the model goes on from; one that said nothing is left out, so that the question is asked again.
+ * what the model goes on from; one that said nothing is left out, so that the question is asked again. A question that
+ * Ollama refused is left out, unless it is the one that is asked.
  * @param {State} state
  * @returns {WireMessage[]}
  */
 export function history(state) {
+  const isLeftOut = (/** @type {Message | undefined} */ answer) => answer?.isRefused && answer.id !== state.activeId;
   return state.messages
-    .filter((each) => each.role === "user" || each.content !== "")
+    .filter((each, index) => (each.role === "user" ? !isLeftOut(state.messages[index + 1]) : each.content !== ""))
     .map(({ role, content, thinking }) => ({ role, content, ...(thinking ? { thinking } : {}) }));
 }
 
@@ -45,7 +47,7 @@ export function orderFor(state, way, think) {
  */
 export function reconciled(state, given) {
   if (given === null) return { ...state, isBehind: true };
-  const theirs = given.filter((each) => each.role === "user" || each.role === "assistant");
+  const theirs = given.filter((each) => each.role === "user" || each.role === "assistant").flatMap(withRefusal);
   const start = state.messages.length - theirs.length;
   if (start >= 0 && agree(state.messages.slice(start), theirs)) {
     const last = theirs[theirs.length - 1];
@@ -55,6 +57,15 @@ export function reconciled(state, given) {
   let id = state.nextId;
   const messages = theirs.map((each) => fromWire(id++, each));
   return { ...state, messages, isBehind: false, nextId: id };
+}
+
+/**
+ * Put an answer behind a question that Ollama refused: the server keeps none, and the page shows the refusal there.
+ * @param {WireMessage} each
+ * @returns {WireMessage[]}
+ */
+function withRefusal(each) {
+  return each.refused && each.role === "user" ? [each, { role: "assistant", content: "", refused: true }] : [each];
 }
 
 /**
@@ -78,12 +89,19 @@ function agree(ours, theirs) {
  */
 function updated(state, own, last) {
   if (own !== lastMessage(state) || own.role !== "assistant") return own;
+  if (last.refused) return own.isRefused ? own : { ...own, ...REFUSAL };
   const known = { content: last.content, thinking: last.thinking ?? own.thinking };
   if (!last.interrupted) return { ...own, ...known, reason: "stop", failure: null };
   // a connection that broke is whole again; leaving the page itself looks like a broken one
   const isStale = own.reason === "stop" || own.failure?.code === "network";
   return { ...own, ...known, ...(isStale ? { reason: "interrupted", failure: null } : {}) };
 }
+
+/**
+ * What an answer is where the server says that its question was refused; Ollama's words for it are not kept there.
+ * @type {Partial<Message>}
+ */
+const REFUSAL = { isRefused: true, reason: "error", failure: { code: REFUSED, message: "" } };
 
 /**
  * @param {number} id
@@ -93,6 +111,7 @@ function updated(state, own, last) {
 function fromWire(id, wire) {
   const said = { content: wire.content, thinking: wire.thinking ?? "" };
   if (wire.role === "user") return createMessage(id, "user", said);
+  if (wire.refused) return createMessage(id, "assistant", REFUSAL);
   return createMessage(id, "assistant", { ...said, reason: wire.interrupted ? "interrupted" : "stop" });
 }
 

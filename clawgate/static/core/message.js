@@ -23,6 +23,7 @@
  * @property {number} attempt the request to Ollama that is awaited; 0 where no event has spoken of one
  * @property {boolean} isUnloading it is awaited because a request hung, and the model is unloaded
  * @property {boolean} isEvaluating it is awaited because Ollama, which is not away, evaluates a prompt
+ * @property {boolean} isRefused Ollama refused its question, and has not begun to answer it since
  */
 
 /**
@@ -48,9 +49,13 @@ export function createMessage(id, role, given) {
     attempt: 0,
     isUnloading: false,
     isEvaluating: false,
+    isRefused: false,
     ...given,
   };
 }
+
+/** The code of an answer's end where Ollama refused the question for good. */
+export const REFUSED = "upstream_refused";
 
 /** @param {Message} each @returns {boolean} */
 export const isUnfinished = (each) => each.role === "assistant" && each.phase === "done" && each.reason !== "stop";
@@ -75,6 +80,7 @@ export function settled(old, now) {
  */
 export const ended = (old, event, now) => ({
   ...settled(old, now),
+  isRefused: event.done_reason !== "stop" && (old.isRefused || (event.error?.code === REFUSED && old.content === "")),
   reason: event.done_reason,
   failure: event.error ?? null,
   stats: event.stats?.eval_count ? event.stats : old.stats,
@@ -99,7 +105,7 @@ export function grown(old, event, now) {
   if (event.status === "restarted") return { attempt: 0, askedAt: now, thinking: "", phase: isOver ? "done" : "waiting" };
   if (event.tool_calls) {
     const names = event.tool_calls.map((/** @type {any} */ call) => String(call.function?.name ?? "?"));
-    return { tools: [...old.tools, ...names], attempt: 0 };
+    return { tools: [...old.tools, ...names], attempt: 0, isRefused: false };
   }
   if (event.thinking) {
     const begins = old.phase !== "thinking";
@@ -108,11 +114,13 @@ export function grown(old, event, now) {
       phase: isOver ? "done" : "thinking",
       thinkingSince: begins ? now : old.thinkingSince,
       attempt: 0,
+      isRefused: false,
     };
   }
   if (event.message) {
     const thought = old.phase === "thinking" ? settled(old, now) : {};
-    return { ...thought, content: old.content + event.message, phase: isOver ? "done" : "text", attempt: 0 };
+    const phase = isOver ? "done" : "text";
+    return { ...thought, content: old.content + event.message, phase, attempt: 0, isRefused: false };
   }
   return {};
 }

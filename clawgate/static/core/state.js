@@ -76,6 +76,12 @@ export const canRegenerate = (state, each) =>
   each === lastMessage(state) && each.role === "assistant" && each.phase === "done" && each.failure === null;
 
 /**
+ * Tell whether trying again has to throw the last answer away, because the model cannot go on with a partial one.
+ * @param {State} state
+ */
+export const mustBeginAnew = (state) => lastMessage(state)?.failure?.code === "cannot_continue";
+
+/**
  * Leave the answer that streams as it is, because something else comes now. Its last words still reach it by its id.
  * @param {State} state
  * @param {number} now

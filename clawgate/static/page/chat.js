@@ -86,7 +86,7 @@ function act(action, id) {
     view.edit();
   } else if (state.activeId !== 0) {
     return; // pressed twice before the page was painted
-  } else if (action === "regenerate") {
+  } else if (action === "regenerate" || (action === "retry" && moves.mustBeginAnew(state))) {
     set(moves.regenerated(state, Date.now()));
     stream("message");
   } else {

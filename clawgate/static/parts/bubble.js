@@ -168,7 +168,8 @@ function showFailure(root, message, state, page) {
   const isRefused = failure.message.endsWith("refused the connection"); // else it runs, and the words say what is wrong
   const hasReason = code === "upstream_unreachable" && !isRefused;
   const detail = { model_not_found: `ollama pull ${page.model}`, upstream_unreachable: isRefused && "ollama serve" }[code];
-  const hasOwnWords = code === "other" || code === "upstream_error" || hasReason;
+  const ownWords = ["other", "upstream_error", "upstream_refused"];
+  const hasOwnWords = (ownWords.includes(code) || hasReason) && failure.message !== "";
   hook(root, "failure").dataset.failure = failure.code;
   write(hook(root, "failure-title"), filled(words[`error.${code}`] ?? "", { model: page.model }));
   write(hook(root, "failure-hint"), words[hasReason ? "error.other.hint" : `error.${code}.hint`] ?? "");

@@ -52,6 +52,7 @@ class ChatMessage(msgspec.Struct, frozen=True):
 
     role: str | None = None
     content: str | None = None
+    images: list[str] | None = None
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
@@ -70,6 +71,11 @@ class ChatRequest(msgspec.Struct, frozen=True):
     def is_streaming(self) -> bool:
         """True where the answer comes in frames, which is the default."""
         return self.stream is not False
+
+    @property
+    def has_images(self) -> bool:
+        """True where a message has a picture."""
+        return any(message.images for message in self.messages or ())
 
     @property
     def frees_the_model(self) -> bool:

@@ -128,6 +128,8 @@ class Routes:
             raise Refused(f'"{model}" does not support thinking')
         if request.tools:
             raise Refused(f"registry.ollama.ai/library/{self._weights.name} does not support tools")
+        if request.has_images:  # some models of a real Ollama ignore it: the answer is about nothing then
+            raise Refused(f"registry.ollama.ai/library/{self._weights.name} does not support vision")
 
 
 class _Chat:

@@ -191,6 +191,12 @@ def test_answer_is_one_object_without_streaming(url: str) -> None:
         ({"model": MODEL_NAME, "messages": "Hi"}, 400, "messages"),
         ({"model": MODEL_NAME, "messages": [{"role": "user", "content": "Hi"}], "think": True}, 400, "thinking"),
         ({"model": MODEL_NAME, "messages": [{"role": "user", "content": "Hi"}], "tools": [{}]}, 400, "tools"),
+        ({"model": MODEL_NAME, "messages": [{"role": "user", "content": "Hi", "images": ["aGk="]}]}, 400, "vision"),
+        (
+            {"model": MODEL_NAME, "messages": [{"role": "user", "content": "Hi"}], "options": {"top_p": "x"}},
+            500,
+            "type",
+        ),
         ({"model": MODEL_NAME, "messages": [{"role": "user", "content": "Hi"}], "format": {"type": 3}}, 400, "type"),
         ({"model": MODEL_NAME, "messages": [{"role": "user", "content": "Hi " * 5000}]}, 400, "context"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,8 @@ QUESTION = "Name three sights in Beijing."
 CORRECTION = "Only the oldest one, please."
 GREEDY = {"temperature": 0, "seed": 1}
 BEFORE_THE_CUT = 60
+HI = {"role": "user", "content": "Hi."}
+BRIEF: dict[str, Any] = {"options": {**GREEDY, "num_predict": 3}}
 AFTER_IT, CONTINUED = 12, 10
 
 
@@ -80,3 +83,39 @@ def ask(front: str, session_id: str, **fields: object) -> str:
         sse.check(stream.events)
         assert sse.end_of(stream.events)["done_reason"] == "length"
         return sse.text_of(stream.events)
+
+
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"message": {"role": "user", "content": "What is this?", "images": [PICTURE]}}, "vision"),
+    ({"message": "Think.", "think": True}, "thinking"),
+    ({"message": "Use it.", "tools": [TOOL]}, "tools"),
+    ({"message": "Write JSON.", "format": "bogus"}, "invalid format"),
+    ({"message": "Hello. " * 5000}, "context"),
+]
+
+
+@pytest.mark.deadline(150)
+def test_what_the_model_refuses_is_not_part_of_the_conversation(gateway: Callable[..., Gateway]) -> None:
+    with Embedded() as embedded, Tee(embedded.base_url) as tee:
+        front = gateway(model={"endpoint": tee.base_url, "model_name": embedded.model}).base_url
+        for body, words in REFUSALS:
+            reply = client.post(
+                front, "/api/chat", {"session_id": "s-whole", "messages": [HI], "stream": False} | BRIEF
+            )
+            assert reply.status == 200
+            given = {"session_id": "s-whole", **body}
+            reply = client.post(front, "/api/chat", {**given, "stream": False})
+            assert (reply.status, reply.json["error"]["code"]) == (400, "upstream_refused"), reply.json
+            assert words in reply.json["error"]["message"]
+            with StreamClient(front, given) as stream:
+                stream.read_all(DEADLINE_S)
+                assert sse.end_of(stream.events)["error"]["code"] == "upstream_refused"
+            view = client.get(front, "/api/sessions/s-whole").json["messages"]
+            assert [message.get("refused", False) for message in view] == [False, False, True, True]
+            assert ask(front, "s-whole", message="And now?", **BRIEF)
+            assert [message["content"] for message in tee.chats[-1].messages] == ["Hi.", view[1]["content"], "And now?"]
+
+        reply = client.post(front, "/api/chat", {"message": "Hi.", "options": {"temperature": "hot"}})
+        assert (reply.status, reply.json["error"]["code"]) == (400, "bad_request"), "it never gets as far as the model"

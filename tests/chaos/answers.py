@@ -22,7 +22,7 @@ REASONS = {
     "length": "length",
     "truncated": "truncated",
     "error": "upstream_error",
-    "refused": "upstream_error",
+    "refused": "upstream_refused",
     "bad": "upstream_bad_frames",
 }
 """The reasons of answers that nobody cuts, where they are not `stop`."""

@@ -86,7 +86,7 @@ class Client:
                 self._life.known = [
                     {"role": message["role"], "content": message["content"]}
                     for message in act.reply["messages"]
-                    if message["content"] and not act.reply["streaming"]
+                    if message["content"] and not (act.reply["streaming"] or message.get("refused"))
                 ]
 
     def _interrupt_of(self, by: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from tests.chaos.answers import says, tag_of
-from tests.chaos.invariants import question_of
+from tests.chaos.invariants import question_of, refused_by
 from tests.chaos.lives import Act, Asked, Life
 
 History = list[tuple[str, str]]
@@ -28,6 +28,7 @@ class Histories:
             for act in life.acts
             if act.kind == "interrupt" and act.status == 200 and act.reply["interrupted"]
         }
+        self._refused = refused_by(life)
         self._runs: defaultdict[str, list[Act]] = defaultdict(list)
         for act in life.chats:
             if act.may_be_admitted:
@@ -65,7 +66,8 @@ class Histories:
                     context = _before(asked)
                     is_own = asked.messages[len(context) :] == [("user", act.body["message"])]
                     flaw = self._flaw(context) if is_own else "its own question is not the last"
-                    if all(role == "system" for role, _ in context) and act.body.get("session_id"):
+                    is_bare = all(role == "system" for role, _ in context) and not self._refused
+                    if is_bare and act.body.get("session_id"):
                         flaw = "the context is gone"
                 else:
                     flaw = self._flaw(asked.messages)
@@ -83,7 +85,8 @@ class Histories:
         for act in self.life.acts:
             if act.kind != "view" or act.status != 200:
                 continue
-            shown: History = [(each["role"], each["content"]) for each in act.reply["messages"]]
+            kept = [each for each in act.reply["messages"] if not each.get("refused")]
+            shown: History = [(each["role"], each["content"]) for each in kept]
             told = [each for each in shown if each[1]]
             if act.reply["streaming"]:  # the question of the answer in flight, and what it goes on from, come last
                 told = told[: _last_question(told)]
@@ -98,6 +101,8 @@ class Histories:
 
     def _flaw_of_mark(self, view: Act) -> str:
         last = view.reply["messages"][-1]
+        if last.get("refused"):
+            return ""
         runs = self._runs[tag_of(view.reply["messages"][-2]["content"])] if last["role"] == "assistant" else []
         if last["role"] != "assistant":
             return "the last question has no answer, and none is in flight"
@@ -114,10 +119,10 @@ class Histories:
         """No two questions follow the same answer, unless the client gave the history anew: none is overwritten."""
         follows: Counter[tuple[str, int]] = Counter()
         for act in self.life.chats:
-            if act.kind == "messages" or not act.asked:
+            if act.kind == "messages" or not act.asked or question_of(act.asked[0]) in self._refused:
                 continue
             context = _before(act.asked[0]) if act.kind == "message" else act.asked[0].messages
-            if not context:
+            if all(role == "system" for role, _ in context):
                 continue
             length = len(context[-1][1]) if context[-1][0] == "assistant" else 0
             follows[tag_of(context[_last_question(context)][1]), length] += 1
@@ -147,7 +152,7 @@ class Histories:
                 is_right = any(rest == known or (self._is_trimmed and _is_tail(rest, known)) for known in before)
                 return "" if is_right else f"what stands before {tag} is not what stood there: {before}"
             context = rest
-        return "" if is_none or self._is_trimmed else "the history begins in the middle"
+        return "" if is_none or self._is_trimmed or self._refused else "the history begins in the middle"
 
     def _reach(self, run: Act) -> tuple[int, int]:
         """Return the shortest and the longest that the answer can be after this run, all of it."""

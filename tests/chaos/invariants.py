@@ -20,9 +20,9 @@ CLOSE_S = 5.0
 HELD_S = 0.5
 """A close waits so long at most behind its question: Ollama leaks a connection that is cut earlier."""
 STATUSES = {
-    "message": (200, 404, 409, 502),
-    "messages": (200, 409, 502),
-    "continue": (200, 404, 409, 502),
+    "message": (200, 400, 404, 409, 502),
+    "messages": (200, 400, 409, 502),
+    "continue": (200, 400, 404, 409, 502),
     "interrupt": (200, 404),
     "delete": (204, 404),
     "view": (200, 404),
@@ -36,7 +36,9 @@ def every_act_is_answered(life: Life) -> Iterator[str]:
             yield f"{act.name}: {act.fault}"
         elif act.status is None and not act.is_left:
             yield f"{act.name} was never answered"
-        elif act.status is not None and act.status not in STATUSES[act.kind]:
+        elif act.status is not None and (
+            act.status not in STATUSES[act.kind] or (act.status == 400 and act.code != "upstream_refused")
+        ):
             yield f"{act.name}: status {act.status} {act.code}"
 
 
@@ -175,6 +177,11 @@ def one_connection_at_a_time(life: Life) -> Iterator[str]:
 def question_of(asked: Asked) -> str:
     """Return the tag of the question that the model was asked."""
     return tag_of(next((content for role, content in reversed(asked.messages) if role == "user"), ""))
+
+
+def refused_by(life: Life) -> set[str]:
+    """Return the tags of the questions that the model has refused; a `continue` may have asked another act's."""
+    return {question_of(act.asked[-1]) for act in life.chats if act.may_be_refused}
 
 
 def _read_streams(life: Life) -> Iterator[Act]:

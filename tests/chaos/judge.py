@@ -29,6 +29,7 @@ INVARIANTS: tuple[Callable[[Life], Iterator[str]], ...] = (
     order.what_is_in_flight_is_found,
     order.busy_means_in_flight,
     order.what_is_deleted_is_gone,
+    order.what_is_refused_is_left_out,
 )
 
 

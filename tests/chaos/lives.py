@@ -96,6 +96,11 @@ class Act:
         return self.is_admitted or (self.is_chat and self.status is None)
 
     @property
+    def may_be_refused(self) -> bool:
+        """True where the model has refused it, unless that came too late."""
+        return self.plan.ending == "refused" and bool(self.asked)
+
+    @property
     def started_at(self) -> float:
         """The time at which the client knew that its run is in flight."""
         return self.events[0].at if self.events else FOREVER

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.chaos.answers import tag_of
+from tests.chaos.invariants import refused_by
 from tests.chaos.lives import FOREVER, Act, Life
 
 
@@ -33,7 +34,12 @@ def busy_means_in_flight(life: Life) -> Iterator[str]:
 
 
 def nothing_admitted_is_lost(life: Life) -> Iterator[str]:
-    """Every question that was over before another one came is in that one's prompt, unless all began anew."""
+    """Every question that was over before another one came is in that one's prompt, unless all began anew.
+
+    One that the model refused is not, nor need one be that was cut before its answer, where the model refused two.
+    """
+    refused = refused_by(life)
+    refusals = sum(act.may_be_refused for act in life.chats)
     anew = [act for act in life.acts if (act.kind == "messages" and act.may_be_admitted) or act.status == 204]
     for act in life.chats:
         if act.kind == "messages" or not act.asked:
@@ -41,6 +47,8 @@ def nothing_admitted_is_lost(life: Life) -> Iterator[str]:
         asked = _questions_of(act)
         for run in life.chats:
             is_over = run.tag and run.is_admitted and not run.is_left and run.over_at < act.sent_at
+            if run.tag in refused or (not run.told and not run.thought and refusals > 1):
+                continue
             if is_over and run.tag not in asked and not any(_is_between(each, run, act) for each in anew):
                 yield f"{act.name} was asked without {run.tag}, which {run.name} had asked before"
 
@@ -85,3 +93,16 @@ def _in_flight(life: Life, seen: Act) -> Iterator[Act]:
         ]
         if ending_at > seen.over_at and not any(each.status != 404 and each.meets(run) for each in others):
             yield run
+
+
+def what_is_refused_is_left_out(life: Life) -> Iterator[str]:
+    """No prompt has a question that a client knew to be refused, unless it is asked again or given anew."""
+    for run in life.chats:
+        if not run.tag or run.reason != "upstream_refused":
+            continue
+        for act in life.chats:
+            if act.kind != "message" or act.sent_at < run.over_at or run.tag not in _questions_of(act):
+                continue
+            others = [other for other in life.chats if other not in (run, act) and other.sent_at < act.over_at]
+            if not any(other.kind in ("continue", "messages") and other.over_at > run.sent_at for other in others):
+                yield f"{act.name} was asked with {run.tag}, which was refused"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -66,6 +66,8 @@ def in_yaml(default: Any) -> str:
     """Write a default as config.yaml has it."""
     if default is None:
         return ""
+    if isinstance(default, Mapping):
+        return json.dumps(dict(default))
     return json.dumps(default) if isinstance(default, tuple | bool) else str(default)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -69,6 +69,8 @@ def shown(default: Any) -> str:
     """A default as the README writes it."""
     if default is None:
         return "none"
+    if isinstance(default, Mapping):
+        return f"`{json.dumps(dict(default))}`"
     return f"`{json.dumps(default)}`" if isinstance(default, tuple | bool) else f"`{default}`"
 
 

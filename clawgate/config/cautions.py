@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from clawgate.addresses import is_loopback
+from clawgate.config.options import warnings_of
 from clawgate.config.settings import Config, settings
 
 
@@ -24,6 +25,7 @@ def cautions(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
     for setting in settings():
         if setting.is_secret and not environment.get(setting.variable, "-").strip():
             yield f"{setting.variable} is empty, which counts as not set"
+    yield from warnings_of(model.options)
     is_secure = model.endpoint.startswith("https:")
     if is_secure and not model.verify:
         yield (

@@ -17,6 +17,16 @@ from clawgate.addresses import HOST_NAME
 from clawgate.config.authorities import load_authorities
 
 
+class WrongPart(ValueError):
+    """A part of a setting's value is wrong: its name in there, what was expected of it, and what was found."""
+
+    def __init__(self, name: str, expected: str, found: object) -> None:
+        super().__init__(name)
+        self.name = name
+        self.expected = expected
+        self.found = found
+
+
 class Check(NamedTuple):
     """A function that refuses a value with a ValueError, and the words for the values that it takes."""
 

@@ -8,8 +8,9 @@ The default comes first, then the help. config.yaml shows the first sentence of 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from msgspec import Meta
@@ -38,19 +39,23 @@ def setting(
     type and the bounds; `hint` follows them. A reload cannot change what `is_fixed`. Nothing shows the value of what
     `is_secret`, nor a value that contains `secret_mark`. `bounds` are msgspec's: `ge`, `gt`, `le`, `min_length`.
     """
-    return dataclasses.field(
-        default=default,
-        metadata={
-            "help": help,
-            "bounds": Meta(**bounds),
-            "check": check,
-            "expected": expected or (check.expected if check else ""),
-            "hint": hint,
-            "is_fixed": is_fixed,
-            "is_secret": is_secret,
-            "secret_mark": secret_mark,
-        },
-    )
+    metadata = {
+        "help": help,
+        "bounds": Meta(**bounds),
+        "check": check,
+        "expected": expected or (check.expected if check else ""),
+        "hint": hint,
+        "is_fixed": is_fixed,
+        "is_secret": is_secret,
+        "secret_mark": secret_mark,
+    }
+    if isinstance(default, Mapping):  # dataclasses take it for mutable
+        return dataclasses.field(default_factory=lambda: default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+NONE: Mapping[str, Any] = MappingProxyType({})
+"""The default of a setting that is a mapping."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,11 @@ class Setting:
         return f"{ENVIRONMENT_PREFIX}{self.section}_{self.key}".upper()
 
     @property
+    def is_mapping(self) -> bool:
+        """True where its value is a mapping of names to values."""
+        return get_origin(self.kind) is Mapping
+
+    @property
     def type(self) -> Any:
         """Its kind with the bounds, for msgspec."""
         return Annotated[self.kind, self.bounds]
@@ -100,7 +110,8 @@ def settings_of(name: str, section: type) -> Iterator[Setting]:
     for field in dataclasses.fields(section):
         kind, declared = kinds[field.name], dict(field.metadata)
         declared["expected"] = declared["expected"] or _describe(kind, declared["bounds"])
-        yield Setting(section=name, key=field.name, kind=kind, default=field.default, **declared)
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        yield Setting(section=name, key=field.name, kind=kind, default=default, **declared)
 
 
 def _describe(kind: Any, bounds: Meta) -> str:

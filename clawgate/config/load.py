@@ -17,10 +17,14 @@ import msgspec
 import yaml
 
 from clawgate.config.authorities import UnusableAuthorities
+from clawgate.config.checks import WrongPart
 from clawgate.config.declaration import ENVIRONMENT_PREFIX, Setting
 from clawgate.config.environment import own_variables
 from clawgate.config.settings import Config, sections, settings
 from clawgate.errors import ConfigError
+
+UNREADABLE = (yaml.YAMLError, RecursionError, ValueError, IndexError, AttributeError)
+"""Reading YAML raises these; PyYAML's own readers of numbers and dates the last three: `2024-99-99`, `!!int _`."""
 
 
 def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, str] | None = None) -> Config:
@@ -65,8 +69,7 @@ def _read(path: Path) -> Any:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
-    # PyYAML's own readers of numbers and dates raise the last three: `2024-99-99`, `!!int _`, `!!timestamp x`
-    except (yaml.YAMLError, RecursionError, ValueError, IndexError, AttributeError) as error:
+    except UNREADABLE as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         # an unquoted token that begins with * or ! would be in PyYAML's words
@@ -102,15 +105,21 @@ def _from_environment(known: list[Setting], environment: Mapping[str, str]) -> I
     ours = tuple(f"{ENVIRONMENT_PREFIX}{name}_".upper() for name in sections())
     for variable, text in own_variables(environment):
         if variable in by_variable:
-            if text or get_origin(by_variable[variable].kind) is tuple:  # an empty one empties a list, else is not set
-                yield by_variable[variable], text
+            setting = by_variable[variable]
+            if text or setting.is_mapping or get_origin(setting.kind) is tuple:  # else an empty one is not set
+                yield setting, text
         elif variable.startswith(ours):
             raise ConfigError(f"{variable}: unknown setting{_nearest(variable, list(by_variable))}")
 
 
 def _parse_variable(setting: Setting, text: str) -> Any:
-    """Read a variable's text as the file would have given it: a number, a boolean, a list with commas, or the text."""
+    """Read a variable's text as the file would have given it.
+
+    A number, a boolean, a list with commas, a mapping in YAML or JSON (which is YAML, too), or the text.
+    """
     kind = setting.kind
+    if setting.is_mapping:
+        return _parse_mapping(text)
     if get_origin(kind) is tuple:
         return [item.strip() for item in text.split(",") if item.strip()]
     if kind is bool:
@@ -121,6 +130,13 @@ def _parse_variable(setting: Setting, text: str) -> Any:
         except ValueError:
             return text
     return text
+
+
+def _parse_mapping(text: str) -> Any:
+    try:
+        return yaml.load(text, _Loader) if text.strip() else {}
+    except UNREADABLE:
+        return text
 
 
 def _checked(setting: Setting, value: Any, where: str) -> Any:
@@ -135,7 +151,10 @@ def _checked(setting: Setting, value: Any, where: str) -> Any:
         converted = msgspec.convert(value, setting.type)
         msgspec.json.encode(converted)  # bytes of a variable that are no text would fail in every request
         return setting.check.convert(converted) if setting.check else converted
-    except (msgspec.ValidationError, ValueError) as error:
+    except WrongPart as error:
+        place = f"{where}.{_on_one_line(error.name)}" if error.name else where
+        raise ConfigError(f"{place}: expected {error.expected}, got {_show(error.found)}") from error
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
         shown = "a text that is not usable" if setting.hides(value) else _show(value)
         hint = f"; {setting.hint}" if setting.hint else ""
         why = f", {error}" if isinstance(error, UnusableAuthorities) else ""

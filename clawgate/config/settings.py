@@ -7,12 +7,13 @@ README's table. After a change here run `make docs`; a test compares.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_type_hints
 
 from clawgate.config.checks import authorities, base_url, hosts, networks, origins, token
-from clawgate.config.declaration import Setting, setting, settings_of
+from clawgate.config.declaration import NONE, Setting, setting, settings_of
+from clawgate.config.options import options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,12 @@ class ModelConfig:
         True,
         "check the certificate of an https endpoint. With `false` any is taken, so that anybody on the way can read "
         "and change the conversations; the gateway warns of it at its start",
+    )
+    options: Mapping[str, Any] = setting(
+        NONE,
+        "Ollama's options for every request, like `{num_ctx: 16384, num_predict: 4096}`. A request's own win, name by "
+        "name. Known ones are checked by type; Ollama gets any other as it is, with a warning at the start",
+        check=options,
     )
     allowed_models: tuple[str, ...] = setting((), "further models that a request may name; any other is refused")
 

@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw
 
+from clawgate.config.options import Options
 from clawgate.errors import BadRequest
 from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Message, TextOrJson
-from clawgate.web.api.options import Options, read_options
+from clawgate.web.api.options import read_options
 from clawgate.web.door import images, shapes
 from clawgate.web.door.reading import Members, kind_of
 from clawgate.web.door.shapes import Fields, Shape

@@ -18,9 +18,9 @@ from werkzeug.routing import Rule
 
 from clawgate import errors
 from clawgate.config import ServerConfig
+from clawgate.config.options import SCHEMA as OPTIONS
 from clawgate.errors import ClawgateError
 from clawgate.web.api import answers
-from clawgate.web.api.options import SCHEMA as OPTIONS
 from clawgate.web.api.requests import SESSION_ID
 from clawgate.web.described.operations import EITHER, NULL, OPERATIONS, Operation
 from clawgate.web.door.guard import is_open

@@ -51,6 +51,7 @@ class Answering:
 
     def __init__(self, max_body_bytes: int, model: ModelConfig, desk: Desk, clients: Clients, via: str = "") -> None:
         self._models = (model.model_name, *model.allowed_models)
+        self._options = model.options
         self._max_body_bytes = max_body_bytes
         self._desk = desk
         self._clients = clients
@@ -68,7 +69,7 @@ class Answering:
             raise BadRequest("this gateway asks itself: model.endpoint is its own address, and must be Ollama's")
         if chat.model not in self._models:
             raise ModelNotAllowed(f"model: expected one of {', '.join(self._models)}")
-        run = self._desk.admit(replace(chat, request_id=g.request_id))
+        run = self._desk.admit(replace(chat, request_id=g.request_id, extras=self._with_options(chat.extras)))
         g.session_id, g.run_id = run.session_id, run.run_id
         with Admitted(self._desk, run) as admitted:
             events = self._desk.pump(run, self._socket_of(run))
@@ -77,6 +78,14 @@ class Answering:
             response = EventStream(wire.stream(run.run_id, events), mimetype=wire.mimetype, headers=wire.headers)
             response.call_on_close(admitted.keep())  # a generator that is never started runs no `finally`
             return response
+
+    def _with_options(self, extras: dict[str, Any]) -> dict[str, Any]:
+        """Add the operator's options; the request's own win, name by name, and a null counts as absent."""
+        if not self._options:
+            return extras
+        own: dict[str, Any] = extras.get("options") or {}
+        given = {name: value for name, value in own.items() if value is not None}
+        return {**extras, "options": {**self._options, **given}}
 
     def _socket_of(self, run: Run) -> socket.socket | None:
         """Return the client's socket where the server has one, bounded and protected while its answer is in flight."""

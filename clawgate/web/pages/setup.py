@@ -8,6 +8,7 @@ are for the operator: a browser on this machine, or a client that has the token.
 from __future__ import annotations
 
 import http.client
+import json
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -164,6 +165,8 @@ class SetupRoutes:
             return "–"
         if setting.hides(value):
             return None
+        if setting.is_mapping:
+            return json.dumps(dict(value), ensure_ascii=False)
         if isinstance(value, tuple):
             return ", ".join(value) or "[]"
         return (

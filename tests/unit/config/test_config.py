@@ -13,6 +13,7 @@ from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 import clawgate
 from clawgate.config import Config, ModelConfig, ServerConfig, StreamConfig, cautions, change_between, load, settings
+from clawgate.config.options import warnings_of
 from clawgate.errors import ConfigError
 
 Write = Callable[[str | bytes], Path]
@@ -23,6 +24,7 @@ CONTRACT: dict[str, object] = {
     "model.model_name": "qwen3:32b",
     "model.ca_file": None,
     "model.verify": True,
+    "model.options": {},
     "model.allowed_models": (),
     "server.host": "127.0.0.1",
     "server.port": 18789,
@@ -117,6 +119,7 @@ GIVEN: dict[str, tuple[str, object]] = {
     "model.model_name": ("llama3.2:1b", "llama3.2:1b"),
     "model.ca_file": (DEFAULT_CA_BUNDLE_PATH, DEFAULT_CA_BUNDLE_PATH),
     "model.verify": (" False", False),
+    "model.options": ('{"num_ctx": 8192.0, stop: [a, "b"], new: x}', {"num_ctx": 8192, "stop": ("a", "b"), "new": "x"}),
     "model.allowed_models": ("a, b:7b ,,c", ("a", "b:7b", "c")),
     "server.host": ("::", "::"),
     "server.port": ("0", 0),
@@ -244,6 +247,42 @@ def test_an_empty_variable_empties_a_list(write: Write) -> None:
     assert load(path, {"CLAWGATE_MODEL_ALLOWED_MODELS": ""}).model.allowed_models == ()
 
 
+def test_an_empty_variable_empties_a_mapping(write: Write) -> None:
+    path = write("model: {options: {num_ctx: 8192}}")
+    assert load(path, {"CLAWGATE_MODEL_OPTIONS": " "}).model.options == {}
+    assert load(path, {"CLAWGATE_MODEL_OPTIONS": "null"}).model.options == {}
+
+
+def test_ollamas_options_are_taken_as_they_are_meant_and_frozen(write: Write) -> None:
+    given = (
+        "{num_ctx: 4096.0, temperature: 0, seed: null, stop: [a], penalize_newline: off, new: [1, x, null], more: 0.5}"
+    )
+    found = load(write(f"model: {{options: {given}}}"), {}).model.options
+    assert found == {
+        "num_ctx": 4096,
+        "temperature": 0,
+        "stop": ("a",),
+        "penalize_newline": False,
+        "new": (1, "x", None),
+        "more": 0.5,
+    }
+    assert isinstance(found["num_ctx"], int), "Ollama takes it for one"
+    with pytest.raises(TypeError):
+        found["num_ctx"] = 1  # type: ignore[index]
+
+
+def test_an_option_that_is_not_known_is_warned_of() -> None:
+    assert list(warnings_of({"num_ctx": 1, "num_ctxx": 1, "a\nb": 1})) == [
+        "model.options: num_ctxx is not known here (is it num_ctx?); Ollama gets it as it is",
+        "model.options: a\\nb is not known here; Ollama gets it as it is",
+    ]
+
+
+def test_a_reload_changes_ollamas_options() -> None:
+    old, new = Config(), Config(model=ModelConfig(options={"num_ctx": 1}))
+    assert change_between(old, new) == (new, ("model.options",), ())
+
+
 def test_one_text_in_the_file_is_a_list_of_one(write: Write) -> None:
     assert load(write('server: {cors_allowed_origins: "*"}'), {}).server.cors_allowed_origins == ("*",)
 
@@ -261,7 +300,7 @@ def test_every_setting_says_what_it_is_and_what_it_expects() -> None:
     for setting in settings():
         assert setting.help, setting.name
         assert setting.expected, setting.name
-        assert msgspec.convert(msgspec.to_builtins(setting.default), setting.type) == setting.default
+        assert msgspec.convert(msgspec.to_builtins(setting.default, enc_hook=dict), setting.type) == setting.default
 
 
 def test_a_setting_tells_which_of_its_values_are_secret() -> None:

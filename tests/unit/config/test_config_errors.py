@@ -245,10 +245,54 @@ def test_the_credentials_of_an_endpoint_are_refused_and_never_shown() -> None:
     assert found == f"CLAWGATE_MODEL_ENDPOINT: expected {URL}, got a text that is not usable"
 
 
-def test_every_setting_refuses_an_object(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_setting_refuses_an_object_or_a_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for setting in settings():
-        found = complaint(monkeypatch, tmp_path, f"{setting.section}: {{{setting.key}: {{a: b}}}}")
+        odd = "[a]" if setting.is_mapping else "{a: b}"
+        found = complaint(monkeypatch, tmp_path, f"{setting.section}: {{{setting.key}: {odd}}}")
         assert found.startswith(f"config.yaml: {setting.name}: expected {setting.expected}, got ")
+
+
+OPTIONS = "a mapping of Ollama's options, like {num_ctx: 16384}"
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("{num_ctx: many}", '.num_ctx: expected an integer, got "many"'),
+        ("{num_ctx: 4096.5}", ".num_ctx: expected an integer, got 4096.5"),
+        ("{num_ctx: true}", ".num_ctx: expected an integer, got true"),
+        ("{temperature: .nan}", ".temperature: expected a number, got nan"),
+        ("{temperature: 1e-3}", '.temperature: expected a number, got "1e-3"'),
+        ("{use_mmap: 1}", ".use_mmap: expected true or false, got 1"),
+        ("{stop: x}", '.stop: expected a list of at most 64 texts, got "x"'),
+        ("{new: {}}", ".new: expected a number, a text, true, false or a list of at most 64 of them, got {}"),
+        ("{new: .inf}", ".new: expected a number, a text, true, false or a list of at most 64 of them, got inf"),
+        ("{new: " + "x" * 5000 + "}", ".new: expected at most 4096 bytes, got 5002"),
+        ('{"a\\nb": {}}', ".a\\nb: expected a number, a text, true, false or a list of at most 64 of them, got {}"),
+        ("{" + ", ".join(f"a{n}: 1" for n in range(65)) + "}", ": expected at most 64 options, got 65"),
+        ("{1: 2}", f': expected {OPTIONS}, got {{"1":2}}'),
+        ("num_ctx", f': expected {OPTIONS}, got "num_ctx"'),
+        ("&a {b: *a}", f": expected {OPTIONS}, got {{'b': {{...}}}}"),
+    ],
+)
+def test_a_wrong_option_of_ollamas_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, found: str
+) -> None:
+    assert complaint(monkeypatch, tmp_path, f"model: {{options: {given}}}") == f"config.yaml: model.options{found}"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("num_ctx=4096", f': expected {OPTIONS}, got "num_ctx=4096"'),
+        ("{num_ctx: 1", f': expected {OPTIONS}, got "{{num_ctx: 1"'),
+        ("{num_ctx: 1, num_ctx: 2}", f': expected {OPTIONS}, got "{{num_ctx: 1, num_ctx: 2}}"'),
+        ("[]", f": expected {OPTIONS}, got []"),
+        ('{"num_ctx": "4096"}', '.num_ctx: expected an integer, got "4096"'),
+    ],
+)
+def test_a_wrong_option_in_the_variable_is_named(text: str, found: str) -> None:
+    assert message_of(None, {"CLAWGATE_MODEL_OPTIONS": text}) == f"CLAWGATE_MODEL_OPTIONS{found}"
 
 
 @pytest.mark.parametrize(

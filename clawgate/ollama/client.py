@@ -100,9 +100,10 @@ class OllamaClient:
         """Note that a frame of a model's has come, for any exchange."""
         self._observations.note_frame(model, now)
 
-    def note_stats(self, model: str, stats: dict[str, int]) -> None:
-        """Note the figures of an answer of a model's that came to its end."""
-        self._observations.note_load(model, stats.get("load_duration", -1) / 1e9)
+    def note_load(self, model: str, load_ns: int | None) -> None:
+        """Note the load_duration of an answer of a model's that came to its end."""
+        if load_ns is not None:
+            self._observations.note_load(model, load_ns / 1e9)
 
     def _note_given_up(self, model: str) -> None:
         self._observations.note_given_up(model, time.monotonic())

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from clawgate.ollama.lenient import repaired
+
 MAX_LINE_BYTES = 8 << 20
 """Longest line that is put together; Ollama's own longest frames (tool calls, final contexts) stay under 1 MiB."""
 MAX_DEPTH = 100
@@ -26,7 +28,7 @@ class FrameMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """One NDJSON object of Ollama's stream; `{"error": …}` is a frame too, and an end.
+    """One NDJSON object of Ollama's stream; `{"error": …}` is a frame too, and an end, unless the error is empty.
 
     Units: durations in nanoseconds, counts in tokens.
     Source: Ollama docs/api.md, "Generate a chat completion", Response.
@@ -43,20 +45,6 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     eval_count: int | None = None
     eval_duration: int | None = None
 
-    @property
-    def stats(self) -> dict[str, int]:
-        """The counts and durations that the frame carries."""
-        return {name: value for name in STATS if (value := getattr(self, name)) is not None}
-
-
-STATS = (
-    "total_duration",
-    "load_duration",
-    "prompt_eval_count",
-    "prompt_eval_duration",
-    "eval_count",
-    "eval_duration",
-)
 
 _decoder = msgspec.json.Decoder(Frame)
 
@@ -77,6 +65,22 @@ def _shallow(frame: Frame) -> Frame:
             for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
     raise RecursionError
+
+
+def _read_one(line: bytes) -> Frame:
+    """Read a line, and where the types are not Ollama's, what it means.
+
+    Errors: those in UNREADABLE.
+    """
+    try:
+        return _shallow(_decoder.decode(line))
+    except msgspec.DecodeError as error:
+        try:
+            frame = msgspec.convert(repaired(line), Frame)
+            msgspec.json.encode(frame)  # Python's own decoder takes what no event could carry
+        except (ValueError, OverflowError):
+            raise error from None
+        return _shallow(frame)
 
 
 class FrameReader:
@@ -144,7 +148,7 @@ class FrameReader:
             if not line.strip():
                 continue
             try:
-                frames.append(_shallow(_decoder.decode(line)))
+                frames.append(_read_one(line))
                 self._bad_in_a_row = 0
             except UNREADABLE:
                 self.bad += 1

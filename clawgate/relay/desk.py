@@ -16,6 +16,7 @@ from typing import NamedTuple
 from clawgate.config import StreamConfig
 from clawgate.errors import UnknownSession
 from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.context import ContextSizes
 from clawgate.relay.admission import Admission
 from clawgate.relay.closings import Closings
 from clawgate.relay.continuation import ContinuationCheck
@@ -76,6 +77,7 @@ class Desk:
         self._continuation = ContinuationCheck()
         self._recorders: dict[str, Recorder] = {}
         self._load = Load()
+        self._sizes = ContextSizes()
 
     @property
     def streams(self) -> int:
@@ -112,7 +114,7 @@ class Desk:
         """Yield the run's events; the thread that iterates drives the run."""
         limits = self._in_force.limits
         recorder = self._recorders[run.run_id]
-        pump = Pump(run, lambda: self._in_force.client, limits, recorder, self._clock, self._load)
+        pump = Pump(run, lambda: self._in_force.client, limits, recorder, self._clock, self._load, self._sizes)
         free = partial(self._roster.give_slot_back, run.run_id)
         return Reader(run, pump, limits.heartbeat_seconds, reader_socket, free, self._clock).events()
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from clawgate.errors import ClawgateError
+from clawgate.relay.stats import NO_STATS, Stats
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -70,13 +71,17 @@ class Ping(Event, frozen=True):
 
 
 class Ended(Event, frozen=True):
-    """The one end. `error` is set exactly where done_reason is "error"."""
+    """The one end. `error` is set exactly where done_reason is "error".
+
+    is_empty: the model came to its end without any text.
+    """
 
     session_id: str
     run_id: str
     done_reason: str
-    stats: dict[str, int]
+    stats: Stats = NO_STATS
     error: ClawgateError | None = None
+    is_empty: bool = False
 
 
 PING = Ping()

@@ -93,6 +93,12 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.extras.get("format"))
 
     @property
+    def num_ctx(self) -> int | None:
+        """The size of the context in tokens, where the request or the configuration sets it."""
+        size = (self.extras.get("options") or {}).get("num_ctx")
+        return size if isinstance(size, int) and size > 0 else None
+
+    @property
     def goes_on(self) -> bool:
         """True where the answer begins in the middle of a text: that of the last message, the assistant's."""
         return bool(self.messages) and self.messages[-1].role == "assistant" and bool(self.messages[-1].content)

@@ -30,15 +30,18 @@ from clawgate.errors import (
 )
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.connecting import not_reached
+from clawgate.ollama.context import ContextSizes
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue, OpenFailure, failure_in
 from clawgate.ollama.ndjson import Frame
 from clawgate.relay.diagnosis import EVALUATING, NOT_UNLOADED, Diagnosis
 from clawgate.relay.events import Event, Waiting
 from clawgate.relay.frames import FrameSource
+from clawgate.relay.gauge import ContextGauge
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.run import Run
 from clawgate.relay.smoothing import Load, Window, merge
+from clawgate.relay.stats import NO_STATS, Stats
 from clawgate.relay.thinking import ContentThinking
 from clawgate.relay.timeouts import Timeouts
 from clawgate.relay.wait import Waiter
@@ -47,7 +50,7 @@ from clawgate.relay.wait import Waiter
 class Pump:
     """Drives one run to its end, a step at a time.
 
-    load: the process's, which all of its pumps share.
+    load, sizes: the process's, which all of its pumps share.
     client_in_force: called at each attempt, so that a reload can correct the address meanwhile.
     Threads: any may take a step, one at a time.
     """
@@ -60,6 +63,7 @@ class Pump:
         recorder: Recorder,
         clock: Callable[[], float] = time.monotonic,
         load: Load | None = None,
+        sizes: ContextSizes | None = None,
     ) -> None:
         self._run = run
         self._client_in_force = client_in_force
@@ -71,6 +75,7 @@ class Pump:
         self._frame_source = FrameSource(limits.max_bad_frames)
         self._content_thinking: ContentThinking | None = None
         self._diagnosis = Diagnosis(run.prompt.model, run.wake_event, limits)
+        self._gauge = ContextGauge(run.prompt, sizes)
         self._waiter = Waiter(run.wake_event)
         self._state: Callable[[Pump], None] = Pump._begin  # a bound method would be a reference cycle
         self._until = math.inf
@@ -201,7 +206,7 @@ class Pump:
         """Publish what the frames say; one of them may be the end."""
         now = self._clock()
         if self._timeouts.heard_at is None:
-            self._take_first()
+            self._take_first(now)
         self._timeouts.heard_at = now
         self._client.note_answer(self._run.prompt.model, now)
         parting = self._content_thinking
@@ -216,12 +221,13 @@ class Pump:
         if end is not None:
             self._take_done(end)
 
-    def _take_first(self) -> None:
+    def _take_first(self, now: float) -> None:
         """Take note of a request's first frame."""
         run = self._run
         if self._attempt > 1 and not run.resume():
             self._tokens = 0
         self._content_thinking = None if run.has_text or run.prompt.goes_on else ContentThinking()
+        self._gauge.note_first_frame(self._client, self._timeouts.asked_at, now)
 
     def _publish(self, events: Sequence[Event]) -> None:
         """Publish events, and what is held back while the text has not begun."""
@@ -236,11 +242,12 @@ class Pump:
     def _take_done(self, frame: Frame) -> None:
         """Take the model's own end: a done frame, or an error."""
         assert self._exchange is not None
-        self._client.note_stats(self._run.prompt.model, frame.stats)
-        if frame.error is not None:
+        self._client.note_load(self._run.prompt.model, frame.load_duration)
+        if frame.error:
             self._go_away(failure_in(frame.error))
         else:
-            self._end("length" if frame.done_reason == "length" else "stop", frame.stats)
+            stats = self._gauge.stats(frame, self._client)
+            self._end("length" if frame.done_reason == "length" else "stop", stats)
 
     def _take_end(self) -> None:
         """Take the end of the stream, which is no success: only a done frame is one."""
@@ -297,7 +304,7 @@ class Pump:
         self._diagnosis.free(self._client)
         self._state = Pump._unloading
 
-    def _end(self, done_reason: str, stats: dict[str, int] | None = None) -> None:
+    def _end(self, done_reason: str, stats: Stats = NO_STATS) -> None:
         self._run.end(done_reason, stats=stats)
         self._run.close()
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from clawgate.errors import ClawgateError
+from clawgate.relay.stats import Stats
 
 
 class RunIds(NamedTuple):
@@ -32,7 +33,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     done_reason: str
     error: ClawgateError | None
-    stats: dict[str, int]
+    stats: Stats
     first_token_s: float | None
     duration_s: float
     answer_bytes: int

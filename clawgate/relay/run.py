@@ -20,6 +20,7 @@ from clawgate.ollama.exchange import Exchange
 from clawgate.relay.closings import Closings
 from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls
 from clawgate.relay.prompt import Prompt
+from clawgate.relay.stats import NO_STATS, Stats
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
 
@@ -138,7 +139,7 @@ class Run:
         self.publish([Resumed() if can_go_on else Restarted()])
         return can_go_on
 
-    def end(self, done_reason: str, error: ClawgateError | None = None, stats: dict[str, int] | None = None) -> bool:
+    def end(self, done_reason: str, error: ClawgateError | None = None, stats: Stats = NO_STATS) -> bool:
         """End the run; False when it has ended already, or another thread is ending it.
 
         Errors: those of settling, after the end event.
@@ -172,18 +173,22 @@ class Run:
         finally:
             self._announce()
 
-    def _decide(
-        self, done_reason: str, error: ClawgateError | None = None, stats: dict[str, int] | None = None
-    ) -> bool:
+    def _decide(self, done_reason: str, error: ClawgateError | None = None, stats: Stats = NO_STATS) -> bool:
         with self._lock:
             if self._outcome is not None:
                 return False
             if self._held is not None:
                 self._append((self._held,))
-            self._outcome = Ended(self.session_id, self.run_id, done_reason, stats or {}, error)
+            is_empty = done_reason == "stop" and self._is_empty()
+            self._outcome = Ended(self.session_id, self.run_id, done_reason, stats, error, is_empty)
             is_refused = isinstance(error, UpstreamRefused) and error.is_of_question
             self._answer = REFUSAL if is_refused else self._message(is_unfinished=done_reason != "stop")
             return True
+
+    def _is_empty(self) -> bool:
+        """Tell whether the answer has no text; white space is none, tool calls stand for one."""
+        has_text = any(piece.strip() for piece in self._text)
+        return not (has_text or self._tool_calls or self.prompt.goes_on)
 
     def _take_answer(self) -> Message | None:
         with self._lock:

@@ -97,7 +97,7 @@ def merge(frames: list[Frame]) -> tuple[list[Event], Frame | None]:
                     events.append(kind("".join(pieces)))
                     pieces = []
                 events.append(ToolCalls(tuple(message.tool_calls)))
-        if frame.done or frame.error is not None:
+        if frame.done or frame.error:
             end = frame
             break
     if pieces:

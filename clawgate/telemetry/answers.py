@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 
+from msgspec import UNSET
+
 from clawgate.relay.report import Report, RunIds
 from clawgate.telemetry.ids import NAMED, NOT_KNOWN, Id
 
 ENDED = (
     "answer ended: session=%(session)s run=%(run)s request=%(request)s model=%(model)s reason=%(reason)s "
-    "tokens=%(tokens)s first_token_ms=%(first_token_ms)s duration_ms=%(duration_ms)s bytes=%(bytes)s"
+    "tokens=%(tokens)s context=%(context)s first_token_ms=%(first_token_ms)s duration_ms=%(duration_ms)s "
+    "bytes=%(bytes)s"
 )
 FAILED = f"answer failed: {NAMED} error=%(error)s"
 
@@ -26,14 +29,15 @@ class AnswerLog:
         names = _names(report.ids)
         if report.error is not None:
             _troubles.warning(FAILED, {**names, "error": f"{report.error.code}: {report.error}"})
-        first_token_s = report.first_token_s
+        first_token_s, stats, context = report.first_token_s, report.stats, report.stats.context
         _ends.info(
             ENDED,
             {
                 **names,
                 "model": report.model,
                 "reason": report.error.code if report.error is not None else report.done_reason,
-                "tokens": report.stats.get("eval_count", NOT_KNOWN),
+                "tokens": stats.eval_count if stats.eval_count is not UNSET else NOT_KNOWN,
+                "context": f"{context.used}/{context.size}" if context is not UNSET else NOT_KNOWN,
                 "first_token_ms": NOT_KNOWN if first_token_s is None else _ms(first_token_s),
                 "duration_ms": _ms(report.duration_s),
                 "bytes": report.answer_bytes,

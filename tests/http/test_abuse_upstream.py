@@ -17,7 +17,7 @@ from tests.support.ollama import DEFAULT_MODEL, Request, ScriptedOllama, drop, r
 from tests.support.pictures import TINY_GIF
 
 CONFIGURED = configured(stream={"retry_seconds": 0}, model={"allowed_models": ["smollm2"]})
-ASKED = {"/api/chat", "/api/version", "/api/tags", "/api/show"}
+ASKED = {"/api/chat", "/api/version", "/api/tags", "/api/ps", "/api/show"}
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from clawgate import create_app, create_blueprint
 from clawgate.config import Config, ModelConfig, ServerConfig
 from clawgate.errors import ClawgateError, ConfigError, Forbidden, MethodNotAllowed, UntrustedHost, UpstreamStalled
 from clawgate.relay import events
+from clawgate.relay.stats import Context, Stats
 from clawgate.sessions import Message
 from clawgate.web.api import answers, sse
 from clawgate.web.api.requests import CHAT, MESSAGE
@@ -95,8 +96,10 @@ TOLD: list[tuple[events.Event, type[Payload]]] = [
     (events.Waiting("upstream_unreachable", 2), answers.WaitingEvent),
     (events.Resumed(), answers.ResumedEvent),
     (events.Restarted(), answers.ResumedEvent),
-    (events.Ended("s", "run_1", "stop", {"eval_count": 1}), answers.EndEvent),
-    (events.Ended("s", "run_1", "error", {}, UpstreamStalled("silence")), answers.ErrorEvent),
+    (events.Ended("s", "run_1", "stop", Stats(eval_count=1)), answers.EndEvent),
+    (events.Ended("s", "run_1", "stop", Stats(context=Context(5, 4), context_full=True)), answers.EndEvent),
+    (events.Ended("s", "run_1", "stop", is_empty=True), answers.EndEvent),
+    (events.Ended("s", "run_1", "error", error=UpstreamStalled("silence")), answers.ErrorEvent),
 ]
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from clawgate.embedded.weights import ENGINE_MODULE, MODEL_NAME, WEIGHTS_MODULE
 from tests.support.client import get, post
+from tests.support.gateway import Gateway
 from tests.support.process import ChildProcess
 from tests.support.tools import ROOT, require, require_procfs, wait_for
 
@@ -292,6 +293,19 @@ def test_client_that_left_the_queue_is_not_served(embedded: ChildProcess, url: s
         assert next(ahead.chunks())
         Chat(url, QUESTION, options=LONG).close()
     wait_for(lambda: is_idle(embedded), "the engine rests", 3)
+
+
+def test_gateway_before_it_tells_how_full_its_context_is(url: str, tmp_path: Path) -> None:
+    ask = {"message": QUESTION, "options": GREEDY, "stream": False}
+    with Gateway({"model": {"endpoint": url, "model_name": MODEL_NAME}}, tmp_path) as gateway:
+
+        def told() -> Any:
+            return gateway.post("/api/chat", ask).json["stats"].get("context")
+
+        context = wait_for(told, "the size is known")
+        assert context["size"] == 4096 == get(url, "/api/ps").json["models"][0]["context_length"]
+        assert LENGTH < context["used"] < 200
+        wait_for(lambda: f"context={context['used']}/4096 " in gateway.log, "the log has it")
 
 
 def test_empty_messages_load_and_unload(url: str) -> None:

@@ -80,7 +80,7 @@ def test_what_can_change_does_and_the_rest_is_named(gateway: Callable[..., Gatew
         reload(
             started,
             r"needs a restart: server\.port, server\.max_streams\b",
-            model={"endpoint": other.base_url},
+            model={"endpoint": other.base_url, "options": {"num_ctx": 512, "brand_new": 1}},
             server={
                 "auth_token": TOKEN,
                 "trusted_hosts": ["chat.example"],
@@ -99,6 +99,9 @@ def test_what_can_change_does_and_the_rest_is_named(gateway: Callable[..., Gatew
         assert answer.json["message"] == "from the other"
         lines = wait_for(lambda: [line for line in started.lines if '"message":"answer ended"' in line], "a JSON line")
         assert json.loads(lines[0])["run"] == answer.json["run_id"]
+        assert other.chats[0].json["options"] == {"num_ctx": 512, "brand_new": 1}
+        assert answer.json["stats"]["context"]["size"] == 512
+        assert any("brand_new is not known here" in line for line in started.lines)
         assert not other.problems
     assert not ollama.chats
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { history, orderFor, packed, reconciled, unpacked } from "../../clawgate/static/core/history.js";
+import * as m from "../../clawgate/static/core/message.js";
 import * as s from "../../clawgate/static/core/state.js";
 
 const START = { session_id: "sess_1", run_id: "run_1", model: "m", message: "" };
@@ -245,4 +246,22 @@ test("a model that cannot go on is asked anew", () => {
   assert.equal(s.mustBeginAnew(half), false);
   const state = s.failed(s.resumed(half, 1), half.messages[1].id, { code: "cannot_continue", message: "" }, 1);
   assert.equal(s.mustBeginAnew(state), true);
+});
+
+test("an answer without a word is empty, and no other is", () => {
+  const ended = (...events) => m.isEmpty(s.lastMessage(conversation(...events)));
+  assert.equal(ended({ ...END, empty: true }), true);
+  assert.equal(ended({ thinking: "h", message: "" }, { message: " \n" }, { ...END, empty: true }), true);
+  assert.equal(ended({ message: "a" }, END), false);
+  assert.equal(ended({ tool_calls: [{ function: { name: "f" } }], message: "" }, END), false);
+  assert.equal(ended(end("length")), false);
+  assert.equal(ended(end("interrupted")), false);
+  assert.equal(ended(), false);
+});
+
+test("a context is worth a word where it is nearly full", () => {
+  const percent = (used, size, full) => m.contextPercent({ context: { used, size }, ...(full ? { context_full: true } : {}) });
+  assert.deepEqual([percent(100, 4096), percent(3686, 4096), percent(3687, 4096), percent(4095, 4096)], [0, 0, 90, 99]);
+  assert.deepEqual([percent(4096, 4096), percent(9000, 4096), percent(4096, 4096, true)], [100, 100, 100]);
+  assert.equal(m.contextPercent({ eval_count: 3 }), 0);
 });

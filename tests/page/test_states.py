@@ -170,6 +170,27 @@ def test_model_that_cannot_go_on_says_so_and_is_asked_anew(page: Page, upstream:
     assert [m["content"] for m in upstream.chats[-1].messages] == ["go"]
 
 
+def test_answer_without_a_word_says_so_and_can_be_asked_again(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(text("<think>Hm.</think>"), done())
+    page.send("go")
+    page.until_shown("[data-mark]")
+    assert page.text("[data-mark]") == "The model ended its answer without a word"
+    assert page.text("[data-thinking-label]") == "Thought for 1 s"
+    page.click('[data-do="regenerate"]')
+    page.until_answer("Hello.")
+    assert not page.is_shown("[data-mark]")
+
+
+def test_context_that_is_nearly_full_is_said(
+    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
+) -> None:
+    page = blank.open(gateway(model={"options": {"num_ctx": 4096}}).base_url + "/")
+    ollama.script(text("Yes."), done(prompt_eval_count=4000, eval_count=40))
+    page.send("go")
+    page.until_answer("Yes.")
+    page.until("document.querySelector('[data-stats]').textContent.endsWith('· context 98 % full')")
+
+
 def test_busy_gateway_says_so_and_is_tried_again(
     blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
 ) -> None:

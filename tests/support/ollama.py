@@ -108,6 +108,8 @@ class ScriptedOllama:
         """True where the listed models are still being loaded: `expires_at` moves on until a first answer has ended."""
         self.load_s = 0.0
         """The time until a chat that has arrived has its runner; one that is cut earlier is `leaked`."""
+        self.context_length: int | None = None
+        """The context size that /api/ps gives the listed models; None for an Ollama that gives none."""
         self.checks_model = True
         self.requests: list[Request] = []
         """Every request, of any path, in the order in which their bodies were whole."""
@@ -247,7 +249,8 @@ class ScriptedOllama:
             return queue.popleft()
         if ollama_routes.is_unload(request):
             self._unload(request)
-        return (ollama_routes.unscripted(request, self.models, self.loaded, is_loading=self.is_loading),)
+        more = {} if self.context_length is None else {"context_length": self.context_length}
+        return (ollama_routes.unscripted(request, self.models, self.loaded, more, is_loading=self.is_loading),)
 
     def _chat(self, request: Request) -> Sequence[Step]:
         if not isinstance(request.json, dict):

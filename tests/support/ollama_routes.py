@@ -5,7 +5,7 @@ Source: Ollama server/routes.go and docs/api.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,8 +43,15 @@ def has_bad_image(request: Request) -> bool:
     return False
 
 
-def unscripted(request: Request, models: Iterable[str], loaded: Iterable[str], *, is_loading: bool = False) -> Step:
-    """Return the answer to anything but a chat."""
+def unscripted(
+    request: Request,
+    models: Iterable[str],
+    loaded: Iterable[str],
+    more: Mapping[str, Any] | None = None,
+    *,
+    is_loading: bool = False,
+) -> Step:
+    """Return the answer to anything but a chat; more: what /api/ps says of each loaded model beside the rest."""
     route = ("GET" if request.method == "HEAD" else request.method, request.path)
     if route == ("GET", "/"):
         return status(200, b"Ollama is running")
@@ -54,7 +61,8 @@ def unscripted(request: Request, models: Iterable[str], loaded: Iterable[str], *
         return status(200, {"models": [_listed(name) for name in models]})
     if route == ("GET", "/api/ps"):
         expires_at = datetime.now(timezone.utc).isoformat() if is_loading else CREATED_AT
-        return status(200, {"models": [{**_listed(name), "expires_at": expires_at, "size_vram": 0} for name in loaded]})
+        rest = {"expires_at": expires_at, "size_vram": 0, **(more or {})}
+        return status(200, {"models": [{**_listed(name), **rest} for name in loaded]})
     if route[0] == "POST" and route[1] in _MODEL_ROUTES:
         return _of_model(request, models)
     return status(404, b"404 page not found")

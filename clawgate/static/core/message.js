@@ -3,7 +3,9 @@
 
 /**
  * @typedef {{code: string, message: string}} Failure
- * @typedef {Record<string, number>} Stats Ollama's counts and durations, nanoseconds
+ * @typedef {{eval_count?: number, eval_duration?: number, total_duration?: number, context?: Context, context_full?: boolean}} Stats
+ *   Ollama's counts and durations, nanoseconds; context_full: the prompt took all of the context
+ * @typedef {{used: number, size: number}} Context tokens of prompt and answer, and those that the model can hold
  * @typedef {"waiting" | "thinking" | "text" | "done"} Phase
  * @typedef {"stop" | "length" | "interrupted" | "superseded" | "truncated" | "error" | ""} Reason
  *
@@ -59,6 +61,28 @@ export const REFUSED = "upstream_refused";
 
 /** @param {Message} each @returns {boolean} */
 export const isUnfinished = (each) => each.role === "assistant" && each.phase === "done" && each.reason !== "stop";
+
+/**
+ * Tell whether the model came to its end without saying anything, as some do.
+ * @param {Message} each
+ * @returns {boolean}
+ */
+export const isEmpty = (each) =>
+  each.role === "assistant" && each.phase === "done" && each.reason === "stop" && !each.content.trim() && !each.tools.length;
+
+/** A context that is filled to this part is worth a word: the next question may not fit. */
+const NEARLY_FULL = 0.9;
+
+/**
+ * Tell how much of the context an answer's conversation takes, in percent; 0 where that is not worth a word.
+ * @param {Stats} stats
+ * @returns {number}
+ */
+export function contextPercent({ context, context_full: isFull }) {
+  if (!context) return 0;
+  const part = context.used / context.size;
+  return isFull ? 100 : part >= NEARLY_FULL ? Math.min(Math.floor(part * 100), 100) : 0;
+}
 
 /**
  * Tell what changes in a message that nothing more comes for.

@@ -1,6 +1,7 @@
 // @ts-check
 /** One message in the page, made from its template and changed where the message has changed. */
 
+import { contextPercent, isEmpty } from "../core/message.js";
 import { canContinue, canRegenerate, lastMessage, lastQuestion } from "../core/state.js";
 import { copyWith } from "./copy.js";
 import { decorate } from "./decoration.js";
@@ -136,7 +137,8 @@ function showEnding(root, message, state, words) {
   hide(root, '[data-do="regenerate"]', !canRegenerate(state, message));
   hide(root, '.tools [data-do="copy"]', message.content === "" || isStreaming);
   const tools = message.tools.length ? filled(words["tools"] ?? "", { names: message.tools.join(", ") }) : "";
-  const mark = message.phase === "done" ? (words[`mark.${message.reason}`] ?? tools) : tools;
+  const ending = isEmpty(message) ? "empty" : message.reason;
+  const mark = message.phase === "done" ? (words[`mark.${ending}`] ?? tools) : tools;
   hide(root, "[data-mark]", mark === "");
   write(hook(root, "mark"), mark);
   write(hook(root, "stats"), message.stats && !isStreaming ? statsWords(message.stats, words) : "");
@@ -149,7 +151,9 @@ function showEnding(root, message, state, words) {
 function statsWords(stats, words) {
   const speed = (stats.eval_count ?? 0) / ((stats.eval_duration || 1) / 1e9);
   const total = (stats.total_duration ?? stats.eval_duration ?? 0) / 1e9;
-  return filled(words["stats"] ?? "", { speed: speed.toFixed(1), seconds: total.toFixed(1) });
+  const figures = filled(words["stats"] ?? "", { speed: speed.toFixed(1), seconds: total.toFixed(1) });
+  const percent = contextPercent(stats);
+  return percent ? `${figures} · ${filled(words["context"] ?? "", { percent })}` : figures;
 }
 
 /**

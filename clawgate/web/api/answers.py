@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from clawgate.ollama.finding import Kind
+from clawgate.relay.stats import Stats
 from clawgate.sessions import Message
 from clawgate.web.api.requests import SessionId
 from clawgate.web.door.responses import Failure, Payload
@@ -28,7 +29,7 @@ class Endpoint(Payload, frozen=True):
 
 
 class Whole(Payload, frozen=True, kw_only=True, omit_defaults=True):
-    """An answer with `stream: false`."""
+    """An answer with `stream: false`; `empty`: the model came to its end without any text."""
 
     session_id: SessionId
     run_id: str
@@ -38,7 +39,8 @@ class Whole(Payload, frozen=True, kw_only=True, omit_defaults=True):
     tool_calls: tuple[dict[str, Any], ...] = ()
     done: Literal[True]
     done_reason: DoneReason
-    stats: dict[str, int]
+    stats: Stats
+    empty: bool = False
     dropped_turns: Count = 0
     dropped_images: Count = 0
 
@@ -160,15 +162,16 @@ class ResumedEvent(Payload, frozen=True):
     message: Literal[""]
 
 
-class EndEvent(Payload, frozen=True):
-    """The one end."""
+class EndEvent(Payload, frozen=True, omit_defaults=True):
+    """The one end; `empty`: the model came to its end without any text."""
 
     done: Literal[True]
     done_reason: DoneReason
     session_id: SessionId
     run_id: str
-    stats: dict[str, int]
+    stats: Stats
     message: Literal[""]
+    empty: bool = False
 
 
 class ErrorEvent(Payload, frozen=True):
@@ -179,7 +182,7 @@ class ErrorEvent(Payload, frozen=True):
     done_reason: Literal["error"]
     session_id: SessionId
     run_id: str
-    stats: dict[str, int]
+    stats: Stats
     message: Literal[""]
 
 

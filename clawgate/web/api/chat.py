@@ -86,6 +86,7 @@ def whole(source: Iterable[events.Event]) -> bytes:
             done=True,
             done_reason=cast("DoneReason", ended.done_reason),
             stats=ended.stats,
+            empty=ended.is_empty,
             dropped_turns=started.dropped_turns,
             dropped_images=started.dropped_images,
         )

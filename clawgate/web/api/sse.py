@@ -77,6 +77,7 @@ def _ended(event: events.Ended) -> Payload:
         run_id=event.run_id,
         stats=event.stats,
         message="",
+        empty=event.is_empty,
     )
 
 

@@ -168,7 +168,7 @@ def test_a_template_is_asked_for_by_a_thread(listener: socket.socket) -> None:
 
 def test_a_name_is_looked_up_by_a_thread(listener: socket.socket) -> None:
     client = OllamaClient(f"http://localhost:{listener.getsockname()[1]}")
-    client.note_stats("m", {"load_duration": 0})
+    client.note_load("m", 0)
     exchange = client.chat({"model": "m", "messages": []})
     is_told = threading.Event()
     exchange.start(is_told.set)

@@ -20,7 +20,7 @@ GOOD = (
     b'{"done":true,"done_reason":"stop","eval_count":3}',
     b"{}",
 )
-BAD = (b"x", b"[]", b'{"done":1}', b'{"message":{"content":"\xff"}}', b'{"message":{"content":"\\ud800"}}', b"{" * 9)
+BAD = (b"x", b"[]", b'{"message":5}', b'{"message":{"content":"\xff"}}', b'{"message":{"content":"\\ud800"}}', b"{" * 9)
 lines = st.sampled_from([*GOOD, *BAD, b"", b"\r", b" \t", b"{" + b" " * MAX_LINE_BYTES + b"}"]) | st.binary(max_size=8)
 streams = st.lists(lines, max_size=10).map(b"\n".join) | st.binary(max_size=80)
 

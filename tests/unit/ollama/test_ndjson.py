@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawgate.ollama.ndjson import Frame, FrameReader
+from clawgate.ollama.lenient import FIGURES
+from clawgate.ollama.ndjson import Frame, FrameMessage, FrameReader
 
 CREATED = '"created_at":"2025-08-14T09:21:03.123456789Z"'
 RECORDED = "".join(
@@ -41,6 +42,11 @@ def text_of(frames: list[Frame]) -> str:
     return "".join(frame.message.content or "" for frame in frames if frame.message)
 
 
+def figures_of(frame: Frame) -> dict[str, int]:
+    """The counts and durations that a frame has."""
+    return {name: figure for name in FIGURES if (figure := getattr(frame, name)) is not None}
+
+
 def test_a_recorded_stream_is_read() -> None:
     frames, reader = read(RECORDED)
     assert (len(frames), reader.bad, reader.is_broken) == (6, 0, False)
@@ -51,7 +57,7 @@ def test_a_recorded_stream_is_read() -> None:
     assert frames[4].message.tool_calls == [{"function": {"name": "f", "arguments": {"x": "ü"}}}]
     assert [frame.done for frame in frames] == [False] * 5 + [True]
     assert frames[5].done_reason == "stop"
-    assert frames[5].stats == {
+    assert figures_of(frames[5]) == {
         "total_duration": 5043500667,
         "load_duration": 25025959,
         "prompt_eval_count": 26,
@@ -59,7 +65,7 @@ def test_a_recorded_stream_is_read() -> None:
         "eval_count": 290,
         "eval_duration": 4709213000,
     }
-    assert frames[0].stats == {}
+    assert figures_of(frames[0]) == {}
 
 
 def test_frames_are_the_same_at_every_cut() -> None:
@@ -116,7 +122,13 @@ def test_any_split_of_a_valid_stream_gives_the_same_frames(
         b'{"message":{"content":"a"}}x',
         b'{"message":{"content":5}}',
         b'{"message":"a"}',
-        b'{"done":1}',
+        b'{"message":{"content":["a"]},"done":"no"}',
+        b'{"message":{"content":"a","tool_calls":{}}}',
+        b'{"message":"a","done_reason":"stop","eval_count":3}',
+        b'{"done":true,"done_reason":"\\ud800","eval_count":"3"}',
+        b'{"done":true,"eval_count":"3"',
+        b'[{"done":true}]',
+        b'"done"',
         b'{"message":{"content":"\\ud800"}}',
         b'{"message":{"content":"\xed\xa0\x80"}}',
         b'{"message":{"content":"\xff"}}',
@@ -136,6 +148,100 @@ def test_odd_but_valid_frames_are_read() -> None:
     line = b'{"message":{"content":"\\u0000\\ud83d\\ude42","new":[1]},"done":false,"done":true,"new":{}}\n'
     frames, reader = read(line, b"{}\n", b'{"message":null}\n')
     assert (text_of(frames), frames[0].done, len(frames), reader.bad) == ("\0🙂", True, 3, 0)
+
+
+FIGURE: dict[str, int | None] = {
+    "3": 3,
+    "3.0": 3,
+    "3.6": 4,
+    "1.5e9": 1_500_000_000,
+    '"12"': 12,
+    '" 1.5e9 "': 1_500_000_000,
+    "null": None,
+    '"many"': None,
+    '""': None,
+    "true": None,
+    "-1.5": None,
+    '"-3"': None,
+    "[]": None,
+    '{"ns":3}': None,
+    "NaN": None,
+    "Infinity": None,
+    '"NaN"': None,
+    '"Infinity"': None,
+    "1e400": None,
+    "1e30": None,
+}
+
+
+@pytest.mark.parametrize("written", FIGURE)
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_that_is_none_is_dropped_and_not_its_frame(name: str, written: str) -> None:
+    line = f'{{"message":{{"content":"b"}},"done":true,"done_reason":"length","{name}":{written},"new":5}}\n'
+    for feeds in ([GOOD + line.encode()], [GOOD, line.encode()], [GOOD, line.encode()[:-1]]):
+        frames, reader = read(*feeds)
+        assert (text_of(frames), reader.bad, frames[1].done, frames[1].done_reason) == ("ab", 0, True, "length")
+        assert figures_of(frames[1]) == ({} if FIGURE[written] is None else {name: FIGURE[written]})
+
+
+def test_a_frame_of_text_with_an_odd_figure_is_read_too() -> None:
+    frames, reader = read(b'{"message":{"content":"a","thinking":null},"done":null,"eval_count":"1"}\n' * 5)
+    assert (text_of(frames), reader.bad, frames[4].done, frames[4].eval_count) == ("aaaaa", 0, False, 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "is_done"),
+    [("true", True), ('"true"', True), ('" True "', True), ("1", True), ("1.0", True)]
+    + [(odd, False) for odd in ("false", "null", "0", '"false"', '""', "2", '"yes"', "[true]", "{}", "NaN")],
+)
+def test_done_is_understood(written: str, is_done: bool) -> None:
+    frames, reader = read(f'{{"message":{{"content":"a"}},"done":{written}}}\n'.encode())
+    assert ([frame.done for frame in frames], text_of(frames), reader.bad) == ([is_done], "a", 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ('"no memory"', "no memory"),
+        ('{"message":"no memory","code":500}', "no memory"),
+        ('{"error":"no memory"}', "no memory"),
+        ('{"message":{"x":"ü"}}', '{"x": "ü"}'),
+        ('{"code":500}', '{"code": 500}'),
+        ('["no","memory"]', '["no", "memory"]'),
+        ("500", "500"),
+        ("true", "true"),
+        *((none, None) for none in ("null", "false", "{}", "[]", "0")),
+    ],
+)
+def test_the_words_of_an_error_are_found(written: str, words: str | None) -> None:
+    frames, reader = read(GOOD + f'{{"error":{written}}}\n'.encode())
+    assert ([frame.error for frame in frames], reader.bad) == ([None, words], 0)
+
+
+def test_the_words_of_an_error_are_few() -> None:
+    frames, _ = read(b'{"error":[' + b'"x",' * 10_000 + b'"x"]}\n')
+    assert len(frames[0].error or "") == 500
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("null", None),
+        ('"b"', None),
+        ("[]", None),
+        ('{"content":null}', FrameMessage()),
+        ('{"content":["b"]}', FrameMessage()),
+        ('{"content":{"text":"b"},"thinking":"c","tool_calls":"d"}', FrameMessage(thinking="c")),
+        ('{"content":"b","thinking":5,"tool_calls":[{},5]}', FrameMessage(content="b")),
+        ('{"content":"b","tool_calls":[{"x":1}],"y":"\\u0000"}', FrameMessage("b", None, [{"x": 1}])),
+    ],
+)
+@pytest.mark.parametrize("end", ['"done":true,"eval_count":"3"', '"error":{"message":"x"}', '"done":1'])
+def test_the_end_is_the_end_whatever_its_message_is(message: str, said: FrameMessage | None, end: str) -> None:
+    frames, reader = read(GOOD + f'{{"message":{message},"done_reason":7,{end}}}\n'.encode())
+    assert reader.bad == 0
+    assert (frames[1].done or frames[1].error == "x", frames[1].done_reason) == (True, None)
+    assert frames[1].message == said
 
 
 def test_an_error_line_is_a_frame() -> None:

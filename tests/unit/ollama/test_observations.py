@@ -33,9 +33,9 @@ def test_a_request_stays_open_a_little_longer_than_the_models_own_time(loads_s: 
 
 def test_the_time_is_taken_from_the_figures_of_an_answer() -> None:
     client = OllamaClient("http://127.0.0.1:9")
-    client.note_stats("m", {"eval_count": 3})
+    client.note_load("m", None)
     assert client.chat({"model": "m", "messages": []})._floor_s == MAX_FLOOR_S
-    client.note_stats("m", {"load_duration": 94_000_000})
+    client.note_load("m", 94_000_000)
     assert client.chat({"model": "m", "messages": []})._floor_s == pytest.approx(0.151)
 
 

@@ -36,6 +36,7 @@ from clawgate.relay.pump import Pump
 from clawgate.relay.reader import Reader
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.run import Run
+from clawgate.relay.stats import Stats
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
 
@@ -356,7 +357,7 @@ def test_a_pump_without_a_socket_reads_the_whole_answer(
     run, told = pumped(smoothing_ms=smoothing_ms)
     assert "".join(event.text for event in told if isinstance(event, Thinking)) == "嗯"
     assert "".join(event.text for event in told if isinstance(event, Text)) == run.text == "春光"
-    assert told[-1] == Ended("s", "r", "stop", {"eval_count": 3})
+    assert told[-1] == Ended("s", "r", "stop", Stats(eval_count=3))
 
 
 @pytest.mark.parametrize(

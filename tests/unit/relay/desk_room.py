@@ -100,7 +100,7 @@ class ScriptedClient:
     def note_answer(self, model: str, now: float) -> None:
         """Note nothing."""
 
-    def note_stats(self, model: str, stats: dict[str, int]) -> None:
+    def note_load(self, model: str, load_ns: int | None) -> None:
         """Note nothing."""
 
     def has_given_up(self, _model: str) -> bool:

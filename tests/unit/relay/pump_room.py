@@ -225,7 +225,7 @@ class TimedClient:
     def note_answer(self, *_: Any) -> None:
         """Note nothing."""
 
-    def note_stats(self, *_: Any) -> None:
+    def note_load(self, *_: Any) -> None:
         """Note nothing."""
 
     def has_given_up(self, _model: str) -> bool:

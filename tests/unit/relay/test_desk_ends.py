@@ -15,6 +15,7 @@ from clawgate.ollama.client import OllamaClient
 from clawgate.relay.desk import Desk
 from clawgate.relay.events import Ended, Started, Text
 from clawgate.relay.prompt import ChatRequest
+from clawgate.relay.stats import Stats
 from clawgate.sessions import Bounds, MemoryStore
 from tests.support.observer import Noted
 from tests.support.tools import DEADLINE_S, free_port, wait_for
@@ -26,7 +27,7 @@ def test_an_answer_is_told_and_settled(room: MakeRoom) -> None:
     reader = here.ask()
     assert here.desk.streams == 1
     here.exchange().say("春", "光", is_done=True)
-    assert reader.end() == Ended("s", reader.run.run_id, "stop", {"eval_count": 7})
+    assert reader.end() == Ended("s", reader.run.run_id, "stop", Stats(eval_count=7))
     assert reader.events[0] == Started("s", reader.run.run_id, "m")
     assert "".join(event.text for event in reader.events if isinstance(event, Text)) == "春光"
     assert here.messages() == [("user", "q", False), ("assistant", "春光", False)]

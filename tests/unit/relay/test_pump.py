@@ -18,6 +18,7 @@ from clawgate.relay.pump import Pump
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.report import Report, RunIds
 from clawgate.relay.run import Run
+from clawgate.relay.stats import Stats
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
 from tests.support.tools import wait_for
@@ -54,7 +55,7 @@ def asked_at(here: PumpRoom) -> list[float]:
 
 def test_a_run_is_driven_to_its_end_without_any_reader(room: MakePumpRoom) -> None:
     here = room(ANSWER)
-    assert here.drive() == [Text("a"), Text("b"), Ended("s", "r", "stop", {"eval_count": 3})]
+    assert here.drive() == [Text("a"), Text("b"), Ended("s", "r", "stop", Stats(eval_count=3))]
     assert here.time.passed_s == 2.5
     assert [message.text for message in here.settled] == ["ab"]
     assert here.client.exchanges[0].is_closed
@@ -94,7 +95,7 @@ def test_a_pump_goes_from_thread_to_thread_in_the_middle() -> None:
         wait_for(lambda: client.exchanges and client.exchanges[0].is_open, "it is asked")
         client.exchanges[0].say("x", is_done=is_last)
         thread.join()
-    assert run.log == [Started("s", "r", "m"), *[Text("x")] * 5, Ended("s", "r", "stop", {"eval_count": 7})]
+    assert run.log == [Started("s", "r", "m"), *[Text("x")] * 5, Ended("s", "r", "stop", Stats(eval_count=7))]
     assert len(client.exchanges) == 1
     run.release()
 
@@ -133,7 +134,7 @@ def test_a_run_whose_reader_has_left_can_be_driven_on(room: MakePumpRoom) -> Non
         pass
     here.pump.watch_client(None)
     here.time.is_client_gone = False
-    assert here.drive()[-1] == Ended("s", "r", "stop", {"eval_count": 3})
+    assert here.drive()[-1] == Ended("s", "r", "stop", Stats(eval_count=3))
     assert here.run.text == "ab"
 
 
@@ -426,7 +427,7 @@ def test_the_report_says_what_a_run_came_to(room: MakePumpRoom) -> None:
         model="m",
         done_reason="stop",
         error=None,
-        stats={"eval_count": 3},
+        stats=Stats(eval_count=3),
         first_token_s=2.0,
         duration_s=3.0,
         answer_bytes=6,

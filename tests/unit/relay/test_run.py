@@ -12,6 +12,7 @@ from clawgate.errors import UpstreamStalled
 from clawgate.relay.events import Ended, Restarted, Started, Text, Thinking, ToolCalls
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.run import Run
+from clawgate.relay.stats import Stats
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import Message
 from tests.support.tools import DEADLINE_S, require_procfs, wait_for
@@ -107,9 +108,9 @@ def test_an_end_settles_what_was_said_and_wakes_the_pump(
     run: Run, settled: Settled, done_reason: str, is_unfinished: bool
 ) -> None:
     run.publish([Thinking("hm"), Text("a "), ToolCalls((CALL,)), ToolCalls(({"x": 1},))])
-    assert run.end(done_reason, stats={"eval_count": 2})
+    assert run.end(done_reason, stats=Stats(eval_count=2))
     assert run.log[-1] is run.ended
-    assert run.ended == Ended("s", "r", done_reason, {"eval_count": 2}, None)
+    assert run.ended == Ended("s", "r", done_reason, Stats(eval_count=2), None)
     assert run.wake_event.is_set()
     assert settled == [
         Message(role="assistant", content="a ", thinking="hm", tool_calls=(CALL, {"x": 1}), interrupted=is_unfinished)

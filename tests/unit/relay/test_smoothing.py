@@ -76,6 +76,10 @@ def test_what_follows_the_end_is_nothing(last: Frame) -> None:
     assert events == [Text("ab" if last.message else "a")]
 
 
+def test_an_error_without_words_is_no_end() -> None:
+    assert merge([Frame(FrameMessage("a"), error=""), frame("b", "")]) == ([Text("ab")], None)
+
+
 def busy() -> Load:
     """A load that is too much, at the moment 0."""
     load = Load()

@@ -8,6 +8,7 @@ import pytest
 
 from clawgate.errors import InternalError, UpstreamStalled
 from clawgate.relay.report import Report, RunIds
+from clawgate.relay.stats import Context, Stats
 from clawgate.telemetry.answers import AnswerLog
 from clawgate.telemetry.ids import Pseudonyms
 from clawgate.telemetry.logs import TextFormatter
@@ -23,7 +24,7 @@ def report(**fields: Any) -> Report:
         "model": "m",
         "done_reason": "stop",
         "error": None,
-        "stats": {"eval_count": 7},
+        "stats": Stats(eval_count=7, context=Context(812, 4096)),
         "first_token_s": 0.0416,
         "duration_s": 1.5,
         "answer_bytes": 6,
@@ -44,10 +45,10 @@ def told(caplog: pytest.LogCaptureFixture) -> Any:
 @pytest.mark.parametrize(
     ("fields", "rest"),
     [
-        ({}, "model=m reason=stop tokens=7 first_token_ms=42 duration_ms=1500 bytes=6"),
+        ({}, "model=m reason=stop tokens=7 context=812/4096 first_token_ms=42 duration_ms=1500 bytes=6"),
         (
-            {"done_reason": "interrupted", "stats": {}, "first_token_s": None, "answer_bytes": 0},
-            "model=m reason=interrupted tokens=- first_token_ms=- duration_ms=1500 bytes=0",
+            {"done_reason": "interrupted", "stats": Stats(), "first_token_s": None, "answer_bytes": 0},
+            "model=m reason=interrupted tokens=- context=- first_token_ms=- duration_ms=1500 bytes=0",
         ),
     ],
 )
@@ -57,11 +58,11 @@ def test_an_answer_is_one_line(told: Any, fields: dict[str, Any], rest: str) -> 
 
 
 def test_an_answer_that_failed_has_a_warning_too(told: Any) -> None:
-    AnswerLog().on_end(report(done_reason="error", error=UpstreamStalled("silence"), stats={}))
+    AnswerLog().on_end(report(done_reason="error", error=UpstreamStalled("silence"), stats=Stats()))
     assert told() == [
         f"WARNING clawgate.relay.pump: answer failed: {NAMES} error=upstream_stalled: silence",
-        f"INFO clawgate.relay.desk: answer ended: {NAMES} model=m reason=upstream_stalled tokens=- first_token_ms=42 "
-        "duration_ms=1500 bytes=6",
+        f"INFO clawgate.relay.desk: answer ended: {NAMES} model=m reason=upstream_stalled tokens=- context=- "
+        "first_token_ms=42 duration_ms=1500 bytes=6",
     ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError
 from clawgate.relay import events
 from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls, Waiting
+from clawgate.relay.stats import Context, Stats
 from clawgate.web.api import sse
 from clawgate.web.door.responses import encode_failure, one_line
 from tests.support.sse import parse
@@ -45,12 +46,17 @@ BYTES: list[tuple[Event, str]] = [
     (Resumed(), 'data: {"status":"resumed","message":""}\n\n'),
     (Restarted(), 'data: {"status":"restarted","message":""}\n\n'),
     (
-        Ended("s", "r", "stop", {"eval_count": 290, "eval_duration": 4709213000}),
+        Ended("s", "r", "stop", Stats(eval_count=290, eval_duration=4709213000)),
         'data: {"done":true,"done_reason":"stop","session_id":"s","run_id":"r",'
         '"stats":{"eval_count":290,"eval_duration":4709213000},"message":""}\n\n',
     ),
     (
-        Ended("s", "r", "error", {}, ModelNotFound("model 'x' not found")),
+        Ended("s", "r", "stop", Stats(context=Context(4100, 4096), context_full=True), is_empty=True),
+        'data: {"done":true,"done_reason":"stop","session_id":"s","run_id":"r",'
+        '"stats":{"context":{"used":4100,"size":4096},"context_full":true},"message":"","empty":true}\n\n',
+    ),
+    (
+        Ended("s", "r", "error", error=ModelNotFound("model 'x' not found")),
         "event: error\n"
         'data: {"error":{"code":"model_not_found","message":"model \'x\' not found"},"done":true,"done_reason":"error",'
         '"session_id":"s","run_id":"r","stats":{},"message":""}\n\n',
@@ -75,9 +81,7 @@ def test_every_event_but_the_ping_has_a_message(event: Event, _text: str) -> Non
 
 
 def test_a_ping_is_exactly_its_bytes_and_has_no_number() -> None:
-    pieces = list(
-        sse.stream("r", [Text("a"), events.PING, events.PING, Text("b"), Resumed(), Ended("s", "r", "stop", {})])
-    )
+    pieces = list(sse.stream("r", [Text("a"), events.PING, events.PING, Text("b"), Resumed(), Ended("s", "r", "stop")]))
     assert pieces[1] == pieces[2] == b'data: {"ping":"keepalive"}\n\n'
     ids = [item.split(b"\n")[0] for item in pieces if item.startswith(b"id:")]
     assert ids == [b"id: r:1", b"id: r:2", b"id: r:3", b"id: r:4"]
@@ -85,7 +89,7 @@ def test_a_ping_is_exactly_its_bytes_and_has_no_number() -> None:
 
 
 def test_a_stream_is_one_piece_an_event_and_is_read_back_as_it_was() -> None:
-    sent = [event for event, _ in BYTES if not (isinstance(event, Ended) and event.error)]
+    sent = [event for event, _ in BYTES if not (isinstance(event, Ended) and (event.error or event.is_empty))]
     pieces = list(sse.stream("r", sent))
     assert len(pieces) == len(sent)
     for piece in pieces:
@@ -102,8 +106,8 @@ EVERYWHERE: list[Event] = [
     Thinking(SEPARATED),
     ToolCalls(({"function": {"name": SEPARATED, "arguments": {SEPARATED: [SEPARATED]}}},)),
     Waiting(SEPARATED, 2),
-    Ended("s", "r", SEPARATED, {}),
-    Ended("s", "r", "error", {}, UpstreamError(SEPARATED)),
+    Ended("s", "r", SEPARATED),
+    Ended("s", "r", "error", error=UpstreamError(SEPARATED)),
 ]
 
 

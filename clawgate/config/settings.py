@@ -131,6 +131,13 @@ class StreamConfig:
     first_frame_seconds: float = setting(
         300, "silence before the first frame; loading a 20 GB model takes minutes", gt=0, le=86_400
     )
+    max_answer_seconds: float = setting(
+        0,
+        "seconds from its first frame after which an answer ends as `length`; 0 = no limit. The time that a lost "
+        "Ollama is waited for counts, too. `num_predict` in `model.options` limits the tokens instead",
+        ge=0,
+        le=86_400,
+    )
     retry_seconds: float = setting(
         60, "seconds that an answer waits for an Ollama that is away; 0 = fail at once", ge=0, le=86_400
     )

@@ -107,8 +107,8 @@ class Pump:
     def _begin(self) -> None:
         """Ask Ollama, which answers nothing before its first frame."""
         run = self._run
-        if self._wait(until=0):
-            return  # the client gave up while it queued, and is not served
+        if self._wait(until=0) or run.has_outcome:
+            return  # the client gave up while it queued, and is not served; or the answer has taken too long
         clear_at = run.clear_at()
         if clear_at is not None:
             self._wait(until=clear_at)
@@ -137,7 +137,7 @@ class Pump:
             self._go_away(self._exchange.failure)
         elif self._clock() < self._timeouts.frame_due_at:
             if self._diagnosis.is_evaluating(self._client, self._clock()):
-                self._run.publish([Waiting(EVALUATING, self._attempt)])
+                self._publish([Waiting(EVALUATING, self._attempt)])
             self._waiter.watch(self._exchange.fileno())
             until = min(self._timeouts.frame_due_at, self._exchange.refused_by, self._diagnosis.looks_at)
             self._wait(until, for_upstream=True)
@@ -186,7 +186,11 @@ class Pump:
             self._fail(self._diagnosis.error(NOT_UNLOADED))
 
     def _wait(self, until: float, for_upstream: bool = False) -> bool:
-        self._is_client_gone = self._waiter.wait(min(until, self._until) - self._clock(), for_upstream)
+        ends_at, now = self._timeouts.ends_at, self._clock()
+        if now >= ends_at:
+            self._end("length")
+            return False
+        self._is_client_gone = self._waiter.wait(min(until, self._until, ends_at) - now, for_upstream)
         return self._is_client_gone
 
     def _wait_for_frames(self) -> None:
@@ -220,6 +224,8 @@ class Pump:
             self._publish(events)
         if end is not None:
             self._take_done(end)
+        elif now >= self._timeouts.ends_at:  # a model that is never waited for
+            self._end("length")
 
     def _take_first(self, now: float) -> None:
         """Take note of a request's first frame."""
@@ -227,6 +233,7 @@ class Pump:
         if self._attempt > 1 and not run.resume():
             self._tokens = 0
         self._content_thinking = None if run.has_text or run.prompt.goes_on else ContentThinking()
+        self._timeouts.note_first_frame(now)
         self._gauge.note_first_frame(self._client, self._timeouts.asked_at, now)
 
     def _publish(self, events: Sequence[Event]) -> None:

@@ -2,10 +2,13 @@
 
 A request has `first_frame_s` until its first frame, and each frame has `stall_s` until the next. An Ollama that is away
 is asked again with growing pauses for `retry_s`, counted from the last frame that said something: empty frames are no
-progress.
+progress. An answer as a whole ends at `ends_at`, which counts from the very first frame, through every recovery: it
+bounds the time for which one answer keeps a slot and a reader, whatever the time is spent on.
 """
 
 from __future__ import annotations
+
+import math
 
 from clawgate.config import StreamConfig
 from clawgate.ollama.failures import OpenFailure
@@ -30,8 +33,10 @@ class Timeouts:
         "_deaths",
         "_died_behind",
         "_failures",
+        "_max_answer_s",
         "_said_at",
         "asked_at",
+        "ends_at",
         "first_frame_s",
         "heard_at",
         "retry_s",
@@ -42,6 +47,8 @@ class Timeouts:
         self.first_frame_s = limits.first_frame_seconds
         self.stall_s = max(limits.stall_seconds, HELD_BACK_STALL_S * holds_frames_back)
         self.retry_s = limits.retry_seconds
+        self._max_answer_s = limits.max_answer_seconds or math.inf
+        self.ends_at = math.inf
         self.asked_at = 0.0
         self.heard_at: float | None = None  # the last frame of this request
         self._said_at: float | None = None  # the last frame that said something; before one, the first failure
@@ -57,6 +64,11 @@ class Timeouts:
     def note_request(self, now: float) -> None:
         """Note that a request begins."""
         self.asked_at, self.heard_at = now, None
+
+    def note_first_frame(self, now: float) -> None:
+        """Note a request's first frame; that of the first request begins the answer."""
+        if self.ends_at == math.inf:
+            self.ends_at = now + self._max_answer_s
 
     def note_progress(self, now: float) -> None:
         """Note that a frame has said something."""

@@ -16,6 +16,7 @@ STALL_S = 0.4
 BEAT_S = 0.2
 FIRST_S = 0.9
 STALLING = configured(stream={"smoothing_ms": 0, "stall_seconds": STALL_S, "heartbeat_seconds": BEAT_S})
+ENDING = configured(stream={"smoothing_ms": 0, "max_answer_seconds": 0.3})
 LOADING = configured(stream={"first_frame_seconds": FIRST_S, "stall_seconds": 0.3, "heartbeat_seconds": BEAT_S})
 TOOL = {"type": "function", "function": {"name": "weather"}}
 
@@ -31,6 +32,19 @@ def test_a_stall_ends_the_stream_and_closes_upstream(gate: Gateway, upstream: Sc
     answer = session(gate, "s-stall")["messages"][-1]
     assert (answer["content"], answer["interrupted"]) == (text_of(events), True)
     assert len(upstream.chats) == 1
+
+
+@ENDING
+def test_an_answer_that_never_ends_is_ended_and_can_be_continued(gate: Gateway, upstream: ScriptedOllama) -> None:
+    upstream.script(every(0.02, 10_000, lambda _: text("a ")), done())
+    events = ask(gate, opening("s-ever"))
+    assert reason(events) == "length"
+    assert_closed(upstream.chats[0])
+    answer = session(gate, "s-ever")["messages"][-1]
+    assert (answer["content"], answer["interrupted"]) == (text_of(events), True)
+    upstream.script(text("end."), done())
+    assert reason(ask(gate, {"continue": True, "session_id": "s-ever"})) == "stop"
+    assert session(gate, "s-ever")["messages"][-1]["content"] == text_of(events) + "end."
 
 
 @STALLING

@@ -80,6 +80,8 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         ("stream: {heartbeat_seconds: 0}", "a number above 0 and up to 3600", "0"),
         ("stream: {stall_seconds: .inf}", "a number above 0 and up to 3600", "inf"),
         ("stream: {stall_seconds: .nan}", "a number above 0 and up to 3600", "nan"),
+        ("stream: {max_answer_seconds: -1}", "a number from 0 to 86400", "-1"),
+        ("stream: {max_answer_seconds: 1h}", "a number from 0 to 86400", '"1h"'),
         ("stream: {smoothing_ms: -1}", "an integer from 0 to 10000", "-1"),
         ("stream: {smoothing_ms: 1.5}", "an integer from 0 to 10000", "1.5"),
         ("stream: {max_bad_frames: 0}", "an integer from 1 to 1000", "0"),

@@ -175,6 +175,60 @@ def test_silence_in_the_middle_is_a_stall(room: MakePumpRoom, extras: dict[str, 
     assert here.client.exchanges[0].is_closed
 
 
+def every_second(first_s: float = 0.0, count: int = 500, said: bytes = frame("a")) -> tuple[tuple[float, bytes], ...]:
+    """The bytes of a model that never ends."""
+    return tuple((first_s + number, said) for number in range(count))
+
+
+def test_an_answer_without_end_is_ended(room: MakePumpRoom) -> None:
+    here = room(Script(says=every_second(100)), max_answer_seconds=30.5)
+    assert ending(here) == (130.5, "length", "")
+    assert here.run.text == "a" * 31
+    assert here.settled[0].interrupted, "it can be continued"
+    assert here.client.exchanges[0].is_closed
+
+
+def test_without_a_limit_it_goes_on(room: MakePumpRoom) -> None:
+    assert ending(room(Script(says=(*every_second(), (500.0, DONE)))))[:2] == (500.0, "stop")
+
+
+@pytest.mark.parametrize("said", [frame(), frame("", "a"), frame("<think>")], ids=["nothing", "thinking", "a tag"])
+def test_the_limit_counts_from_the_first_frame_whatever_that_says(room: MakePumpRoom, said: bytes) -> None:
+    assert ending(room(Script(says=every_second(50, said=said)), max_answer_seconds=7)) == (57.0, "length", "")
+
+
+def test_the_limit_holds_for_a_model_that_is_never_waited_for(room: MakePumpRoom) -> None:
+    """The model is faster than the pump: each read finds frames, and time passes while they are taken."""
+    here = room(Script(says=((1.0, frame("a")),)), smoothing_ms=0, max_answer_seconds=3)
+    while here.run.ended is None:
+        if here.run.has_text:
+            here.time.now += 0.001
+            here.client.exchanges[0]._come(frame("a"))
+        here.pump.step(until=float("inf"))
+    assert here.run.ended.done_reason == "length"
+    assert here.time.passed_s == pytest.approx(4.0, abs=0.002)
+
+
+def test_the_limit_counts_through_recoveries_and_waiting(room: MakePumpRoom) -> None:
+    scripts = [Script(says=every_second(1, 3), drops_s=4), Script(says=((2.0, frame("b")),), drops_s=2.5)]
+    here = room(*scripts, Script(failure=REFUSED), max_answer_seconds=20)
+    assert ending(here) == (21.0, "length", "")
+    assert here.run.text == "aaab"
+    assert len(asked_at(here)) > 10
+
+
+def test_the_limit_ends_a_silence(room: MakePumpRoom) -> None:
+    here = room(Script(says=((1.0, frame("a")),)), stall_seconds=60, max_answer_seconds=20)
+    assert ending(here) == (21.0, "length", "")
+    here = room(Script(says=((1.0, frame("a")),), drops_s=2), SILENT, max_answer_seconds=20)
+    assert ending(here) == (21.0, "length", "")
+
+
+def test_the_limit_begins_with_the_first_frame(room: MakePumpRoom) -> None:
+    here = room(SILENT, max_answer_seconds=1)
+    assert ending(here)[:2] == (300.5, "upstream_timeout")
+
+
 def test_frames_that_say_nothing_are_no_silence(room: MakePumpRoom) -> None:
     here = room(Script(says=(*((4.0 * number, frame()) for number in range(1, 6)), (24.0, frame("a") + DONE))))
     assert ending(here) == (24.0, "stop", "")

@@ -220,7 +220,9 @@ class Pump:
             self._recorder.note_token(now)
             self._flush_at = now + self._window.length_s
             self._tokens += len(frames)
-        if events or parting is not None:
+            if parting is None:
+                self._run.publish(events)
+        if parting is not None:
             self._publish(events)
         if end is not None:
             self._take_done(end)

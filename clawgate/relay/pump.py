@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from clawgate.config import StreamConfig
 from clawgate.errors import (
@@ -35,7 +35,7 @@ from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue, OpenFailure, failure_in
 from clawgate.ollama.ndjson import Frame
 from clawgate.relay.diagnosis import EVALUATING, NOT_UNLOADED, Diagnosis
-from clawgate.relay.events import Event, Waiting
+from clawgate.relay.events import Waiting
 from clawgate.relay.frames import FrameSource
 from clawgate.relay.gauge import ContextGauge
 from clawgate.relay.recorder import Recorder
@@ -137,7 +137,7 @@ class Pump:
             self._go_away(self._exchange.failure)
         elif self._clock() < self._timeouts.frame_due_at:
             if self._diagnosis.is_evaluating(self._client, self._clock()):
-                self._publish([Waiting(EVALUATING, self._attempt)])
+                self._run.publish([Waiting(EVALUATING, self._attempt)])
             self._waiter.watch(self._exchange.fileno())
             until = min(self._timeouts.frame_due_at, self._exchange.refused_by, self._diagnosis.looks_at)
             self._wait(until, for_upstream=True)
@@ -223,7 +223,9 @@ class Pump:
             if parting is None:
                 self._run.publish(events)
         if parting is not None:
-            self._publish(events)
+            self._run.publish_and_hold(events, parting.held)
+            if parting.is_over:
+                self._content_thinking = None
         if end is not None:
             self._take_done(end)
         elif now >= self._timeouts.ends_at:  # a model that is never waited for
@@ -237,16 +239,6 @@ class Pump:
         self._content_thinking = None if run.has_text or run.prompt.goes_on else ContentThinking()
         self._timeouts.note_first_frame(now)
         self._gauge.note_first_frame(self._client, self._timeouts.asked_at, now)
-
-    def _publish(self, events: Sequence[Event]) -> None:
-        """Publish events, and what is held back while the text has not begun."""
-        parting = self._content_thinking
-        if parting is None:
-            self._run.publish(events)
-            return
-        self._run.publish(events, parting.held)
-        if parting.is_over:
-            self._content_thinking = None
 
     def _take_done(self, frame: Frame) -> None:
         """Take the model's own end: a done frame, or an error."""
@@ -287,7 +279,7 @@ class Pump:
             self._fail(failure.error)
         else:
             self._retry_at = retry_at
-            self._publish([Waiting(failure.error.code, self._attempt + 1)])
+            self._run.publish([Waiting(failure.error.code, self._attempt + 1)])
             self._state = Pump._backing_off
 
     def _release_exchange(self) -> None:
@@ -309,7 +301,7 @@ class Pump:
             return
         self._recorder.report_unload()
         self._release_exchange()  # first, because Ollama does not unload a model that has a request
-        self._publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
+        self._run.publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
         self._diagnosis.free(self._client)
         self._state = Pump._unloading
 

@@ -110,11 +110,14 @@ class Run:
         """True once the outcome is decided, a moment before `ended` is set."""
         return self._outcome is not None
 
-    def publish(self, events: Sequence[Event], held: Text | Thinking | None = None) -> None:
-        """Append events to the log and gather the answer; after the end do nothing.
+    def publish(self, events: Sequence[Event]) -> None:
+        """Append events to the log and gather the answer; after the end do nothing."""
+        with self._lock:
+            if self._outcome is None:
+                self._append(events)
 
-        held: what else the model has said; it is published when the run ends before the next call.
-        """
+    def publish_and_hold(self, events: Sequence[Event], held: Text | Thinking | None) -> None:
+        """Publish events and keep what else the model has said, for an end that comes before the next call."""
         with self._lock:
             if self._outcome is None:
                 self._held = held
@@ -136,7 +139,7 @@ class Run:
         if not can_go_on:
             with self._lock:
                 self._thinking.clear()
-        self.publish([Resumed() if can_go_on else Restarted()])
+        self.publish_and_hold([Resumed() if can_go_on else Restarted()], None)  # what was held back comes again, too
         return can_go_on
 
     def end(self, done_reason: str, error: ClawgateError | None = None, stats: Stats = NO_STATS) -> bool:

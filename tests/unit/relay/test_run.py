@@ -61,7 +61,7 @@ def run(settled: Settled) -> Iterator[Run]:
 def test_what_is_held_back_is_published_by_the_end(
     run: Run, settled: Settled, held: Text | Thinking | None, text: str, thinking: str, is_superseded: bool
 ) -> None:
-    run.publish([Thinking("Hm")], held)
+    run.publish_and_hold([Thinking("Hm")], held)
     assert run.log[1:] == [Thinking("Hm")]
     if is_superseded:
         with run.ending("superseded") as answer:
@@ -74,8 +74,8 @@ def test_what_is_held_back_is_published_by_the_end(
 
 
 def test_what_is_held_back_is_published_once(run: Run) -> None:
-    run.publish([], Text("<thi"))
-    run.publish([Text("<this")])
+    run.publish_and_hold([], Text("<thi"))
+    run.publish_and_hold([Text("<this")], None)
     run.end("stop")
     assert run.text == "<this"
 

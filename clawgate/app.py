@@ -30,6 +30,7 @@ from clawgate.web.door.caller import Caller
 from clawgate.web.door.concurrency import ConcurrencyLimit
 from clawgate.web.door.guard import Guard
 from clawgate.web.door.hosts import Hosts
+from clawgate.web.door.prefix import PathPrefix
 from clawgate.web.pages.appearance import STATIC, Appearance, templates
 from clawgate.web.pages.chat import PageRoutes
 from clawgate.web.pages.render import MAX_RENDERS, RenderRoutes
@@ -131,6 +132,8 @@ def application(gateway: Gateway) -> Flask:
     app.register_blueprint(build(gateway, entrance))
     guard(gateway, entrance, app)
     app.extensions["clawgate"] = gateway
+    if gateway.config.server.path_prefix:
+        app.wsgi_app = PathPrefix(app, gateway.config.server.path_prefix)  # type: ignore[method-assign]
     return app
 
 

@@ -52,7 +52,8 @@ def run(config: Config) -> int:
         started = _read(gateway, r"Server started on :(\d+)")
         if started is None:
             return 1
-        print(f"Open http://{_name(config.server)}:{started[1]}/ in your browser. Ctrl-C ends it.", flush=True)
+        address = f"{_name(config.server)}:{started[1]}{config.server.path_prefix}/"
+        print(f"Open http://{address} in your browser. Ctrl-C ends it.", flush=True)
         return _watch(children)
     except StopRequested:
         return 0

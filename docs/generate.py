@@ -68,7 +68,7 @@ def in_yaml(default: Any) -> str:
         return ""
     if isinstance(default, Mapping):
         return json.dumps(dict(default))
-    return json.dumps(default) if isinstance(default, tuple | bool) else str(default)
+    return json.dumps(default) if isinstance(default, tuple | bool) or default == "" else str(default)
 
 
 def _summary(setting: Setting) -> str:

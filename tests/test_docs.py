@@ -71,7 +71,7 @@ def shown(default: Any) -> str:
         return "none"
     if isinstance(default, Mapping):
         return f"`{json.dumps(dict(default))}`"
-    return f"`{json.dumps(default)}`" if isinstance(default, tuple | bool) else f"`{default}`"
+    return f"`{json.dumps(default)}`" if isinstance(default, tuple | bool) or default == "" else f"`{default}`"
 
 
 DOCUMENTS = sorted(

@@ -65,6 +65,14 @@ def token(given: str) -> str:
     return given
 
 
+@expects('a path like "/chat", of letters, digits and -._~, without query')
+def path_prefix(path: str) -> str:
+    """Take a path as it stands in front of others, without its final slash; the root is no prefix."""
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", path) or {".", ".."} & set(path.split("/")):
+        raise ValueError(path)
+    return path.rstrip("/")
+
+
 @expects("a list of host names without port")
 def hosts(given: tuple[str, ...]) -> tuple[str, ...]:
     """Take names and addresses, in the form that a Host header is compared in."""

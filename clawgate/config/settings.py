@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_type_hints
 
-from clawgate.config.checks import authorities, base_url, hosts, networks, origins, token
+from clawgate.config.checks import authorities, base_url, hosts, networks, origins, path_prefix, token
 from clawgate.config.declaration import NONE, Setting, setting, settings_of
 from clawgate.config.options import options
 
@@ -90,6 +90,12 @@ class ServerConfig:
         check=hosts,
     )
     max_body_bytes: int = setting(16 << 20, "largest body of a chat; the other routes take less", ge=1024, le=1 << 30)
+    path_prefix: str = setting(
+        "",
+        "path under which a proxy serves the gateway, like `/chat`. The proxy may take it off or leave it, and the "
+        "port itself answers with it and without. In another Flask application its `url_prefix` counts instead",
+        check=path_prefix,
+    )
     workers: int = setting(
         1,
         "processes; sessions live in the memory of one, so it is 1",

@@ -108,6 +108,13 @@ def test_ollama_that_answers_is_used(up: Callable[..., Up], ollama: ScriptedOlla
     assert len(process.everything()) == 2, "the gateway's master and its worker"
 
 
+def test_the_address_that_it_prints_has_the_path(up: Callable[..., Up], ollama: ScriptedOllama) -> None:
+    process = up(model={"endpoint": ollama.base_url}, server={"path_prefix": "/chat"})
+    line = r"^Open (http://127\.0\.0\.1:\d+/chat)/ in your browser\. Ctrl-C ends it\.$"
+    address = str(process.wait_for_line(line, START_S, stdout_only=True)[1])
+    assert client.get(address, "/").status == 200
+
+
 def test_model_that_is_not_there_yet_is_named(up: Callable[..., Up], ollama: ScriptedOllama) -> None:
     ollama.models = []
     process = up(model={"endpoint": ollama.base_url})

@@ -71,6 +71,8 @@ class Nginx(ChildProcess):
         self.port = port or free_port()
         self.prefix = folder
         changes = {UPSTREAM: f"server {upstream}", ACCESS_LOG: str(folder / "access.log"), **(replace or {})}
+        if ACCESS_LOG not in shipped.read_text(encoding="utf-8"):  # a recipe's, which has no log
+            del changes[ACCESS_LOG]
         if not port:
             changes[LISTEN] = f"listen 127.0.0.1:{self.port}"
         main = write_config(folder, shipped, changes)

@@ -16,12 +16,12 @@ VITE = "vite@5"
 INSTALL_S = 120
 
 
-def recipe(language: str, proxy_port: int, gateway_port: int) -> str:
-    """Return the first fenced block in a language, with the ports put in.
+def recipe(language: str, proxy_port: int, gateway_port: int, mark: str = "") -> str:
+    """Return the first fenced block in a language that has this mark in it, with the ports put in.
 
     Errors: AssertionError where the document has no such block, or a port is not in it.
     """
-    text = recipe_of(language)
+    text = recipe_of(language, mark)
     for old, new in (("8080", proxy_port), ("127.0.0.1:18789", f"127.0.0.1:{gateway_port}")):
         assert old in text, f"the recipe in {language} has no {old}"
         text = text.replace(old, str(new))
@@ -62,17 +62,26 @@ class Proxy(ChildProcess):
 
 
 class Caddy(Proxy):
-    """Caddy with the document's Caddyfile; `insert` goes into its `reverse_proxy`, `site` into its site.
+    """Caddy with a Caddyfile of the document's: the one that has `mark` in it.
 
+    Shape: `insert` goes into its `reverse_proxy`, `site` into its site, and the first of `replace` becomes the second.
     The constructor returns once it serves.
     """
 
-    def __init__(self, gateway_port: int, folder: Path, insert: str = "", site: str = "") -> None:
+    def __init__(
+        self,
+        gateway_port: int,
+        folder: Path,
+        insert: str = "",
+        site: str = "",
+        mark: str = "",
+        replace: tuple[str, str] = ("", ""),
+    ) -> None:
         binary = require("caddy", "the test runs the recipe for Caddy")
         self.port = free_port()
-        text = recipe("caddy", self.port, gateway_port)
+        text = recipe("caddy", self.port, gateway_port, mark)
         text = text.replace("\t\theader_up", f"\t\t{insert}\n\t\theader_up")
-        text = text.replace("{\n", f"{{\n{site}\n", 1)
+        text = text.replace("{\n", f"{{\n{site}\n", 1).replace(*replace)
         (folder / "Caddyfile").write_text("{\n\tadmin off\n}\n" + text)  # its port may be another Caddy's
         environment = {"HOME": str(folder), "XDG_DATA_HOME": str(folder)}
         command = [binary, "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, url_for
 
 from clawgate.config import ModelConfig
 from clawgate.relay import events
@@ -35,7 +35,7 @@ class ChatRoutes:
         """Say what the endpoint is, for people who point curl at it."""
         return json_response(
             Endpoint(
-                endpoint="/api/chat",
+                endpoint=url_for(".chat"),
                 model=self._model.model_name,
                 usage='POST {"message": "…"} or {"messages": [{"role": "user", "content": "…"}]}',
                 answers=sse.MIMETYPE,

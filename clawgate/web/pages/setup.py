@@ -12,7 +12,7 @@ import json
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 
 from clawgate import __version__
 from clawgate.addresses import name_of
@@ -69,7 +69,7 @@ class SetupRoutes:
         self._caller = caller
         self._hosts = hosts
         not_known: tuple[State, str] = ("unknown", "setup.nginx.asked")
-        self._nginx_state = CachedQuestion(lambda: nginx_state(NGINX_PORT), not_known)
+        self._nginx_state = CachedQuestion(lambda: nginx_state(NGINX_PORT, config.server.path_prefix), not_known)
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the route to the blueprint."""
@@ -122,7 +122,7 @@ class SetupRoutes:
 
     def _address(self) -> str:
         """Return the address that the browser used."""
-        return f"{request.scheme}://{self._caller.host_of(request)}"
+        return f"{request.scheme}://{self._caller.host_of(request)}{url_for('.page').rstrip('/')}"
 
     def _clawgate(self) -> Hop:
         server = self._config.server
@@ -161,7 +161,7 @@ class SetupRoutes:
     def _shown(self, setting: Setting) -> str | None:
         """Give a setting's value as text; None for a secret that is set."""
         value = setting.of(self._config)
-        if value is None:
+        if value in (None, ""):
             return "–"
         if setting.hides(value):
             return None
@@ -179,11 +179,11 @@ def _is_embedded(upstream: UpstreamState) -> bool:
     return (upstream.version or "").endswith("-clawgate-embedded")
 
 
-def nginx_state(port: int) -> tuple[State, str]:
+def nginx_state(port: int, prefix: str = "") -> tuple[State, str]:
     """Ask whether nginx answers on this machine's port, and whether clawgate is behind it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=NGINX_TIMEOUT_S)
     try:
-        connection.request("GET", "/healthz")
+        connection.request("GET", f"{prefix}/healthz")
         response = connection.getresponse()
         if not (response.getheader("Server") or "").startswith("nginx"):
             return "unknown", "setup.nginx.unknown"

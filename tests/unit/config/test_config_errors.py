@@ -12,6 +12,7 @@ from clawgate.config import load, settings
 from clawgate.errors import ConfigError
 
 URL = "an http:// or https:// URL without user, query or fragment"
+PATH = 'a path like "/chat", of letters, digits and -._~, without query'
 ORIGINS = 'origins like "https://chat.example.org", or "*"'
 
 
@@ -54,6 +55,23 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         ("server: {max_streams: 10001}", "an integer from 1 to 10000", "10001"),
         ("server: {graceful_seconds: -1}", "a number from 0 to 86400", "-1"),
         ("server: {graceful_seconds: soon}", "a number from 0 to 86400", '"soon"'),
+        *(
+            (f"server: {{path_prefix: '{path}'}}", PATH, f'"{path}"')
+            for path in (
+                "chat",
+                "/chat?a",
+                "/chat#a",
+                "/a/../b",
+                "/.",
+                "//a",
+                "/a//b",
+                "/ä",
+                "/a b",
+                "/%61",
+                "http://a/b",
+            )
+        ),
+        ("server: {path_prefix: 1}", PATH, "1"),
         ("server: {trusted_hosts: [1]}", "a list of host names without port", "[1]"),
         ("server: {trusted_hosts: ['a:80']}", "a list of host names without port", '["a:80"]'),
         ("server: {trusted_hosts: ['*.example.org']}", "a list of host names without port", '["*.example.org"]'),

@@ -12,6 +12,8 @@ import socket
 HOST_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
 """A host's name as browsers send it: letters of other alphabets are `xn--…` there."""
 MAX_PORT = 65535
+UNIX = "unix:"
+"""The beginning of a `server.host` that is a Unix socket's path."""
 _HOST = re.compile(rf"(?:\[(?P<literal>[0-9A-Fa-f:.]+)\]|(?P<name>{HOST_NAME}\.?))(?::(?P<port>[0-9]{{0,5}}))?")
 
 
@@ -29,13 +31,23 @@ def name_of(host: str) -> str | None:
     return str(address) if isinstance(address, ipaddress.IPv6Address) else None
 
 
+def socket_path(host: str) -> str | None:
+    """Return the path of a `server.host` that is a Unix socket; None for an address."""
+    return host.removeprefix(UNIX) if host.startswith(UNIX) else None
+
+
 def is_local(name: str) -> bool:
     """Tell whether no name server is asked for a name: it is this machine's by definition, or an IP address."""
     return name == "localhost" or name.endswith(".localhost") or address_of(name) is not None
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether this machine alone reaches `server.host`; a host that cannot be bound counts as loopback."""
+    """Tell whether this machine alone reaches `server.host`; a host that cannot be bound counts as loopback.
+
+    A Unix socket is reached from this machine alone, too.
+    """
+    if socket_path(host) is not None:
+        return True
     try:
         found = {str(address[0]) for *_, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from clawgate import __version__, ports
+from clawgate import __version__, ports, unix_socket
+from clawgate.addresses import socket_path
 from clawgate.config import Config, cautions, load
 from clawgate.errors import ConfigError
 
@@ -116,11 +117,14 @@ def serve(options: argparse.Namespace) -> int:
     config = configure(options)
     sys.argv = ["clawgate", "-c", "python:clawgate.gunicorn_conf", "clawgate.wsgi:app"]
     if os.environ.get("LISTEN_PID") != str(os.getpid()):  # else systemd's socket unit listens
+        path = socket_path(config.server.host)
         try:
-            sys.argv[1:1] = ["-b", f"fd://{ports.listen(config.server.host, config.server.port).detach()}"]
+            sock = ports.listen(config.server.host, config.server.port) if path is None else unix_socket.listen(path)
         except ports.PortTaken as error:
-            print(f"clawgate: server.host and server.port: {error}", file=sys.stderr)
+            where = "server.host and server.port" if path is None else "server.host"
+            print(f"clawgate: {where}: {error}", file=sys.stderr)
             return 1
+        sys.argv[1:1] = ["-b", f"fd://{sock.detach()}"]
     from gunicorn.app.wsgiapp import WSGIApplication
 
     WSGIApplication(prog="clawgate").run()

@@ -24,9 +24,12 @@ from typing import Any
 
 from gunicorn.systemd import sd_notify
 
+from clawgate import unix_socket
+from clawgate.addresses import socket_path
 from clawgate.app import Gateway, Reloaded, reloaded
 from clawgate.config import cautions, load
 from clawgate.errors import ConfigError
+from clawgate.ports import PortTaken
 from clawgate.relay.closings import MOST as MOST_CLOSINGS
 from clawgate.server.signals import Signals
 from clawgate.telemetry.ids import KEY_BYTES
@@ -70,7 +73,8 @@ def _affordable(connections: int, at_least: int, other_fds: int) -> int:
 _notify_socket = os.environ.pop("NOTIFY_SOCKET", None)
 
 _host = _config.server.host
-bind = f"[{_host}]:{_config.server.port}" if ":" in _host else f"{_host}:{_config.server.port}"
+_path = socket_path(_host)
+bind = _host if _path else f"[{_host}]:{_config.server.port}" if ":" in _host else f"{_host}:{_config.server.port}"
 worker_class = "clawgate.server.worker.Worker"
 workers = _config.server.workers
 threads = _config.server.max_streams + RESERVED_THREADS
@@ -95,12 +99,25 @@ def on_starting(server: Any) -> None:
     if server.cfg.workers != workers:
         server.log.error("clawgate: %d workers: sessions live in one process's memory; use 1", server.cfg.workers)
         raise SystemExit(2)
+    if _path and server.cfg.bind == [bind] and os.environ.get("LISTEN_PID") != str(os.getpid()):
+        try:  # gunicorn's own way takes the socket of a gateway that lives, and fails with a traceback
+            server.cfg.set("bind", f"fd://{unix_socket.listen(_path).detach()}")
+        except PortTaken as error:
+            print(f"clawgate: server.host: {error}", file=sys.stderr)
+            raise SystemExit(1) from error
 
 
 def when_ready(server: Any) -> None:
-    """Put our reload in the place of gunicorn's."""
+    """Put our reload in the place of gunicorn's, and our way to remove a Unix socket."""
     server.handle_hup = partial(_reload_master, server)
+    if _path and not server.systemd and server.cfg.bind[0].startswith("fd://"):
+        server.systemd = True  # the file is not gunicorn's to remove: it fails where the file is gone, or is another's
+        server.cfg.set("on_exit", partial(_remove_socket, _path, unix_socket.identity_of(_path)))
     gc.freeze()
+
+
+def _remove_socket(path: str, identity: tuple[int, int] | None, server: Any) -> None:  # noqa: ARG001
+    unix_socket.remove(path, identity)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -67,12 +67,18 @@ def explained(error: OSError, host: str, port: int) -> str:
     if error.errno != errno.EADDRINUSE:
         return ""
     found = [each for each in _listeners() if each.port == port and _is_in_the_way(each.address, host)]
-    pid = eldest({pid: _parent_of(pid) for pid in _holders({each.inode for each in found})})
-    if pid is not None:
-        return f"; it is held by {_name_of(pid)} (pid {pid}): stop it with `kill {pid}`, or choose another with --port"
+    held = held_by({each.inode for each in found})
+    if held:
+        return f"; it is held by {held}, or choose another with --port"
     if found:
         return f"; it is held by a process of {_user(found[0].uid)}: choose another with --port"
     return ""
+
+
+def held_by(inodes: set[int]) -> str:
+    """Name the process that has one of these sockets open, and how to stop it; "" where it cannot be seen."""
+    pid = eldest({pid: _parent_of(pid) for pid in _holders(inodes)})
+    return "" if pid is None else f"{_name_of(pid)} (pid {pid}): stop it with `kill {pid}`"
 
 
 def listeners(table: str) -> Iterator[Listener]:

@@ -6,6 +6,7 @@ in flight. Under another server than ours no socket is entered, and only the rea
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
@@ -33,6 +34,13 @@ def bounded(client: socket.socket) -> socket.socket:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_S, 0))
     return client
+
+
+def unix_path(client: socket.socket | None) -> str | None:
+    """Return the path of the Unix socket that a client came by; None for a client of the network, or none at all."""
+    if client is None or client.family != socket.AF_UNIX:
+        return None
+    return os.fsdecode(client.getsockname())
 
 
 class ReadDeadlines:

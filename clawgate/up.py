@@ -49,16 +49,22 @@ def run(config: Config) -> int:
         if environment is None:
             return 1
         gateway = _start(children, ["clawgate", "serve"], environment)
-        started = _read(gateway, r"Server started on :(\d+)")
+        started = _read(gateway, r"Server started on (?::(\d+)|unix:)")
         if started is None:
             return 1
-        address = f"{_name(config.server)}:{started[1]}{config.server.path_prefix}/"
-        print(f"Open http://{address} in your browser. Ctrl-C ends it.", flush=True)
+        print(f"{_invitation(config.server, started[1])} Ctrl-C ends it.", flush=True)
         return _watch(children)
     except StopRequested:
         return 0
     finally:
         _stop(children)
+
+
+def _invitation(server: ServerConfig, port: str | None) -> str:
+    """Say where the page is; behind a Unix socket only the proxy knows."""
+    if port is None:
+        return f"The gateway listens on {server.host}: open the address of the proxy in front of it."
+    return f"Open http://{_name(server)}:{port}{server.path_prefix}/ in your browser."
 
 
 def _name(server: ServerConfig) -> str:

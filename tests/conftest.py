@@ -76,7 +76,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
     with ExitStack() as stack:
 
         def start(upstream: Gateway | str, **options: Any) -> Nginx:
-            address = upstream if isinstance(upstream, str) else f"127.0.0.1:{upstream.port}"
+            address = upstream if isinstance(upstream, str) else upstream.socket or f"127.0.0.1:{upstream.port}"
             folder = tmp_path / f"nginx{len(list(tmp_path.glob('nginx*')))}"
             started = on_a_free_port(lambda: Nginx(address, folder, **options))
             stack.callback(_kill_and_show, started)

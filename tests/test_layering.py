@@ -20,10 +20,16 @@ ORDER = [
     {"telemetry"},
     {"server", "web"},
     {"app"},
-    {"", "wsgi", "gunicorn_conf", "lifeline", "ports", "up", "cli", "__main__"},
+    {"", "wsgi", "gunicorn_conf", "lifeline", "ports", "unix_socket", "up", "cli", "__main__"},
 ]
 """Each room may import from those before its own, and from its own. "" is the package itself."""
-WITHIN = {"sockets": {"errors"}, "cli": {"up", "ports"}, "__main__": {"cli"}}
+WITHIN = {
+    "sockets": {"errors"},
+    "unix_socket": {"ports"},
+    "gunicorn_conf": {"ports", "unix_socket"},
+    "cli": {"up", "ports", "unix_socket"},
+    "__main__": {"cli"},
+}
 """Imports that are allowed between rooms of one line; every room may import the package's version."""
 NEVER = {
     "server": {"web", "relay", "sessions", "ollama"},

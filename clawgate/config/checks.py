@@ -9,12 +9,16 @@ import ipaddress
 import os
 import re
 import ssl
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from clawgate.addresses import HOST_NAME
+from clawgate.addresses import HOST_NAME, socket_path
 from clawgate.config.authorities import load_authorities
+
+MAX_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
+"""sun_path without its final zero. Source: man 7 unix."""
 
 
 class WrongPart(ValueError):
@@ -71,6 +75,19 @@ def path_prefix(path: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", path) or {".", ".."} & set(path.split("/")):
         raise ValueError(path)
     return path.rstrip("/")
+
+
+@expects(f"an address, or unix: and an absolute path of at most {MAX_SOCKET_PATH_BYTES} bytes")
+def bind_address(host: str) -> str:
+    """Take an address or a name as it is, and a Unix socket's path if one can be bound."""
+    path = socket_path(host)
+    if path is None and host:
+        return host
+    if not path or not path.startswith("/") or path.endswith("/") or not path.isprintable():
+        raise ValueError(host)
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+        raise ValueError(host)
+    return host
 
 
 @expects("a list of host names without port")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_type_hints
 
-from clawgate.config.checks import authorities, base_url, hosts, networks, origins, path_prefix, token
+from clawgate.config.checks import authorities, base_url, bind_address, hosts, networks, origins, path_prefix, token
 from clawgate.config.declaration import NONE, Setting, setting, settings_of
 from clawgate.config.options import options
 
@@ -47,7 +47,14 @@ class ModelConfig:
 class ServerConfig:
     """The gateway's own port, and the clients that may use it."""
 
-    host: str = setting("127.0.0.1", "address to bind; `0.0.0.0` opens it up", is_fixed=True, min_length=1)
+    host: str = setting(
+        "127.0.0.1",
+        "address to bind; `0.0.0.0` opens it up. A Unix socket for a proxy on this machine is "
+        "`unix:/run/clawgate/clawgate.sock`: `server.port` does not count then, and every local user that may enter "
+        "its folder can connect, and counts as a trusted proxy",
+        check=bind_address,
+        is_fixed=True,
+    )
     port: int = setting(
         18789,
         "port to bind; 0 takes a free one, and the line that is printed names it",

@@ -20,6 +20,7 @@ import errno
 import logging
 import math
 import os
+import socket
 import time
 from collections import deque
 from functools import partial
@@ -148,6 +149,8 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             for _ in range(min(room, ACCEPTED_AT_ONCE)):
                 sock, address = listener.accept()
+                if sock.family == socket.AF_UNIX:  # it inherits nothing of its listener's
+                    bounded(sock)
                 conn = Connection(sock, address, local, is_tls=self.cfg.is_ssl)
                 self._connections += 1
                 self._dispatch(conn)

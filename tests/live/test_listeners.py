@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.client import UnixConnection
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, text
 from tests.support.tools import DEADLINE_S, require
@@ -93,20 +94,11 @@ def test_clients_that_do_not_shake_hands_hold_up_nobody(secured: Gateway) -> Non
     assert "Traceback" not in secured.log
 
 
-class UnixConnection(HTTPConnection):
-    """HTTP through a Unix socket."""
-
-    def connect(self) -> None:
-        """Connect to the path that the host is."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.host)
-
-
 def test_a_unix_socket_is_named_and_served(gateway: Callable[..., Gateway], tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     started = listening(gateway, f"-b unix:{path}", is_ready_awaited=False)
     started.wait_for_line(rf"^Server started on unix:{path}$", stdout_only=True)
-    connection = UnixConnection(path)
+    connection = UnixConnection(path, DEADLINE_S)
     for _ in range(2):
         assert answer_of(connection, "/healthz") == OK
     connection.close()

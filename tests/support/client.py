@@ -30,9 +30,15 @@ class Reply(NamedTuple):
 
 
 def call(method: str, base_url: str, path: str, json: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
-    """Send one request on a connection of its own; `json` may be bytes, which are sent as they are."""
+    """Send one request on a connection of its own; `json` may be bytes, which are sent as they are.
+
+    Shape: base_url is "http://…", or "unix:" and a path.
+    """
     url = urlsplit(base_url)
     connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=DEADLINE_S)
+    if url.scheme == "unix":
+        connection = UnixConnection(url.path, timeout=DEADLINE_S)
+        url = urlsplit("http://localhost")
     try:
         body = _encoded(json)
         fields = {"Content-Type": "application/json"} if body is not None else {}
@@ -41,6 +47,20 @@ def call(method: str, base_url: str, path: str, json: Any = None, headers: Mappi
         return Reply(response.status, response.headers, _decoded(response.read()))
     finally:
         connection.close()
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP through a Unix socket."""
+
+    def __init__(self, socket_path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._socket_path = socket_path
+
+    def connect(self) -> None:
+        """Connect to the path."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._socket_path)
 
 
 def get(base_url: str, path: str, json: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
@@ -92,7 +112,11 @@ class StreamClient:
         self._head_data = b""
         self._status = 0
         self._headers = http.client.HTTPMessage()
-        self.sock = _connected(url.hostname or "", url.port or 80, receive_buffer_bytes)
+        if url.scheme == "unix":
+            self.sock = _connected(url.path, receive_buffer_bytes)
+            url = urlsplit("http://localhost")
+        else:
+            self.sock = _connected((url.hostname or "", url.port or 80), receive_buffer_bytes)
         self.sock.sendall(_request(method, url.netloc, url.path.rstrip("/") + path, json, headers or {}))
         self.sent_at = time.monotonic()
 
@@ -259,13 +283,13 @@ class StreamClient:
         return data
 
 
-def _connected(host: str, port: int, receive_buffer_bytes: int | None) -> socket.socket:
-    sock = socket.socket()
+def _connected(address: str | tuple[str, int], receive_buffer_bytes: int | None) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
     if receive_buffer_bytes is not None:  # counts only when it is set before the connection is made
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
     sock.settimeout(DEADLINE_S)
     try:
-        sock.connect((host, port))
+        sock.connect(address)
     except OSError:
         sock.close()
         raise

@@ -21,7 +21,7 @@ from tests.support.process import ChildProcess
 from tests.support.tools import DEADLINE_S, ROOT, wait_for
 
 _REST_S = 0.1
-_READY = r"^Server started on :(\d+)$"
+_READY = r"^Server started on (?::(\d+)|(unix:.+))$"
 SERVE = (sys.executable, "-m", "clawgate", "serve")
 
 
@@ -46,6 +46,7 @@ class Gateway(ChildProcess):
         self.config = {**config, "server": {"port": 0, **config.get("server", {})}}
         self.config_file = write_config(self.config, folder)
         self.port = 0
+        self.socket = ""
         super().__init__([*command, "--config", str(self.config_file)], cwd=cwd, env=env, name="gateway")
         if is_ready_awaited:
             self.wait_until_ready()
@@ -55,8 +56,8 @@ class Gateway(ChildProcess):
 
     @property
     def base_url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}"
+        """Its address; "unix:" and a path where it listens there."""
+        return self.socket or f"http://127.0.0.1:{self.port}"
 
     @property
     def worker_pids(self) -> list[int]:
@@ -79,7 +80,8 @@ class Gateway(ChildProcess):
     def wait_until_ready(self, timeout: float = DEADLINE_S) -> None:
         """Wait for the ready line and take the port from it; ends the process when it does not come."""
         try:
-            self.port = int(self.wait_for_line(_READY, timeout, stdout_only=True).group(1))
+            port, self.socket = self.wait_for_line(_READY, timeout, stdout_only=True).groups(default="")
+            self.port = int(port or 0)
         except BaseException:
             self.stop(signal.SIGKILL)
             raise

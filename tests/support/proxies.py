@@ -16,13 +16,15 @@ VITE = "vite@5"
 INSTALL_S = 120
 
 
-def recipe(language: str, proxy_port: int, gateway_port: int, mark: str = "") -> str:
+def recipe(language: str, proxy_port: int, gateway: int | str, mark: str = "") -> str:
     """Return the first fenced block in a language that has this mark in it, with the ports put in.
 
+    Shape: gateway is a port, or "unix:" and a path.
     Errors: AssertionError where the document has no such block, or a port is not in it.
     """
     text = recipe_of(language, mark)
-    for old, new in (("8080", proxy_port), ("127.0.0.1:18789", f"127.0.0.1:{gateway_port}")):
+    upstream = f"127.0.0.1:{gateway}" if isinstance(gateway, int) else gateway.replace("unix:", "unix/")
+    for old, new in (("8080", proxy_port), ("127.0.0.1:18789", upstream)):
         assert old in text, f"the recipe in {language} has no {old}"
         text = text.replace(old, str(new))
     return text
@@ -70,7 +72,7 @@ class Caddy(Proxy):
 
     def __init__(
         self,
-        gateway_port: int,
+        gateway: int | str,
         folder: Path,
         insert: str = "",
         site: str = "",
@@ -79,7 +81,7 @@ class Caddy(Proxy):
     ) -> None:
         binary = require("caddy", "the test runs the recipe for Caddy")
         self.port = free_port()
-        text = recipe("caddy", self.port, gateway_port, mark)
+        text = recipe("caddy", self.port, gateway, mark)
         text = text.replace("\t\theader_up", f"\t\t{insert}\n\t\theader_up")
         text = text.replace("{\n", f"{{\n{site}\n", 1).replace(*replace)
         (folder / "Caddyfile").write_text("{\n\tadmin off\n}\n" + text)  # its port may be another Caddy's

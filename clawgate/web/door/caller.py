@@ -13,13 +13,22 @@ import secrets
 from flask import Blueprint, Flask, Request, Response, g, request
 
 from clawgate.addresses import address_of, is_loopback_address, name_of
+from clawgate.sockets import unix_path
 
 CLIENT = "clawgate.client"
 """The key of the client's address in the WSGI environment, for the access log."""
 HEADER = "X-Request-Id"
 PROXIED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 """The headers of a request that a proxy passed on."""
+UNIX_PEER = "unix"
+"""The peer that came by a Unix socket: it has no address."""
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def peer_of(request: Request) -> str:
+    """Return the address at the other end of the connection; `UNIX_PEER` where that is a Unix socket's."""
+    is_unix = unix_path(request.environ.get("gunicorn.socket")) is not None
+    return UNIX_PEER if is_unix else request.environ.get("REMOTE_ADDR", "")
 
 
 class Caller:
@@ -36,7 +45,7 @@ class Caller:
     def _begin(self) -> None:
         request.environ[CLIENT] = self.client_of(request)
         given = request.headers.get(HEADER, "")
-        is_taken = _ID.fullmatch(given) and self._is_trusted(request.environ.get("REMOTE_ADDR", ""))
+        is_taken = _ID.fullmatch(given) and self._is_trusted(peer_of(request))
         g.request_id = given if is_taken else secrets.token_hex(16)
 
     def _finish(self, response: Response) -> Response:
@@ -45,7 +54,7 @@ class Caller:
 
     def client_of(self, request: Request) -> str:
         """Return the address of the client: the last one in X-Forwarded-For that no trusted proxy has."""
-        client: str = request.environ.get("REMOTE_ADDR", "")
+        client = peer_of(request)
         forwarded = request.headers.get("X-Forwarded-For")
         for hop in reversed(forwarded.split(",")) if forwarded else ():  # reading an address takes 4 µs, failing to 8
             if not self._is_trusted(client) or address_of(hop.strip()) is None:
@@ -55,21 +64,27 @@ class Caller:
 
     def is_local(self, request: Request) -> bool:
         """Tell whether the client is on this machine, and not behind an untrusted proxy on it."""
-        peer = request.environ.get("REMOTE_ADDR", "")
+        peer = peer_of(request)
         is_proxied = any(name in request.headers for name in PROXIED)
         hops = request.headers.get("X-Forwarded-For", "").split(",") if is_proxied else []
         is_credible = self._is_trusted(peer) or not is_proxied
-        return is_credible and all(is_loopback_address(hop.strip()) for hop in (peer, *hops))
+        is_here = peer == UNIX_PEER or is_loopback_address(peer)
+        return is_credible and is_here and all(is_loopback_address(hop.strip()) for hop in hops)
 
     def host_of(self, request: Request) -> str:
         """Return the host and port in the browser's address bar, for display; no check may rest on it."""
         forwarded = request.headers.get("X-Forwarded-Host", "")
-        if self._is_trusted(request.environ.get("REMOTE_ADDR", "")) and name_of(forwarded):
+        if self._is_trusted(peer_of(request)) and name_of(forwarded):
             return forwarded
         return request.host if name_of(request.host) else "localhost"
 
     def _is_trusted(self, text: str) -> bool:
-        """Look a peer up. A socket for both families writes an IPv4 address as ::ffff:1.2.3.4."""
+        """Look a peer up. A socket for both families writes an IPv4 address as ::ffff:1.2.3.4.
+
+        A peer that came by a Unix socket is a process on this machine; it is trusted where any proxy is.
+        """
+        if text == UNIX_PEER:
+            return bool(self._trusted)
         address = address_of(text)
         address = getattr(address, "ipv4_mapped", None) or address
         return address is not None and any(address in network for network in self._trusted)

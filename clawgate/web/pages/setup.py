@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, request, url_for
 
 from clawgate import __version__
-from clawgate.addresses import name_of
+from clawgate.addresses import UNIX, name_of
 from clawgate.config import Config, Setting, settings
 from clawgate.errors import Unauthorized
 from clawgate.ollama.state import CachedQuestion, UpstreamState
+from clawgate.sockets import unix_path
 from clawgate.web.door.caller import Caller
 from clawgate.web.door.hosts import Hosts
 from clawgate.web.door.responses import demand_token, error_response
@@ -126,7 +127,8 @@ class SetupRoutes:
 
     def _clawgate(self) -> Hop:
         server = self._config.server
-        address = f"http://{server.host}:{self._port()}"
+        path = unix_path(request.environ.get("gunicorn.socket"))
+        address = f"http://{server.host}:{self._port()}" if path is None else f"{UNIX}{path}"
         start = "clawgate --config config.yaml"
         return Hop("clawgate", "clawgate", address, "up", "setup.clawgate.up", __version__, start)
 
@@ -149,13 +151,16 @@ class SetupRoutes:
             return Hop("model", model, "", "up", "setup.model.up", start=start)
         return Hop("model", model, "", "down", "setup.model.down", start=start, cure=f"ollama pull {model}")
 
-    def _ports(self) -> list[tuple[int, str]]:
+    def _ports(self) -> list[tuple[int | str, str]]:
         endpoint = urlsplit(self._config.model.endpoint)
         ollama = endpoint.port or (443 if endpoint.scheme == "https" else 80)
         return [(NGINX_PORT, "nginx"), (self._port(), "clawgate"), (ollama, "Ollama")]
 
-    def _port(self) -> int:
-        """Return the port that listens; with `server.port: 0` the system chose it."""
+    def _port(self) -> int | str:
+        """Return the port that listens, or the Unix socket's path; with `server.port: 0` the system chose it."""
+        path = unix_path(request.environ.get("gunicorn.socket"))
+        if path is not None:
+            return path
         return self._config.server.port or int(request.environ.get("SERVER_PORT", 0))
 
     def _shown(self, setting: Setting) -> str | None:

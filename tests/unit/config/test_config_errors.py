@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from clawgate.config import load, settings
+from clawgate.config.checks import MAX_SOCKET_PATH_BYTES
 from clawgate.errors import ConfigError
 
 URL = "an http:// or https:// URL without user, query or fragment"
+ADDRESS = f"an address, or unix: and an absolute path of at most {MAX_SOCKET_PATH_BYTES} bytes"
 PATH = 'a path like "/chat", of letters, digits and -._~, without query'
 ORIGINS = 'origins like "https://chat.example.org", or "*"'
 
@@ -45,8 +47,9 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         ("server: {port: &a [*a]}", "an integer from 1 to 65535", "[[...]]"),
         ("server: {port: 2024-01-01}", "an integer from 1 to 65535", '"2024-01-01"'),
         ("server: {port: " + "9" * 100 + "}", "an integer from 1 to 65535", "9" * 77 + "…"),
-        ('server: {host: ""}', "a text that is not empty", '""'),
-        ("server: {host: 1}", "a text that is not empty", "1"),
+        ('server: {host: ""}', ADDRESS, '""'),
+        ("server: {host: 1}", ADDRESS, "1"),
+        ("server: {host: 'unix:gate.sock'}", ADDRESS, '"unix:gate.sock"'),
         ("server: {cors_allowed_origins: [chat.example.org]}", ORIGINS, '["chat.example.org"]'),
         ('server: {cors_allowed_origins: ["https://a/b"]}', ORIGINS, '["https://a/b"]'),
         ("server: {cors_allowed_origins: {a: b}}", ORIGINS, '{"a":"b"}'),

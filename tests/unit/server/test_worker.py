@@ -7,15 +7,19 @@ import logging
 import os
 import signal
 import socket
+import struct
 from collections.abc import Iterator
 from selectors import DefaultSelector
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from gunicorn.config import Config
 
+from clawgate import unix_socket
 from clawgate.server.connection import Connection
 from clawgate.server.worker import Worker
+from clawgate.sockets import SEND_BUFFER_BYTES, SEND_TIMEOUT_S
 
 LIMITS = {"threads": 2, "worker_connections": 2, "keepalive": 60}
 
@@ -34,6 +38,13 @@ def worker() -> Iterator[Worker]:
 
 
 @pytest.fixture
+def folder() -> Iterator[str]:
+    """A folder whose path is short enough for a socket's."""
+    with TemporaryDirectory(prefix="clawgate-") as folder:
+        yield folder
+
+
+@pytest.fixture
 def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
     """Connections: the server's side and the client's."""
     pairs = [socket.socketpair() for _ in range(2)]
@@ -41,6 +52,19 @@ def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
     for pair in pairs:
         for sock in pair:
             sock.close()
+
+
+def test_a_client_of_a_unix_socket_is_bounded_too(worker: Worker, folder: str) -> None:
+    """An accepted connection inherits the bounds of a port's listener, and none of a Unix socket's."""
+    path = f"{folder}/s"
+    with unix_socket.listen(path) as listener, socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        listener.setblocking(False)
+        worker._accept(listener, path)
+        (conn,) = worker._new
+        assert conn.sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER_BYTES
+        assert conn.sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16)[:8] == struct.pack("l", SEND_TIMEOUT_S)
+        worker._drop(conn)
 
 
 def test_a_connection_that_never_asked_makes_room_before_one_that_did(worker: Worker, pairs: Any) -> None:

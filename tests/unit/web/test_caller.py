@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import pytest
-from werkzeug.test import Client
+from flask import Request
+from werkzeug.test import Client, create_environ
 
 from clawgate.app import create_app
 from clawgate.config import Config, ServerConfig
-from clawgate.web.door.caller import CLIENT
+from clawgate.web.door.caller import CLIENT, Caller
 
 MADE = re.compile(r"[0-9a-f]{32}")
 
@@ -52,3 +54,26 @@ def test_the_client_is_the_last_address_that_no_trusted_proxy_has(
     is_trusted = trusted != () and peer != "9.9.9.9"
     assert seen["client"] == client
     assert (answer.headers["X-Request-Id"] == "given") == is_trusted
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "client", "is_local"),
+    [
+        (("127.0.0.1",), None, "unix", True),
+        (("127.0.0.1",), "1.2.3.4", "1.2.3.4", False),
+        (("127.0.0.1",), "127.0.0.1", "127.0.0.1", True),
+        (("127.0.0.1",), "unix", "unix", False),
+        (("127.0.0.1",), "unix, 127.0.0.1", "127.0.0.1", False),
+        ((), "1.2.3.4", "unix", False),
+        ((), None, "unix", True),
+    ],
+)
+def test_who_comes_by_a_unix_socket_is_believed_where_any_proxy_is(
+    trusted: tuple[str, ...], forwarded: str | None, client: str, is_local: bool
+) -> None:
+    caller = Caller(trusted)
+    headers = {"X-Forwarded-For": forwarded} if forwarded is not None else {}
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        given = Request(create_environ(headers=headers, environ_overrides={"gunicorn.socket": ours, "REMOTE_ADDR": ""}))
+        assert (caller.client_of(given), caller.is_local(given)) == (client, is_local)

@@ -113,7 +113,9 @@ def test_with_trusted_hosts_exactly_these_are_known() -> None:
         assert not ours.is_known(host), host
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9", "::ffff:127.0.0.1", "no.such.invalid"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "::1", "127.9.9.9", "::ffff:127.0.0.1", "no.such.invalid", "unix:/s"]
+)
 def test_a_port_on_loopback_is_checked(host: str) -> None:
     assert is_loopback(host)
     assert hosts(host=host).is_checked

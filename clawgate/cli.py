@@ -14,6 +14,7 @@ from typing import NoReturn
 from clawgate import __version__, ports, unix_socket
 from clawgate.addresses import socket_path
 from clawgate.config import Config, cautions, load
+from clawgate.console import drop_output
 from clawgate.errors import ConfigError
 
 
@@ -45,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except OSError as error:  # stdout is full, or its reader has left
+        drop_output()
+        what = error if error.filename else f"cannot write the output: {error.strerror}"
+        print(f"clawgate: {what}", file=sys.stderr)
+        return 1
 
 
 def _parser() -> Parser:

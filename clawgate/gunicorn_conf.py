@@ -28,6 +28,7 @@ from clawgate import unix_socket
 from clawgate.addresses import socket_path
 from clawgate.app import Gateway, Reloaded, reloaded
 from clawgate.config import cautions, load
+from clawgate.console import say
 from clawgate.errors import ConfigError
 from clawgate.ports import PortTaken
 from clawgate.relay.closings import MOST as MOST_CLOSINGS
@@ -44,6 +45,8 @@ MIN_SILENT = 32
 FDS_PER_ANSWER = 2
 """An answer's fds beside its client's."""
 OTHER_FDS = 64 + MOST_CLOSINGS
+LEAST_FDS = 32
+"""Fewer than these do not even let a worker start and answer one request."""
 M_MMAP_THRESHOLD = -3
 LARGE_BLOCK_BYTES = 128 << 10
 log = logging.getLogger("clawgate")
@@ -62,6 +65,9 @@ def _affordable(connections: int, at_least: int, other_fds: int) -> int:
     be accepted until some are closed for their silence; so they have to make room before.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < LEAST_FDS:
+        print(f"clawgate: {hard} file descriptors are too few: raise LimitNOFILE or `ulimit -n`", file=sys.stderr)
+        raise SystemExit(1)
     wanted = connections + other_fds
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -149,7 +155,7 @@ def _map_large_blocks() -> None:
 def _announce(worker: Any) -> None:
     """Print the one line on stdout that scripts wait for, and notify systemd, which a replaced worker does again."""
     if worker.age == 1:
-        print(f"Server started on {', '.join(_name(each.getsockname()) for each in worker.sockets)}", flush=True)
+        say(f"Server started on {', '.join(_name(each.getsockname()) for each in worker.sockets)}")
     if _notify_socket is not None:
         os.environ["NOTIFY_SOCKET"] = _notify_socket
         sd_notify("READY=1\nSTATUS=Serving", worker.log, unset_environment=True)

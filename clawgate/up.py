@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from clawgate.addresses import is_local
 from clawgate.config import Config, ServerConfig
+from clawgate.console import say
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.finding import described
 from clawgate.ollama.state import upstream_state
@@ -52,7 +53,7 @@ def run(config: Config) -> int:
         started = _read(gateway, r"Server started on (?::(\d+)|unix:)")
         if started is None:
             return 1
-        print(f"{_invitation(config.server, started[1])} Ctrl-C ends it.", flush=True)
+        say(f"{_invitation(config.server, started[1])} Ctrl-C ends it.")
         return _watch(children)
     except StopRequested:
         return 0
@@ -85,16 +86,16 @@ def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
     endpoint, model = config.model.endpoint, config.model.model_name
     state = upstream_state(OllamaClient.of(config.model), model)
     if state.reachable:
-        print(f"Ollama {state.version} answers at {endpoint} with {model}.", flush=True)
+        say(f"Ollama {state.version} answers at {endpoint} with {model}.")
         if not state.model_ready:
-            print(f"It does not have that model yet: run `ollama pull {model}`.", flush=True)
+            say(f"It does not have that model yet: run `ollama pull {model}`.")
         return {}
     is_elsewhere = urlsplit(endpoint).hostname not in LOOPBACK
     if state.finding is not None and state.finding.is_lasting:
         found = described(state.finding, endpoint)
-        print(f"{found[0].upper()}{found[1:]}.", flush=True)
+        say(f"{found[0].upper()}{found[1:]}.")
     elif is_elsewhere:
-        print(f"No Ollama answers at {endpoint} yet; the gateway waits for it.", flush=True)
+        say(f"No Ollama answers at {endpoint} yet; the gateway waits for it.")
     if is_elsewhere:
         return {}
     embedded = _start(children, ["clawgate.embedded", "--port", "0"], {})
@@ -102,7 +103,7 @@ def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
     if ready is None:
         return None
     name, url = ready.groups()
-    print(f"No Ollama answers at {endpoint}: the small embedded model {name} answers instead of {model}.", flush=True)
+    say(f"No Ollama answers at {endpoint}: the small embedded model {name} answers instead of {model}.")
     return {"CLAWGATE_MODEL_ENDPOINT": url, "CLAWGATE_MODEL_MODEL_NAME": name}
 
 

@@ -20,14 +20,15 @@ ORDER = [
     {"telemetry"},
     {"server", "web"},
     {"app"},
-    {"", "wsgi", "gunicorn_conf", "lifeline", "ports", "unix_socket", "up", "cli", "__main__"},
+    {"", "wsgi", "gunicorn_conf", "lifeline", "ports", "unix_socket", "console", "up", "cli", "__main__"},
 ]
 """Each room may import from those before its own, and from its own. "" is the package itself."""
 WITHIN = {
     "sockets": {"errors"},
     "unix_socket": {"ports"},
-    "gunicorn_conf": {"ports", "unix_socket"},
-    "cli": {"up", "ports", "unix_socket"},
+    "gunicorn_conf": {"ports", "unix_socket", "console"},
+    "up": {"console"},
+    "cli": {"up", "ports", "unix_socket", "console"},
     "__main__": {"cli"},
 }
 """Imports that are allowed between rooms of one line; every room may import the package's version."""

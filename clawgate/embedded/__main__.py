@@ -8,7 +8,6 @@ SIGTERM end it within a moment: running answers are cut, as a real Ollama cuts t
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
@@ -78,8 +77,12 @@ def _serve(server: EmbeddedServer, engine: Engine, weights: Weights) -> None:
     threading.Thread(target=_load, args=(engine,), daemon=True).start()
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     serving.start()
-    with contextlib.suppress(BrokenPipeError):  # its reader has left
+    try:
         print(f"Embedded model {weights.name} on {server.url}", flush=True)
+        ended.wait()
+    except BrokenPipeError:  # its reader has left
+        pass
+    except OSError:  # the disk behind stdout is full
         ended.wait()
     server.shutdown()
     serving.join()

@@ -28,9 +28,10 @@ from selectors import EVENT_READ, DefaultSelector
 from types import FrameType
 from typing import Any
 
-from gunicorn.workers.base import Worker as BaseWorker
+from gunicorn.workers import base
 
 from clawgate.server.connection import Arrival, Connection
+from clawgate.server.pulse import Pulse
 from clawgate.server.serving import Serving
 from clawgate.server.threads import Threads
 from clawgate.sockets import LAST_CHANCE_S, Clients, bounded
@@ -54,7 +55,10 @@ SAY_EVERY_S = 5
 log = logging.getLogger(__name__)
 
 
-class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
+base.WorkerTmp = Pulse  # each worker makes one, and gunicorn has no setting that says which
+
+
+class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
     """Accepts connections, waits for their requests, and gives each request a thread.
 
     Threads: everything here is the main loop's, but for `_serve`.

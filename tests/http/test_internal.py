@@ -5,7 +5,9 @@ These tests run the application in this process, because they put the fault into
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +42,22 @@ def app(ollama: ScriptedOllama) -> Flask:
 def client(app: Flask) -> Iterator[FlaskClient]:
     with app.test_client() as client:
         yield client
+
+
+@pytest.mark.parametrize("path", ["/", "/setup", "/static/page/chat.js"])
+def test_a_want_of_file_descriptors_is_no_fault_of_ours(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    def fail_to_open(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("clawgate.web.pages.appearance.render_template", fail_to_open)
+    monkeypatch.setattr("flask.helpers.send_from_directory", fail_to_open)
+    monkeypatch.setattr("werkzeug.utils.send_file", fail_to_open)
+    reply = client.get(path)
+    assert (reply.status_code, (reply.json or {})["error"]["code"], reply.headers["Retry-After"]) == (503, "busy", "1")
+    assert "ulimit -n" in reply.text
+    assert "Traceback" not in caplog.text
 
 
 def streams(app: Flask) -> int:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,18 @@ def require_procfs() -> None:
     """Skip the test where there is no /proc to read a process's threads and sockets from (fail in CI)."""
     if not Path("/proc/self/fd").is_dir():
         require("procfs", "the test reads /proc")
+
+
+def require_mount_namespace() -> list[str]:
+    """Return the command that starts another one where mounts are its own; skip the test where there is none.
+
+    Errors: fails in CI without `unshare`; skips there too where the kernel forbids namespaces.
+    """
+    command = [require("unshare", "the test mounts file systems for one process"), "-rm"]
+    tried = subprocess.run([*command, "true"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    if tried.returncode:
+        pytest.skip(f"the kernel lets this user mount nothing: {tried.stderr.strip()}")
+    return command
 
 
 def free_port() -> int:

@@ -5,6 +5,7 @@ It is registered on the blueprint, so that it holds in another Flask application
 
 from __future__ import annotations
 
+import errno
 import hmac
 import logging
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from clawgate.config import ServerConfig
 from clawgate.errors import (
     BadRequest,
+    Busy,
     ClawgateError,
     Forbidden,
     InternalError,
@@ -193,5 +195,7 @@ def answer_unexpected(error: Exception) -> Response:
         if error.code == MethodNotAllowed.status:
             _allow(response)
         return response
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return error_response(Busy("no file descriptor is left (LimitNOFILE, `ulimit -n`); try again in a moment"))
     log.error(f"request failed: method=%(method)s rule=%(rule)s {NAMED}", _names(), exc_info=error)
     return error_response(InternalError())

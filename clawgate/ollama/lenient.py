@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+
 FIGURES = (
     "total_duration",
     "load_duration",
@@ -37,7 +39,7 @@ def repaired(line: bytes) -> dict[str, Any]:
         **given,
         "done": _is_true(given.get("done")),
         "done_reason": reason if isinstance(reason, str) else None,
-        "error": words_of(given.get("error")),
+        "error": words_in(given.get("error")) or None,
         **{name: _count_of(given.get(name)) for name in FIGURES},
     }
     if right["done"] or right["error"]:
@@ -45,12 +47,12 @@ def repaired(line: bytes) -> dict[str, Any]:
     return right
 
 
-def words_of(error: object) -> str | None:
-    """Return the words of an `error` member, which other servers make an object; None where there is no error."""
+def words_in(error: object) -> str:
+    """Return the words of an `error` member, which other servers make an object; none where there is no error."""
     words = (error.get("message") or error.get("error") or error) if isinstance(error, dict) else error
     if not words:
-        return None
-    return words if isinstance(words, str) else json.dumps(words, ensure_ascii=False)[:MAX_WORDS]
+        return ""
+    return words if isinstance(words, str) else msgspec.json.encode(words).decode()[:MAX_WORDS]
 
 
 def is_figure(number: float) -> bool:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import html
 import re
-from typing import Any
 
 import msgspec
 
+from clawgate.ollama.lenient import MAX_WORDS, words_in
 from clawgate.ollama.ndjson import UNREADABLE
 
-MAX_WORDS = 500
 MAX_SOURCE = 80
 MAX_PAGE_BYTES = 1 << 14
 """A page is read so far: its title comes early, and an error page is short."""
@@ -33,15 +32,6 @@ def words_of(body: bytes) -> str:
     if body.lstrip().startswith(b"<"):
         return _words_of_page(body[:MAX_PAGE_BYTES].decode("utf-8", "replace"))
     return body.decode("utf-8", "replace").strip()[:MAX_WORDS]
-
-
-def words_in(error: Any) -> str:
-    """Return the text of an `error` member: itself, or the `message` of an object, as OpenAI's servers write it."""
-    if isinstance(error, dict):
-        error = error.get("message") or error
-    if isinstance(error, str):
-        return error
-    return "" if error is None else msgspec.json.encode(error).decode()
 
 
 def _words_of_page(page: str) -> str:

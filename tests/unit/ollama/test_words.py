@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from clawgate.ollama.words import MAX_WORDS, words_of
+from clawgate.ollama.lenient import MAX_WORDS
+from clawgate.ollama.words import words_of
 
 NGINX = b"""<html>\r
 <head><title>413 Request Entity Too Large</title></head>\r

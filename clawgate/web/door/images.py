@@ -36,7 +36,8 @@ _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _BLANKS = b" \t\r\n"
 _BLANK = rb"(?:[ ]|\\[rnt])*"
-_DATA = re.compile(_BLANK + rb"data:[^,]{0,1000},", re.IGNORECASE)
+_DATA = re.compile(_BLANK + rb"(?:data:|[a-z]{1,20}\\?/[a-z0-9.+-]{1,99}" + _BLANK + rb";)[^,]{0,1000},", re.IGNORECASE)
+"""Some clients cut `data:` off and leave the type: no base64 has a semicolon."""
 _IS_BASE64 = re.compile(rb";" + _BLANK + rb"base64" + _BLANK + rb",\Z", re.IGNORECASE)
 _ADDRESS = re.compile(_BLANK + rb"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 

@@ -60,6 +60,8 @@ def refused(sent: str) -> str:
         f'data:image/png; name="a b.png" ; base64 , {STANDARD}',
         f" \ndata:image/svg+xml;base64,{STANDARD.rstrip('=')}\n",
         f"data:;base64,{STANDARD}",
+        f"image/jpeg;base64,{STANDARD}",
+        f"image/svg+xml; charset=utf-8 ;base64,{STANDARD}",
         f"data:application/octet-stream;base64,{base64.urlsafe_b64encode(ODD).decode()}",
     ],
 )

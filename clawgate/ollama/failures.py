@@ -79,8 +79,6 @@ def failure_of(status: int, body: bytes) -> OpenFailure:
         return OpenFailure(ModelNotFound(words), is_retryable=False)
     if is_refusal(status, words):
         return OpenFailure(UpstreamRefused(words or f"status {status}"), is_retryable=False)
-    if status == 403 and not words:
-        words = "it refuses the Host of model.endpoint: use 127.0.0.1 or localhost there, or set OLLAMA_HOST"
     message = f"Ollama answered with status {status}" + (f": {words}" if words else "")
     is_dead = status == 500 and says_runner_is_dead(words)
     return OpenFailure(UpstreamError(message), is_retryable=status in AWAY or is_dead, is_runner_dead=is_dead)

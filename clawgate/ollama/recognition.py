@@ -52,8 +52,8 @@ def recognise(endpoint: str, status: int, fields: Mapping[str, str], body: bytes
         return Finding("proxy", _shown(status, fields))
     if status >= 400 and status not in OF_THE_ADDRESS:
         return None
-    if status == 403 and not body.strip():  # so Ollama refuses a foreign Host
-        return None
+    if status == 403 and not body.strip():  # so Ollama refuses one
+        return Finding("foreign_host")
     suffix = _SUFFIX.search(urlsplit(endpoint).path)
     if suffix is not None:
         return Finding("path", suffix[0])

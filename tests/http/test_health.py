@@ -91,12 +91,13 @@ def test_a_stranger_at_the_endpoint_is_not_ollama(ollama: ScriptedOllama, path: 
 
 @pytest.mark.parametrize(
     ("code", "kind"),
-    [(204, "other"), (301, "other"), (403, "unwell"), (404, "other"), (500, "unwell"), (503, "proxy")],
+    [(204, "other"), (301, "other"), (403, "foreign_host"), (404, "other"), (500, "unwell"), (503, "proxy")],
 )
 def test_another_status_is_not_ollama_either(ollama: ScriptedOllama, code: int, kind: Kind) -> None:
     ollama.script(status(code), path="/api/version")
     state = upstream_state(OllamaClient(ollama.base_url), DEFAULT_MODEL)
-    assert state == UpstreamState(reachable=False, finding=Finding(kind, f"status {code}"))
+    detail = "" if kind == "foreign_host" else f"status {code}"
+    assert state == UpstreamState(reachable=False, finding=Finding(kind, detail))
 
 
 def whole(document: object) -> Act:

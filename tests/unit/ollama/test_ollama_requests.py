@@ -165,8 +165,8 @@ def test_without_a_socket_reads_block_and_the_end_is_seen(ollama: responses.Requ
             403,
             "",
             UpstreamError,
-            "Ollama answered with status 403: it refuses the Host of model.endpoint: "
-            "use 127.0.0.1 or localhost there, or set OLLAMA_HOST",
+            "Ollama refuses the Host of model.endpoint: "
+            "use 127.0.0.1 or localhost there, or set OLLAMA_HOST on its machine",
             False,
         ),
         (500, "", UpstreamError, "Ollama answered with status 500", False),

@@ -107,7 +107,6 @@ def test_what_answers_is_recognised(
         (400, b'{"error":"bad options"}'),
         (500, b'{"error":"out of memory"}'),
         (503, b'{"error":"server busy"}'),
-        (403, b""),
         (500, b"out of memory"),
         (413, b"<html><title>413 Request Entity Too Large</title></html>"),
         (429, b"<html><title>429 Too Many Requests</title></html>"),
@@ -116,6 +115,11 @@ def test_what_answers_is_recognised(
 )
 def test_an_error_that_is_not_the_addresss_is_left_to_be_read(endpoint: str, status: int, body: bytes) -> None:
     assert recognise(endpoint, status, {}, body) is None
+
+
+@pytest.mark.parametrize("endpoint", [PLAIN, f"{PLAIN}/v1"])
+def test_a_bare_403_is_an_ollama_that_refuses_the_host(endpoint: str) -> None:
+    assert recognise(endpoint, 403, {}, b"") == Finding("foreign_host")
 
 
 def test_a_chat_says_no_address_that_a_redirect_leads_to() -> None:

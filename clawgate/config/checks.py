@@ -77,11 +77,19 @@ def path_prefix(path: str) -> str:
     return path.rstrip("/")
 
 
-@expects(f"an address, or unix: and an absolute path of at most {MAX_SOCKET_PATH_BYTES} bytes")
+@expects(
+    "an address or a name, without scheme, port or brackets, or unix: and an absolute path of at most "
+    f"{MAX_SOCKET_PATH_BYTES} bytes"
+)
 def bind_address(host: str) -> str:
-    """Take an address or a name as it is, and a Unix socket's path if one can be bound."""
+    """Take an address or a name, and a Unix socket's path if one can be bound.
+
+    A name may be of any alphabet: the resolver has the last word on it.
+    """
     path = socket_path(host)
-    if path is None and host:
+    if path is None and host and not re.search(r"[][/*\s]", host):
+        if ":" in host:
+            ipaddress.IPv6Address(host)  # raises a ValueError for any other text
         return host
     if not path or not path.startswith("/") or path.endswith("/") or not path.isprintable():
         raise ValueError(host)

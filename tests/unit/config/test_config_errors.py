@@ -13,7 +13,10 @@ from clawgate.config.checks import MAX_SOCKET_PATH_BYTES
 from clawgate.errors import ConfigError
 
 URL = "an http:// or https:// URL without user, query or fragment"
-ADDRESS = f"an address, or unix: and an absolute path of at most {MAX_SOCKET_PATH_BYTES} bytes"
+ADDRESS = (
+    "an address or a name, without scheme, port or brackets, or unix: and an absolute path of at most "
+    f"{MAX_SOCKET_PATH_BYTES} bytes"
+)
 PATH = 'a path like "/chat", of letters, digits and -._~, without query'
 ORIGINS = 'origins like "https://chat.example.org", or "*"'
 
@@ -50,6 +53,12 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         ('server: {host: ""}', ADDRESS, '""'),
         ("server: {host: 1}", ADDRESS, "1"),
         ("server: {host: 'unix:gate.sock'}", ADDRESS, '"unix:gate.sock"'),
+        ("server: {host: /run/gate.sock}", ADDRESS, '"/run/gate.sock"'),
+        ("server: {host: 'Unix:/run/gate.sock'}", ADDRESS, '"Unix:/run/gate.sock"'),
+        ("server: {host: 'http://0.0.0.0'}", ADDRESS, '"http://0.0.0.0"'),
+        ("server: {host: 'localhost:8080'}", ADDRESS, '"localhost:8080"'),
+        ("server: {host: '[::1]'}", ADDRESS, '"[::1]"'),
+        ("server: {host: '*'}", ADDRESS, '"*"'),
         ("server: {cors_allowed_origins: [chat.example.org]}", ORIGINS, '["chat.example.org"]'),
         ('server: {cors_allowed_origins: ["https://a/b"]}', ORIGINS, '["https://a/b"]'),
         ("server: {cors_allowed_origins: {a: b}}", ORIGINS, '{"a":"b"}'),

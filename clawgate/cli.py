@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from clawgate import __version__, ports, unix_socket
 from clawgate.addresses import socket_path
-from clawgate.config import Config, cautions, load
+from clawgate.config import Config, cautions, load, settings
 from clawgate.console import drop_output
 from clawgate.errors import ConfigError
 
@@ -151,7 +151,9 @@ def check(options: argparse.Namespace) -> int:
     from clawgate.ollama.state import upstream_state
 
     config = configure(options)
-    print(f"ok: configuration {os.environ.get('CLAWGATE_CONFIG', '').strip() or '(all defaults)'}")
+    has_variables = any(setting.variable in os.environ for setting in settings())
+    without = "(defaults and variables)" if has_variables else "(all defaults)"
+    print(f"ok: configuration {os.environ.get('CLAWGATE_CONFIG', '').strip() or without}")
     for caution in cautions(config, os.environ):
         print(f"warning: {caution}")
     endpoint, model = config.model.endpoint, config.model.model_name

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from clawgate.addresses import is_loopback
+from clawgate.config.declaration import ENVIRONMENT_PREFIX
+from clawgate.config.environment import own_variables
 from clawgate.config.options import warnings_of
 from clawgate.config.settings import Config, settings
 
@@ -25,6 +27,7 @@ def cautions(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
     for setting in settings():
         if setting.is_secret and not environment.get(setting.variable, "-").strip():
             yield f"{setting.variable} is empty, which counts as not set"
+    yield from _without_section(environment)
     yield from warnings_of(model.options)
     is_secure = model.endpoint.startswith("https:")
     if is_secure and not model.verify:
@@ -36,3 +39,12 @@ def cautions(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
         yield "model.endpoint is not https: model.ca_file and model.verify have no effect"
     if is_secure and not model.verify and model.ca_file is not None:
         yield "model.verify is false: model.ca_file has no effect"
+
+
+def _without_section(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each variable that lacks a setting's section: CLAWGATE_AUTH_TOKEN protects nothing."""
+    by_key = {f"{ENVIRONMENT_PREFIX}{setting.key}".upper(): setting for setting in settings()}
+    for variable, _ in own_variables(environment):
+        if variable in by_key:
+            meant = by_key[variable]
+            yield f"{variable} has no effect: the variable of {meant.name} is {meant.variable}"

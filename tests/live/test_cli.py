@@ -45,7 +45,7 @@ def test_defaults_do_without_a_file(tmp_path: Path) -> None:
     line = r"not ready: no Ollama answers at http://127\.0\.0\.1:(\d+): it refused the connection; start .*serve`"
     done = clawgate("check", cwd=tmp_path, env={"CLAWGATE_MODEL_ENDPOINT": f"http://127.0.0.1:{free_port()}/"})
     assert done.status == 1
-    assert done.stdout.splitlines()[0] == "ok: configuration (all defaults)"
+    assert done.stdout.splitlines()[0] == "ok: configuration (defaults and variables)"
     assert re.fullmatch(line, done.stdout.splitlines()[1])
 
 

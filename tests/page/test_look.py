@@ -139,6 +139,16 @@ def test_no_serious_accessibility_finding(page: Page, upstream: ScriptedOllama, 
     assert findings(page) == []
 
 
+def test_token_that_no_header_takes_is_no_lost_connection(blank: Page, gateway: Callable[..., Gateway]) -> None:
+    page = blank.open(gateway(server={"auth_token": TOKEN}).base_url + "/")
+    page.until_shown("dialog[data-token][open]")
+    page.find("[data-token-input]").send_keys("密码密码密码\n")
+    page.until_shown("[data-token-wrong]")
+    page.find("[data-token-input]").send_keys(f"{TOKEN}\u200b\n")  # a zero-width space, as copied texts have
+    page.until("document.querySelector('[data-link]').dataset.link === 'connected'")
+    page.console()  # the 401s that asked for the token
+
+
 def test_token_is_asked_for_once_and_kept(blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama) -> None:
     locked = gateway(server={"auth_token": TOKEN})
     page = blank.open(locked.base_url + "/")

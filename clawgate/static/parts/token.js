@@ -3,6 +3,9 @@
 
 import { hook } from "./dom.js";
 
+/** What no token has, and no header takes: blanks, and what a copied text brings along unseen. */
+const FOREIGN = /[^!-~]/g;
+
 /**
  * Ask for the token and keep it.
  * @param {ReturnType<typeof import("./storage.js").kept>} store
@@ -14,7 +17,7 @@ export function mountToken(store, onSaved) {
   const input = /** @type {HTMLInputElement} */ (hook(dialog, "token-input"));
   hook(dialog, "token-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    store.set(input.value.trim());
+    store.set(input.value.replace(FOREIGN, ""));
     input.value = "";
     dialog.close();
     onSaved();

@@ -153,6 +153,53 @@ def test_refused_message_can_be_sent_again(page: Page, upstream: ScriptedOllama)
     assert [m["content"] for m in upstream.chats[-1].messages] == ["go"]
 
 
+def test_refused_message_that_others_follow_asks_for_nothing(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(status(400, {"error": "too long"}))
+    page.send("bad")
+    page.until_shown("[data-failure]")
+    assert page.text("[data-failure-hint]") == "Edit it, or try again to send it once more."
+    page.send("good")
+    page.until_answer("Hello.")
+    assert page.text("[data-failure-title]").startswith("Ollama refused this message.")
+    assert "too long" in page.text("[data-failure-detail]")
+    assert page.text("[data-failure-hint]") == "", "it has no buttons any more"
+
+
+def test_partial_answer_that_ollama_refuses_to_go_on_with_stays(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(text("Half"), hang())
+    page.send("go")
+    page.until_answer("Half")
+    page.press(ESCAPE)
+    page.until_idle()
+    upstream.script(status(400, {"error": "too long"}))
+    page.click("[data-do=continue]")
+    page.until_shown("[data-failure]")
+    assert page.text("[data-failure-title]") == "Ollama refused to go on with this answer."
+    assert page.text("[data-failure-hint]").startswith("Its text stays in the conversation.")
+    page.send("next")
+    page.until_answer("Hello.")
+    assert [m["content"] for m in upstream.chats[-1].messages] == ["go", "Half", "next"]
+
+
+def test_conversation_that_is_longer_than_the_server_keeps_says_so(
+    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
+) -> None:
+    page = blank.open(gateway(session={"max_context_bytes": 1024}).base_url + "/")
+    page.send("x" * 600)
+    page.until_answer("Hello.")
+    page.until_idle()
+    assert not page.is_shown("[data-notice]")
+    page.send("y" * 600)
+    page.until_shown("[data-notice]")
+    assert "no longer sees its beginning" in page.text("[data-notice-text]")
+    page.until_idle()
+    page.send("short")
+    page.until("document.querySelectorAll('[data-message]').length === 6")
+    page.until_idle()
+    assert [m["content"][:1] for m in ollama.chats[-1].messages] == ["y", "H", "s"]
+    assert not page.is_shown("[data-notice]"), "it was said"
+
+
 def test_model_that_cannot_go_on_says_so_and_is_asked_anew(page: Page, upstream: ScriptedOllama) -> None:
     upstream.script(text("Half"), hang())
     page.send("go")
@@ -188,7 +235,7 @@ def test_context_that_is_nearly_full_is_said(
     ollama.script(text("Yes."), done(prompt_eval_count=4000, eval_count=40))
     page.send("go")
     page.until_answer("Yes.")
-    page.until("document.querySelector('[data-stats]').textContent.endsWith('· context 98 % full')")
+    page.until("document.querySelector('[data-stats]').textContent.endsWith('· context 98% full')")
 
 
 def test_busy_gateway_says_so_and_is_tried_again(
@@ -271,6 +318,22 @@ def test_forgotten_session_goes_on_with_the_whole_conversation(
     assert [m["content"] for m in upstream.chats[-1].messages] == ["one", "Hello.", "two"]
     assert "had forgotten" in page.text("[data-notice-text]")
     assert gate.get(f"/api/sessions/{session}").json["turns"] == 2
+
+
+def test_continue_of_a_conversation_that_went_on_elsewhere_says_what_becomes_of_it(
+    page: Page, gate: Gateway, upstream: ScriptedOllama
+) -> None:
+    upstream.script(text("Half"), hang())
+    page.send("go")
+    page.until_answer("Half")
+    page.press(ESCAPE)
+    page.until_idle()
+    session = page.until(f"{KEPT} && JSON.parse({KEPT}).sessionId")
+    assert gate.post("/api/chat", {"session_id": session, "message": "other", "stream": False}).status == 200
+    page.click("[data-do=continue]")
+    page.until("document.querySelector('[data-notice-text]').textContent.includes('has taken its place')")
+    page.until_idle()
+    assert [m["content"] for m in upstream.chats[-1].messages] == ["go", "Half"]
 
 
 def test_continue_of_a_forgotten_session_goes_on_in_place(page: Page, gate: Gateway, upstream: ScriptedOllama) -> None:

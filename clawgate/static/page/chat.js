@@ -119,6 +119,7 @@ async function stream(way) {
       if (id === state.activeId) heardAt = Date.now();
       set(moves.received(state, id, event, Date.now()));
       if (event.run_id) settle();
+      if (event.dropped_turns) view.notice("notice.dropped");
       if (event.run_id && !event.done && state.isInterrupting && id === state.activeId) tellInterrupt();
       if (event.thinking && thinks !== "yes") showThinks("yes");
       isEnded ||= event.done === true;
@@ -127,7 +128,7 @@ async function stream(way) {
   } catch (error) {
     const failure = error instanceof ApiError ? error : new ApiError("internal", String(error));
     if (abort.signal.aborted) cutOff(id);
-    else if (isForgotten(failure) && id === state.activeId && !state.isBehind) return resend();
+    else if (isForgotten(failure) && id === state.activeId && !state.isBehind) return resend(failure);
     else fail(id, failure);
   } finally {
     settle();
@@ -138,10 +139,13 @@ async function stream(way) {
 /** @param {ApiError} failure */
 const isForgotten = (failure) => failure.code === "unknown_session" || failure.code === "nothing_to_continue";
 
-/** The server no longer has what the request builds on: send it all. */
-function resend() {
+/**
+ * The server no longer has what the request builds on: send it all.
+ * @param {ApiError} failure
+ */
+function resend(failure) {
   set({ ...state, isBehind: true });
-  view.notice("notice.forgotten");
+  view.notice(failure.code === "unknown_session" ? "notice.forgotten" : "notice.replaced");
   return stream("message");
 }
 

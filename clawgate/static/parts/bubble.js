@@ -1,7 +1,7 @@
 // @ts-check
 /** One message in the page, made from its template and changed where the message has changed. */
 
-import { contextPercent, isEmpty } from "../core/message.js";
+import { REFUSED, contextPercent, isEmpty } from "../core/message.js";
 import { canContinue, canRegenerate, lastMessage, lastQuestion } from "../core/state.js";
 import { copyWith } from "./copy.js";
 import { decorate } from "./decoration.js";
@@ -156,6 +156,22 @@ function statsWords(stats, words) {
   return percent ? `${figures} · ${filled(words["context"] ?? "", { percent })}` : figures;
 }
 
+/** The failures whose words are Ollama's or the gateway's own, and of them those that end a question or a partial answer. */
+const OWN_WORDS = ["other", "upstream_error", "upstream_refused", "refused_partial"];
+const REFUSALS = { upstream_refused: true, refused_partial: true };
+
+/**
+ * Tell which of the page's words a failure has: by its code, but a partial answer that Ollama refused to go on with is
+ * no refused question.
+ * @param {Message} message
+ * @param {import("../core/message.js").Failure} failure
+ * @param {import("./words.js").Dictionary} words
+ */
+function wordsOf(message, failure, words) {
+  if (failure.code === REFUSED && message.content !== "") return "refused_partial";
+  return words[`error.${failure.code}`] ? failure.code : "other";
+}
+
 /**
  * Show what went wrong and what to do about it.
  * @param {HTMLElement} root
@@ -168,16 +184,18 @@ function showFailure(root, message, state, page) {
   hide(root, "[data-failure]", failure === null);
   if (!failure) return;
   const words = page.words();
-  const code = words[`error.${failure.code}`] ? failure.code : "other";
+  const code = wordsOf(message, failure, words);
   const isRefused = failure.message.endsWith("refused the connection"); // else it runs, and the words say what is wrong
   const hasReason = code === "upstream_unreachable" && !isRefused;
   const detail = { model_not_found: `ollama pull ${page.model}`, upstream_unreachable: isRefused && "ollama serve" }[code];
-  const ownWords = ["other", "upstream_error", "upstream_refused"];
-  const hasOwnWords = (ownWords.includes(code) || hasReason) && failure.message !== "";
+  const hasOwnWords = (OWN_WORDS.includes(code) || hasReason) && failure.message !== "";
+  const hasButton = message === lastMessage(state);
+  const isOfButton = code in REFUSALS || (!detail && !hasOwnWords); // else the hint leads to what is quoted
   hook(root, "failure").dataset.failure = failure.code;
   write(hook(root, "failure-title"), filled(words[`error.${code}`] ?? "", { model: page.model }));
-  write(hook(root, "failure-hint"), words[hasReason ? "error.other.hint" : `error.${code}.hint`] ?? "");
+  const hint = words[hasReason ? "error.other.hint" : `error.${code}.hint`] ?? "";
+  write(hook(root, "failure-hint"), isOfButton && !hasButton ? "" : hint);
   hide(root, "[data-failure-detail]", !detail && !hasOwnWords);
   write(hook(root, "failure-detail"), detail || failure.message);
-  hide(root, '[data-do="retry"]', message !== lastMessage(state));
+  hide(root, '[data-do="retry"]', !hasButton);
 }

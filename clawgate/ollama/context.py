@@ -46,11 +46,7 @@ class ContextSizes:
             if self._is_asking or not is_due:
                 return
             self._is_asking = True
-        try:
-            BackgroundCall(partial(self._ask, client, now), None, wake=lambda: None)
-        except RuntimeError:  # no thread can be started now
-            with self._lock:
-                self._is_asking = False
+        BackgroundCall(partial(self._ask, client, now), None, wake=self._finish)
 
     def _ask(self, client: OllamaClient, now: float) -> None:
         sizes: dict[str, int] = {}
@@ -58,7 +54,11 @@ class ContextSizes:
             sizes = _loaded(client)
         finally:
             with self._lock:
-                self._known, self._is_asking = _Known(client, now, sizes), False
+                self._known = _Known(client, now, sizes)
+
+    def _finish(self) -> None:
+        with self._lock:
+            self._is_asking = False
 
     def size(self, client: OllamaClient, model: str, newer_than: float) -> int | None:
         """Return the size for a model, where an answer of this Ollama that is newer than that has told it."""

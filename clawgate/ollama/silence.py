@@ -38,7 +38,9 @@ class Silence(NamedTuple):
 class BackgroundCall(Generic[_T]):
     """A question to Ollama on a helper thread; `result` is there once it is answered.
 
-    Threads: the helper thread writes `result` once, then calls `wake`; anybody reads it.
+    Where the system gives no further thread, the question has failed at once.
+
+    Threads: the helper thread writes `result` once, then calls `wake`, whatever has happened; anybody reads it.
     """
 
     def __init__(self, ask: Callable[[], _T], if_it_fails: _T, wake: Callable[[], None]) -> None:
@@ -46,7 +48,11 @@ class BackgroundCall(Generic[_T]):
         self._ask = ask
         self._if_it_fails = if_it_fails
         self._wake = wake
-        threading.Thread(target=self._run, name="ask-upstream", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="ask-upstream", daemon=True).start()
+        except RuntimeError:
+            self.result = if_it_fails
+            wake()
 
     def _run(self) -> None:
         try:

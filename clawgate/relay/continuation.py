@@ -37,14 +37,13 @@ class ContinuationCheck:
         if not self._places.acquire(blocking=False):
             return False
         is_told = threading.Event()
-        call = BackgroundCall(partial(self._ask, client, model), None, wake=is_told.set)
+        ask = partial(client.can_go_on, model, PATIENCE_S)
+        call = BackgroundCall(ask, None, wake=partial(self._finish, is_told))
         is_told.wait(PATIENCE_S)
         if call.result is False:
             raise CannotContinue
         return call.result is True
 
-    def _ask(self, client: OllamaClient, model: str) -> bool | None:
-        try:
-            return client.can_go_on(model, PATIENCE_S)
-        finally:
-            self._places.release()
+    def _finish(self, is_told: threading.Event) -> None:
+        self._places.release()
+        is_told.set()

@@ -51,11 +51,8 @@ class Diagnosis:
         """
         if now >= self.looks_at:
             self.looks_at = math.inf
-            try:
-                ask = partial(is_loaded, client, self._model)
-                self._look = BackgroundCall(ask, False, wake=self._wake_event.wake)
-            except RuntimeError:
-                pass  # the system gives no further thread, and a reader can do without these words
+            ask = partial(is_loaded, client, self._model)
+            self._look = BackgroundCall(ask, False, wake=self._wake_event.wake)
         if self._look is None or not self._look.result:
             return False
         self._look = None

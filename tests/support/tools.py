@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,11 @@ def require_mount_namespace() -> list[str]:
     if tried.returncode:
         pytest.skip(f"the kernel lets this user mount nothing: {tried.stderr.strip()}")
     return command
+
+
+def refuse_thread(_: threading.Thread) -> None:
+    """Stand in for `threading.Thread.start` where the system gives no further thread."""
+    raise RuntimeError("can't start new thread")
 
 
 def free_port() -> int:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from clawgate.errors import UpstreamUnreachable
-from clawgate.ollama import context
 from clawgate.ollama.context import ContextSizes
-from tests.support.tools import DEADLINE_S, wait_for
+from tests.support.tools import DEADLINE_S, refuse_thread, wait_for
 
 LISTED = [
     {"name": "qwen3:32b", "context_length": 40_960},
@@ -87,13 +86,10 @@ def test_it_is_asked_at_most_every_two_seconds_and_once_at_a_time() -> None:
 
 
 def test_without_a_thread_it_is_asked_another_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("can't start new thread")
-
     ollama: Any = AskedOllama({"models": LISTED})
     sizes = ContextSizes()
     with monkeypatch.context() as patched:
-        patched.setattr(context, "BackgroundCall", fail)
+        patched.setattr(threading.Thread, "start", refuse_thread)
         sizes.ask(ollama, 100.0, 100.0)
     sizes.ask(ollama, 100.0, 100.0)
     wait_for(lambda: sizes.size(ollama, "llama", 100.0), "the answer")

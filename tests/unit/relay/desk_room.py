@@ -107,6 +107,9 @@ class ScriptedClient:
         """Know of nothing that was given up."""
         return False
 
+    def can_go_on(self, _model: str, _timeout_s: float) -> None:
+        """Know nothing of the model's template."""
+
 
 class Reader:
     """Reads a run on a thread of its own, as a request does, and keeps the events."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from clawgate.server.threads import Threads
-from tests.support.tools import DEADLINE_S, wait_for
+from tests.support.tools import DEADLINE_S, refuse_thread, wait_for
 
 LIMIT = 3
 
@@ -54,16 +54,12 @@ def test_jobs_beyond_the_limit_wait_for_a_thread(threads: Threads) -> None:
     assert len(set(held.begun)) == LIMIT
 
 
-def refuse(_: threading.Thread) -> None:
-    raise RuntimeError("can't start new thread")
-
-
 def test_a_job_waits_where_the_system_gives_no_thread(
     threads: Threads, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     held = Held()
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(threading.Thread, "start", refuse_thread)
         threads.submit(held)
     assert (threads.waiting, held.begun) == (1, [])
     assert "no thread is left" in caplog.text

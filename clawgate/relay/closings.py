@@ -98,8 +98,7 @@ class Closings:
             except Exception:  # the thread must live on: other closes wait
                 log.exception("closing a connection to Ollama failed")
                 at = None
-            with self._lock:
-                if at is not None:
-                    self._waiting[exchange] = at, whose
-                else:
+            if at is None:
+                with self._lock:
                     self._waiting.pop(exchange, None)
+            self._await(whose, exchange, at)

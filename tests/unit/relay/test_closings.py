@@ -10,7 +10,7 @@ import pytest
 
 from clawgate.ollama.exchange import Exchange
 from clawgate.relay.closings import MOST, Closings
-from tests.support.tools import DEADLINE_S, wait_for
+from tests.support.tools import DEADLINE_S, refuse_thread, wait_for
 
 SOON_S = 0.02
 
@@ -136,6 +136,19 @@ def test_the_question_that_waits_for_a_close_does_it_in_its_time() -> None:
     assert held.closed_at is not None
 
 
+def test_a_time_that_begins_anew_for_a_question_that_waits_is_kept_without_it() -> None:
+    """The thread has cut the rest and is gone by then."""
+    closings = Closings()
+    closings._has_thread = True
+    held = hold(closings, SOON_S)
+    time.sleep(SOON_S)
+    held.may_end_at += 0.2
+    closings._has_thread = False
+    assert closings.clear_at("s") == held.may_end_at
+    await_all(closings)
+    assert held.closed_at is not None
+
+
 def test_a_close_that_fails_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
     closings = Closings()
     hold(closings, SOON_S, "bad", fault=OSError("no"))
@@ -146,10 +159,7 @@ def test_a_close_that_fails_holds_up_no_other(caplog: pytest.LogCaptureFixture) 
 
 
 def test_without_a_further_thread_the_close_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", refuse_thread)
     closings = Closings()
     assert hold(closings, SOON_S).closed_at is not None
     assert closings.count == 0

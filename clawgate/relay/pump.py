@@ -21,13 +21,7 @@ import time
 from collections.abc import Callable
 
 from clawgate.config import StreamConfig
-from clawgate.errors import (
-    ClawgateError,
-    InternalError,
-    UpstreamRefused,
-    UpstreamStalled,
-    UpstreamTimeout,
-)
+from clawgate.errors import ClawgateError, InternalError, UpstreamRefused, UpstreamStalled, UpstreamTimeout
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.connecting import not_reached
 from clawgate.ollama.context import ContextSizes
@@ -37,12 +31,11 @@ from clawgate.ollama.ndjson import Frame
 from clawgate.relay.diagnosis import EVALUATING, NOT_UNLOADED, Diagnosis
 from clawgate.relay.events import Waiting
 from clawgate.relay.frames import FrameSource
-from clawgate.relay.gauge import ContextGauge
+from clawgate.relay.intake import Intake
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.run import Run
-from clawgate.relay.smoothing import Load, Window, merge
+from clawgate.relay.smoothing import Load, Window
 from clawgate.relay.stats import NO_STATS, Stats
-from clawgate.relay.thinking import ContentThinking
 from clawgate.relay.timeouts import Timeouts
 from clawgate.relay.wait import Waiter
 
@@ -70,20 +63,17 @@ class Pump:
         self._client = client_in_force()
         self._recorder = recorder
         self._clock = clock
-        self._window = Window(limits.smoothing_ms / 1000, load or Load())
         self._timeouts = Timeouts(limits, run.prompt.holds_frames_back)
         self._frame_source = FrameSource(limits.max_bad_frames)
-        self._content_thinking: ContentThinking | None = None
         self._diagnosis = Diagnosis(run.prompt.model, run.wake_event, limits)
-        self._gauge = ContextGauge(run.prompt, sizes)
+        window = Window(limits.smoothing_ms / 1000, load or Load())
+        self._intake = Intake(run, self._client, window, self._timeouts, recorder, sizes)
         self._waiter = Waiter(run.wake_event)
         self._state: Callable[[Pump], None] = Pump._begin  # a bound method would be a reference cycle
         self._until = math.inf
         self._is_client_gone = False
         self._exchange: Exchange | None = None
         self._attempt = 0
-        self._tokens = 0
-        self._flush_at = 0.0
         self._retry_at = 0.0
 
     def watch_client(self, client: socket.socket | None) -> None:
@@ -114,11 +104,12 @@ class Pump:
             self._wait(until=clear_at)
             return
         self._attempt += 1
-        request = run.prompt.request_from(run.text, run.thinking, self._tokens)
+        request = run.prompt.request_from(run.text, run.thinking, self._intake.tokens)
         is_going_on = run.has_text or run.prompt.is_continuation
         self._client = self._client_in_force()  # a reload may have corrected the address
         self._exchange = self._client.chat(request, is_going_on, run.request_id)
         self._frame_source.read_from(self._exchange)
+        self._intake.note_request(self._client, is_again=self._attempt > 1)
         now = self._clock()
         self._timeouts.note_request(now)
         self._diagnosis.note_request(self._client, now)
@@ -131,7 +122,7 @@ class Pump:
         assert self._exchange is not None
         if self._exchange.is_open:
             self._waiter.watch(self._exchange.fileno())
-            self._flush_at = 0.0
+            self._intake.flush_at = 0.0
             self._state = Pump._reading
         elif self._exchange.failure is not None:
             self._go_away(self._exchange.failure)
@@ -148,18 +139,21 @@ class Pump:
     def _reading(self) -> None:
         """Take the frames that have come once a flush is due, or wait for some."""
         assert self._exchange is not None
-        if self._clock() < self._flush_at:
-            self._wait(until=self._flush_at)
+        intake = self._intake
+        if self._clock() < intake.flush_at:
+            self._wait(until=intake.flush_at)
             now = self._clock()
-            if now < self._flush_at:
+            if now < intake.flush_at:
                 return
-            self._window.note_lateness(now - self._flush_at, now)
+            intake.note_lateness(now)
         frames = self._frame_source.read()
-        if frames:
-            self._take(frames)
-        if self._state is not Pump._reading:  # the frames ended this exchange, and there will be another
-            return
-        if self._frame_source.fault is not None:
+        now = self._clock()
+        end = intake.take(frames, now) if frames else None
+        if end is not None:
+            self._take_done(end)
+        elif frames and now >= self._timeouts.ends_at:  # a model that is never waited for
+            self._end("length")
+        elif self._frame_source.fault is not None:
             self._fail(self._frame_source.fault)
         elif self._frame_source.is_too_long:
             self._end("length")
@@ -206,40 +200,6 @@ class Pump:
             stall_s = self._timeouts.stall_s
             self._fail(UpstreamStalled(f"Ollama sent nothing for {stall_s:g} s in the middle of its answer"))
 
-    def _take(self, frames: list[Frame]) -> None:
-        """Publish what the frames say; one of them may be the end."""
-        now = self._clock()
-        if self._timeouts.heard_at is None:
-            self._take_first(now)
-        self._timeouts.heard_at = now
-        self._client.note_answer(self._run.prompt.model, now)
-        parting = self._content_thinking
-        events, end = merge(frames if parting is None else parting.part(frames))
-        if events:
-            self._timeouts.note_progress(now)
-            self._recorder.note_token(now)
-            self._flush_at = now + self._window.length_s
-            self._tokens += len(frames)
-            if parting is None:
-                self._run.publish(events)
-        if parting is not None:
-            self._run.publish_and_hold(events, parting.held)
-            if parting.is_over:
-                self._content_thinking = None
-        if end is not None:
-            self._take_done(end)
-        elif now >= self._timeouts.ends_at:  # a model that is never waited for
-            self._end("length")
-
-    def _take_first(self, now: float) -> None:
-        """Take note of a request's first frame."""
-        run = self._run
-        if self._attempt > 1 and not run.resume():
-            self._tokens = 0
-        self._content_thinking = None if run.has_text or run.prompt.goes_on else ContentThinking()
-        self._timeouts.note_first_frame(now)
-        self._gauge.note_first_frame(self._client, self._timeouts.asked_at, now)
-
     def _take_done(self, frame: Frame) -> None:
         """Take the model's own end: a done frame, or an error."""
         assert self._exchange is not None
@@ -247,8 +207,7 @@ class Pump:
         if frame.error:
             self._go_away(failure_in(frame.error))
         else:
-            stats = self._gauge.stats(frame, self._client)
-            self._end("length" if frame.done_reason == "length" else "stop", stats)
+            self._end("length" if frame.done_reason == "length" else "stop", self._intake.stats(frame))
 
     def _take_end(self) -> None:
         """Take the end of the stream, which is no success: only a done frame is one."""
@@ -259,9 +218,10 @@ class Pump:
             self._go_away(not_reached(None))
             return
         last = self._frame_source.finish()
-        if last:
-            self._take(last)
-        if self._state is Pump._reading:
+        end = self._intake.take(last, self._clock()) if last else None
+        if end is not None:
+            self._take_done(end)
+        else:
             self._end("truncated")
 
     def _go_away(self, failure: OpenFailure) -> None:

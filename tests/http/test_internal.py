@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 from clawgate import create_app
 from clawgate.config import Config, ModelConfig
 from clawgate.relay.desk import Desk
+from clawgate.relay.intake import Intake
 from clawgate.relay.pump import Pump
 from tests.support import sse
 from tests.support.ollama import ScriptedOllama, done, text
@@ -80,17 +81,20 @@ def test_a_fault_before_the_stream_is_500(
     assert streams(app) == 0
 
 
-@pytest.mark.parametrize("method", ["_begin", "_opening", "_reading", "_take"])
+@pytest.mark.parametrize(
+    ("part", "method"), [(Pump, "_begin"), (Pump, "_opening"), (Pump, "_reading"), (Intake, "take")]
+)
 @pytest.mark.parametrize("is_streamed", [True, False], ids=["stream", "whole"])
 def test_a_fault_in_the_pump_is_the_one_end(
     client: FlaskClient,
     app: Flask,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    part: type,
     method: str,
     is_streamed: bool,
 ) -> None:
-    monkeypatch.setattr(Pump, method, fail)
+    monkeypatch.setattr(part, method, fail)
     reply = client.post("/api/chat", json={"message": "hi", "stream": is_streamed}, buffered=True)
     if is_streamed:
         end = sse.end_of(sse.parse(reply.data))

@@ -20,7 +20,7 @@ HASH = re.compile("[0-9a-f]{10}")
 FAULTY = """
 from clawgate.cli import main
 from clawgate.relay.desk import Desk
-from clawgate.relay.pump import Pump
+from clawgate.relay.intake import Intake
 
 def failing(whole, session_of):
     def fail(self, *rest):
@@ -30,7 +30,7 @@ def failing(whole, session_of):
     return fail
 
 Desk.session = failing(Desk.session, lambda desk, session_id: session_id)
-Pump._take = failing(Pump._take, lambda pump, frames: pump._run.session_id)
+Intake.take = failing(Intake.take, lambda intake, *_: intake._run.session_id)
 raise SystemExit(main())
 """
 """The gateway with two faults that name the session, as an unforeseen KeyError does."""

@@ -13,6 +13,7 @@ from clawgate.config import StreamConfig
 from clawgate.ollama.failures import CannotContinue
 from clawgate.relay import frames, smoothing
 from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls, Waiting
+from clawgate.relay.intake import Intake
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.pump import Pump
 from clawgate.relay.recorder import Recorder
@@ -467,7 +468,7 @@ def test_a_fault_of_ours_is_the_one_end(room: MakePumpRoom, monkeypatch: pytest.
         raise RuntimeError("ours")
 
     here = room(ANSWER)
-    monkeypatch.setattr(Pump, "_take", fail)
+    monkeypatch.setattr(Intake, "take", fail)
     assert ending(here)[:2] == (2.0, "internal")
     assert here.client.exchanges[0].is_closed
     assert [(ids.run_id, str(fault)) for ids, fault in here.noted.faults] == [("r", "ours")]

@@ -1,4 +1,4 @@
-"""What is at `model.endpoint` in place of an Ollama that answers, and the words for it: pure.
+"""The finding at `model.endpoint`, where no Ollama answers as it should, and the words for it: pure.
 
 The chat's error, `clawgate check`, `clawgate up` and the setup page tell it, the page in its own words for each kind.
 """
@@ -43,7 +43,7 @@ Kind = Literal[
 
 
 class Words(NamedTuple):
-    """What is said of a kind, and its cure; {detail} is the finding's."""
+    """The words for a kind, and its cure; {detail} is the finding's."""
 
     said: str
     cure: str = ""
@@ -154,7 +154,7 @@ class Unreached(UpstreamUnreachable):
 
 
 class Unusable(UpstreamError):
-    """What answers is not Ollama, or an Ollama that is not well."""
+    """The answer is not that of an Ollama that is well."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.message)

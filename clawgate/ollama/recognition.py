@@ -6,7 +6,6 @@ page, a single sign-on, an OpenAI-compatible server, this gateway itself.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
@@ -15,13 +14,13 @@ import msgspec
 
 from clawgate.ollama.finding import Finding
 from clawgate.ollama.ndjson import UNREADABLE
+from clawgate.ollama.words import title_of
 
 MAX_DETAIL = 100
 OF_THE_ADDRESS = (403, 404, 405, 410)
 """The errors that are the address's: another is the request's or the moment's, also a proxy's (413, 429, 500)."""
 _SUFFIX = re.compile(r"(/v1(/.*)?|/api(/(chat|generate|tags|version|ps|show|embed|embeddings))?)$")
 _OWN_PATH = re.compile(r"/api/\w+/?$")
-_TITLE = re.compile(rb"<title[^>]*>(.{0,1000}?)</title", re.IGNORECASE | re.DOTALL)
 _WANTS_HTTPS = re.compile(rb"HTTP request to an HTTPS|plain HTTP request was sent to HTTPS|plain HTTP to an SSL", re.I)
 """Source: Go net/http, nginx and Apache, each with status 400."""
 _WANTS_CERTIFICATE = b"No required SSL certificate was sent"
@@ -60,7 +59,7 @@ def recognise(endpoint: str, status: int, fields: Mapping[str, str], body: bytes
     if _is_openai(fields, body, error):
         return Finding("openai")
     if is_page(fields) or body.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
-        return Finding("page", _title_of(body) or _shown(status, fields))
+        return Finding("page", _clean(title_of(body)) or _shown(status, fields))
     return Finding("other", _shown(status, fields, body))
 
 
@@ -101,11 +100,6 @@ def _is_openai(fields: Mapping[str, str], body: bytes, error: object) -> bool:
     is_fastapi = body.strip().replace(b" ", b"") in (b'{"detail":"NotFound"}', b'{"detail":"MethodNotAllowed"}')
     is_studio = isinstance(error, str) and error.startswith(_UNKNOWN_ROUTE)
     return is_shaped or is_fastapi or is_studio or _OPENAI_SERVERS.search(fields.get("server", "")) is not None
-
-
-def _title_of(body: bytes) -> str:
-    found = _TITLE.search(body)
-    return _clean(html.unescape(found[1].decode("utf-8", "replace"))) if found else ""
 
 
 def _shown(status: int, fields: Mapping[str, str], body: bytes = b"") -> str:

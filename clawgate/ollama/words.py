@@ -1,12 +1,13 @@
 """The words of a body that was to be an answer of Ollama's: its own error, or the page of a proxy in front of it. Pure.
 
-Every error that quotes an upstream body takes its words from here.
+Every error that quotes an upstream body takes its words from here, and recognition.py the title of a page.
 """
 
 from __future__ import annotations
 
 import html
 import re
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,21 +31,36 @@ def words_of(body: bytes) -> str:
     if words:
         return words
     if body.lstrip().startswith(b"<"):
-        return _words_of_page(body[:MAX_PAGE_BYTES].decode("utf-8", "replace"))
+        page = _read_page(body)
+        return page.title or page.heading or page.text or page.source
     return body.decode("utf-8", "replace").strip()[:MAX_WORDS]
 
 
-def _words_of_page(page: str) -> str:
-    """Return a page's title, else its first heading, else its text; one line, with entities decoded.
+def title_of(body: bytes) -> str:
+    """Return the title of a page, else its first heading; "" where it has neither, or is none."""
+    page = _read_page(body)
+    return page.title or page.heading
 
-    A page without any words is quoted as it is: it is a cut one, or not made to be read.
+
+class _Page(NamedTuple):
+    """The words of a page, each on one line, with entities decoded.
+
+    source: its beginning as it is, for one without any words: it is a cut one, or not made to be read.
     """
+
+    title: str
+    heading: str
+    text: str
+    source: str
+
+
+def _read_page(body: bytes) -> _Page:
+    page = _without_comments(body[:MAX_PAGE_BYTES].decode("utf-8", "replace"))
     title: list[str] = []
     heading: list[str] = []
     text: list[str] = []
     within = ""  # the element whose text is not the page's own
     position = 0
-    page = _without_comments(page)
     for tag in _TAG.finditer(page):
         piece, position = page[position : tag.start()], tag.end()
         {"title": title, **dict.fromkeys(_HEADINGS, heading)}.get(within, text if not within else []).append(piece)
@@ -55,11 +71,11 @@ def _words_of_page(page: str) -> str:
             within = name
     if not within:
         text.append(page[position:])
-    for pieces in (title, heading, text):
-        words = " ".join(html.unescape(" ".join(pieces)).split())
-        if words:
-            return words[:MAX_WORDS]
-    return page.strip()[:MAX_SOURCE]
+    return _Page(_joined(title), _joined(heading), _joined(text), page.strip()[:MAX_SOURCE])
+
+
+def _joined(pieces: list[str]) -> str:
+    return " ".join(html.unescape(" ".join(pieces)).split())[:MAX_WORDS]
 
 
 def _without_comments(page: str) -> str:

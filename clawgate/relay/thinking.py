@@ -39,11 +39,11 @@ class ContentThinking:
         self._held = ""
         self._is_inside = False
         self._is_blank = True  # the block has said nothing yet
-        self._is_behind = False  # a block has ended
+        self._is_behind = False  # a block has begun; once it is over, text is what stands behind it
 
     @property
     def held(self) -> Text | Thinking | None:
-        """What is held back, as it is to be understood where nothing follows."""
+        """The part that is held back, as it is to be understood where nothing follows."""
         if self._is_inside:
             return Thinking(self._held) if self._held else None
         text = _without_blank_lines(self._held) if self._is_behind else self._held
@@ -84,7 +84,6 @@ class ContentThinking:
                 end = rest.find(CLOSING)
                 yield from self._think(rest[:end] if end >= 0 else self._hold_end(rest))
                 rest = rest[end + len(CLOSING) :] if end >= 0 else ""
-                self._is_behind = self._is_behind or end >= 0
                 self._is_inside = end < 0
             else:
                 rest = self._begin(rest)
@@ -93,7 +92,7 @@ class ContentThinking:
         """Enter a block, hold what may become one, or begin the text; return what is left to be taken."""
         visible = rest.lstrip()
         if visible.startswith(OPENING):
-            self._is_inside = self._is_blank = True
+            self._is_inside = self._is_behind = self._is_blank = True
             return visible[len(OPENING) :]
         if OPENING.startswith(visible):
             self._held = rest[max(rest.rfind("\n"), 0) :] if self._is_behind else rest
@@ -122,8 +121,7 @@ class ContentThinking:
         """Give what is held back, since something else than content follows."""
         held, self._held = self.held, ""
         if isinstance(held, Thinking):
-            self._is_blank = False
-            yield _thinking(held.text)
+            yield from self._think(held.text)
         elif held is not None:
             self.is_over = True
             yield _text(held.text)

@@ -85,6 +85,15 @@ def test_it_is_asked_at_most_every_two_seconds_and_once_at_a_time() -> None:
     assert ollama.asked == 2
 
 
+def test_another_ollama_is_asked_at_once() -> None:
+    before: Any = AskedOllama({"models": LISTED})
+    now: Any = AskedOllama({"models": LISTED[:1]})
+    sizes = sizes_of(before, now=100.0)
+    sizes.ask(now, 40.0, 100.1)
+    wait_for(lambda: sizes.size(now, "qwen3:32b", 100.0), "its answer")
+    assert sizes.size(before, "llama", 100.0) is None
+
+
 def test_without_a_thread_it_is_asked_another_time(monkeypatch: pytest.MonkeyPatch) -> None:
     ollama: Any = AskedOllama({"models": LISTED})
     sizes = ContextSizes()

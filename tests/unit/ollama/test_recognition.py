@@ -55,6 +55,7 @@ OURS = b'{"error":{"code":"%b","message":"there is nothing at this address"}}\n'
             "Welcome to nginx & co",
         ),
         (PLAIN, 200, {}, b"  <HTML>", "page", "status 200"),
+        (PLAIN, 200, HTML, b"<!-- <title>no</title> --><h1>It works!</h1>", "page", "It works!"),
         (PLAIN, 403, HTML, b"<title>Just a moment\x1b[31m\xff</title>", "page", "Just a moment [31m\ufffd"),
         # other programs' servers
         (PLAIN, 404, {"server": "uvicorn"}, b'{"detail":"Not Found"}', "openai", ""),

@@ -212,6 +212,7 @@ class TimedClient:
         self.exchanges: list[TimedExchange] = []
         self.answered_others_at = -math.inf
         self.gave_up = False
+        self.loads: list[tuple[str, int | None]] = []
         self._time = time
         self._scripts = scripts
 
@@ -225,8 +226,9 @@ class TimedClient:
     def note_answer(self, *_: Any) -> None:
         """Note nothing."""
 
-    def note_load(self, *_: Any) -> None:
-        """Note nothing."""
+    def note_load(self, model: str, load_ns: int | None) -> None:
+        """Keep it."""
+        self.loads.append((model, load_ns))
 
     def has_given_up(self, _model: str) -> bool:
         """Tell what the test says."""

@@ -62,6 +62,12 @@ def test_a_run_is_driven_to_its_end_without_any_reader(room: MakePumpRoom) -> No
     assert here.client.exchanges[0].is_closed
 
 
+def test_the_end_tells_how_long_the_model_took_to_load(room: MakePumpRoom) -> None:
+    here = room(Script(says=((0.5, frame("a") + b'{"done":true,"load_duration":94000000}\n'),)))
+    here.drive()
+    assert here.client.loads == [("m", 94_000_000)]
+
+
 def test_what_is_held_back_is_not_lost_while_ollama_is_waited_for(room: MakePumpRoom) -> None:
     here = room(Script(says=((0.5, frame(" <thi")),), drops_s=1), Script(failure=REFUSED))
     while here.time.passed_s < 5:

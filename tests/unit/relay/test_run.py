@@ -80,6 +80,14 @@ def test_what_is_held_back_is_published_once(run: Run) -> None:
     assert run.text == "<this"
 
 
+@pytest.mark.parametrize("held", [Text(" <thi"), Thinking("</thi"), None])
+def test_a_model_that_has_said_only_what_is_held_back_has_begun_to_answer(
+    run: Run, held: Text | Thinking | None
+) -> None:
+    run.publish_and_hold([], held)
+    assert run.is_accepted == (held is not None)
+
+
 def test_a_run_starts_with_its_start_event(run: Run) -> None:
     assert run.log == [Started("s", "r", "m", ("tpyo",))]
     assert (run.text, run.thinking, run.has_text, run.has_tool_calls, run.ended) == ("", "", False, False, None)

@@ -55,6 +55,8 @@ WHOLE = {
     "<think>a < b </ c </thin </think>Yes.": ("a < b </ c </thin ", "Yes."),
     "<think>a <think> b</think>c</think>d": ("a <think> b", "c</think>d"),
     "<think>a</think>\n<think>b</think>\n\nYes.": ("ab", "Yes."),
+    "<think>a</think><think>\n \n</think>Yes.": ("a", "Yes."),
+    "<think>a</think><think>\n b </think>Yes.": ("ab ", "Yes."),
     "<think>a</think>Yes <think>b</think>": ("a", "Yes <think>b</think>"),
     "<think>a</think>\n<thin": ("a", "<thin"),
     "<think>a</think><b>": ("a", "<b>"),

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 
 from clawgate.config import StreamConfig
-from clawgate.errors import ClawgateError, InternalError, UpstreamRefused, UpstreamStalled, UpstreamTimeout
+from clawgate.errors import ClawgateError, InternalError, UpstreamStalled, UpstreamTimeout
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.connecting import not_reached
 from clawgate.ollama.context import ContextSizes
@@ -270,7 +270,5 @@ class Pump:
         self._run.close()
 
     def _fail(self, error: ClawgateError) -> None:
-        if isinstance(error, UpstreamRefused) and not self._run.is_accepted:
-            error = UpstreamRefused(error.words, is_of_question=True)
         self._run.end("error", error=error)
         self._run.close()

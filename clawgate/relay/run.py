@@ -183,9 +183,10 @@ class Run:
             if self._held is not None:
                 self._append((self._held,))
             is_empty = done_reason == "stop" and self._is_empty()
+            self._answer = self._message(is_unfinished=done_reason != "stop")
+            if isinstance(error, UpstreamRefused) and not self.is_accepted:
+                error, self._answer = UpstreamRefused(error.words, is_of_question=True), REFUSAL
             self._outcome = Ended(self.session_id, self.run_id, done_reason, stats, error, is_empty)
-            is_refused = isinstance(error, UpstreamRefused) and error.is_of_question
-            self._answer = REFUSAL if is_refused else self._message(is_unfinished=done_reason != "stop")
             return True
 
     def _is_empty(self) -> bool:

@@ -102,9 +102,12 @@ def test_an_answer_that_has_begun_is_closed_at_once(answer: bytes) -> None:
         descriptor = exchange.fileno()
         assert descriptor is not None
         assert select.select([descriptor], [], [], DEADLINE_S)[0]
+        given_up: list[bool] = []
+        exchange._on_given_up = lambda: given_up.append(True)
         exchange.advance()
         assert exchange.close() is None
         assert not answer or reader.is_closed
+        assert given_up == [], "Ollama evaluates nothing any more"
 
 
 def test_a_prompt_that_is_still_being_read_never_becomes_whole() -> None:

@@ -11,6 +11,7 @@ from tests.http.asking import ask, configured, finish, interrupt, opening, reaso
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, Step, drop, error_line, hang, headers, status, text, thinking
 from tests.support.sse import end_of, text_of
+from tests.support.tools import wait_for
 
 pytestmark = configured(stream={"smoothing_ms": 0, "retry_seconds": 0})
 
@@ -227,6 +228,7 @@ def test_a_new_message_that_supersedes_a_retry_leaves_it_out(gate: Gateway, upst
     upstream.script(hang())
     with gate.stream({"session_id": "s-over", "continue": True}) as stream:
         start(stream)
+        wait_for(lambda: len(upstream.chats) == 2, "the retry is asked")
         assert follow(gate, "s-over", "hi") == "stop"
         assert reason(finish(stream)) == "superseded"
     assert upstream.chats[-1].messages == [USER]

@@ -87,6 +87,14 @@ def test_what_no_better_message_cures_is_not_the_clients(status: int) -> None:
     assert failure.error.message == f"Ollama answered with status {status}: no"
 
 
+@pytest.mark.parametrize(
+    ("status", "is_retryable", "is_dead"), [(500, True, True), (503, True, False), (504, False, False)]
+)
+def test_only_ollamas_own_500_tells_of_a_dead_runner(status: int, is_retryable: bool, is_dead: bool) -> None:
+    failure = failure_of(status, b'{"error":"llama runner process no longer running: -1"}')
+    assert (failure.is_retryable, failure.is_runner_dead) == (is_retryable, is_dead)
+
+
 def test_a_model_that_is_missing_stays_one() -> None:
     assert type(failure_of(404, b'{"error":"model \'x\' not found"}').error) is ModelNotFound
     assert type(failure_of(404, b'{"error":{"message":"model \'x\' not found"}}').error) is ModelNotFound

@@ -83,6 +83,8 @@ OURS = b'{"error":{"code":"%b","message":"there is nothing at this address"}}\n'
         (f"{PLAIN}/v1", 404, JSON, OURS % b"not_found", "clawgate", ""),
         # the rest
         (PLAIN, 502, HTML, b"<title>502 Bad Gateway</title>", "proxy", "status 502, nginx/1.22.1"),
+        (PLAIN, 504, HTML, b"<title>504 Gateway Time-out</title>", "proxy", "status 504, nginx/1.22.1"),
+        (PLAIN, 200, HTML, b'{"error":"an API that says it is a page"}', "page", "status 200, nginx/1.22.1"),
         (PLAIN, 404, {}, GO_404, "other", "status 404: 404 page not found"),
         (PLAIN, 200, JSON, b'{"ok":true}', "other", 'status 200: {"ok":true}'),
         (PLAIN, 404, {"server": "x" * 500}, b"", "other", "status 404, " + "x" * 88),
@@ -105,6 +107,7 @@ def test_what_answers_is_recognised(
     [
         (404, b'{"error":"model \'x\' not found"}'),
         (404, b'{"error":{"message":"model \'x\' not found"}}'),
+        (400, b'{"error":{"code":400,"message":"our codes are words"}}'),
         (400, b'{"error":"bad options"}'),
         (500, b'{"error":"out of memory"}'),
         (503, b'{"error":"server busy"}'),

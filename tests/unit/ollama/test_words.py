@@ -39,6 +39,7 @@ NGINX = b"""<html>\r
             "502 Bad Gateway & more",
         ),
         (b"<html><title> </title><h2>Sorry,<br>the <b>model</b> is away</h2><p>x", "Sorry, the model is away"),
+        (b"<html><h1>Away</h1><p>x</p><h2>Details</h2>", "Away"),
         (b"<html><script>if (a < b) x</script><style>p{}</style><p>Caf&eacute; closed</p>", "Caf\xe9 closed"),
         (b"<!-- <title>no</title> > --><html><title>yes</title>", "yes"),
         (b"<html><title>cut in the mid", "<html><title>cut in the mid"),

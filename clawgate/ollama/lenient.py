@@ -1,9 +1,9 @@
 """Frames that are not quite Ollama's: another server's, or another version's, whose types differ.
 
 A whole answer must not be taken for one that broke off, because its last frame has an odd figure. So ndjson.py asks
-here for each line that its typed decoder refuses, off the way of a right one. What an answer needs is understood where
-its meaning is plain; a figure that is none is dropped, and not its frame. Text is never guessed: a frame whose content
-is no text stays wrong, unless it is the end, which counts more. Pure.
+here for each line that its typed decoder refuses, off the way of a right one. The parts that an answer needs are
+understood where their meaning is plain; a figure that is none is dropped, and not its frame. Text is never
+guessed: a frame whose content is no text stays wrong, unless it is the end, which counts more. Pure.
 """
 
 from __future__ import annotations

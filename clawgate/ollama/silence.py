@@ -38,7 +38,7 @@ class Silence(NamedTuple):
 class BackgroundCall(Generic[_T]):
     """A question to Ollama on a helper thread; `result` is there once it is answered.
 
-    Where the system gives no further thread, the question has failed at once.
+    If the system gives no further thread, the question has failed at once.
 
     Threads: the helper thread writes `result` once, then calls `wake`, whatever has happened; anybody reads it.
     """

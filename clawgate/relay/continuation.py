@@ -1,6 +1,6 @@
 """The question, asked before a `continue` is admitted, whether the model's template can go on with a partial answer.
 
-So a model that cannot is a plain 409, and the session is as it was. Where Ollama gives no answer in a moment the stream
+So a model that cannot is a plain 409, and the session is as it was. If Ollama gives no answer in a moment, the stream
 begins, and the exchange asks again before it sends anything.
 """
 

@@ -13,7 +13,7 @@ from clawgate.relay.stats import Stats, stats_of
 LOAD_S = 0.5
 """A model that is loaded takes 0.1 s at the most until it begins; one that has to be loaded takes longer."""
 KEPT_S = 60.0
-"""What Ollama has said holds for so long, unless the model was loaded since: then its context may have another size."""
+"""Ollama's word holds for so long, unless the model was loaded since: then its context may have another size."""
 NANOSECONDS = 1e-9
 
 

@@ -13,7 +13,7 @@ from gunicorn.workers.workertmp import WorkerTmp
 
 
 class Pulse(WorkerTmp):  # type: ignore[misc]  # gunicorn has no types
-    """The file whose time the worker sets and the master reads. Where the system has none in memory, gunicorn's own."""
+    """The file whose time the worker sets and the master reads: gunicorn's own if the system has none in memory."""
 
     def __init__(self, cfg: Any) -> None:
         try:

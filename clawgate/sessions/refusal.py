@@ -15,7 +15,7 @@ from clawgate.sessions.message import Message
 def with_refusal(messages: Sequence[Message]) -> tuple[Message, ...]:
     """Mark what Ollama has refused: the messages since the last answer, be that the blank one of a run that failed.
 
-    Where one of them had been refused before, the last one need not be to blame: then the mark goes back to the last
+    If one of them had been refused before, the last one need not be to blame: then the mark goes back to the last
     answer with anything in it, so that a question that was never answered cannot have all later ones refused. A blank
     answer at the end goes, because the turn is asked again without it. System messages stay, but for the one asked.
     """

@@ -155,7 +155,7 @@ def test_a_reload_changes_the_prefix(gateway: Callable[..., Gateway]) -> None:
 
 @pytest.mark.parametrize("script_name", ["", "/outer"])
 def test_in_another_application_its_own_prefix_counts(script_name: str) -> None:
-    """What `path_prefix` says is for the gateway's own port; the other application knows its own path."""
+    """`path_prefix` is for the gateway's own port; the other application knows its own path."""
     other = Flask("other")
     other.register_blueprint(create_blueprint(Config(server=ServerConfig(path_prefix="/chat"))), url_prefix="/llm")
     environ = {"SCRIPT_NAME": script_name}

@@ -27,7 +27,7 @@ SINGLE_SIGN_ON = """
     if ($uri = /login) { set $away n; }
     if ($away = y) { return 302 /login; }
 """
-"""What a single-sign-on proxy does to a browser that is not signed in."""
+"""The answer of a single-sign-on proxy to a browser that is not signed in."""
 
 
 def give_token(page: Page) -> None:

@@ -344,23 +344,28 @@ def test_a_proxy_is_an_address_or_a_network(write: Write, wrong: object) -> None
 @pytest.mark.parametrize(
     ("sections", "environment", "words"),
     [
-        ({}, {}, ""),
-        ({"server": ServerConfig(host="0.0.0.0")}, {}, "DNS rebinding"),
-        ({"server": ServerConfig(cors_allowed_origins=("*",))}, {}, "every page may use this gateway"),
-        ({}, {"CLAWGATE_SERVER_AUTH_TOKEN": " "}, "CLAWGATE_SERVER_AUTH_TOKEN is empty, which counts as not set"),
-        ({}, {"CLAWGATE_AUTH_TOKEN": "secret-1"}, "the variable of server.auth_token is CLAWGATE_SERVER_AUTH_TOKEN"),
-        ({}, {"CLAWGATE_PORT": "80"}, "CLAWGATE_PORT has no effect: the variable of server.port is CLAWGATE_SERVER_"),
-        ({}, {"CLAWGATE_PORT": "tcp://10.0.0.1:80", "CLAWGATE_VERSION": "1", "CLAWGATE_SERVER_PORT": "1"}, ""),
-        ({"model": ModelConfig(endpoint="https://h", verify=False)}, {}, "whatever certificate answers"),
-        ({"model": ModelConfig(verify=False)}, {}, "is not https: model.ca_file and model.verify have no effect"),
-        ({"model": ModelConfig(ca_file="/x")}, {}, "is not https: model.ca_file and model.verify have no effect"),
-        ({"model": ModelConfig(endpoint="https://h", ca_file="/x")}, {}, ""),
-        ({"model": ModelConfig(endpoint="https://h", ca_file="/x", verify=False)}, {}, "model.ca_file has no effect"),
+        ({}, {}, []),
+        ({"server": ServerConfig(host="0.0.0.0")}, {}, ["DNS rebinding"]),
+        ({"server": ServerConfig(cors_allowed_origins=("*",))}, {}, ["every page may use this gateway"]),
+        ({}, {"CLAWGATE_SERVER_AUTH_TOKEN": " "}, ["CLAWGATE_SERVER_AUTH_TOKEN is empty, which counts as not set"]),
+        ({}, {"CLAWGATE_LOGGING_LEVEL": " "}, []),
+        ({}, {"CLAWGATE_AUTH_TOKEN": "secret-1"}, ["the variable of server.auth_token is CLAWGATE_SERVER_AUTH_TOKEN"]),
+        ({}, {"CLAWGATE_PORT": "80"}, ["CLAWGATE_PORT has no effect: the variable of server.port is CLAWGATE_SERVER_"]),
+        ({}, {"CLAWGATE_PORT": "tcp://10.0.0.1:80", "CLAWGATE_VERSION": "1", "CLAWGATE_SERVER_PORT": "1"}, []),
+        ({"model": ModelConfig(endpoint="https://h", verify=False)}, {}, ["whatever certificate answers"]),
+        ({"model": ModelConfig(verify=False)}, {}, ["is not https: model.ca_file and model.verify have no effect"]),
+        ({"model": ModelConfig(ca_file="/x")}, {}, ["is not https: model.ca_file and model.verify have no effect"]),
+        ({"model": ModelConfig(endpoint="https://h", ca_file="/x")}, {}, []),
+        (
+            {"model": ModelConfig(endpoint="https://h", ca_file="/x", verify=False)},
+            {},
+            ["whatever certificate answers", "model.ca_file has no effect"],
+        ),
     ],
 )
 def test_what_is_valid_and_questionable_is_said(
-    sections: dict[str, Any], environment: dict[str, str], words: str
+    sections: dict[str, Any], environment: dict[str, str], words: list[str]
 ) -> None:
     found = list(cautions(Config(**sections), environment))
-    assert words in " ".join(found)
-    assert bool(found) is bool(words)
+    assert len(found) == len(words)
+    assert all(said in caution for said, caution in zip(words, found, strict=True))

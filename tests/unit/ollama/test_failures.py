@@ -1,4 +1,4 @@
-"""What Ollama says when it does not answer: whose fault it is, and whether waiting may help."""
+"""The words of an Ollama that does not answer tell whose fault it is, and whether waiting may help."""
 
 from __future__ import annotations
 

@@ -281,6 +281,7 @@ def test_continue_where_the_template_closes_the_answer_is_409(
     status_code, code, message = refusal(reply)
     assert (status_code, code) == (409, "cannot_continue")
     assert message.startswith("continue: expected a model that can go on with a partial answer")
+    assert reply.headers["x-should-retry"] == "false"
     assert len(upstream.chats) == 1, "a model that would begin anew is not asked"
     after = session(gate, "s-closed")
     assert {**after, "last_active": ""} == {**before, "last_active": ""}

@@ -10,7 +10,15 @@ from collections.abc import Callable, Collection
 import msgspec
 from flask import Blueprint, Response, g, request
 
-from clawgate.errors import ClawgateError, Forbidden, InternalError, Unauthorized, UpstreamFailure, UpstreamRefused
+from clawgate.errors import (
+    CannotContinue,
+    ClawgateError,
+    Forbidden,
+    InternalError,
+    Unauthorized,
+    UpstreamFailure,
+    UpstreamRefused,
+)
 from clawgate.web.door.reading import JSON
 
 CHALLENGE = 'Bearer realm="clawgate"'
@@ -19,7 +27,8 @@ TOKEN_HEADER = "X-Clawgate-Token"
 """The token's own header: `Authorization` may belong to a proxy in front that asks for a sign-in of its own."""
 SIGN_INS = ("basic", "digest", "negotiate", "ntlm")
 """The schemes that a browser sends by itself, for a proxy."""
-RUN_WAS_MADE = (UpstreamFailure, UpstreamRefused, InternalError)
+RUN_WAS_MADE = (UpstreamFailure, UpstreamRefused, CannotContinue, InternalError)
+"""The errors that may have ended a run; openai-python and others would start a second one, also after a 409."""
 
 
 class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,7 +105,7 @@ def error_response(error: ClawgateError) -> Response:
     response = Response(encoded_by(error), error.status, mimetype=JSON)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, RUN_WAS_MADE):  # openai-python and others would start a second one
+    if isinstance(error, RUN_WAS_MADE):
         response.headers["x-should-retry"] = "false"
     return demand_token(response) if isinstance(error, Unauthorized) else response
 

@@ -67,6 +67,12 @@ def test_a_second_refusal_marks_all_that_was_never_answered(before: str, after: 
     assert join_answer(talk(before), REFUSAL) == talk(after)
 
 
+def test_a_question_that_the_model_has_thought_about_is_not_to_blame() -> None:
+    thought = replace(BLANK, thinking="Hm.")
+    before = (*talk("u1"), thought, *talk("u2* u3"))
+    assert join_answer(before, REFUSAL) == (*talk("u1"), thought, *talk("u2* u3*"))
+
+
 @pytest.mark.parametrize(
     ("session", "prompt"),
     [

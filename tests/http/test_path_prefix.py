@@ -71,6 +71,7 @@ def test_every_route_is_the_same_one_with_the_prefix_and_without(prefix: str) ->
         ("/chat", 308, "/chat/"),
         ("/chat?a=b", 308, "/chat/?a=b"),
         ("/chatter", 404, None),
+        ("/chathealthz", 404, None),
         ("/chatter/healthz", 404, None),
         ("/CHAT/healthz", 404, None),
         ("/chat/chat/healthz", 404, None),

@@ -21,6 +21,9 @@ AWAY = (502, 503)
 NOT_OF_THE_REQUEST = (401, 402, 403, 404, 405, 407, 408, 421, 425, 426, 429, 499)
 """4xx that a better message does not change: the way to Ollama, its settings or an account is at fault, or the moment
 is (408, 425, 429, and 499, Ollama's word for a client that left)."""
+MAX_READ = 1 << 11
+"""Characters of an error's words that are looked at: to search takes the square of their number at the worst, and the
+line of an error may have 8 MiB."""
 
 _RUNNER_IS_DEAD = re.compile(
     r"(?:llama runner|llama-server) process no longer running"
@@ -110,4 +113,5 @@ def says_runner_is_dead(words: str) -> bool:
     Source: Ollama 0.24 llm/server.go, getServerStatus, WaitUntilRunning, Completion; its successor
     llm/llama_server.go; x/mlxrunner/client.go.
     """
+    words = words[:MAX_READ]
     return _RUNNER_IS_DEAD.search(words) is not None and _CANNOT_LOAD.search(words) is None

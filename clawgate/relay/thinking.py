@@ -12,6 +12,7 @@ every tag behind the beginning of the text. Source: Ollama thinking/parser.go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from clawgate.relay.events import Text, Thinking
 
 OPENING = "<think>"
 CLOSING = "</think>"
+_OPENING = re.compile(rf"\s*{OPENING}")
 MAX_HELD = 256
 """The most characters that are held back; white space that goes on longer is the answer's text."""
 
@@ -76,31 +78,31 @@ class ContentThinking:
 
     def _take(self, content: str) -> Iterator[Frame]:
         rest, self._held = self._held + content, ""
-        while rest:
-            if self.is_over:
-                yield _text(rest)
-                return
+        start = 0  # of what is left: cutting it off would copy a long frame once for each of its blocks
+        while start < len(rest):
             if self._is_inside:
-                end = rest.find(CLOSING)
-                yield from self._think(rest[:end] if end >= 0 else self._hold_end(rest))
-                rest = rest[end + len(CLOSING) :] if end >= 0 else ""
+                end = rest.find(CLOSING, start)
+                yield from self._think(rest[start:end] if end >= 0 else self._hold_end(rest[start:]))
+                start = end + len(CLOSING) if end >= 0 else len(rest)
                 self._is_inside = end < 0
+            elif opening := _OPENING.match(rest, start):
+                self._is_inside = self._is_behind = self._is_blank = True
+                start = opening.end()
             else:
-                rest = self._begin(rest)
+                yield from self._begin(rest[start:])
+                return
 
-    def _begin(self, rest: str) -> str:
-        """Enter a block, hold what may become one, or begin the text; return what is left to be taken."""
-        visible = rest.lstrip()
-        if visible.startswith(OPENING):
-            self._is_inside = self._is_behind = self._is_blank = True
-            return visible[len(OPENING) :]
-        if OPENING.startswith(visible):
+    def _begin(self, rest: str) -> Iterator[Frame]:
+        """Hold what may become a block, or begin the text."""
+        if OPENING.startswith(rest.lstrip()):
             self._held = rest[max(rest.rfind("\n"), 0) :] if self._is_behind else rest
             if len(self._held) <= MAX_HELD:
-                return ""
+                return
             rest, self._held = self._held, ""
         self.is_over = True
-        return _without_blank_lines(rest) if self._is_behind else rest
+        text = _without_blank_lines(rest) if self._is_behind else rest
+        if text:
+            yield _text(text)
 
     def _hold_end(self, rest: str) -> str:
         """Hold back an end that may become the closing tag; return the part before it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from clawgate.errors import ModelNotFound, UpstreamError, UpstreamRefused
@@ -63,6 +65,15 @@ def test_a_dead_runner_is_waited_for_before_the_answer_and_in_the_middle_of_it(w
 def test_other_errors_of_a_model_are_not_waited_for(words: str) -> None:
     assert not says_runner_is_dead(words)
     assert not failure_in(words).is_retryable
+
+
+@pytest.mark.parametrize("words", ["health resp: ", "error reading llm response: "])
+def test_the_words_of_a_long_error_are_soon_read(words: str) -> None:
+    """A line of Ollama's may have 8 MiB, and no other thread gets the interpreter meanwhile."""
+    began = time.process_time()
+    assert not says_runner_is_dead(words * 10_000)
+    assert time.process_time() - began < 1
+    assert says_runner_is_dead(f"{words}EOF" + words * 10_000)
 
 
 @pytest.mark.parametrize("status", [400, 406, 409, 410, 413, 414, 415, 422, 431, 451])

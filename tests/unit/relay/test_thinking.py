@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from itertools import pairwise
 
 import pytest
@@ -207,3 +208,11 @@ def test_the_end_is_the_end(last: Frame) -> None:
     assert end is not None
     assert (end.done, end.error, end.eval_count) == (last.done, last.error, last.eval_count)
     assert events == [Thinking("a b" if last.message else "a")]
+
+
+@pytest.mark.parametrize("block", ["<think></think>", "<think>a</think>", "<think>a</think>\n\n"])
+def test_many_blocks_in_one_frame_are_soon_parted(block: str) -> None:
+    """A frame may have 8 MiB, and no other thread gets the interpreter meanwhile."""
+    began = time.process_time()
+    assert told(content(block * 100_000 + "Yes.")) == ("a" * block.count("a") * 100_000, "Yes.")
+    assert time.process_time() - began < 2

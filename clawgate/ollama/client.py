@@ -112,9 +112,12 @@ class OllamaClient:
         """Tell whether a model has said anything to anybody since then."""
         return self._observations.has_answered_since(model, moment)
 
-    def has_given_up(self, model: str) -> bool:
-        """Tell whether a prompt of a model's was given up before its answer began, and nothing has come since."""
-        return self._observations.has_given_up(model)
+    def has_given_up(self, model: str, now: float) -> bool:
+        """Tell whether a prompt of a model's was given up of late before its answer began, and nothing has come since.
+
+        Units: now is on the monotonic clock.
+        """
+        return self._observations.has_given_up(model, now)
 
     def _check_template(self, model: str) -> None:
         """Ask on a connection that the exchange captures, so that an interrupt ends this too."""

@@ -17,6 +17,8 @@ MARGIN = 1.5
 READ_S = 0.01
 """Ollama's time to read a request, which its `load_duration` does not count."""
 KEPT = 8
+EVALUATED_S = 300.0
+"""A prompt that was given up is evaluated by then: some 30,000 words on a CPU, where 1,500 take 11 to 16 s."""
 
 
 class _Model:
@@ -69,10 +71,10 @@ class Observations:
         """Tell whether a model has said anything to anybody since then."""
         return self._of(model).answered_at >= moment
 
-    def has_given_up(self, model: str) -> bool:
-        """Tell whether the last that is known of a model is a prompt that it was not let answer."""
+    def has_given_up(self, model: str, now: float) -> bool:
+        """Tell whether the last that is known of a model is a prompt that was given up, `EVALUATED_S` ago at most."""
         known = self._of(model)
-        return known.given_up_at > known.answered_at
+        return known.given_up_at > max(known.answered_at, now - EVALUATED_S)
 
     def _of(self, model: str) -> _Model:
         known = self._models.get(model)

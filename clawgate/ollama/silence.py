@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from clawgate.errors import UpstreamFailure
@@ -62,6 +63,26 @@ class BackgroundCall(Generic[_T]):
             self.result = self._if_it_fails
         finally:
             self._wake()
+
+
+class Places:
+    """Places for questions that many may want to ask at once: each takes a thread and a connection while it lasts.
+
+    Threads: any.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.BoundedSemaphore(count)
+
+    def call(self, ask: Callable[[], _T], if_it_fails: _T, wake: Callable[[], None]) -> BackgroundCall[_T] | None:
+        """Ask in the background; None where no place is free."""
+        if not self._free.acquire(blocking=False):
+            return None
+        return BackgroundCall(ask, if_it_fails, partial(self._finish, wake))
+
+    def _finish(self, wake: Callable[[], None]) -> None:
+        self._free.release()
+        wake()
 
 
 UNKNOWN = Silence("the reason is not known")

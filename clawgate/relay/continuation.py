@@ -11,7 +11,7 @@ from functools import partial
 
 from clawgate.errors import CannotContinue
 from clawgate.ollama.client import OllamaClient
-from clawgate.ollama.silence import BackgroundCall
+from clawgate.ollama.silence import Places
 
 PATIENCE_S = 0.5
 """The start event waits so long for an Ollama that does not answer."""
@@ -27,23 +27,18 @@ class ContinuationCheck:
     """
 
     def __init__(self) -> None:
-        self._places = threading.BoundedSemaphore(MAX_ASKING)
+        self._places = Places(MAX_ASKING)
 
     def check(self, client: OllamaClient, model: str) -> bool:
         """Return whether the model is known to be able; False where Ollama has not said so in time.
 
         Errors: CannotContinue.
         """
-        if not self._places.acquire(blocking=False):
-            return False
         is_told = threading.Event()
-        ask = partial(client.can_go_on, model, PATIENCE_S)
-        call = BackgroundCall(ask, None, wake=partial(self._finish, is_told))
+        call = self._places.call(partial(client.can_go_on, model, PATIENCE_S), None, wake=is_told.set)
+        if call is None:
+            return False
         is_told.wait(PATIENCE_S)
         if call.result is False:
             raise CannotContinue
         return call.result is True
-
-    def _finish(self, is_told: threading.Event) -> None:
-        self._places.release()
-        is_told.set()

@@ -17,13 +17,15 @@ from clawgate.config import StreamConfig
 from clawgate.errors import UnknownSession
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.context import ContextSizes
+from clawgate.ollama.silence import Places
 from clawgate.relay.admission import Admission
 from clawgate.relay.closings import Closings
 from clawgate.relay.continuation import ContinuationCheck
+from clawgate.relay.diagnosis import MAX_LOOKING
 from clawgate.relay.events import Event
 from clawgate.relay.locks import SessionLocks
 from clawgate.relay.prompt import ChatRequest
-from clawgate.relay.pump import Pump
+from clawgate.relay.pump import Pump, Shared
 from clawgate.relay.reader import Reader
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.report import Observer
@@ -76,8 +78,7 @@ class Desk:
         self._admission = Admission(store, self._roster, self._locks, Closings())
         self._continuation = ContinuationCheck()
         self._recorders: dict[str, Recorder] = {}
-        self._load = Load()
-        self._sizes = ContextSizes()
+        self._shared = Shared(Load(), ContextSizes(), Places(MAX_LOOKING))
 
     @property
     def streams(self) -> int:
@@ -114,7 +115,7 @@ class Desk:
         """Yield the run's events; the thread that iterates drives the run."""
         limits = self._in_force.limits
         recorder = self._recorders[run.run_id]
-        pump = Pump(run, lambda: self._in_force.client, limits, recorder, self._clock, self._load, self._sizes)
+        pump = Pump(run, lambda: self._in_force.client, limits, recorder, self._clock, self._shared)
         free = partial(self._roster.give_slot_back, run.run_id)
         return Reader(run, pump, limits.heartbeat_seconds, reader_socket, free, self._clock).events()
 

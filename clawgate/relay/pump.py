@@ -19,6 +19,7 @@ import math
 import socket
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from clawgate.config import StreamConfig
 from clawgate.errors import ClawgateError, InternalError, UpstreamStalled, UpstreamTimeout
@@ -28,7 +29,8 @@ from clawgate.ollama.context import ContextSizes
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue, OpenFailure, failure_in
 from clawgate.ollama.ndjson import Frame
-from clawgate.relay.diagnosis import EVALUATING, NOT_UNLOADED, Diagnosis
+from clawgate.ollama.silence import Places
+from clawgate.relay.diagnosis import EVALUATING, MAX_LOOKING, NOT_UNLOADED, Diagnosis
 from clawgate.relay.events import Waiting
 from clawgate.relay.frames import FrameSource
 from clawgate.relay.intake import Intake
@@ -40,10 +42,17 @@ from clawgate.relay.timeouts import Timeouts
 from clawgate.relay.wait import Waiter
 
 
+class Shared(NamedTuple):
+    """The parts that all pumps of a process share; sizes is None where no context's size is asked for."""
+
+    load: Load
+    sizes: ContextSizes | None
+    looking: Places
+
+
 class Pump:
     """Drives one run to its end, a step at a time.
 
-    load, sizes: the process's, which all of its pumps share.
     client_in_force: called at each attempt, so that a reload can correct the address meanwhile.
     Threads: any may take a step, one at a time.
     """
@@ -55,19 +64,19 @@ class Pump:
         limits: StreamConfig,
         recorder: Recorder,
         clock: Callable[[], float] = time.monotonic,
-        load: Load | None = None,
-        sizes: ContextSizes | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self._run = run
         self._client_in_force = client_in_force
         self._client = client_in_force()
         self._recorder = recorder
         self._clock = clock
+        shared = shared or Shared(Load(), None, Places(MAX_LOOKING))
         self._timeouts = Timeouts(limits, run.prompt.holds_frames_back)
         self._frame_source = FrameSource(limits.max_bad_frames)
-        self._diagnosis = Diagnosis(run.prompt.model, run.wake_event, limits)
-        window = Window(limits.smoothing_ms / 1000, load or Load())
-        self._intake = Intake(run, self._client, window, self._timeouts, recorder, sizes)
+        self._diagnosis = Diagnosis(run.prompt.model, run.wake_event, limits, shared.looking)
+        window = Window(limits.smoothing_ms / 1000, shared.load)
+        self._intake = Intake(run, self._client, window, self._timeouts, recorder, shared.sizes)
         self._waiter = Waiter(run.wake_event)
         self._state: Callable[[Pump], None] = Pump._begin  # a bound method would be a reference cycle
         self._until = math.inf
@@ -129,6 +138,7 @@ class Pump:
         elif self._clock() < self._timeouts.frame_due_at:
             if self._diagnosis.is_evaluating(self._client, self._clock()):
                 self._run.publish([Waiting(EVALUATING, self._attempt)])
+                return  # a reader gets it now, and not after the wait
             self._waiter.watch(self._exchange.fileno())
             until = min(self._timeouts.frame_due_at, self._exchange.refused_by, self._diagnosis.looks_at)
             self._wait(until, for_upstream=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clawgate.ollama.client import OllamaClient
-from clawgate.ollama.observations import KEPT, MARGIN, MAX_FLOOR_S, MAX_MODELS, READ_S, Observations
+from clawgate.ollama.observations import EVALUATED_S, KEPT, MARGIN, MAX_FLOOR_S, MAX_MODELS, READ_S, Observations
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,22 @@ def test_the_time_is_taken_from_the_figures_of_an_answer() -> None:
 
 def test_a_prompt_is_given_up_until_the_model_says_something() -> None:
     observations = Observations()
-    assert not observations.has_given_up("m")
+    assert not observations.has_given_up("m", 0.5)
     observations.note_frame("m", 1.0)
     observations.note_given_up("m", 2.0)
-    assert observations.has_given_up("m")
-    assert not observations.has_given_up("another")
+    assert observations.has_given_up("m", 2.1)
+    assert not observations.has_given_up("another", 2.1)
     observations.note_frame("m", 2.5)
-    assert not observations.has_given_up("m")
+    assert not observations.has_given_up("m", 2.6)
     assert (observations.has_answered_since("m", 2.5), observations.has_answered_since("m", 2.6)) == (True, False)
+
+
+def test_a_prompt_that_was_given_up_long_ago_is_evaluated_by_now() -> None:
+    """Another client of Ollama's may have had its answer since, and nothing tells of that."""
+    observations = Observations()
+    observations.note_given_up("m", 2.0)
+    assert observations.has_given_up("m", 1.9 + EVALUATED_S)
+    assert not observations.has_given_up("m", 2.1 + EVALUATED_S)
 
 
 def test_models_without_number_are_not_remembered() -> None:

@@ -103,12 +103,12 @@ class ScriptedClient:
     def note_load(self, model: str, load_ns: int | None) -> None:
         """Note nothing."""
 
-    def has_given_up(self, _model: str) -> bool:
+    def can_go_on(self, _model: str, _timeout_s: float) -> None:
+        """Know nothing of the model."""
+
+    def has_given_up(self, _model: str, _now: float) -> bool:
         """Know of nothing that was given up."""
         return False
-
-    def can_go_on(self, _model: str, _timeout_s: float) -> None:
-        """Know nothing of the model's template."""
 
 
 class Reader:

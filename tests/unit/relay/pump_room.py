@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -230,7 +231,7 @@ class TimedClient:
         """Keep it."""
         self.loads.append((model, load_ns))
 
-    def has_given_up(self, _model: str) -> bool:
+    def has_given_up(self, _model: str, _now: float) -> bool:
         """Tell what the test says."""
         return self.gave_up
 
@@ -281,16 +282,22 @@ class MakePumpRoom:
         self.is_unloaded = True
         self.is_loaded = True
         self.takes_s = 0.5
+        self.taken_until_s = 0.0
+        """No place to look from is free before."""
         self.rooms: list[PumpRoom] = []
         self.calls: list[tuple[float, str]] = []
         monkeypatch.setattr(pump, "Waiter", lambda wake_event: TimedWaiter(wake_event.time))
         monkeypatch.setattr(diagnosis, "BackgroundCall", self._call)
+        monkeypatch.setattr(pump, "Places", lambda _: SimpleNamespace(call=self._look))
         monkeypatch.setattr(diagnosis, "why_silent", self._why_silent)
         monkeypatch.setattr(diagnosis, "is_loaded", lambda *_: ("loaded?", self.is_loaded))
         monkeypatch.setattr(diagnosis, "unload", lambda *_: ("unload", self.is_unloaded))
 
     def _why_silent(self, _client: object, _model: str, answers_others: bool) -> tuple[str, Silence]:
         return "queued?" if answers_others else "why", self.silence
+
+    def _look(self, ask: Callable[[], tuple[str, object]], _: object, wake: Callable[[], None]) -> object:
+        return None if self.rooms[-1].time.passed_s < self.taken_until_s else self._call(ask, _, wake)
 
     def _call(self, ask: Callable[[], tuple[str, object]], _: object, wake: Callable[[], None]) -> object:
         class Call:

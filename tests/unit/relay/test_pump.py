@@ -294,6 +294,14 @@ def test_other_silences_are_not_explained(
     assert room.calls == [(moment, "loaded?") for moment in asks]
 
 
+def test_a_look_that_finds_no_place_is_taken_later(room: MakePumpRoom) -> None:
+    here = room(Script(says=((20.0, frame("a") + DONE),), opens_s=20.0))
+    here.client.gave_up, room.taken_until_s = True, 4.5
+    assert ending(here) == (20.0, "stop", "")
+    assert here.run.log[1:-1] == [Waiting("evaluating", 1), Text("a")]
+    assert room.calls == [(5.0, "loaded?")]
+
+
 def test_an_answer_to_somebody_else_meanwhile_says_that_nothing_is_evaluated(room: MakePumpRoom) -> None:
     here = room(Script(says=((20.0, frame("a") + DONE),), opens_s=20.0))
     here.client.gave_up = True

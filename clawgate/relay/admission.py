@@ -44,7 +44,7 @@ class Admission:
             session = self.known(request.session_id)
             old = self._roster.of_session(request.session_id)
             self._check(request, session, old)
-            return continues_text(request, joined(session.messages, _unsettled(old)))
+            return continues_text(request, joined(session, _unsettled(old)))
 
     def admit(self, request: ChatRequest, is_able: bool = False) -> Run:
         """Take a slot, end the session's running answer, store the context, and make the run.
@@ -108,7 +108,7 @@ class Admission:
             raise BusySession("an answer of this session is still streaming; interrupt it, or drop on_busy: reject")
         if session is not None:
             unsettled = _unsettled(old)
-            if request.is_continue and not is_unfinished(joined(session.messages, unsettled)):
+            if request.is_continue and not is_unfinished(joined(session, unsettled)):
                 raise NothingToContinue("continue: the session's last message is not an unfinished answer")
             self._store.check(session, [message for message in (unsettled, request.message) if message is not None])
 

@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from clawgate.errors import NothingToContinue
-from clawgate.sessions import Message, Session, join_answer, prompt_of
+from clawgate.sessions import Message, Session, prompt_of, with_answer
 from clawgate.sessions.message import join_texts
 
 
@@ -44,7 +44,7 @@ def context_of(request: ChatRequest, session: Session | None, answer: Message | 
     """
     if request.messages is not None:
         return request.messages
-    before = joined(session.messages if session is not None else (), answer)
+    before = joined(session, answer)
     if request.message is not None:
         return (*before, request.message)
     if not is_unfinished(before):  # the running answer has ended by itself meanwhile
@@ -52,9 +52,11 @@ def context_of(request: ChatRequest, session: Session | None, answer: Message | 
     return before
 
 
-def joined(messages: Sequence[Message], answer: Message | None) -> Sequence[Message]:
-    """Return messages with an answer appended that is not settled yet, where there is one."""
-    return messages if answer is None else join_answer(messages, answer)
+def joined(session: Session | None, answer: Message | None) -> Sequence[Message]:
+    """Return a session's messages with an answer appended that is not settled yet, where there is one."""
+    if session is None:
+        return ()
+    return session.messages if answer is None else with_answer(session, answer)
 
 
 def is_unfinished(messages: Sequence[Message]) -> bool:

@@ -17,6 +17,7 @@ from clawgate.sessions.session import (
     size_of,
     trimmed,
     turns_of,
+    with_answer,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "text_of",
     "trimmed",
     "turns_of",
+    "with_answer",
 ]

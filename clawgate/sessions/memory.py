@@ -19,7 +19,7 @@ import msgspec
 
 from clawgate.errors import TooLarge
 from clawgate.sessions.message import Message
-from clawgate.sessions.session import Session, Trimmed, join_answer, size_of, trimmed
+from clawgate.sessions.session import Session, Trimmed, size_of, trimmed, with_answer
 
 Clock = Callable[[], float]
 
@@ -127,6 +127,7 @@ class MemoryStore:
                 created_at=known.session.created_at if known else now,
                 last_active=now,
                 run_id=run_id,
+                untrimmed=tuple(messages) if any(kept.dropped) else (),
             )
             self._put(session, memory_bytes)
             self._evict()
@@ -138,7 +139,7 @@ class MemoryStore:
             owned = self._owned(session_id, run_id)
         if owned is None:
             return False
-        kept = self._trimmed(join_answer(owned.messages, answer))
+        kept = self._trimmed(with_answer(owned, answer))
         memory_bytes = _memory_of(kept)
         with self._lock:
             owned = self._owned(session_id, run_id)
@@ -153,6 +154,7 @@ class MemoryStore:
                 dropped=kept.dropped,
                 last_active=self._wall_clock(),
                 run_id=None,
+                untrimmed=(),
             )
             self._put(settled, memory_bytes)
             self._evict()

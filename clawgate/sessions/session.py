@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -31,6 +32,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     dropped: what the last trimming took; that of an owned session was told by its run's start event.
     run_id: the run in flight, which owns the session: it alone may settle.
+    untrimmed: all messages, where the question of the run in flight has pushed some out: they come back where Ollama
+    refuses it. The run's prompt holds them anyway.
     Units: created_at and last_active are seconds since the epoch; size_bytes is the size of the messages' JSON without
     their pictures, image_bytes that of the pictures.
     """
@@ -43,6 +46,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     image_bytes: int = 0
     dropped: Dropped = Dropped()
     run_id: str | None = None
+    untrimmed: tuple[Message, ...] = ()
 
     @property
     def untold(self) -> Dropped:
@@ -104,6 +108,11 @@ def join_answer(messages: Sequence[Message], answer: Message) -> tuple[Message, 
     return (*messages[:-1], joined)
 
 
+def with_answer(session: Session, answer: Message) -> tuple[Message, ...]:
+    """Return a session's messages and its run's answer; a question that is refused has pushed nothing out."""
+    return join_answer((session.untrimmed if answer.refused else ()) or session.messages, answer)
+
+
 def prompt_of(messages: Sequence[Message]) -> tuple[Message, ...]:
     """Return the messages for the model: all but interrupted answers without any text, and refused questions.
 
@@ -147,18 +156,20 @@ class Trimmed(NamedTuple):
 
 
 def trimmed(messages: Sequence[Message], max_bytes: float, max_image_bytes: float) -> Trimmed:
-    """Drop the oldest turns until the text fits, then the oldest pictures until those fit.
+    """Drop refused turns and then the oldest until the text fits, and pictures in that order until those fit.
 
-    System messages and the last turn stay whole, whatever their size. The pictures of one message go together, since
-    its text speaks of them together; the text stays, even an empty one, so that the turns do not shift.
+    System messages and the last turn stay whole, whatever their size. A refused turn at the end is beside the limits:
+    until the next question it takes nothing from the others. The pictures of one message go together, since its text
+    speaks of them together; the text stays, even an empty one, so that the turns do not shift.
 
     Units: bytes of the messages' own JSON.
     """
     kept, size_bytes, dropped_turns = _within(messages, max_bytes)
     image_sizes = [message.image_bytes for message in kept]
     image_bytes = sum(image_sizes)
+    max_image_bytes += sum(image_sizes[refused_from(kept) :])
     dropped_images = 0
-    for index in range(_last_turn_of(kept)):
+    for index in sorted(range(_last_turn_of(kept)), key=lambda index: not kept[index].refused):
         if image_bytes <= max_image_bytes:
             break
         if image_sizes[index] and kept[index].role != "system":
@@ -172,17 +183,20 @@ def _within(messages: Sequence[Message], max_bytes: float) -> tuple[list[Message
     """Return the messages that stay, their size, and the number of turns that go."""
     sizes = [size_of(message) for message in messages]
     total = sum(sizes)
-    starts = turns_of(messages)
+    max_bytes += sum(sizes[refused_from(messages) :])
+    stays = [True] * len(messages)
     last = _last_turn_of(messages)
-    kept_from = 0
-    for start in [*starts[1:], last]:
-        if total <= max_bytes or kept_from >= last:
+    starts = turns_of(messages)
+    refused = [range(at, at + 1 + messages[at + 1].is_blank) for at in range(last) if messages[at].refused]
+    for going in [*refused, *(range(start, end) for start, end in pairwise([0, *starts[1:], last]))]:
+        if total <= max_bytes:
             break
-        dropped = range(kept_from, start)
-        total -= sum(sizes[index] for index in dropped if messages[index].role != "system")
-        kept_from = start
-    system = [message for message in messages[:kept_from] if message.role == "system"]
-    return [*system, *messages[kept_from:]], total, sum(start < kept_from for start in starts)
+        for index in going:
+            if stays[index] and messages[index].role != "system":
+                stays[index] = False
+                total -= sizes[index]
+    kept = [message for message, is_kept in zip(messages, stays, strict=True) if is_kept]
+    return kept, total, sum(not stays[start] for start in starts)
 
 
 def _last_turn_of(messages: Sequence[Message]) -> int:

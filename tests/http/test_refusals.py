@@ -225,6 +225,7 @@ def test_a_question_that_was_cut_and_is_to_blame_goes_with_the_second_refusal(
 def test_a_new_message_that_supersedes_a_retry_leaves_it_out(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.script(REFUSED)
     ask(gate, opening("s-over", "too long"))
+    upstream.next_request()
     upstream.script(hang())
     with gate.stream({"session_id": "s-over", "continue": True}) as stream:
         start(stream)

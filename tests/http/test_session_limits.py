@@ -10,7 +10,7 @@ import pytest
 
 from tests.http.asking import ask, configured, contents, finish, interrupt, opening, reason, session
 from tests.support.gateway import Gateway
-from tests.support.ollama import ScriptedOllama, done, hang, text, wait
+from tests.support.ollama import ScriptedOllama, done, hang, status, text, wait
 from tests.support.pictures import photo
 from tests.support.sse import Event
 from tests.support.tools import wait_for
@@ -22,6 +22,7 @@ BRIEF = configured(session={"ttl_seconds": TTL_S}, stream={"smoothing_ms": 0, "s
 TIGHT = configured(
     session={"max_context_bytes": MAX_BYTES}, server={"max_body_bytes": 2 * MAX_BYTES}, stream={"smoothing_ms": 0}
 )
+REFUSED = status(400, {"error": "the input length exceeds the context length"})
 SMALL = configured(session={"max_context_bytes": MAX_BYTES}, stream={"smoothing_ms": 0})
 
 
@@ -214,3 +215,29 @@ def test_no_role_lengthens_a_session_without_end(gate: Gateway, upstream: Script
     kept = session(gate, session_id)["messages"]
     assert kept[: len(before)] == before
     assert sum(len(message["content"]) for message in kept) < 3 * MAX_BYTES + 100
+
+
+@SMALL
+def test_a_refused_message_pushes_out_nothing(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """It may be refused for being long, and the next message is about the answers so far."""
+    ask(gate, opening("s-full"))
+    for words in ("a" * 300, "b" * 300):
+        ask(gate, {"session_id": "s-full", "message": words})
+    upstream.script(REFUSED)
+    events = ask(gate, {"session_id": "s-full", "message": "c" * 900})
+    assert (start_of(events), reason(events)) == (3, "upstream_refused")
+    assert [content[:1] for _, content in contents(session(gate, "s-full")["messages"])] == [*"hHaHbHc"]
+
+    assert start_of(ask(gate, {"session_id": "s-full", "message": "so?"})) == 1, "the refused one goes first"
+    assert [each["content"][0] for each in upstream.chats[-1].messages] == [*"hHaHbHs"]
+    assert [content[:1] for _, content in contents(session(gate, "s-full")["messages"])] == [*"hHaHbHsH"]
+
+
+@SMALL
+def test_a_long_refused_message_may_be_sent_again(gate: Gateway, upstream: ScriptedOllama) -> None:
+    ask(gate, opening("s-again", "a" * 300))
+    upstream.script(REFUSED)
+    ask(gate, {"session_id": "s-again", "message": "c" * 900})
+    assert start_of(ask(gate, {"session_id": "s-again", "continue": True})) == 0
+    assert [each["content"][0] for each in upstream.chats[-1].messages] == [*"aHc"]
+    assert start_of(ask(gate, {"session_id": "s-again", "message": "so?"})) == 1, "it has its answer, and counts"

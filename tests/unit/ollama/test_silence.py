@@ -38,6 +38,7 @@ def test_a_question_that_gets_no_thread_takes_no_place(monkeypatch: pytest.Monke
     with monkeypatch.context() as system:
         system.setattr(threading.Thread, "start", refuse_thread)
         call = places.call(lambda: 1, 0, is_told.set)
-        assert call is not None and call.result == 0, "it has failed at once"
+        assert call is not None
+        assert call.result == 0, "it has failed at once"
     assert places.call(lambda: 1, None, is_told.set) is not None
     assert is_told.wait(DEADLINE_S)

@@ -157,6 +157,38 @@ def test_the_oldest_turns_go_first_and_system_messages_stay() -> None:
     ]
 
 
+def refused(content: str) -> Message:
+    """A question that Ollama has refused."""
+    return Message(role="user", content=content, refused=True)
+
+
+def test_refused_turns_go_first() -> None:
+    cut = Message(role="assistant", interrupted=True)
+    messages = (user("1"), said("a"), refused("2"), cut, refused("3"), user("4"), said("b"))
+    limits = (size_of(messages), size_of(messages) - 1, size_of((*messages[:2], *messages[4:])) - 1)
+    assert [(kept.messages, kept.dropped) for kept in (trimmed(messages, limit, 0) for limit in limits)] == [
+        (messages, Dropped()),
+        ((*messages[:2], *messages[4:]), Dropped(turns=1)),
+        ((*messages[:2], *messages[5:]), Dropped(turns=2)),
+    ]
+    assert trimmed(messages, 0, 0).messages == messages[5:]
+
+
+def test_a_refused_turn_at_the_end_pushes_out_nothing() -> None:
+    before = (user("1"), said("a"))
+    messages = (*before, refused("q" * 1000))
+    assert trimmed(messages, size_of(before), 0).messages == messages
+    assert trimmed(messages, size_of(before) - 1, 0).messages == messages[2:]
+    assert trimmed((*messages, user("2")), size_of((*before, user("2"))), 0).messages == (*before, user("2"))
+
+
+def test_refused_pictures_go_first_and_push_out_none_at_the_end() -> None:
+    messages = (seen("1", "A" * 8), said("a"), msgspec.structs.replace(seen("2", "B" * 8), refused=True))
+    assert trimmed(messages, 1 << 20, messages[0].image_bytes).messages == messages
+    kept = trimmed((*messages, user("3")), 1 << 20, messages[0].image_bytes)
+    assert kept.messages == (*messages[:2], messages[2].without_images(), user("3"))
+
+
 def test_what_has_no_turn_before_the_last_is_kept() -> None:
     for messages in ((), (system("s"),), (said("a"), said("b")), (user("q" * 100), said("a" * 100))):
         assert trimmed(messages, 0, 0) == (messages, size_of(messages), 0, Dropped())

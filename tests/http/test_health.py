@@ -143,6 +143,20 @@ def test_a_question_whose_connection_is_cut_is_asked_once_more(
     assert len(ollama.requests) == 4, "and not a third time"
 
 
+def test_a_question_whose_time_is_over_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, asked = OllamaClient("http://127.0.0.1:1"), []
+
+    def cut_off_late(path: str, timeout_s: float, _json: object) -> None:
+        asked.append(path)
+        time.sleep(timeout_s)
+        raise ConnectionResetError
+
+    monkeypatch.setattr(client, "_ask_once", cut_off_late)
+    with pytest.raises(UpstreamUnreachable, match="Ollama dropped the connection"):
+        client.ask("/api/version", 0.02)
+    assert asked == ["/api/version"]
+
+
 @pytest.mark.parametrize("taken_bytes", [0, 1])
 def test_a_reset_before_the_question_is_read_is_one_too(ollama: ScriptedOllama, taken_bytes: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:

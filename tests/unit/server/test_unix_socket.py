@@ -129,3 +129,14 @@ def test_what_tells_a_file_from_another_decides_whether_it_is_removed(path: str)
     unix_socket.remove(path, unix_socket.identity_of(path))
     assert unix_socket.identity_of(path) is None
     unix_socket.remove(path, None)
+
+
+def test_of_the_sockets_at_a_path_the_one_that_listens_is_named() -> None:
+    table = (
+        "Num       RefCount Protocol Flags    Type St Inode Path\n"
+        "0000: 00000002 00000000 00010000 0001 01 101 /run/a b.sock\n"
+        "0000: 00000003 00000000 00000000 0001 03 102 /run/a b.sock\n"
+        "0000: 00000002 00000000 00010000 0001 01 103 /run/a\n"
+        "0000: 00000003 00000000 00000000 0001 03 104\n"
+    )
+    assert list(unix_socket._listening_on("/run/a b.sock", table)) == [101]

@@ -154,9 +154,9 @@ class OllamaClient:
 
     def _ask_once(self, path: str, timeout_s: float, json: Any) -> Any:
         method = "GET" if json is None else "POST"
-        with self._session.request(
-            method, f"{self.endpoint}{path}", json=json, timeout=timeout_s, allow_redirects=False, stream=True
-        ) as response:
+        asked = self._session.prepare_request(requests.Request(method, f"{self.endpoint}{path}", json=json))
+        # not by the session: it reads a redirect's body to its end, however long that is, even where it follows none
+        with self._adapter.send(asked, stream=True, timeout=timeout_s, proxies={}) as response:
             body = _small_body(response, time.monotonic() + timeout_s)
             if response.status_code == 200:
                 try:
@@ -173,12 +173,17 @@ class OllamaClient:
 
 
 def _small_body(response: requests.Response, ends_at: float) -> bytes:
-    """Read a body whole, in pieces as they come, so that one that drips or never ends is given up."""
+    """Read a body whole, in pieces as they come, so that one that drips or never ends is given up.
+
+    Of a refusal, the beginning is enough.
+    """
     pieces: list[bytes] = []
     taken = 0
     while piece := response.raw.read1(PIECE_BYTES, decode_content=True):
         pieces.append(piece)
         taken += len(piece)
+        if response.status_code != 200 and taken >= BEGINNING_BYTES:
+            break
         if taken > MAX_DOCUMENT_BYTES:
             raise Unusable(Finding("other", f"more than {MAX_DOCUMENT_BYTES} bytes"))
         if time.monotonic() > ends_at:

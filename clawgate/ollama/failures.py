@@ -22,8 +22,8 @@ NOT_OF_THE_REQUEST = (401, 402, 403, 404, 405, 407, 408, 421, 425, 426, 429, 499
 """4xx that a better message does not change: the way to Ollama, its settings or an account is at fault, or the moment
 is (408, 425, 429, and 499, Ollama's word for a client that left)."""
 MAX_READ = 1 << 11
-"""Characters of an error's words that are looked at: to search takes the square of their number at the worst, and the
-line of an error may have 8 MiB."""
+"""Characters of an error's words that are looked at and passed on: to search takes the square of their number at the
+worst, and the line of an error may have 8 MiB."""
 
 _RUNNER_IS_DEAD = re.compile(
     r"(?:llama runner|llama-server) process no longer running"
@@ -77,7 +77,7 @@ def refusal_of(endpoint: str, status: int, fields: Mapping[str, str], body: byte
 
 def failure_of(status: int, body: bytes) -> OpenFailure:
     """Read what Ollama says of a request that it does not answer."""
-    words = words_of(body)
+    words = words_of(body)[:MAX_READ]
     if status == 404 and "not found" in words and "model" in words:
         return OpenFailure(ModelNotFound(words), is_retryable=False)
     if is_refusal(status, words):
@@ -89,6 +89,7 @@ def failure_of(status: int, body: bytes) -> OpenFailure:
 
 def failure_in(words: str) -> OpenFailure:
     """Read the error with which Ollama ends an answer that has begun: it is none of the request's any more."""
+    words = words[:MAX_READ]
     is_dead = says_runner_is_dead(words)
     return OpenFailure(UpstreamError(words), is_retryable=is_dead, is_runner_dead=is_dead)
 

@@ -14,9 +14,10 @@ import msgspec
 
 from clawgate.ollama.finding import Finding
 from clawgate.ollama.ndjson import UNREADABLE
-from clawgate.ollama.words import title_of
+from clawgate.ollama.words import on_one_line, title_of
 
 MAX_DETAIL = 100
+MAX_LOCATION = 2000
 OF_THE_ADDRESS = (403, 404, 405, 410)
 """The errors that are the address's: another is the request's or the moment's, also a proxy's (413, 429, 500)."""
 _SUFFIX = re.compile(r"(/v1(/.*)?|/api(/(chat|generate|tags|version|ps|show|embed|embeddings))?)$")
@@ -71,10 +72,20 @@ def is_page(fields: Mapping[str, str]) -> bool:
 def _turned_away(endpoint: str, status: int, fields: Mapping[str, str], body: bytes) -> Finding:
     if _is_clawgate(_error_of(body)):
         return Finding("clawgate")
-    target = urljoin(f"{endpoint}/", fields.get("location", ""))
+    target = _target_of(endpoint, fields.get("location", ""))
     if not 300 <= status < 400 or _SIGN_IN.search(target):
         return Finding("sign_in")
-    return Finding("moved", _clean(_OWN_PATH.sub("", target.partition("?")[0])))
+    return Finding("moved", _clean(_OWN_PATH.sub("", target)) or "no address")
+
+
+def _target_of(endpoint: str, location: str) -> str:
+    """Return where a redirect leads, without user, password and query; the words themselves where they are no URL."""
+    location = location[:MAX_LOCATION]
+    try:
+        parts = urlsplit(urljoin(f"{endpoint}/", location))
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    except ValueError:
+        return location.partition("?")[0]
 
 
 def _error_of(body: bytes) -> object:
@@ -109,5 +120,4 @@ def _shown(status: int, fields: Mapping[str, str], body: bytes = b"") -> str:
 
 
 def _clean(text: str) -> str:
-    words = "".join(each if each.isprintable() else " " for each in text)
-    return " ".join(words.split())[:MAX_DETAIL]
+    return on_one_line(text)[:MAX_DETAIL]

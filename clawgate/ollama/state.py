@@ -16,8 +16,10 @@ from clawgate.errors import UpstreamFailure
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.finding import Finding, Unreached, Unusable
 from clawgate.ollama.silence import full_name
+from clawgate.ollama.words import on_one_line
 
 ASK_EVERY_S = 2.0
+MAX_VERSION = 100
 STATE_TIMEOUT_S = 1.5
 ABILITIES_TIMEOUT_S = 0.5
 FIRST_ANSWER_S = 0.5
@@ -100,13 +102,13 @@ class CachedQuestion(Generic[_T]):
 def upstream_state(client: OllamaClient, model: str) -> UpstreamState:
     """Ask Ollama for its version and whether it has the model."""
     try:
-        version = client.ask("/api/version", STATE_TIMEOUT_S)["version"]
+        version = on_one_line(str(client.ask("/api/version", STATE_TIMEOUT_S)["version"])[:MAX_VERSION])
         names = [str(entry["name"]) for entry in client.ask("/api/tags", STATE_TIMEOUT_S)["models"]]
     except (Unreached, Unusable) as failure:
         return UpstreamState(reachable=False, finding=failure.finding)
     except (KeyError, TypeError):
         return UpstreamState(reachable=False, finding=Finding("other", "its JSON is another"))
-    return UpstreamState(reachable=True, version=str(version), model_ready=full_name(model) in map(full_name, names))
+    return UpstreamState(reachable=True, version=version, model_ready=full_name(model) in map(full_name, names))
 
 
 def can_think(client: OllamaClient, model: str) -> bool | None:

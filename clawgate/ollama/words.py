@@ -1,6 +1,7 @@
 """The words of a body that was to be an answer of Ollama's: its own error, or the page of a proxy in front of it. Pure.
 
-Every error that quotes an upstream body takes its words from here, and recognition.py the title of a page.
+Every error that quotes an upstream body takes its words from here, and recognition.py the title of a page. A hostile
+body neither holds the process nor makes it fail: each step is linear in its length.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from clawgate.ollama.ndjson import UNREADABLE
 MAX_SOURCE = 80
 MAX_PAGE_BYTES = 1 << 14
 """A page is read so far: its title comes early, and an error page is short."""
-_TAG = re.compile(r"<(/?[a-z][a-z0-9]*|[!?])[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<(/?[a-z][a-z0-9]{0,15}|[!?])[^<>]*>", re.IGNORECASE)
+"""A longer name is cut, and is none that counts: without a bound, a tag without an end takes quadratic time."""
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _UNSEEN = ("script", "style", "template", "svg")
 
@@ -75,7 +77,17 @@ def _read_page(body: bytes) -> _Page:
 
 
 def _joined(pieces: list[str]) -> str:
-    return " ".join(html.unescape(" ".join(pieces)).split())[:MAX_WORDS]
+    text = " ".join(pieces)
+    try:
+        text = html.unescape(text)
+    except ValueError:
+        pass  # a number among the entities is longer than Python reads
+    return on_one_line(text)[:MAX_WORDS]
+
+
+def on_one_line(text: str) -> str:
+    """Return a foreign text without control characters and marks of direction, its blanks as one space each."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def _without_comments(page: str) -> str:

@@ -13,8 +13,8 @@ import pytest
 
 from clawgate import __version__
 from clawgate.errors import UpstreamError, UpstreamUnreachable
-from clawgate.ollama.client import OllamaClient
-from clawgate.ollama.finding import Finding, Kind
+from clawgate.ollama.client import BEGINNING_BYTES, OllamaClient
+from clawgate.ollama.finding import Finding, Kind, Unusable
 from clawgate.ollama.state import UpstreamState, upstream_state
 from tests.http.asking import configured, finish, interrupt, opening
 from tests.support.client import call
@@ -230,3 +230,33 @@ def test_an_ollama_that_hangs_holds_up_one_asker_alone(gate: Gateway, upstream: 
     wait_for_state(gate, reachable=False)
     upstream._scripts.clear()
     wait_for_state(gate, reachable=True)
+
+
+def test_a_redirect_is_told_by_its_head(ollama: ScriptedOllama) -> None:
+    head = b"HTTP/1.1 302 Found\r\nLocation: https://gpu.example/api/version\r\n\r\n"
+    ollama.script(raw(head + b"x" * (BEGINNING_BYTES + 1)), hang(), path="/api/version")  # a body that does not end
+    with pytest.raises(Unusable) as failed:
+        OllamaClient(ollama.base_url).ask("/api/version", 5)
+    assert failed.value.finding == Finding("moved", "https://gpu.example")
+    assert ollama.next_request(path="/api/version").closed.wait(1)
+
+
+@GATE
+@pytest.mark.parametrize("location", ["http://[", "//[x]/", "", "http://a:99999999/"])
+def test_a_redirect_to_no_address_fails_no_request(gate: Gateway, upstream: ScriptedOllama, location: str) -> None:
+    answer = raw(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode())
+    upstream.script(answer, drop())
+    failed = gate.post("/api/chat", {"message": "hi", "stream": False})
+    assert (failed.status, failed.json["error"]["code"]) == (502, "upstream_error")
+    upstream.script(answer, drop(), path="/api/version")
+    finding = upstream_state(OllamaClient(upstream.base_url), "any").finding
+    assert finding is not None
+    assert finding.kind == "moved"
+
+
+def test_ollamas_version_is_one_short_line(ollama: ScriptedOllama) -> None:
+    ollama.script(status(200, {"version": "1\x1b[31m\u202e\n2" + "x" * 999}), path="/api/version")
+    version = upstream_state(OllamaClient(ollama.base_url), "any").version
+    assert version is not None
+    assert version.startswith("1 [31m 2x")
+    assert len(version) <= 100

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from clawgate.errors import ModelNotFound, UpstreamError, UpstreamRefused
-from clawgate.ollama.failures import failure_in, failure_of, is_refusal, says_runner_is_dead
+from clawgate.ollama.failures import MAX_READ, failure_in, failure_of, is_refusal, says_runner_is_dead
 
 KILLED = (
     "an error was encountered while running the model: unexpected EOF",
@@ -59,6 +59,19 @@ def test_a_dead_runner_is_waited_for_before_the_answer_and_in_the_middle_of_it(w
         assert isinstance(failure.error, UpstreamError)
         assert words in failure.error.message
     assert not failure_of(400, b'{"error":%b}' % _json(words)).is_retryable
+
+
+@pytest.mark.parametrize(
+    "words", ["health resp: ", "error reading llm response: ", 'option "', "EOF", "connection re", "x"]
+)
+def test_no_error_takes_long_to_read(words: str) -> None:
+    long = words * ((1 << 20) // len(words))
+    before = time.thread_time()
+    failure = failure_in(long)
+    says_runner_is_dead(long)
+    is_refusal(500, long)
+    assert time.thread_time() - before < 1
+    assert len(failure.error.message) <= MAX_READ
 
 
 @pytest.mark.parametrize("words", [*NOT_KILLED, *LATE_REFUSALS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import get_args
 
 import pytest
@@ -38,6 +39,18 @@ OURS = b'{"error":{"code":"%b","message":"there is nothing at this address"}}\n'
         (PLAIN, 302, {"location": "https://sso.example/login?rd=/api/chat"}, b"", "sign_in", ""),
         (PLAIN, 302, {"location": "/oauth2/start"}, b"", "sign_in", ""),
         (PLAIN, 304, {}, b"", "other", "status 304"),
+        (
+            PLAIN,
+            302,
+            {"location": "https://ada:secret@gpu.example/api/chat?key=k#f"},
+            b"",
+            "moved",
+            "https://gpu.example",
+        ),
+        (PLAIN, 302, {"location": "http://["}, b"", "moved", "http://["),
+        (PLAIN, 302, {"location": "//[x]/?key=k"}, b"", "moved", "//[x]/"),
+        (PLAIN, 302, {"location": "http://a\u202e\x1b[1mb/"}, b"", "moved", "http://a [1mb/"),
+        (PLAIN, 302, {"location": "http:///"}, b"", "moved", None),
         # guards
         (PLAIN, 401, HTML, b"<title>401 Authorization Required</title>", "sign_in", ""),
         (PLAIN, 407, {}, b"", "sign_in", ""),
@@ -99,6 +112,20 @@ def test_what_answers_is_recognised(
     assert detail is None or found.detail == detail
     assert "{" not in found.message.replace(found.detail, "")
     assert described(found, endpoint).isprintable()
+
+
+@pytest.mark.parametrize("piece", [b"<title", b"<title>", b"<", b"a", b"&#1", b" ", b"</title"])
+def test_no_page_takes_long_to_recognise(piece: bytes) -> None:
+    before = time.thread_time()
+    recognise(PLAIN, 404, HTML, b"<html><title>" + piece * (1 << 16))
+    assert time.thread_time() - before < 0.3
+
+
+@pytest.mark.parametrize("piece", ["/api/", "/api/a", "../", "a", "login", "%", "//"])
+def test_no_redirect_takes_long_to_recognise(piece: str) -> None:
+    before = time.thread_time()
+    recognise(PLAIN, 302, {"location": f"http://x/{piece * (1 << 14)}!"}, b"")
+    assert time.thread_time() - before < 0.1
 
 
 @pytest.mark.parametrize("endpoint", [PLAIN, f"{PLAIN}/v1", "https://gpu.example/ollama"])

@@ -12,6 +12,7 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from clawgate import ports
 
 UMASK = 0o111
 """Read and write for everybody: a proxy that runs as another user has to connect."""
+MAX_ALONE_S = 2.0
+LOOK_EVERY_S = 0.01
 _ACCEPTS = 0x10000
 _TABLE = Path("/proc/net/unix")
 _CURES = {
@@ -66,16 +69,34 @@ def remove(path: str, identity: tuple[int, int] | None) -> None:
 
 @contextmanager
 def _alone_in(folder: str) -> Iterator[None]:
-    """Keep other gateways from looking at this folder meanwhile: two that start at once would replace one another."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Keep other gateways from looking at this folder meanwhile: two that start at once would replace one another.
+
+    A gateway is done in a millisecond. Others lock folders for longer (systemd-tmpfiles; whoever keeps a folder from
+    it), and need no right for that but to read: they are not waited for.
+    """
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        except OSError:
-            pass  # a file system without locks
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:  # it may be written to all the same
+        yield
+        return
+    try:
+        ends_at = time.monotonic() + MAX_ALONE_S
+        while not _is_locked(fd) and time.monotonic() < ends_at:
+            time.sleep(LOOK_EVERY_S)
         yield
     finally:
         os.close(fd)
+
+
+def _is_locked(fd: int) -> bool:
+    """Lock a folder for this process; False where another has it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True
 
 
 def _make_room(path: str) -> None:

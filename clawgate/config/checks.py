@@ -45,12 +45,23 @@ def expects(expected: str) -> Callable[[Callable[[Any], Any]], Check]:
 
 @expects("an http:// or https:// URL without user, query or fragment")
 def base_url(url: str) -> str:
-    """Take a URL that paths can be appended to, without its final slashes."""
+    """Take a URL that paths can be appended to, without its final slashes, and its scheme in lower case."""
     parts = urlsplit(url)
-    is_more = re.search(r"[?#\s]", url) is not None or parts.username is not None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or is_more:
+    is_more = re.search(r"[?#\s]", url) is not None or parts.username is not None or not url.isprintable()
+    if parts.scheme not in ("http", "https") or parts.port == 0 or is_more or not _is_host(parts.hostname or ""):
         raise ValueError(url)
-    return url.rstrip("/")
+    return parts.scheme + url[len(parts.scheme) :].rstrip("/")
+
+
+def _is_host(name: str) -> bool:
+    """Tell whether a name can be connected to: no connection would ever be tried to another one.
+
+    Errors: UnicodeError, a ValueError, for a name with a part that is empty or too long.
+    """
+    if ":" in name:  # an IPv6 address, which urlsplit has looked at
+        return True
+    name = name.removesuffix(".").encode("idna").decode()
+    return re.fullmatch(HOST_NAME, name) is not None
 
 
 @expects('origins like "https://chat.example.org", or "*"')

@@ -24,19 +24,21 @@ _BRACKETED = re.compile(r"""\[\s*["'].*\]""", re.DOTALL)
 
 
 def own_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the variables that can be meant as settings, each with its text, without the blanks around it.
-
-    Errors: ConfigError for quotes around a text, which a shell takes off and `docker --env-file` passes on, and for a
-    list as YAML has it.
-    """
+    """Yield the variables that can be meant as settings, each with its text, without the blanks around it."""
     for variable, text in environment.items():
         if variable.startswith(ENVIRONMENT_PREFIX) and not _is_of_a_service(variable, text):
-            value = text.strip()
-            if _QUOTED.fullmatch(value):
-                raise ConfigError(f"{variable}: the quotes around the value are a part of it here; leave them out")
-            if _BRACKETED.fullmatch(value):
-                raise ConfigError(f"{variable}: a list is written `a,b` in a variable, without brackets and quotes")
-            yield variable, value
+            yield variable, text.strip()
+
+
+def check_quotes(variable: str, value: str) -> None:
+    """Refuse quotes around a setting's text, which a shell takes off and `docker --env-file` passes on.
+
+    Errors: ConfigError, for a list as YAML has it, too.
+    """
+    if _QUOTED.fullmatch(value):
+        raise ConfigError(f"{variable}: the quotes around the value are a part of it here; leave them out")
+    if _BRACKETED.fullmatch(value):
+        raise ConfigError(f"{variable}: a list is written `a,b` in a variable, without brackets and quotes")
 
 
 def _is_of_a_service(variable: str, text: str) -> bool:

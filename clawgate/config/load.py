@@ -19,7 +19,7 @@ import yaml
 from clawgate.config.authorities import UnusableAuthorities
 from clawgate.config.checks import WrongPart
 from clawgate.config.declaration import ENVIRONMENT_PREFIX, Setting
-from clawgate.config.environment import own_variables
+from clawgate.config.environment import check_quotes, own_variables
 from clawgate.config.settings import Config, sections, settings
 from clawgate.errors import ConfigError
 
@@ -106,6 +106,7 @@ def _from_environment(known: list[Setting], environment: Mapping[str, str]) -> I
     for variable, text in own_variables(environment):
         if variable in by_variable:
             setting = by_variable[variable]
+            check_quotes(variable, text)
             if text or setting.is_mapping or get_origin(setting.kind) is tuple:  # else an empty one is not set
                 yield setting, text
         elif variable.startswith(ours):
@@ -166,6 +167,7 @@ def _show(value: Any) -> str:
         shown = str(value) if isinstance(value, float) else msgspec.json.encode(value, enc_hook=str).decode()
     except (UnicodeEncodeError, RecursionError):  # bytes that are no text in a variable; a list that holds itself
         shown = ascii(value)
+    shown = _on_one_line(shown)
     return shown if len(shown) <= 80 else f"{shown[:77]}…"
 
 

@@ -110,6 +110,13 @@ def test_what_is_absent_or_null_is_the_default(write: Write, content: str) -> No
     assert load(write(content), {}) == Config() == load(None, {})
 
 
+@pytest.mark.parametrize(
+    "endpoint", ["http://b\u00fccher.example", "http://gpu_1:80/a b".replace(" ", "%20"), "http://h.", "http://[::1]:1"]
+)
+def test_an_endpoint_may_have_any_name_that_can_be_connected_to(endpoint: str) -> None:
+    assert load(None, {"CLAWGATE_MODEL_ENDPOINT": f"{endpoint}/"}).model.endpoint == endpoint
+
+
 def test_the_original_file_works_unchanged(write: Write) -> None:
     changed = {"server.host": "0.0.0.0", "server.cors_allowed_origins": ("*",)}
     assert values_of(load(write(ORIGINAL), {})) == values_of(Config()) | changed
@@ -117,7 +124,7 @@ def test_the_original_file_works_unchanged(write: Write) -> None:
 
 GIVEN: dict[str, tuple[str, object]] = {
     "model.provider": ("Ollama", "ollama"),
-    "model.endpoint": ("https://gpu.example.org/ollama/", "https://gpu.example.org/ollama"),
+    "model.endpoint": ("HTTPS://gpu.example.org/ollama/", "https://gpu.example.org/ollama"),
     "model.model_name": ("llama3.2:1b", "llama3.2:1b"),
     "model.ca_file": (DEFAULT_CA_BUNDLE_PATH, DEFAULT_CA_BUNDLE_PATH),
     "model.verify": (" False", False),

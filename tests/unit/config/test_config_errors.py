@@ -101,6 +101,13 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         ("model: {endpoint: 'http://h#'}", URL, '"http://h#"'),
         ("model: {endpoint: http://a b}", URL, '"http://a b"'),
         ("model: {endpoint: 'http://[::1'}", URL, '"http://[::1"'),
+        ("model: {endpoint: 'http://*:11434'}", URL, '"http://*:11434"'),
+        ("model: {endpoint: http://gpu..example}", URL, '"http://gpu..example"'),
+        ("model: {endpoint: http://.gpu}", URL, '"http://.gpu"'),
+        ("model: {endpoint: 'http://gpu%20a'}", URL, '"http://gpu%20a"'),
+        (f"model: {{endpoint: http://{'a' * 64}.b}}", URL, f'"http://{"a" * 64}.b"'),
+        ('model: {endpoint: "http://h/\\u202e"}', URL, '"http://h/\\u202e"'),
+        ('model: {endpoint: "http://h\\u0001/"}', URL, '"http://h\\u0001/"'),
         ('model: {model_name: ""}', "a text that is not empty", '""'),
         ('model: {model_name: "\\ud800"}', "a text that is not empty", "'\\ud800'"),
         ("model: {allowed_models: [1]}", "a list of texts", "[1]"),
@@ -218,6 +225,11 @@ BRACKETS = "a list is written `a,b` in a variable, without brackets and quotes"
 )
 def test_what_a_container_leaves_in_a_variable_is_named(variable: str, text: str, found: str) -> None:
     assert message_of(None, {variable: text}) == f"{variable}: {found}"
+
+
+@pytest.mark.parametrize("text", ['"x"', "'x'", '["a"]'])
+def test_what_a_container_leaves_in_another_programs_variable_is_none_of_ours(text: str) -> None:
+    assert load(None, {"CLAWGATE_IMAGE": text, "CLAWGATE_SERVER_SERVICE_HOST": text}) == load(None, {})
 
 
 CERTIFICATES = "a file of PEM certificates, or a folder of such files"

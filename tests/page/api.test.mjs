@@ -42,7 +42,9 @@ test("a proxy's sign-in is told from the gateway's own 401", async () => {
   const realm = { "WWW-Authenticate": 'Bearer realm="clawgate"' };
   const redirect = { type: "opaqueredirect", status: 0, ok: false };
   const basic = { "WWW-Authenticate": 'Basic realm="inside"' };
-  const theirs = [page(401, basic), page(403), page(200), redirect, Response.json({ error: "denied" }, { status: 401 })];
+  const recipe = { "WWW-Authenticate": 'Basic realm="clawgate"' }; // docs/proxies.md
+  const denied = Response.json({ error: "denied" }, { status: 401 });
+  const theirs = [page(401, basic), page(401, recipe), page(403), page(200), redirect, denied];
   for (const [answer, code] of [[ours, "unauthorized"], [page(401, realm), "unauthorized"], [page(502), "network"]]) {
     globalThis.fetch = async () => answer;
     await assert.rejects(createApi("/", () => null).status(), { code });

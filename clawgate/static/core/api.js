@@ -189,7 +189,7 @@ function isSignIn(response, accept) {
   return response.ok && !accept && (response.headers.get("Content-Type") ?? "").startsWith("text/html");
 }
 
-const REALM = 'realm="clawgate"';
+const CHALLENGE = 'Bearer realm="clawgate"'; // a proxy's own realm may have the same name
 const REFUSED = [401, 403];
 
 /**
@@ -197,7 +197,9 @@ const REFUSED = [401, 403];
  * @returns {Promise<ApiError>}
  */
 async function failureOf(response) {
-  if (response.headers.get("WWW-Authenticate")?.includes(REALM)) return new ApiError("unauthorized", "", response.status);
+  if (response.headers.get("WWW-Authenticate")?.includes(CHALLENGE)) {
+    return new ApiError("unauthorized", "", response.status);
+  }
   try {
     const { error } = await response.json();
     if (typeof error.code !== "string") throw new TypeError("not the gateway's");

@@ -5,11 +5,11 @@ relay/frames.py is the only caller.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from clawgate.ollama.lenient import repaired
+from clawgate.ollama.lenient import LARGEST, repaired
 
 MAX_LINE_BYTES = 8 << 20
 """Longest line that is put together; Ollama's own longest frames (tool calls, final contexts) stay under 1 MiB."""
@@ -17,6 +17,10 @@ MAX_DEPTH = 100
 """The deepest nesting of JSON, in a frame's tool calls and in a request: encoding bears less than decoding."""
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Decoding raises these for bytes that are no JSON, the last for JSON that is nested too deeply."""
+
+
+Figure = Annotated[int, msgspec.Meta(ge=0, le=LARGEST - 1)]
+"""A count or a duration: lenient.py drops another number, which no arithmetic could bear."""
 
 
 class FrameMessage(msgspec.Struct, frozen=True, gc=False):
@@ -38,12 +42,12 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     done: bool = False
     done_reason: str | None = None
     error: str | None = None
-    total_duration: int | None = None
-    load_duration: int | None = None
-    prompt_eval_count: int | None = None
-    prompt_eval_duration: int | None = None
-    eval_count: int | None = None
-    eval_duration: int | None = None
+    total_duration: Figure | None = None
+    load_duration: Figure | None = None
+    prompt_eval_count: Figure | None = None
+    prompt_eval_duration: Figure | None = None
+    eval_count: Figure | None = None
+    eval_duration: Figure | None = None
 
 
 _decoder = msgspec.json.Decoder(Frame)

@@ -15,6 +15,7 @@ pytestmark = configured(stream={"smoothing_ms": 0})
 CALL = {"function": {"name": "f", "arguments": {}}}
 
 ODD: dict[str, dict[str, Any]] = {
+    '"done":true,"load_duration":1%s,"total_duration":-1,"eval_count":3' % ("0" * 400): {"eval_count": 3},
     '"done":true,"done_reason":"stop","total_duration":1.5e9,"eval_count":"12"': {
         "total_duration": 1_500_000_000,
         "eval_count": 12,

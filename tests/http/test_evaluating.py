@@ -46,6 +46,17 @@ def test_the_next_answer_says_what_it_waits_for(gate: Gateway, upstream: Scripte
     assert text_of(ask(gate, opening("s-after"))) == "Hello.", "and the one after that has nothing to wait for"
 
 
+@configured(stream={"smoothing_ms": 0, "heartbeat_seconds": 3600})
+def test_the_words_come_by_themselves_and_not_with_the_next_heartbeat(gate: Gateway, upstream: ScriptedOllama) -> None:
+    give_up(gate, upstream)
+    is_read = threading.Event()
+    upstream.script(wait(is_read), text("春"), done())
+    with gate.stream({"message": "and?", "session_id": "s-up"}) as stream:
+        stream.read_until(lambda event: event.data == EVALUATING)
+        is_read.set()
+        finish(stream)
+
+
 @BEATING
 def test_answers_that_wait_for_a_hanging_ollama_do_not_all_ask_it(gate: Gateway, upstream: ScriptedOllama) -> None:
     """Each question takes a thread and a descriptor for 5 s, also when its answer is given up and its slot is free."""

@@ -180,14 +180,21 @@ class Run:
         with self._lock:
             if self._outcome is not None:
                 return False
-            if self._held is not None:
-                self._append((self._held,))
+            self._let_go(is_finished=done_reason == "stop")
             is_empty = done_reason == "stop" and self._is_empty()
             self._answer = self._message(is_unfinished=done_reason != "stop")
             if isinstance(error, UpstreamRefused) and not self.is_accepted:
                 error, self._answer = UpstreamRefused(error.words, is_of_question=True), REFUSAL
             self._outcome = Ended(self.session_id, self.run_id, done_reason, stats, error, is_empty)
             return True
+
+    def _let_go(self, is_finished: bool) -> None:
+        """Publish what is held back, but for the beginning of a tag in an answer that is not finished.
+
+        Going on behind that, the model would write its thinking as text; so it is asked anew.
+        """
+        if isinstance(self._held, Thinking) or (self._held is not None and is_finished):
+            self._append((self._held,))
 
     def _is_empty(self) -> bool:
         """Tell whether the answer has no text; white space is none, tool calls stand for one."""

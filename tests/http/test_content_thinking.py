@@ -100,11 +100,12 @@ ENDS: dict[str, tuple[Step, ...]] = {
     ],
     ids=["no tag", "no closing tag", "no second tag", "no text"],
 )
-def test_a_false_start_is_not_lost_at_any_end(
+def test_a_false_start_is_text_where_the_answer_is_finished(
     gate: Gateway, upstream: ScriptedOllama, how: str, pieces: tuple[str, ...], thought: str, answer: str
 ) -> None:
     upstream.script(texts(*pieces), *ENDS[how])
     events = ask(gate, opening("s-false"))
+    answer = answer if how == "stop" else ""  # else the model is asked anew, and may write the tag
     assert (thinking_of(events), text_of(events), reason(events)) == (thought, answer, how)
     assert session(gate, "s-false")["messages"][-1]["content"] == answer
 
@@ -113,7 +114,7 @@ def test_a_false_start_is_not_lost_at_any_end(
     ("pieces", "thought", "partial"),
     [
         (("<think>Hm ", "</thi"), "Hm ", ""),
-        (("<think>Hm</think>", "\n\n<thi"), "Hm", "<thi"),
+        (("<think>Hm</think>", "\n\n<thi"), "Hm", ""),
         (("<think>Hm</think>\n\nYes <think>",), "Hm", "Yes <think>"),
     ],
     ids=["inside", "behind", "text"],
@@ -132,6 +133,24 @@ def test_an_interrupt_tells_what_is_held_back(
     assert thinking_of(events).startswith(thought)
     message = session(gate, "s-cut")["messages"][-1]
     assert (message["content"], message["thinking"]) == (partial, thinking_of(events))
+
+
+@pytest.mark.parametrize("before", ["\n", "\n<", "\n<think"])
+@pytest.mark.parametrize("how", ["interrupted", "length", "upstream_error"])
+def test_an_answer_that_was_cut_in_the_opening_tag_is_asked_again_as_a_whole(
+    gate: Gateway, upstream: ScriptedOllama, before: str, how: str
+) -> None:
+    upstream.script(chunk(line(text("<think>Hm</think>")) + line(text(before))), *ENDS.get(how, (hang(),)))
+    with gate.stream(opening("s-tag")) as stream:
+        stream.read_until(lambda event: event.data.get("thinking") == "Hm")
+        if how == "interrupted":
+            interrupt(gate, "s-tag")
+        assert reason(finish(stream)) == how
+    upstream.script(texts(*BLOCK, "Yes."), done())
+    events = ask(gate, {"continue": True, "session_id": "s-tag"})
+    assert (thinking_of(events), text_of(events), reason(events)) == (THOUGHT, "Yes.", "stop")
+    assert contents(upstream.chats[1].json["messages"]) == [USER]
+    assert contents(session(gate, "s-tag")["messages"]) == [USER, ("assistant", "Yes.")]
 
 
 def test_a_block_that_is_cut_begins_again(gate: Gateway, upstream: ScriptedOllama) -> None:

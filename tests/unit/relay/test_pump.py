@@ -69,11 +69,12 @@ def test_the_end_tells_how_long_the_model_took_to_load(room: MakePumpRoom) -> No
 
 
 def test_what_is_held_back_is_not_lost_while_ollama_is_waited_for(room: MakePumpRoom) -> None:
-    here = room(Script(says=((0.5, frame(" <thi")),), drops_s=1), Script(failure=REFUSED))
+    said = b'{"message":{"content":"<think>Hm</thi"}}\n'
+    here = room(Script(says=((0.5, said),), drops_s=1), Script(failure=REFUSED))
     while here.time.passed_s < 5:
         here.pump.step(until=1005.0)
     here.run.end("interrupted")
-    assert here.run.text == " <thi"
+    assert here.run.thinking == "Hm</thi"
 
 
 def test_no_step_lasts_longer_than_it_may(room: MakePumpRoom) -> None:

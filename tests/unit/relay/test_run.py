@@ -54,12 +54,10 @@ def run(settled: Settled) -> Iterator[Run]:
     run.wake_event.release()
 
 
-@pytest.mark.parametrize(
-    ("held", "text", "thinking"), [(Text("<thi"), "<thi", "Hm"), (Thinking("</thi"), "", "Hm</thi"), (None, "", "Hm")]
-)
+@pytest.mark.parametrize(("held", "thinking"), [(Text("<thi"), "Hm"), (Thinking("</thi"), "Hm</thi"), (None, "Hm")])
 @pytest.mark.parametrize("is_superseded", [False, True])
-def test_what_is_held_back_is_published_by_the_end(
-    run: Run, settled: Settled, held: Text | Thinking | None, text: str, thinking: str, is_superseded: bool
+def test_thinking_that_is_held_back_is_published_by_any_end_and_the_beginning_of_a_tag_is_not(
+    run: Run, settled: Settled, held: Text | Thinking | None, thinking: str, is_superseded: bool
 ) -> None:
     run.publish_and_hold([Thinking("Hm")], held)
     assert run.log[1:] == [Thinking("Hm")]
@@ -68,9 +66,15 @@ def test_what_is_held_back_is_published_by_the_end(
             settled += [answer] if answer is not None else []
     else:
         assert run.end("interrupted")
-    assert run.log[1:-1] == [event for event in (Thinking("Hm"), held) if event is not None]
-    assert (run.text, run.thinking) == (text, thinking)
-    assert [(message.content, message.thinking) for message in settled] == [(text, thinking)]
+    assert run.log[1:-1] == [event for event in (Thinking("Hm"), held) if isinstance(event, Thinking)]
+    assert (run.text, run.thinking) == ("", thinking)
+    assert [(message.content, message.thinking) for message in settled] == [("", thinking)]
+
+
+def test_a_finished_answer_that_reads_like_the_beginning_of_a_tag_is_text(run: Run, settled: Settled) -> None:
+    run.publish_and_hold([], Text("<thi"))
+    run.end("stop")
+    assert (run.text, settled[0].text) == ("<thi", "<thi")
 
 
 def test_what_is_held_back_is_published_once(run: Run) -> None:

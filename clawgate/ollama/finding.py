@@ -71,7 +71,8 @@ OF_OLLAMA: dict[str, Words] = {
     "tls": Words("does not agree on TLS ({detail})"),
     "no_handshake": Words("did not answer the TLS handshake in time", "look whether model.endpoint is an https port"),
     "foreign_host": Words(
-        "refuses the Host of model.endpoint", "use 127.0.0.1 or localhost there, or set OLLAMA_HOST on its machine"
+        "refuses the Host of model.endpoint (403)",
+        "use 127.0.0.1 or localhost there, or set OLLAMA_HOST on its machine",
     ),
     "unwell": Words("answers with an error ({detail})", "look at its log"),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -169,10 +169,10 @@ def trimmed(messages: Sequence[Message], max_bytes: float, max_image_bytes: floa
     image_bytes = sum(image_sizes)
     max_image_bytes += sum(image_sizes[refused_from(kept) :])
     dropped_images = 0
-    for index in sorted(range(_last_turn_of(kept)), key=lambda index: not kept[index].refused):
-        if image_bytes <= max_image_bytes:
-            break
-        if image_sizes[index] and kept[index].role != "system":
+    before_last = range(_last_turn_of(kept))
+    with_images = [index for index in before_last if image_sizes[index] and kept[index].role != "system"]
+    for index in sorted(with_images, key=lambda index: not kept[index].refused):
+        if image_bytes > max_image_bytes:
             dropped_images += kept[index].image_count
             image_bytes -= image_sizes[index]
             kept[index] = kept[index].without_images()
@@ -188,7 +188,7 @@ def _within(messages: Sequence[Message], max_bytes: float) -> tuple[list[Message
     last = _last_turn_of(messages)
     starts = turns_of(messages)
     refused = [range(at, at + 1 + messages[at + 1].is_blank) for at in range(last) if messages[at].refused]
-    for going in [*refused, *(range(start, end) for start, end in pairwise([0, *starts[1:], last]))]:
+    for going in chain(refused, (range(start, end) for start, end in pairwise([0, *starts[1:], last]))):
         if total <= max_bytes:
             break
         for index in going:

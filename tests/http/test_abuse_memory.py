@@ -113,6 +113,8 @@ def swallowing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         gateway.baseline()
         for _ in range(10):  # every thread needs some memory once
             assert gateway.post("/api/chat", {"message": 5}).status == 400
+        with StreamClient(gateway.base_url, {"message": "hi"}) as stream:  # and so does the first answer
+            stream.read_text("a")
         yield gateway
     server.close()
 

@@ -165,7 +165,7 @@ def test_without_a_socket_reads_block_and_the_end_is_seen(ollama: responses.Requ
             403,
             "",
             UpstreamError,
-            "Ollama refuses the Host of model.endpoint: "
+            "Ollama refuses the Host of model.endpoint (403): "
             "use 127.0.0.1 or localhost there, or set OLLAMA_HOST on its machine",
             False,
         ),

@@ -165,24 +165,33 @@ def trimmed(messages: Sequence[Message], max_bytes: float, max_image_bytes: floa
     Units: bytes of the messages' own JSON.
     """
     kept, size_bytes, dropped_turns = _within(messages, max_bytes)
-    image_sizes = [message.image_bytes for message in kept]
-    image_bytes = sum(image_sizes)
-    max_image_bytes += sum(image_sizes[refused_from(kept) :])
-    dropped_images = 0
-    before_last = range(_last_turn_of(kept))
-    with_images = [index for index in before_last if image_sizes[index] and kept[index].role != "system"]
-    for index in sorted(with_images, key=lambda index: not kept[index].refused):
-        if image_bytes > max_image_bytes:
-            dropped_images += kept[index].image_count
-            image_bytes -= image_sizes[index]
-            kept[index] = kept[index].without_images()
+    image_bytes, dropped_images = _drop_images(kept, max_image_bytes)
     return Trimmed(tuple(kept), size_bytes, image_bytes, Dropped(dropped_turns, dropped_images))
+
+
+def _drop_images(kept: list[Message], max_bytes: float) -> tuple[int, int]:
+    """Take pictures off messages; return the size of those that stay, and the number of those that go."""
+    sizes = [message.image_bytes for message in kept]
+    total = sum(sizes)
+    if total <= max_bytes:
+        return total, 0
+    max_bytes += sum(sizes[refused_from(kept) :])
+    dropped = 0
+    with_images = [at for at in range(_last_turn_of(kept)) if sizes[at] and kept[at].role != "system"]
+    for index in sorted(with_images, key=lambda index: not kept[index].refused):
+        if total > max_bytes:
+            dropped += kept[index].image_count
+            total -= sizes[index]
+            kept[index] = kept[index].without_images()
+    return total, dropped
 
 
 def _within(messages: Sequence[Message], max_bytes: float) -> tuple[list[Message], int, int]:
     """Return the messages that stay, their size, and the number of turns that go."""
     sizes = [size_of(message) for message in messages]
     total = sum(sizes)
+    if total <= max_bytes:
+        return list(messages), total, 0
     max_bytes += sum(sizes[refused_from(messages) :])
     stays = [True] * len(messages)
     last = _last_turn_of(messages)

@@ -13,17 +13,20 @@ from clawgate.sessions.message import Message
 
 
 def with_refusal(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Mark what Ollama has refused: the messages since the last answer, be that the blank one of a run that failed.
+    """Mark what Ollama has refused: the last question, or what has followed the last answer (results of tools).
 
-    If one of them had been refused before, the last one need not be to blame: then the mark goes back to the last
-    answer with anything in it, so that a question that was never answered cannot have all later ones refused. A blank
-    answer at the end goes, because the turn is asked again without it. System messages stay, but for the one asked.
+    If another question since that answer, be it a blank one, had been refused before, the last one need not be to
+    blame: then the mark goes back to the last answer with anything in it, so that a question that was never answered
+    cannot have all later ones refused. A blank answer at the end goes, because the turn is asked again without it.
+    System messages stay, but for the one asked.
     """
     if len(messages) > 1 and messages[-1].is_blank:
         messages = messages[:-1]
     start = _behind_answer(messages)
     if any(message.refused for message in messages[start:-1]):
         start = _behind_answer(messages, may_be_blank=False)
+    else:
+        start = max(start, last_turn_of(messages))
     earlier = (
         message if message.role in ("system", "assistant") else replace(message, refused=True)
         for message in messages[start:-1]
@@ -38,6 +41,11 @@ def _behind_answer(messages: Sequence[Message], *, may_be_blank: bool = True) ->
         if message.role == "assistant" and (may_be_blank or message.thinking or not message.is_blank):
             return index
     return 0
+
+
+def last_turn_of(messages: Sequence[Message]) -> int:
+    """Return the index at which the last turn begins; without a user message all of it is that."""
+    return next((index for index in reversed(range(len(messages))) if messages[index].role == "user"), 0)
 
 
 def refused_from(messages: Sequence[Message]) -> int:

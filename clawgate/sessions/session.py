@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from clawgate.sessions.message import Message, join_lists, join_texts, json_of
-from clawgate.sessions.refusal import asked_again, refused_from, with_refusal
+from clawgate.sessions.refusal import asked_again, last_turn_of, refused_from, with_refusal
 
 
 class Dropped(NamedTuple):
@@ -177,7 +177,7 @@ def _drop_images(kept: list[Message], max_bytes: float) -> tuple[int, int]:
         return total, 0
     max_bytes += sum(sizes[refused_from(kept) :])
     dropped = 0
-    with_images = [at for at in range(_last_turn_of(kept)) if sizes[at] and kept[at].role != "system"]
+    with_images = [at for at in range(last_turn_of(kept)) if sizes[at] and kept[at].role != "system"]
     for index in sorted(with_images, key=lambda index: not kept[index].refused):
         if total > max_bytes:
             dropped += kept[index].image_count
@@ -194,7 +194,7 @@ def _within(messages: Sequence[Message], max_bytes: float) -> tuple[list[Message
         return list(messages), total, 0
     max_bytes += sum(sizes[refused_from(messages) :])
     stays = [True] * len(messages)
-    last = _last_turn_of(messages)
+    last = last_turn_of(messages)
     starts = turns_of(messages)
     refused = [range(at, at + 1 + messages[at + 1].is_blank) for at in range(last) if messages[at].refused]
     for going in chain(refused, (range(start, end) for start, end in pairwise([0, *starts[1:], last]))):
@@ -206,11 +206,6 @@ def _within(messages: Sequence[Message], max_bytes: float) -> tuple[list[Message
                 total -= sizes[index]
     kept = [message for message, is_kept in zip(messages, stays, strict=True) if is_kept]
     return kept, total, sum(not stays[start] for start in starts)
-
-
-def _last_turn_of(messages: Sequence[Message]) -> int:
-    """Return the index at which the last turn begins; without a user message all of it is that."""
-    return next((index for index in reversed(range(len(messages))) if messages[index].role == "user"), 0)
 
 
 def size_of(message: Message) -> int:

@@ -164,13 +164,17 @@ def test_a_full_history_that_is_refused_does_not_poison_what_follows(gate: Gatew
     upstream.script(REFUSED)
     assert reason(ask(gate, {"messages": history, "session_id": "s-full"})) == "upstream_refused"
     view = session(gate, "s-full")["messages"]
-    assert view == [*history[:3], user("too", refused=True), user("long", refused=True)]
+    assert view == [*history[:4], user("long", refused=True)]
+    assert reason(ask(gate, {"continue": True, "session_id": "s-full"})) == "stop"
+    assert upstream.chats[-1].messages == history, "a retry asks what was refused, all of it"
+    upstream.script(REFUSED)
+    ask(gate, {"messages": history, "session_id": "s-full"})
     assert follow(gate, "s-full", "hi") == "stop"
-    assert upstream.chats[-1].messages == [*history[:3], USER]
+    assert upstream.chats[-1].messages == [*history[:4], USER]
 
     events = ask(gate, {"messages": view, "session_id": "s-copy"})
     assert "ignored" not in events[0].data, "a client may send the view back"
-    assert upstream.chats[-1].messages == [*history[:3], user("long")], "it asks what stands last"
+    assert upstream.chats[-1].messages == history, "it asks what stands last"
     ask(gate, {"messages": history, "session_id": "s-full"})
     assert upstream.chats[-1].messages == history, "a full history is the client's own as ever"
 

@@ -43,8 +43,8 @@ def _message(word: str) -> Message:
         ("u1 a1 s2", "u1 a1 s2*"),
         ("u1 c t1", "u1 c t1*"),
         ("u1 c t1 t2", "u1 c t1* t2*"),
-        ("u1 u2", "u1* u2*"),
-        ("u1 s2 u3", "u1* s2 u3*"),
+        ("u1 u2", "u1 u2*"),
+        ("u1 s2 u3", "u1 s2 u3*"),
         ("u1 a1", "u1* a1*"),
         ("a1", "a1*"),
         ("-", "-*"),
@@ -59,12 +59,19 @@ def test_a_refusal_marks_what_was_asked_and_appends_nothing(before: str, after: 
     ("before", "after"),
     [
         ("u1 - u2* u3", "u1* - u2* u3*"),
+        ("u1 u2* u3", "u1* u2* u3*"),
         ("s0 u1 a1 u2 - u3 - u4* u5", "s0 u1 a1 u2* - u3* - u4* u5*"),
     ],
 )
 def test_a_second_refusal_marks_all_that_was_never_answered(before: str, after: str) -> None:
     """A question that was cut before its answer began may be the one that Ollama refuses."""
     assert join_answer(talk(before), REFUSAL) == talk(after)
+
+
+def test_a_full_history_that_is_refused_is_asked_again_as_it_was() -> None:
+    """It may have a question that was answered with nothing: that one was not refused."""
+    for history in ("s0 u1 a1 u2 u3", "u1 u2", "u1 c t1 t2", "s0 s1 u1"):
+        assert prompt_of(join_answer(talk(history), REFUSAL)) == talk(history)
 
 
 def test_a_question_that_the_model_has_thought_about_is_not_to_blame() -> None:

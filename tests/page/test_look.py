@@ -45,6 +45,17 @@ def test_controls_are_under_the_text_on_a_phone(page: Page) -> None:
     assert page.js("document.documentElement.scrollWidth") == 390
 
 
+def test_a_long_conversation_scrolls_in_its_place_and_the_page_does_not(page: Page, upstream: ScriptedOllama) -> None:
+    """What only a screen reader reads has a place in the page, too."""
+    upstream.script(text("line\n\n" * 60), done())
+    for _ in range(2):
+        page.send("go")
+        page.until_idle()
+    scroller = "document.querySelector('[data-scroller]')"
+    assert page.js(f"{scroller}.scrollHeight > 2 * {scroller}.clientHeight")
+    assert page.js("document.documentElement.scrollHeight === innerHeight")
+
+
 def test_language_follows_the_browser_and_the_switch_stays(page: Page) -> None:
     assert page.js("document.documentElement.lang") == "en"
     page.speak("zh-CN,zh;q=0.9,en;q=0.8")

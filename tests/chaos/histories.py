@@ -127,7 +127,7 @@ class Histories:
             length = len(context[-1][1]) if context[-1][0] == "assistant" else 0
             follows[tag_of(context[_last_question(context)][1]), length] += 1
         silent = sum(act.kind == "continue" and act.may_be_admitted and not act.asked for act in self.life.chats)
-        # What comes after a refused question follows what its client gave before that.
+        # The question behind a refused one follows what its client gave before that.
         anew = sum(act.kind == "messages" and act.may_be_refused for act in self.life.chats)
         for (tag, length), number in follows.items():
             runs = [run for run in self._runs[tag] if _holds(self._reach(run), length)]

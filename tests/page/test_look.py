@@ -46,7 +46,7 @@ def test_controls_are_under_the_text_on_a_phone(page: Page) -> None:
 
 
 def test_a_long_conversation_scrolls_in_its_place_and_the_page_does_not(page: Page, upstream: ScriptedOllama) -> None:
-    """What only a screen reader reads has a place in the page, too."""
+    """Words for screen readers alone have a place in the page, too."""
     upstream.script(text("line\n\n" * 60), done())
     for _ in range(2):
         page.send("go")

@@ -98,7 +98,7 @@ function updated(state, own, last) {
 }
 
 /**
- * What an answer is where the server says that its question was refused; Ollama's words for it are not kept there.
+ * The failure of an answer whose question was refused, by the server's copy; Ollama's words for it are not kept there.
  * @type {Partial<Message>}
  */
 const REFUSAL = { isRefused: true, reason: "error", failure: { code: REFUSED, message: "" } };

@@ -55,11 +55,6 @@ def words_in(error: object) -> str:
     return words if isinstance(words, str) else msgspec.json.encode(words).decode()[:MAX_WORDS]
 
 
-def is_figure(number: float) -> bool:
-    """Tell whether a number can be a count or a duration; a NaN can not."""
-    return 0 <= number < LARGEST
-
-
 def _is_true(done: object) -> bool:
     return done == 1 or (isinstance(done, str) and done.strip().lower() == "true")
 
@@ -72,7 +67,7 @@ def _count_of(figure: object) -> int | None:
         return None
     if isinstance(number, bool) or not isinstance(number, int | float):
         return None
-    return round(number) if is_figure(number) else None
+    return round(number) if 0 <= number < LARGEST else None  # a NaN is not, either
 
 
 def _rest_of(message: object) -> dict[str, Any] | None:

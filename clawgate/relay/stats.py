@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from clawgate.ollama.lenient import FIGURES, is_figure
+from clawgate.ollama.lenient import FIGURES
 from clawgate.ollama.ndjson import Frame
 
 
@@ -37,7 +37,7 @@ NO_STATS = Stats()
 
 def stats_of(frame: Frame, context_size: int | None) -> Stats:
     """Return the figures of a last frame; context_size: where it is known."""
-    figures = {name: figure for name in FIGURES if (figure := getattr(frame, name)) is not None and is_figure(figure)}
+    figures = {name: figure for name in FIGURES if (figure := getattr(frame, name)) is not None}
     prompt = figures.get("prompt_eval_count", 0)
     if not (context_size and prompt):
         return Stats(**figures)

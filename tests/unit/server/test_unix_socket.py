@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,22 @@ def path() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="clawgate-") as folder:
         os.chmod(folder, 0o755)
         yield f"{folder}/gate.sock"
+
+
+@contextmanager
+def mode_for_anybody(place: str, mode: int) -> Iterator[None]:
+    """Give a file or folder a mode that counts: root, for whom none does, is nobody meanwhile."""
+    before = stat.S_IMODE(os.stat(place).st_mode)
+    os.chmod(place, mode)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        os.chmod(place, before)
 
 
 def test_the_mode_of_the_process_does_not_count(path: str) -> None:
@@ -85,32 +102,15 @@ def test_a_folder_that_somebody_else_keeps_locked_is_not_waited_for_for_long(
 
 def test_a_folder_that_may_be_written_to_and_not_read_will_do(path: str) -> None:
     folder = os.path.dirname(path)
-    os.chmod(folder, 0o333)
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.seteuid(NOBODY)
-    try:
+    with mode_for_anybody(folder, 0o333):
         unix_socket.listen(path).close()
         unix_socket.listen(path).close()
-    finally:
-        if is_root:
-            os.seteuid(0)
-        os.chmod(folder, 0o755)
 
 
 def test_a_folder_that_this_user_may_not_write_into_is_named(path: str) -> None:
     folder = os.path.dirname(path)
-    os.chmod(folder, 0o555)
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.seteuid(NOBODY)
-    try:
-        with pytest.raises(PortTaken) as caught:
-            unix_socket.listen(path)
-    finally:
-        if is_root:
-            os.seteuid(0)
-        os.chmod(folder, 0o755)
+    with mode_for_anybody(folder, 0o555), pytest.raises(PortTaken) as caught:
+        unix_socket.listen(path)
     assert str(caught.value) == (
         f"cannot listen on unix:{path}: Permission denied: this user may not write into {folder}; choose another, or "
         "give it to this user"
@@ -118,17 +118,12 @@ def test_a_folder_that_this_user_may_not_write_into_is_named(path: str) -> None:
 
 
 def test_another_users_socket_is_left_alone(path: str) -> None:
-    with unix_socket.listen(path):
-        os.chmod(path, 0o600)
-        is_root = os.geteuid() == 0
-        if is_root:
-            os.seteuid(NOBODY)
-        try:
-            with pytest.raises(PortTaken, match="another process does"):
-                unix_socket.listen(path)
-        finally:
-            if is_root:
-                os.seteuid(0)
+    with (
+        unix_socket.listen(path),
+        mode_for_anybody(path, 0o600),
+        pytest.raises(PortTaken, match="another process does"),
+    ):
+        unix_socket.listen(path)
     assert os.path.lexists(path)
 
 

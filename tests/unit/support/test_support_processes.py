@@ -21,20 +21,23 @@ STAND_IN = """
 import json, os, signal, sys, time
 config = json.load(open(sys.argv[2]))
 def fork():
-    if (pid := os.fork()) == 0:
+    global worker
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # CPython's child forgets what comes during the fork
+    if (worker := os.fork()) == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         time.sleep(60)
-    return pid
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 def end(*_):
     os.kill(worker, signal.SIGTERM)
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
-worker = fork()
+fork()
 print("endpoint", config["model"]["endpoint"], file=sys.stderr, flush=True)
 print("Server started on :18789", flush=True)
 while True:
     os.waitpid(worker, 0)
-    worker = fork()
+    fork()
 """
 SHIPPED = """
 upstream clawgate { server 127.0.0.1:18789; keepalive 8; }

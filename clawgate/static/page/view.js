@@ -2,14 +2,15 @@
 /** The page around the messages: shows a state, tells chat.js what the reader does. Painted at most once a frame. */
 
 import { activeAnswer, canInterrupt, lastQuestion } from "../core/state.js";
-import { mountBubble } from "../parts/bubble.js";
 import { isComposing, mountComposer } from "../parts/composer.js";
 import { hook, write } from "../parts/dom.js";
+import { mountMessages } from "../parts/messages.js";
+import { mountNotice } from "../parts/notice.js";
 import { files } from "../parts/place.js";
 import { mountScroller } from "../parts/scroller.js";
 import { keepChoice } from "../parts/storage.js";
 import { mountTheme } from "../parts/theme.js";
-import { fill, filled, load } from "../parts/words.js";
+import { fill, load } from "../parts/words.js";
 
 /**
  * @typedef {import("../core/state.js").State} State
@@ -20,9 +21,9 @@ import { fill, filled, load } from "../parts/words.js";
  * @property {() => void} clear
  * @property {() => void} cancelEdit
  * @property {(action: import("../parts/bubble.js").Action, id: number) => void} act
+ *
+ * @typedef {Awaited<ReturnType<typeof mountView>>} View
  */
-
-const MAX_SPOKEN = 1000;
 
 /**
  * @param {Actions} actions
@@ -32,18 +33,15 @@ const MAX_SPOKEN = 1000;
 export async function mountView(actions, render, silentMs) {
   const { model = "" } = document.body.dataset;
   let words = await load(files, document.documentElement.lang);
-  const list = hook(document, "messages");
-  /** @type {Map<number, import("../parts/bubble.js").Bubble>} */
-  const bubbles = new Map();
   /** @type {State | null} */
   let state = null;
   let isPainting = false;
   let isStale = true; // words or time have changed: every bubble is looked at
-  /** @type {readonly import("../core/message.js").Message[]} */
-  let painted = [];
   const page = { words: () => words, model, render: renderAndFollow, act: actions.act, silentMs };
   const scroller = mountScroller(() => composer.focus());
   const composer = mountComposer(send, scroller.follow);
+  const messages = mountMessages(page);
+  const notice = mountNotice(() => words);
 
   /** @param {string} text */
   async function renderAndFollow(text) {
@@ -63,33 +61,10 @@ export async function mountView(actions, render, silentMs) {
 
   /** @param {State} now */
   function paint(now) {
-    paintMessages(now);
+    messages.paint(now, isStale);
+    isStale = false;
     paintControls(now);
     scroller.follow();
-  }
-
-  /** @param {State} now */
-  function paintMessages(now) {
-    const { messages } = now;
-    const ids = new Set(messages.map((each) => each.id));
-    for (const [id, bubble] of bubbles) {
-      if (!ids.has(id)) {
-        bubble.root.remove();
-        bubbles.delete(id);
-      }
-    }
-    messages.forEach((message, index) => {
-      let bubble = bubbles.get(message.id);
-      if (!bubble) {
-        bubble = mountBubble(list, message, page);
-        bubbles.set(message.id, bubble);
-      }
-      const isNearEnd = index >= messages.length - 4; // its buttons depend on what follows
-      if (isStale || isNearEnd || painted[index] !== message) bubble.update(message, now, Date.now());
-    });
-    painted = messages;
-    isStale = false;
-    hook(document, "empty").hidden = messages.length > 0;
   }
 
   /** @param {State} now */
@@ -119,7 +94,6 @@ export async function mountView(actions, render, silentMs) {
     composer.focus();
   });
   hook(document, "editing-cancel").addEventListener("click", cancelEdit);
-  hook(document, "notice-close").addEventListener("click", () => (hook(document, "notice").hidden = true));
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || isComposing(event) || document.querySelector("dialog[open]")) return;
     if (state && canInterrupt(state)) actions.interrupt();
@@ -159,23 +133,7 @@ export async function mountView(actions, render, silentMs) {
       composer.set((state && lastQuestion(state)?.content) ?? "");
       composer.focus();
     },
-    /** @param {string} key of the words */
-    notice(key) {
-      hook(document, "notice-text").textContent = words[key] ?? "";
-      hook(document, "notice").hidden = false;
-    },
-    hideNotice() {
-      hook(document, "notice").hidden = true;
-    },
-    /**
-     * Tell screen readers, once an answer and not at each token.
-     * @param {string} key
-     * @param {string} text
-     */
-    announce(key, text) {
-      const said = text.length > MAX_SPOKEN ? `${text.slice(0, MAX_SPOKEN)}…` : text;
-      hook(document, "announcer").textContent = filled(words[key] ?? "", { text: said });
-    },
+    ...notice,
     isThinkingWanted() {
       return /** @type {HTMLInputElement} */ (hook(document, "think-input")).checked;
     },

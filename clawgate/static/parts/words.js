@@ -9,6 +9,9 @@
  */
 export const filled = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
 
+/** @param {number} ms */
+export const seconds = (ms) => Math.max(0, Math.round(ms / 1000));
+
 /**
  * @param {string} folder where the static files are
  * @param {string} language

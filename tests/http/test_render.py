@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from clawgate.app import create_app, reloaded
 from clawgate.config import Config, ServerConfig
 from clawgate.web.pages.markdown import Renderer
-from clawgate.web.pages.render import MAX_RENDERS, MAX_TEXT_BYTES
+from clawgate.web.pages.render import MAX_RENDERS, MAX_TEXT_BYTES, MAX_TEXTS
 from tests.support.tools import DEADLINE_S
 
 SLOWEST_S = 1.0
@@ -56,13 +56,13 @@ def test_more_renders_at_once_than_there_are_places_are_refused_for_now(
     begun, go_on = threading.Semaphore(0), threading.Event()
     after_reload = reloaded(page.application, Config()).app
 
-    def held(_: Renderer, text: str) -> str:
+    def held(_: Renderer, texts: list[str], _definitions: str) -> list[str]:
         begun.release()
         assert go_on.wait(DEADLINE_S)
-        return text
+        return texts
 
     with monkeypatch.context() as patch, ThreadPoolExecutor() as pool:
-        patch.setattr(Renderer, "html_of", held)
+        patch.setattr(Renderer, "htmls_of", held)
         answers = [pool.submit(render, page.application.test_client(), "a") for _ in range(MAX_RENDERS)]
         assert all(begun.acquire(timeout=DEADLINE_S) for _ in answers)
         refused = render(page, "a")
@@ -77,10 +77,40 @@ def test_more_renders_at_once_than_there_are_places_are_refused_for_now(
 
 def test_a_render_that_fails_gives_its_place_back(page: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Renderer, "html_of", lambda *_: 1 / 0)
+        patch.setattr(Renderer, "htmls_of", lambda *_: 1 / 0)
         for _ in range(MAX_RENDERS + 1):
             assert render(page, "a").status_code == 500
     assert render(page, "a").status_code == 200
+
+
+def test_many_texts_are_answered_in_order_each_rendered_by_itself(page: FlaskClient) -> None:
+    texts = ["**a", "b**", "[c]", "", "[c]: http://own/\n\n[c] [d]", "- e"]
+    answer = page.post("/render", json={"texts": texts, "definitions": "[c]: http://given/\n\ntext"})
+    assert answer.status_code == 200
+    given = '<p><a href="http://given/" target="_blank" rel="noopener noreferrer nofollow">c</a>'
+    assert answer.get_json() == {
+        "htmls": [
+            "<p>**a</p>\n",
+            "<p>b**</p>\n",
+            given + "</p>\n",
+            "",
+            given + " [d]</p>\n",
+            "<ul>\n<li>\n<p>e</p>\n</li>\n</ul>\n",
+        ]
+    }
+    assert page.post("/render", json={"texts": []}).get_json() == {"htmls": []}
+    assert page.post("/render", json={"text": "[c]", "definitions": "[c]: http://given/"}).get_json() == {
+        "html": given + "</p>\n"
+    }
+
+
+@pytest.mark.parametrize("hostile", ["*a **b " * 200, "[" * 1400, "- [ ] a\n" * 160, "[a]: b\n" * 200, "x"])
+def test_many_texts_take_no_more_time_than_one(page: FlaskClient, hostile: str) -> None:
+    began = time.thread_time()
+    body = {"texts": [hostile[:1000]] * 250, "definitions": "[a]: b\n" * 1000 if hostile == "x" else ""}
+    answer = page.post("/render", json=body)
+    assert time.thread_time() - began < SLOWEST_S
+    assert len(answer.get_json()["htmls"]) == 250
 
 
 def test_too_much_text_is_refused(page: FlaskClient) -> None:
@@ -92,6 +122,41 @@ def test_too_much_text_is_refused(page: FlaskClient) -> None:
             "code": "too_large",
             "message": f"text: expected at most {MAX_TEXT_BYTES} bytes of Markdown",
         }
+
+
+def test_too_many_texts_and_too_much_in_all_are_refused(page: FlaskClient) -> None:
+    half = "a" * (MAX_TEXT_BYTES // 2)
+    bodies: dict[str, dict[str, Any]] = {
+        "texts": {"texts": [half, half, "a"]},
+        "texts and definitions": {"texts": [half, half], "definitions": "a"},
+        "text and definitions": {"text": half, "definitions": half + "a"},
+    }
+    for named, body in bodies.items():
+        answer = page.post("/render", json=body)
+        assert answer.status_code == 413
+        assert answer.get_json()["error"]["message"] == f"{named}: expected at most 262144 bytes of Markdown"
+    assert page.post("/render", json={"texts": [half, half]}).status_code == 200
+    assert page.post("/render", json={"texts": ["a"] * MAX_TEXTS}).status_code == 200
+    answer = page.post("/render", json={"texts": ["a"] * (MAX_TEXTS + 1)})
+    assert answer.status_code == 400
+    assert answer.get_json()["error"]["message"] == "texts: expected a list of at most 256 texts, got 257"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "expected exactly one of `text` and `texts`, got neither"),
+        ({"definitions": "a"}, "expected exactly one of `text` and `texts`, got neither"),
+        ({"text": "a", "texts": ["a"]}, "expected exactly one of `text` and `texts`, got both"),
+        ({"texts": "a"}, "texts: expected a list of at most 256 texts, got str"),
+        ({"texts": ["a", 1]}, "texts[1]: expected a text, got int"),
+        ({"texts": ["a", None]}, "texts[1]: expected a text, got null"),
+        ({"text": "a", "definitions": []}, "definitions: expected a text, got array"),
+    ],
+)
+def test_wrong_fields_are_named(page: FlaskClient, body: Any, message: str) -> None:
+    answer = page.post("/render", json=body)
+    assert (answer.status_code, answer.get_json()["error"]["message"]) == (400, message)
 
 
 def test_too_large_body_is_refused() -> None:

@@ -74,5 +74,7 @@ EITHER = {
         _given(session_id=TEXT, messages=NULL, message=NULL, **{"continue": {"const": True}}),
     ],
     "InterruptBody": [_given(session_id=TEXT), _given(run_id=TEXT)],
+    "RenderBody": [_given(text=TEXT, texts=NULL), _given(texts={"type": "array"}, text=NULL)],
+    "Rendered": [_given(html=TEXT), _given(htmls={"type": "array"})],
 }
 """The alternatives of a body, which its type does not say: one of them applies. A null counts as absent."""

@@ -1,8 +1,9 @@
 """Markdown in, harmless HTML out, in less than a second of CPU: a function of the text alone, for render.py.
 
 markdown-it parses with HTML off, Pygments colours code, nh3 filters the result. The text is cut into its top-level
-blocks, and each is rendered by itself: blocks that are finished in time stay, the rest follows as plain text. The HTML
-makes a browser fetch nothing from elsewhere: an image of another place becomes a link to it.
+blocks, and each is rendered by itself: blocks that are finished in time stay, the rest follows as plain text. So the
+rendering of a text is the renderings of its blocks, one after another, and a list item is rendered alone as it is in
+its list. The HTML makes a browser fetch nothing from elsewhere: an image of another place becomes a link to it.
 Source: CommonMark 0.31; GitHub's tables, strikethrough and task lists.
 """
 
@@ -10,8 +11,9 @@ from __future__ import annotations
 
 import html
 import logging
+from collections import ChainMap, Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
@@ -21,7 +23,7 @@ from markdown_it.token import Token
 
 from clawgate.web.pages.budget import Budget, OutOfTime
 from clawgate.web.pages.highlight import highlighted
-from clawgate.web.pages.rules import BUDGET, MAX_NESTING, TooMuch, bound
+from clawgate.web.pages.rules import BUDGET, MAX_NESTING, TOKENS, USED, TooMuch, bound
 from clawgate.web.pages.sanitiser import CLEANER, EMBEDDED_IMAGE
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,17 @@ MAX_LINKED = 1 << 20
 """The characters of addresses and titles in a text; a block with more stays text. A definition is written out at each
 of its uses: 100 KiB of address and 1,000 times `[a]` made 100 MB of HTML, and 1.9 s of CPU."""
 LINKED_CHARS = "linked_chars"
+REFERENCES = "references"
+"""The key under which markdown-it keeps link reference definitions; it reads and adds to what is there."""
+
+
+class _Blocks(NamedTuple):
+    """A text's lines and block tokens; where it is not whole, blocks are missing at its end."""
+
+    lines: list[str]
+    tokens: list[Token]
+    is_whole: bool
+    env: Any
 
 
 class Renderer:
@@ -51,16 +64,43 @@ class Renderer:
 
     def html_of(self, text: str) -> str:
         """Render a text; blocks that take too long, or that the parser fails at, come back as plain text."""
-        state = StateCore(text, self._markdown, {BUDGET: Budget(CPU_S), LINKED_CHARS: 0})
+        return self.htmls_of([text])[0]
+
+    def htmls_of(self, texts: Sequence[str], definitions: str = "") -> list[str]:
+        """Render texts, each by itself, within the bounds of one text.
+
+        definitions: Markdown whose definitions hold for all texts; it makes no output.
+        """
+        budget, used = Budget(CPU_S), Counter[str]()
+        known: dict[str, Any] = {}
+        self._find_blocks(definitions, {BUDGET: budget, USED: used, REFERENCES: known})
+        envs = [{BUDGET: budget, USED: used, REFERENCES: ChainMap({}, known)} for _ in texts]
+        found = [self._find_blocks(text, env) for text, env in zip(texts, envs, strict=True)]
+        return [self._html_of(blocks) for blocks in found]
+
+    def _find_blocks(self, text: str, env: Any) -> _Blocks:
+        """Parse a text into blocks."""
+        state = StateCore(text, self._markdown, env)
         normalize(state)
-        lines = state.src.split("\n")
+        is_whole = False
+        try:
+            self._markdown.block.parse(state.src, self._markdown, state.env, state.tokens)
+            is_whole = True
+        except OutOfTime:
+            pass
+        except Exception:
+            log.exception("a text of %d characters could not be parsed", len(state.src))
+        env[USED][TOKENS] += len(state.tokens)
+        return _Blocks(state.src.split("\n"), state.tokens, is_whole, env)
+
+    def _html_of(self, blocks: _Blocks) -> str:
+        lines, tokens, is_whole, env = blocks
         pieces: list[str] = []
         shown = 0  # lines of the text that are in the pieces
-        is_whole = self._find_blocks(state)
-        for block in _top_level(state.tokens):
+        for block in _top_level(tokens):
             begin, end = block[0].map or (shown, shown)
             try:
-                pieces.append(self._rendered(block, state.env))
+                pieces.append(self._rendered(block, env))
             except OutOfTime:
                 is_whole = False
                 break
@@ -74,17 +114,6 @@ class Renderer:
             pieces.append(_plain(lines[shown:]))
         return "".join(pieces)
 
-    def _find_blocks(self, state: StateCore) -> bool:
-        """Parse the text into blocks; return False where some are missing at its end."""
-        try:
-            self._markdown.block.parse(state.src, self._markdown, state.env, state.tokens)
-        except OutOfTime:
-            return False
-        except Exception:
-            log.exception("a text of %d characters could not be parsed", len(state.src))
-            return False
-        return True
-
     def _rendered(self, block: list[Token], env: Any) -> str:
         """Render one block as clean HTML.
 
@@ -94,6 +123,7 @@ class Renderer:
         state = StateCore("", self._markdown, env, block)
         inline(state)
         text_join(state)
+        _open_paragraphs(block)
         _label_boxes(block)
         rendered = self._markdown.renderer.render(block, self._markdown.options, env)
         if rendered.count("&amp;") > MAX_AMPERSANDS:
@@ -115,9 +145,17 @@ def _count_linked(token: Token, env: Any) -> None:
 
     Errors: TooMuch.
     """
-    env[LINKED_CHARS] += sum(len(str(value)) for value in token.attrs.values())
-    if env[LINKED_CHARS] > MAX_LINKED:
+    env[USED][LINKED_CHARS] += sum(len(str(value)) for value in token.attrs.values())
+    if env[USED][LINKED_CHARS] > MAX_LINKED:
         raise TooMuch
+
+
+def _open_paragraphs(block: list[Token]) -> None:
+    """Keep the paragraphs of tight lists, so that an item does not depend on the other items of its list."""
+    for token in block:
+        token.hidden = False
+        if token.type in ("bullet_list_open", "ordered_list_open"):
+            token.attrs.pop("class", None)  # it says that one of the items is a task
 
 
 def _label_boxes(block: list[Token]) -> None:

@@ -16,14 +16,18 @@ from markdown_it.rules_inline import StateInline
 from clawgate.web.pages.budget import OutOfTime
 
 BUDGET = "budget"
-"""The key under which the rules find the budget of a text in markdown-it's env."""
+"""The key under which the rules find the budget of a request in markdown-it's env."""
+USED = "used"
+"""The key of a request's counters, which all its texts share."""
+TOKENS = "tokens"
+"""The counter of the block tokens of the texts before."""
 KEPT_S = 0.3
 """The CPU that finding the blocks leaves to their contents."""
 MAX_NESTING = 100
 """The depth of blocks as markdown-it counts: a list is two. markdown-it drops deeper blocks, and all that follows in
 the block; here the text from there on stays text."""
 MAX_BLOCK_TOKENS = 50_000
-"""The block tokens of a text; the rest stays text. Each is held until the last is rendered and takes half a KiB, and
+"""The block tokens of a request; the rest stays text. Each is held until the last is rendered and takes half a KiB, and
 freeing 300,000 at once holds the interpreter for 0.1 s."""
 MAX_INLINE_TOKENS = 20_000
 """The inline tokens of a paragraph. `balance_pairs`, `emphasis`, `strikethrough` and `fragments_join` take all of
@@ -51,7 +55,7 @@ def bound(markdown: MarkdownIt) -> None:
 
 def _look_at_line(state: StateBlock, _start: int, _end: int, _silent: bool) -> bool:
     state.env[BUDGET].check(KEPT_S)
-    if len(state.tokens) > MAX_BLOCK_TOKENS or state.level >= MAX_NESTING - 2:
+    if len(state.tokens) + state.env[USED][TOKENS] > MAX_BLOCK_TOKENS or state.level >= MAX_NESTING - 2:
         raise OutOfTime
     return False
 

@@ -24,7 +24,6 @@ ATTRIBUTES = {
     "span": {"class"},
     "td": {"class"},
     "th": {"class"},
-    "ul": {"class"},
 }
 FIXED_VALUES = {"input": {"type": {"checkbox"}, "disabled": {""}, "checked": {""}}}
 CLASSES = {
@@ -34,7 +33,6 @@ CLASSES = {
     "span": r"[a-z]{1,3}[0-9]?",
     "td": r"left|right|center",
     "th": r"left|right|center",
-    "ul": r"contains-task-list",
 }
 EMBEDDED_IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]*\Z")
 

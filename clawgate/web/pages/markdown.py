@@ -16,15 +16,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
-from markdown_it.common.utils import unescapeAll
-from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore, inline, normalize, text_join
 from markdown_it.token import Token
 
 from clawgate.web.pages.budget import Budget, OutOfTime
-from clawgate.web.pages.highlight import highlighted
+from clawgate.web.pages.elements import add_elements
+from clawgate.web.pages.emphasis import befriend_cjk
+from clawgate.web.pages.footnotes import FOOTNOTES, add_footnotes
+from clawgate.web.pages.formulas import add_formulas
+from clawgate.web.pages.links import add_links, link_guessed
 from clawgate.web.pages.rules import BUDGET, MAX_NESTING, TOKENS, USED, TooMuch, bound
-from clawgate.web.pages.sanitiser import CLEANER, EMBEDDED_IMAGE
+from clawgate.web.pages.sanitiser import CLEANER
+from clawgate.web.pages.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +36,6 @@ CPU_S = 0.7
 markup a second."""
 MAX_AMPERSANDS = 50_000
 """The ampersands of a block; one with more stays text. nh3's time grows with their square: 0.6 s for 262,144."""
-MAX_LINKED = 1 << 20
-"""The characters of addresses and titles in a text; a block with more stays text. A definition is written out at each
-of its uses: 100 KiB of address and 1,000 times `[a]` made 100 MB of HTML, and 1.9 s of CPU."""
-LINKED_CHARS = "linked_chars"
 REFERENCES = "references"
 """The key under which markdown-it keeps link reference definitions; it reads and adds to what is there."""
 
@@ -57,8 +56,10 @@ class Renderer:
     """
 
     def __init__(self) -> None:
-        options = {"html": False, "maxNesting": MAX_NESTING, "tasklists": True}
-        self._markdown = MarkdownIt("commonmark", options, renderer_cls=_Html).enable(["table", "strikethrough"])
+        options = {"html": False, "breaks": True, "maxNesting": MAX_NESTING, "tasklists": True}
+        self._markdown = MarkdownIt("commonmark", options, renderer_cls=Writer).enable(["table", "strikethrough"])
+        for add in (add_formulas, add_footnotes, add_elements, add_links, befriend_cjk):
+            add(self._markdown)
         bound(self._markdown)
         self.html_of("*")  # the rules are compiled once, before there are threads
 
@@ -72,9 +73,10 @@ class Renderer:
         definitions: Markdown whose definitions hold for all texts; it makes no output.
         """
         budget, used = Budget(CPU_S), Counter[str]()
-        known: dict[str, Any] = {}
-        self._find_blocks(definitions, {BUDGET: budget, USED: used, REFERENCES: known})
-        envs = [{BUDGET: budget, USED: used, REFERENCES: ChainMap({}, known)} for _ in texts]
+        known: dict[str, dict[str, Any]] = {REFERENCES: {}, FOOTNOTES: {}}
+        shared = {BUDGET: budget, USED: used}
+        self._find_blocks(definitions, shared | known)
+        envs = [shared | {key: ChainMap({}, given) for key, given in known.items()} for _ in texts]
         found = [self._find_blocks(text, env) for text, env in zip(texts, envs, strict=True)]
         return [self._html_of(blocks) for blocks in found]
 
@@ -123,6 +125,7 @@ class Renderer:
         state = StateCore("", self._markdown, env, block)
         inline(state)
         text_join(state)
+        link_guessed(block)
         _open_paragraphs(block)
         _label_boxes(block)
         rendered = self._markdown.renderer.render(block, self._markdown.options, env)
@@ -138,16 +141,6 @@ def _top_level(tokens: list[Token]) -> Iterator[list[Token]]:
         if token.level == 0 and token.nesting <= 0:
             yield tokens[begin:index]
             begin = index
-
-
-def _count_linked(token: Token, env: Any) -> None:
-    """Count the characters of a link or an image.
-
-    Errors: TooMuch.
-    """
-    env[USED][LINKED_CHARS] += sum(len(str(value)) for value in token.attrs.values())
-    if env[USED][LINKED_CHARS] > MAX_LINKED:
-        raise TooMuch
 
 
 def _open_paragraphs(block: list[Token]) -> None:
@@ -171,45 +164,3 @@ def _label_boxes(block: list[Token]) -> None:
 def _plain(lines: list[str]) -> str:
     text = html.escape("\n".join(lines).strip("\n"))
     return f"<pre><code>{text}</code></pre>\n"
-
-
-class _Html(RendererHTML):
-    """The renderer of tokens with rules of our own. Each method is the rule for the type of its name."""
-
-    def text(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        """Look at the budget: most of a long block's tokens are text."""
-        env[BUDGET].check()
-        return super().text(tokens, idx, options, env)
-
-    def fence(self, tokens: Sequence[Token], idx: int, _options: Any, env: Any) -> str:
-        """Colour code while there is time for it."""
-        code = tokens[idx].content
-        language = next(iter(unescapeAll(tokens[idx].info).split(maxsplit=1)), "")
-        shown = highlighted(code, language, env[BUDGET]) or html.escape(code)
-        named = f' class="language-{html.escape(language)}"' if language else ""
-        return f"<pre><code{named}>{shown}</code></pre>\n"
-
-    def link_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        """Write a link out while there is room for its address."""
-        _count_linked(tokens[idx], env)
-        return self.renderToken(tokens, idx, options, env)
-
-    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        """Show an image that is in the text itself; make a link of any other, which is fetched on a click only."""
-        token = tokens[idx]
-        _count_linked(token, env)
-        source = str(token.attrs.get("src", ""))
-        words = self.renderInlineAsText(token.children or [], options, env)
-        if EMBEDDED_IMAGE.match(source):
-            return f'<img src="{html.escape(source)}" alt="{html.escape(words)}">'
-        return f'<a class="remote-image" href="{html.escape(source)}">{html.escape(words or source)}</a>'
-
-    def th_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        """Write a cell's alignment as a class: the page's CSP allows no style attributes."""
-        token = tokens[idx]
-        style = str(token.attrs.pop("style", ""))
-        if style:
-            token.attrSet("class", style.removeprefix("text-align:"))
-        return self.renderToken(tokens, idx, options, env)
-
-    td_open = th_open

@@ -1,9 +1,9 @@
-"""Emphasis beside Chinese, Japanese and Korean: a paragraph's parser whose runs of `*`, `_` and `~~` know these scripts.
+"""Emphasis beside Chinese, Japanese and Korean: a paragraph's parser whose runs of `*`, `_` and `~~` know them.
 
 CommonMark lets a run beside punctuation open or close emphasis only where a space or other punctuation is on its other
-side. These scripts put no space there, so `**标题：**内容` stayed as typed. Here their own punctuation counts as letters
-do, and beside other punctuation any of their characters does as a space would. A run with none of them at its sides is
-CommonMark's.
+side. These scripts put no space there, so `**标题：**内容` would stay as typed. Here their punctuation counts as their
+letters do, and beside other punctuation any of their characters counts as a space does. A run with none of them at its
+sides is CommonMark's.
 Source: CommonMark 0.31, "Emphasis and strong emphasis"; the public draft of CJK-friendly amendments to it.
 """
 

@@ -33,9 +33,7 @@ r"""The signs of a formula: `\[1\]` in a line is a pair of brackets that Markdow
 
 def add_formulas(markdown: MarkdownIt) -> None:
     """Add the rules to a parser."""
-    markdown.block.ruler.before(
-        "fence", "formula", _block, {"alt": ["paragraph", "reference", "blockquote", "list"]}
-    )
+    markdown.block.ruler.before("fence", "formula", _block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     markdown.inline.ruler.before("escape", "formula", _inline)
 
 

@@ -16,8 +16,10 @@ from markdown_it.token import Token
 MAX_ADDRESS = 2048
 LETTERS = "A-Za-z0-9À-ɏͰ-ԯ"
 """Latin, Greek and Cyrillic ones, and the digits."""
-REST = rf"(?::\d{{1,5}})?(?:[/?#][{LETTERS}/?#~:@!$&'()+,;=%._-]{{0,{MAX_ADDRESS}}})?(?!@)"
+REST = rf"(?::\d{{1,5}})?(?:[/?#][{LETTERS}/?#~:@!$&'()+,;=%._-]{{0,{MAX_ADDRESS}}})?"
 HTTP = re.compile(rf"://[{LETTERS}][{LETTERS}.-]{{0,253}}{REST}")
+USER = re.compile(r"[^\s/?#]{0,64}@")
+"""What goes on like this after an address has a user's name in it, which hides where it leads."""
 SCHEME = re.compile(r"(?<![A-Za-z0-9+.-])https?\Z", re.IGNORECASE)
 GUESSED = re.compile(
     rf"(?<![{LETTERS}./:@_-])www\.[{LETTERS}][{LETTERS}-]{{0,62}}\.[{LETTERS}.-]{{1,190}}{REST}"
@@ -45,7 +47,12 @@ def _address(state: StateInline, silent: bool) -> bool:
         return False
     scheme = SCHEME.search(state.src, max(0, state.pos - 6), state.pos)
     found = HTTP.match(state.src, state.pos, state.posMax) if scheme else None
-    if not scheme or not found or (not silent and not state.pending.endswith(scheme[0])):
+    if (
+        not scheme
+        or not found
+        or USER.match(state.src, found.end())
+        or (not silent and not state.pending.endswith(scheme[0]))
+    ):
         return False
     rest = _trimmed(found[0])
     if not silent:
@@ -79,7 +86,9 @@ def _linked(tokens: list[Token]) -> Iterator[Token]:
         for found in GUESSED.finditer(token.content):
             address = _trimmed(found[0])
             yield from _text(token.content[shown : found.start()])
-            yield Token("link_open", "a", 1, attrs={"href": ("mailto:" if "@" in address[:65] else "http://") + address})
+            yield Token(
+                "link_open", "a", 1, attrs={"href": ("mailto:" if "@" in address[:65] else "http://") + address}
+            )
             yield from _text(address)
             yield Token("link_close", "a", -1)
             shown = found.start() + len(address)

@@ -52,7 +52,7 @@ CLASSES = {
     "div": r"footnote|math",
     "li": r"task-list-item",
     "mrow": r"b?cancel|boxed|sout|xcancel",
-    "mtd": r"left|right|center",
+    "mtd": r"left|right|center|ruled|barred",
     "mtext": r"bold|italic|sans-serif|monospace",
     "span": r"[a-z]{1,3}[0-9]?|math",
     "sup": r"footnote",

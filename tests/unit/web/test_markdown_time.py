@@ -41,6 +41,20 @@ HOSTILE = {
     "colours": "```java\n" + "a.b " * 4000 + "\n```\n",
     "nh3": "```\n" + "&" * MAX_TEXT_BYTES,
     "lines": "\n",
+    "formulas": "$x'_a\\frac1{b}$ ",
+    "open formulas": "\\[\n$$\n",
+    "brackets": "\\(a\\[b",
+    "dollars": "$a ",
+    "blocks of formulas": "$$\n\\begin{matrix}" + "a&" * 900 + "\\end{matrix}\n$$\n",
+    "addresses": "http://a.b/c(d) www.a.b/c ",
+    "e-mail": "a@b.",
+    "dots": "a.",
+    "schemes": "http://",
+    "closing brackets": "https://a" + "/)" * 1000 + " ",
+    "footnotes": "[^a]: [^b] ",
+    "notes": "[^a]: b\n\n    [^b]: c\n\n",
+    "elements": "<sub>a<sup>b</sub><br>",
+    "chinese": "**甲：**乙",
     "references": "[a]: http://b/" + "c" * 100_000 + "\n\n" + "[a] " * 20_000,
 }
 MAX_GROWTH = 40
@@ -68,6 +82,22 @@ PIECES = (
     ),
     *("&amp;", "|", "|-", "|a", "\n|", "---", "===", "\n---\n", "# ", "    ", "\t", " ", "[a]: b\n", "[a]:", '"', "'"),
     *('[a](b "', "[a][", "春", "\0", "\r", "http://", "%20", "@", ":", "#\n", "\n    ", "\n> ", "\n- ", "x*", "*x"),
+    *(
+        "$",
+        "$$",
+        "\n$$\n",
+        "\\(",
+        "\\)",
+        "\n\\[",
+        "\\]\n",
+        "\n\\begin{align}",
+        "\\end{align}\n",
+        "\\frac{",
+        "}",
+        "^",
+        "_{",
+    ),
+    *("[^a]: ", "[^a]", "<br>", "<sub>", "</sub>", "www.", ".com", "a@b.cc", "https://a.b/", "：", "。", "”"),
 )
 
 

@@ -129,6 +129,6 @@ def test_text_that_the_parser_cannot_take_comes_back_as_text(
         patch.setattr("markdown_it.parser_block.ParserBlock.parse", fail)
         assert html_of("<b>a</b>") == "<pre><code>&lt;b&gt;a&lt;/b&gt;</code></pre>\n"
     with monkeypatch.context() as patch:
-        patch.setattr("clawgate.web.pages.markdown._Html.fence", fail)
+        patch.setattr("clawgate.web.pages.writer.Writer.fence", fail)
         html = Renderer().html_of("a\n\n```\n<b>\n```\n\nc")
     assert html == "<p>a</p>\n<pre><code>```\n&lt;b&gt;\n```</code></pre>\n<p>c</p>\n"

@@ -29,6 +29,8 @@ HIGHLIGHTED = {
 match of an expression that holds the interpreter for minutes. A test tries these with text that they dislike."""
 NAMES = {name for _, names, _, _ in get_all_lexers(plugins=False) if {*names[:1]} & HIGHLIGHTED for name in names}
 """All their names. Pygments looks for an unknown one among its plugins, which reads the disk each time."""
+FORMATTER = HtmlFormatter(nowrap=True)
+"""One for all: to make it takes as long as to colour ten lines. It learns the classes of tokens, a fixed set."""
 KEPT_S = 0.15
 """The CPU of the text's budget that colours leave to the rest: a later code block stays plain."""
 
@@ -40,7 +42,7 @@ def highlighted(code: str, language: str, budget: Budget) -> str | None:
     try:
         budget.check(KEPT_S)
         tokens = lex(code, get_lexer_by_name(language, stripnl=False))
-        return format(_in_time(tokens, budget), HtmlFormatter(nowrap=True))
+        return format(_in_time(tokens, budget), FORMATTER)
     except OutOfTime:
         return None
 

@@ -18,8 +18,8 @@ LETTERS = "A-Za-z0-9À-ɏͰ-ԯ"
 """Latin, Greek and Cyrillic ones, and the digits."""
 REST = rf"(?::\d{{1,5}})?(?:[/?#][{LETTERS}/?#~:@!$&'()+,;=%._-]{{0,{MAX_ADDRESS}}})?"
 HTTP = re.compile(rf"://[{LETTERS}][{LETTERS}.-]{{0,253}}{REST}")
-USER = re.compile(r"[^\s/?#]{0,64}@")
-"""What goes on like this after an address has a user's name in it, which hides where it leads."""
+USER = re.compile(r"://[A-Za-z0-9._~!$&'()*+,;=:%-]{0,128}@")
+"""An address with a user's name in it, which hides where the address leads, stays text."""
 SCHEME = re.compile(r"(?<![A-Za-z0-9+.-])https?\Z", re.IGNORECASE)
 GUESSED = re.compile(
     rf"(?<![{LETTERS}./:@_-])www\.[{LETTERS}][{LETTERS}-]{{0,62}}\.[{LETTERS}.-]{{1,190}}{REST}"
@@ -50,7 +50,7 @@ def _address(state: StateInline, silent: bool) -> bool:
     if (
         not scheme
         or not found
-        or USER.match(state.src, found.end())
+        or USER.match(state.src, state.pos)
         or (not silent and not state.pending.endswith(scheme[0]))
     ):
         return False

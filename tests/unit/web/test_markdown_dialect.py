@@ -229,6 +229,7 @@ def test_what_is_no_address_stays_text(text: str) -> None:
 
 def test_a_link_of_the_text_stays_one_link() -> None:
     assert addresses("[https://a.example www.b.example c@d.example](https://e.example)") == ["https://e.example"]
+    assert addresses("「https://a.example」，c@d.example") == ["https://a.example", "mailto:c@d.example"]
     assert addresses("<https://a.example/中文>") == ["https://a.example/%E4%B8%AD%E6%96%87"]
     assert (
         line("**https://a.example/__b__/c**后")

@@ -85,7 +85,7 @@ def test_everything_of_a_text_is_drawn(page: Page, upstream: ScriptedOllama) -> 
     page.send("go")
     page.until_idle()
     page.until(f"document.querySelector('{BODY} h4')", "the whole is rendered")
-    assert page.count(f"{BODY} math") == 10
+    assert page.count(f"{BODY} math") == 11
     assert page.js(f"[...document.querySelectorAll('{BODY} math')].every(e => e.getBoundingClientRect().width > 5)")
     one, high = page.js(
         f"[...document.querySelectorAll('{BODY} math')].map(e => e.getBoundingClientRect().height)"

@@ -21,7 +21,7 @@ ENVIRONMENTS = (
     "Bmatrix|pmatrix|vmatrix|Vmatrix|smallmatrix|multline|split"
 )
 OPENING = re.compile(rf"\$\$|\\\[|\\begin\{{((?:{ENVIRONMENTS})\*?)\}}")
-SINGLE = re.compile(rf"\$(?![\s$])((?:[^$\\`\n]|\\[^\n`]){{1,{MAX_FORMULA}}})(?<!\s)\$(?![A-Za-z0-9$])")
+SINGLE = re.compile(rf"\$(?![\s$])((?:[^$\\`\n]|\\[^\n`]){{1,{MAX_FORMULA}}})(?<!\s)\$(?![A-Za-z0-9${{])")
 DOUBLE = re.compile(rf"\$\$(?!\$)((?:[^$\\`]|\\[^`]){{1,{MAX_FORMULA}}})\$\$")
 ROUND = re.compile(rf"\\\(((?:[^\\`]|\\[^()`]){{1,{MAX_FORMULA}}})\\\)")
 SQUARE = re.compile(rf"\\\[((?:[^\\`]|\\[^\[\]`]){{1,{MAX_FORMULA}}})\\\]")
@@ -98,10 +98,11 @@ def _last_line(state: StateBlock, start: int, end: int, inside: int, closing: st
     """Find the line that ends with the closing sign, where no other such sign and no blank line comes before."""
     if state.src.find(closing, inside, inside + MAX_FORMULA) < 0:
         return None
+    indent = min(state.blkIndent, state.sCount[start])  # a formula below an item that is not indented ends the list
     for line in range(start, end):
         first = inside if line == start else state.bMarks[line] + state.tShift[line]
         last = state.eMarks[line]
-        if line > start and (first >= last or state.sCount[line] < state.blkIndent):
+        if line > start and (first >= last or state.sCount[line] < indent):
             return None
         if last - inside > MAX_FORMULA:
             return None

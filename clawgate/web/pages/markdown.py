@@ -75,7 +75,8 @@ class Renderer:
         budget, used = Budget(CPU_S), Counter[str]()
         known: dict[str, dict[str, Any]] = {REFERENCES: {}, FOOTNOTES: {}}
         shared = {BUDGET: budget, USED: used}
-        self._find_blocks(definitions, shared | known)
+        if definitions:
+            self._find_blocks(definitions, shared | known)
         envs = [shared | {key: ChainMap({}, given) for key, given in known.items()} for _ in texts]
         found = [self._find_blocks(text, env) for text, env in zip(texts, envs, strict=True)]
         return [self._html_of(blocks) for blocks in found]

@@ -94,7 +94,17 @@ def test_formulas_in_a_line(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("$5 and $6", "$5–$10", "US$5, US$6", "costs $5, $6", "from $5 to $10.", "$HOME and $PATH", "$HOME/$PATH"),
+        *(
+            "$5 and $6",
+            "$5–$10",
+            "US$5, US$6",
+            "costs $5, $6",
+            "from $5 to $10.",
+            "$HOME and $PATH",
+            "$HOME/$PATH",
+            "${HOME}/${USER}",
+            "$a+$b=$c",
+        ),
         *(
             "$5, or 6 in CA$.",
             "I pay $20 per month and get 5$ back",
@@ -136,6 +146,14 @@ def test_formulas_that_are_blocks(text: str, tex: str) -> None:
     for begin in ("> ", "- ", "1. "):
         nested = begin + text.strip().replace("\n", "\n" + (begin if begin == "> " else " " * len(begin)))
         assert html in RENDERER.html_of(nested), nested
+
+
+@pytest.mark.parametrize("text", ["$$\n- a\n+ b\n$$", "\\[\nx\n\\]", "\\begin{align}\na &= b\n\\end{align}"])
+def test_a_formula_that_is_not_indented_ends_the_list_before_it(text: str) -> None:
+    item, formula = RENDERER.html_of("1. a"), RENDERER.html_of(text)
+    assert RENDERER.html_of(f"1. a\n{text}\n2. b") == item + formula + RENDERER.html_of("2. b")
+    assert RENDERER.html_of(f"- a\n  - b\n{text}") == RENDERER.html_of("- a\n  - b") + formula
+    assert RENDERER.html_of(f"> a\n{text}") == RENDERER.html_of("> a") + formula
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,19 @@ def _long_run(state: StateInline, silent: bool) -> bool:
 
 
 def _narrow_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Find a table of few columns whose head begins no other block: markdown-it takes `- a | b` for one, GitHub not."""
     below = start + 1
     if below < end and state.src.count("|", state.bMarks[below], state.eMarks[below]) > MAX_COLUMNS:
         return False
-    return table(state, start, end, silent)
+    is_lazy = state.sCount[start] < state.blkIndent
+    if is_lazy or not table(state, start, end, True) or _begins_other(state, start, end):
+        return False
+    return silent or table(state, start, end, silent)
+
+
+def _begins_other(state: StateBlock, start: int, end: int) -> bool:
+    """Tell whether a line begins what would end a quote, wherever it stands."""
+    parent, state.parentType = state.parentType, "table"
+    begins = any(rule(state, start, end, True) for rule in state.md.block.ruler.getRules("blockquote"))
+    state.parentType = parent
+    return begins

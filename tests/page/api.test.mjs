@@ -6,7 +6,7 @@ const { fetch } = globalThis;
 afterEach(() => {
   globalThis.fetch = fetch;
 });
-const ok = (html) => Response.json({ html });
+const ok = (html) => Response.json({ htmls: [html] });
 const busy = () =>
   Response.json({ error: { code: "busy", message: "" } }, { status: 503, headers: { "Retry-After": "1" } });
 
@@ -17,13 +17,31 @@ test("a render that finds every place taken is asked for again", async () => {
   assert.equal(answers.length, 0);
 });
 
-test("any other failure is told at once, and the next text is rendered", async () => {
-  const answers = [Response.json({ error: { code: "too_large", message: "m" } }, { status: 413 }), ok("b"), ok("c")];
+test("a text that the gateway refuses is given up, and the next one is rendered", async () => {
+  const answers = [Response.json({ error: { code: "too_large", message: "m" } }, { status: 413 }), ok("b")];
   globalThis.fetch = async () => answers.shift();
   const api = createApi("/", () => null);
-  const [first, ...others] = ["a", "b", "c"].map(api.render);
-  await assert.rejects(first, { code: "too_large" });
-  assert.deepEqual(await Promise.all(others), ["b", "c"]);
+  await assert.rejects(api.render("a"), { code: "too_large" });
+  assert.equal(await api.render("b"), "b");
+});
+
+test("texts are asked for again where the gateway is away, or something else answers in its place", async () => {
+  const answers = [
+    new Response("<h1>Bad gateway</h1>", { status: 502, headers: { "Content-Type": "text/html" } }),
+    Response.json({ html: "an older gateway's" }),
+    ok("a"),
+  ];
+  globalThis.fetch = async () => answers.shift() ?? assert.fail();
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = (task) => setTimeout(task, 0); // its waits are another test's
+  const now = Date.now;
+  let later = 0;
+  Date.now = () => now() + (later += 60_000);
+  try {
+    assert.equal(await createApi("/", () => null).render("a"), "a");
+  } finally {
+    [globalThis.setTimeout, Date.now] = [setTimeout, now];
+  }
 });
 
 const page = (status, headers = {}) =>
@@ -53,19 +71,6 @@ test("a proxy's sign-in is told from the gateway's own 401", async () => {
     globalThis.fetch = async () => answer;
     await assert.rejects(createApi("/", () => null).status(), { code: "sign_in" });
   }
-});
-
-test("a page renders two texts at a time", async () => {
-  let [now, most] = [0, 0];
-  globalThis.fetch = async (_, { body }) => {
-    most = Math.max(most, ++now);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    now -= 1;
-    return ok(JSON.parse(body).text);
-  };
-  const texts = [..."abcdefg"];
-  assert.deepEqual(await Promise.all(texts.map(createApi("/", () => null).render)), texts);
-  assert.equal(most, 2);
 });
 
 test("waits begin short, grow to what the gateway asks for, and differ", () => {

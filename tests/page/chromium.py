@@ -147,6 +147,12 @@ class Page:
         """Wait until nothing streams."""
         self.until("!document.body.classList.contains('streaming')", "nothing streams")
 
+    def until_rendered(self) -> None:
+        """Wait until every message is over and the gateway has rendered it: a browser may translate it then."""
+        self.until_idle()
+        open_ = "[data-message]:not([data-phase=done]), [data-body][translate]"
+        self.until(f"document.querySelector('[data-message]') && !document.querySelector('{open_}')", "all is rendered")
+
     def count(self, selector: str) -> int:
         """Count elements."""
         return int(self.js("document.querySelectorAll(arguments[0]).length", selector))

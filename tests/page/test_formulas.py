@@ -83,7 +83,7 @@ def test_no_text_around_a_formula_runs_or_mutates(page: Page) -> None:
 def test_everything_of_a_text_is_drawn(page: Page, upstream: ScriptedOllama) -> None:
     upstream.script(text(TORTURE), done())
     page.send("go")
-    page.until_idle()
+    page.until_rendered()
     page.until(f"document.querySelector('{BODY} h4')", "the whole is rendered")
     assert page.count(f"{BODY} math") == 11
     assert page.js(f"[...document.querySelectorAll('{BODY} math')].every(e => e.getBoundingClientRect().width > 5)")
@@ -108,7 +108,7 @@ def test_everything_of_a_text_is_drawn(page: Page, upstream: ScriptedOllama) -> 
 def test_wide_tables_and_formulas_scroll_in_their_boxes(page: Page, upstream: ScriptedOllama) -> None:
     upstream.script(text(WIDE), done())
     page.send("go")
-    page.until_idle()
+    page.until_rendered()
     page.until(f"document.querySelector('{BODY} table') && document.querySelector('{BODY} math')", "all is rendered")
     for width in (1280, 390):
         page.resize(width)

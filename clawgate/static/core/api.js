@@ -1,6 +1,7 @@
 // @ts-check
 /** The gateway as functions: the only file that calls fetch. Failures are ApiErrors with the gateway's own code. */
 
+import { createRenderings, retryMs } from "./renderings.js";
 import { createParser } from "./sse.js";
 
 /**
@@ -10,8 +11,6 @@ import { createParser } from "./sse.js";
  * @typedef {{model: string, upstream: Upstream, streams: number, max_streams: number, version: string}} Status
  */
 
-const RENDERS_AT_ONCE = 2; // as many as the gateway takes, so that a page with a long history is not refused for itself
-const RENDER_TRIES = 20;
 const FIRST_WAIT_MS = 100;
 
 /**
@@ -42,6 +41,20 @@ export class ApiError extends Error {
  */
 export function renderWaitMs(tries, retryAfterMs) {
   return Math.min(FIRST_WAIT_MS * 2 ** (tries - 1), retryAfterMs) * (0.5 + Math.random());
+}
+
+/** The statuses that a request has earned by what it asks for: the same request will not do better later. */
+const IN_VAIN = [400, 413, 422];
+
+/**
+ * Return how long texts wait that could not be rendered; 0 where waiting does not help.
+ * @param {unknown} error
+ * @param {number} tries
+ */
+function restMs(error, tries) {
+  if (!(error instanceof ApiError)) return retryMs(tries); // the answer was no JSON
+  if (error.code === "busy") return renderWaitMs(tries, error.retryAfterMs);
+  return IN_VAIN.includes(error.status) ? 0 : retryMs(tries);
 }
 
 /**
@@ -81,24 +94,16 @@ export function createApi(base, token) {
     return response;
   }
 
-  /** @type {Promise<unknown>[]} */
-  const lanes = [];
-  let renders = 0;
-
   /**
-   * @param {string} text
-   * @returns {Promise<string>}
+   * @param {string[]} texts
+   * @param {string} definitions
+   * @returns {Promise<string[]>}
    */
-  async function renderPatiently(text) {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return (await (await ask("POST", "render", { text })).json()).html;
-      } catch (error) {
-        if (!(error instanceof ApiError) || error.code !== "busy" || tries === RENDER_TRIES) throw error;
-        const waitMs = renderWaitMs(tries, error.retryAfterMs);
-        await new Promise((resolve) => setTimeout(resolve, waitMs));
-      }
-    }
+  async function renderAll(texts, definitions) {
+    const body = definitions ? { texts, definitions } : { texts };
+    const { htmls } = await (await ask("POST", "render", body)).json();
+    if (!Array.isArray(htmls) || htmls.length !== texts.length) throw new ApiError("internal", "not what was asked for");
+    return htmls;
   }
 
   return {
@@ -156,16 +161,7 @@ export function createApi(base, token) {
       return (await ask("GET", "api/status")).json();
     },
 
-    /**
-     * @param {string} text Markdown
-     * @returns {Promise<string>} sanitised HTML
-     */
-    render(text) {
-      const lane = renders++ % RENDERS_AT_ONCE;
-      const html = (lanes[lane] ?? Promise.resolve()).then(() => renderPatiently(text));
-      lanes[lane] = html.catch(() => undefined);
-      return html;
-    },
+    render: createRenderings(renderAll, restMs),
 
     /**
      * @param {string} path

@@ -1,69 +1,318 @@
 // @ts-check
 /**
- * Cuts a Markdown text that is still being written into blocks that later text will not change: pure. parts/markdown.js
- * renders each such block once. A cut that is a little too early shows only while the answer streams: at the end the
- * whole is rendered.
+ * The blocks of a Markdown text that is still being written, found line by line: pure. What has been found is a tree of
+ * containers and leaves; the open ones lie on one path, as in CommonMark's own algorithm. units.js cuts the text by it,
+ * outline.js shows it. A display formula is no formula unless it is closed, so the state before it is kept until then.
  */
 
-const FENCE = /^ {0,3}(`{3,}|~{3,})(.*)$/;
-const LIST = /^ {0,3}([-*+]|\d{1,9}[.)])(\s|$)/;
-const PERHAPS_LIST = /^ {0,3}([-*+]|\d{0,9}[.)]?)$/;
+import { LEAVES, block } from "./block.js";
+import { isDefinitions, mayBeTitle } from "./definitions.js";
+import { MAX_FORMULA, endingOf, formulaOf } from "./formulas.js";
+import { alignmentsOf, detabbed, fenceOf, headingOf, isFenceEnd, isRule, isTableHead, look, markerOf, underline } from "./lines.js";
 
-/**
- * @typedef {object} Scan
- * @property {number} cut everything before it has been given out as blocks
- * @property {number} at the start of the first line that has not been looked at
- * @property {string} fence the marker of the code block that is open; "" outside of one
- * @property {boolean} isList the open block began as a list: an indented or further item may follow a blank line
- * @property {boolean} isBlank the last line was blank
- */
+/** @typedef {import("./block.js").Block} Block */
 
-/** @returns {Scan} */
-export const beginScan = () => ({ cut: 0, at: 0, fence: "", isList: false, isBlank: true });
+const MAY_BE_FORMULA = /\$\$|\\\[|\\begin\{/;
+const NOTE = /^\[\^([^\s[\]^]{1,80})\]:[ \t]*/;
 
-/**
- * Look at what has been added since the last call.
- * @param {Scan} scan
- * @param {string} text the whole text so far; it only ever grows
- * @returns {{scan: Scan, blocks: string[]}} the blocks that are finished now
- */
-export function advance(scan, text) {
-  let { cut, at, fence, isList, isBlank } = scan;
-  /** @type {string[]} */
-  const blocks = [];
+export function createBlocks() {
+  const root = block("root", 0);
+  /** The open containers and, at its end, the open leaf. */
+  let path = [root];
+  /** The formula that may turn out to be none. @type {{back: () => void, lines: [string, number, number][], start: number} | null} */
+  let doubt = null;
+  /** Brings back the state before the line that is being read, where it may begin a formula. */
+  let before = () => {};
+  /** Where there is no formula, whatever begins there. @type {Set<number>} */
+  const refuted = new Set();
 
-  /** @param {number} end */
-  function finish(end) {
-    const block = text.slice(cut, end);
-    if (block.trim() !== "") blocks.push(block);
-    cut = end;
-    isList = false;
+  /** Remember the state; the function that is returned brings it back. */
+  function mark() {
+    const kept = [...path];
+    const copies = kept.map((each) => ({ ...each }));
+    const counts = kept.map((each) => each.children.length);
+    return () => {
+      kept.forEach((each, index) => {
+        Object.assign(each, copies[index]);
+        each.children.length = counts[index] ?? 0;
+      });
+      path = [...kept];
+    };
   }
 
-  for (;;) {
-    const end = text.indexOf("\n", at);
-    const line = text.slice(at, end < 0 ? text.length : end);
-    if (end < 0) {
-      const isClear = line.trim() !== "" && !/^\s/.test(line) && !PERHAPS_LIST.test(line) && !LIST.test(line);
-      if (isBlank && isList && !fence && isClear) finish(at);
-      break;
+  /** @param {number} depth @param {number} end */
+  function close(depth, end) {
+    for (const each of path.slice(depth)) {
+      each.isOpen = false;
+      each.end = end;
     }
-    const marker = FENCE.exec(line.replace(/\r$/, ""));
-    const isIndented = /^\s/.test(line);
+    path.length = Math.max(depth, 1);
+  }
+
+  /** @param {number} depth @param {Block} added */
+  function add(depth, added) {
+    close(depth, added.start);
+    if (path.at(-1)?.kind === "list" && added.kind !== "item") close(path.length - 1, added.start);
+    path.at(-1)?.children.push(added);
+    path.push(added);
+    return path.length;
+  }
+
+  /**
+   * Go down the open containers that a line belongs to.
+   * @param {string} line
+   * @returns {{at: number, depth: number}} the column after their marks, the depth of the first that it is not in
+   */
+  function descend(line) {
+    let at = 0;
+    let depth = 1;
+    for (; depth < path.length; depth += 1) {
+      const each = /** @type {Block} */ (path[depth]);
+      const { indent, rest, isBlank } = look(line, at);
+      if (each.kind === "quote") {
+        if (!rest.startsWith(">")) break; // however far it is indented: so does markdown-it
+        at += indent + (rest[1] === " " ? 2 : 1);
+      } else if (each.kind === "item" || each.kind === "note") {
+        if (isBlank ? each.kind === "item" && !each.children.length : indent < each.indent) break;
+        at += Math.min(indent, each.indent);
+      } else if (each.kind !== "list") break;
+    }
+    return { at, depth };
+  }
+
+  /**
+   * Give a line to the open code block or formula that it is in.
+   * @param {Block | null} leaf
+   * @param {string} raw
+   * @param {string} line
+   * @param {number} at
+   * @param {number} start @param {number} end
+   * @returns {boolean} whether it was
+   */
+  function absorb(leaf, raw, line, at, start, end) {
+    const { indent, rest, isBlank } = look(line, at);
+    const from = at === 0 ? raw : line.slice(at);
+    if (leaf?.kind === "code") {
+      if (indent < 4 && isFenceEnd(leaf.mark, rest)) close(path.length - 1, end);
+      else leaf.text += `${from.slice(Math.min(indent, leaf.indent))}\n`;
+    } else if (leaf?.kind === "indented" && (isBlank || indent >= 4)) {
+      leaf.text += `${line.slice(at + Math.min(indent, 4))}\n`;
+    } else if (leaf?.kind === "formula" && !isBlank) {
+      const ending = endingOf(leaf.mark, leaf.text.slice(leaf.info.length), rest);
+      const isTooLong = start + raw.length - leaf.lineStart > MAX_FORMULA;
+      leaf.text += `${rest}\n`;
+      if (ending === "none" || isTooLong || indent < leaf.indent) close(path.length - 1, start);
+      else if (ending === "here") close(path.length - 1, end);
+    } else return false;
+    return true;
+  }
+
+  /** Tell whether a footnote may begin here: it ends no table, and no quote whose paragraph may go on. @param {number} depth */
+  const mayBeNote = (depth) =>
+    path[depth]?.kind !== "table" &&
+    !(path.at(-1)?.kind === "paragraph" && path.slice(depth).some((each) => each.kind === "quote"));
+
+  /**
+   * Begin the block that a line begins within a container.
+   * @param {number} depth of the new block
+   * @param {string} raw @param {string} rest @param {number} indent @param {number} start @param {number} end
+   * @param {Block | null} paragraph that the line would otherwise go on with
+   * @returns {number} the columns that are used up; 0 for none, -1 for all
+   */
+  function begin(depth, raw, rest, indent, start, end, paragraph) {
+    const formula = refuted.has(start) ? null : formulaOf(rest);
+    if (formula) {
+      const isLazy = path.at(-1)?.kind === "paragraph" && ["item", "note"].includes(path[depth]?.kind ?? "");
+      const lineStart = start + raw.length - rest.length + formula.begin.length;
+      const known = { mark: formula.end, info: formula.begin, lineStart, indent: isLazy ? indent : 0 };
+      add(depth, block("formula", start, { text: `${rest}\n`, ...known }));
+      if (formula.isWhole) close(path.length - 1, end);
+      else doubt = doubt ?? { back: before, lines: [], start };
+      return -1;
+    }
+    const fence = fenceOf(rest);
     if (fence) {
-      if (marker && marker[1]?.startsWith(fence) && marker[2]?.trim() === "") {
-        fence = "";
-        if (!isList) finish(end + 1);
-      }
-    } else if (line.trim() === "") {
-      if (!isList || text.slice(cut, at).trim() === "") finish(end + 1); // blank lines between blocks go, too
-    } else {
-      if (isBlank && isList && !isIndented && !LIST.test(line)) finish(at);
-      if (text.slice(cut, at).trim() === "") isList = LIST.test(line) || isIndented;
-      if (marker && !(marker[1]?.startsWith("`") && marker[2]?.includes("`"))) fence = marker[1] ?? "";
+      add(depth, block("code", start, { indent, mark: fence.fence, info: fence.info }));
+      return -1;
     }
-    isBlank = line.trim() === "";
-    at = end + 1;
+    if (rest.startsWith(">")) {
+      add(depth, block("quote", start));
+      return indent + (rest[1] === " " ? 2 : 1);
+    }
+    if (isRule(rest)) {
+      close(add(depth, block("rule", start)) - 1, end);
+      return -1;
+    }
+    const marker = markerOf(rest);
+    if (marker && !(paragraph && (marker.isEmpty || marker.number !== 1))) {
+      let list = path[depth - 1];
+      if (list?.kind !== "list" || list.mark !== marker.type) {
+        const number = marker.isOrdered ? marker.number : 0;
+        list = block("list", start, { mark: marker.type, number, level: marker.isOrdered ? 1 : 0 });
+        depth = add(depth, list);
+      }
+      add(depth, block("item", start, { indent: indent + marker.width }));
+      return marker.isEmpty ? -1 : indent + marker.width;
+    }
+    const note = NOTE.exec(rest);
+    if (note && mayBeNote(depth)) {
+      add(depth, block("note", start, { indent: 4, mark: note[1] ?? "" }));
+      return indent + note[0].length;
+    }
+    const heading = headingOf(rest);
+    if (heading) {
+      close(add(depth, block("heading", start, heading)) - 1, end);
+      return -1;
+    }
+    return 0;
   }
-  return { scan: { cut, at, fence, isList, isBlank }, blocks };
+
+  /**
+   * Take a line for what it makes of the paragraph above it.
+   * @param {Block} paragraph
+   * @param {string} rest @param {number} start @param {number} end
+   * @returns {boolean} whether it made a table or a heading of it
+   */
+  function transform(paragraph, rest, start, end) {
+    const alignments = paragraph.isHead ? alignmentsOf(rest) : null;
+    const lineBreak = paragraph.text.lastIndexOf("\n");
+    const head = paragraph.text.slice(lineBreak + 1);
+    if (alignments && isTableHead(head, alignments)) {
+      if (lineBreak < 0) paragraph.kind = "table";
+      else {
+        paragraph.text = paragraph.text.slice(0, lineBreak);
+        add(path.length - 1, block("table", paragraph.lineStart));
+      }
+      const table = /** @type {Block} */ (path.at(-1));
+      table.text = `${head}\n${rest}`;
+      return true;
+    }
+    const level = underline(rest);
+    if (level && !isDefinitions(paragraph.text) && !isDefinitions(`${paragraph.text}\n${rest}`)) {
+      Object.assign(paragraph, { kind: "heading", level });
+      close(path.length - 1, end);
+      return true;
+    }
+    return false;
+  }
+
+  /**
+   * Tell whether a paragraph is definitions that a line does not go on with.
+   * @param {Block} leaf @param {string} rest @param {boolean} isLazy
+   */
+  const isDefined = (leaf, rest, isLazy) =>
+    leaf.kind === "paragraph" &&
+    isDefinitions(leaf.text) &&
+    (isLazy || !mayBeTitle(rest)) &&
+    !isDefinitions(`${leaf.text}\n${rest}`);
+
+  /**
+   * @param {string} raw a line without its end
+   * @param {number} start where it begins in the text
+   * @param {number} end where the next one begins
+   */
+  function line(raw, start, end) {
+    const spaced = detabbed(raw);
+    if (MAY_BE_FORMULA.test(raw)) before = mark();
+    let { at, depth } = descend(spaced);
+    const tip = /** @type {Block} */ (path.at(-1));
+    const isInside = depth === path.length || LEAVES.has(path[depth]?.kind ?? "");
+    const leaf = isInside && depth < path.length ? tip : null;
+    if (absorb(leaf, raw, spaced, at, start, end)) return;
+    let paragraph = leaf?.kind === "paragraph" ? leaf : null;
+    let isNew = false;
+    let { indent, rest, isBlank } = look(spaced, at);
+    if (isBlank) {
+      close(tip.kind === "list" ? path.length - 1 : depth, start); // a second blank line after an empty item ends its list
+      return;
+    }
+    if (paragraph && indent < 4 && transform(paragraph, rest, start, end)) return;
+    if (isDefined(tip, rest, !isInside)) {
+      close(path.length - 1, start);
+      depth = Math.min(depth, path.length);
+      paragraph = null;
+    }
+    while (!isBlank) {
+      if (indent >= 4) {
+        if (path.at(-1)?.kind === "paragraph") break;
+        add(depth, block("indented", start, { text: `${spaced.slice(at + 4)}\n` }));
+        return;
+      }
+      const used = begin(depth, raw, rest, indent, start, end, paragraph);
+      if (used < 0) return;
+      if (used === 0) break;
+      isNew = true;
+      paragraph = null;
+      at += used;
+      depth = path.length;
+      ({ indent, rest, isBlank } = look(spaced, at));
+    }
+    const last = /** @type {Block} */ (path.at(-1));
+    if (isBlank) return;
+    if (!isNew && last.kind === "paragraph") {
+      last.text += `\n${rest}`;
+      last.lineStart = start;
+      last.isHead = isInside && indent < 4 && !markerOf(rest);
+    } else if (!isNew && leaf?.kind === "table" && leaf.isOpen) leaf.text += `\n${rest}`;
+    else add(depth, block("paragraph", start, { text: rest }));
+  }
+
+  /** Take the formula that is in doubt for the text that it is, and read its lines again. */
+  function refute() {
+    if (doubt === null) return;
+    const { back, lines, start } = doubt;
+    doubt = null;
+    back();
+    refuted.add(start);
+    for (const each of lines) take(...each);
+  }
+
+  /** @param {string} raw @param {number} start @param {number} end */
+  function take(raw, start, end) {
+    const formula = doubt && path.at(-1);
+    line(raw, start, end);
+    doubt?.lines.push([raw, start, end]);
+    if (!formula || formula.isOpen) return;
+    if (formula.end === end) doubt = null;
+    else refute();
+  }
+
+  /** @param {Block[]} blocks */
+  function settle(blocks) {
+    for (const each of blocks) each.settled = each.children.length - (each.children.at(-1)?.isOpen ? 1 : 0);
+  }
+
+  return {
+    root,
+    /** Tell whether what has been found last may turn out to be something else. */
+    isInDoubt: () => doubt !== null,
+    /**
+     * Take a whole line.
+     * @param {string} raw without its end
+     * @param {number} start
+     * @param {number} end
+     */
+    line(raw, start, end) {
+      const old = [...path];
+      take(raw, start, end);
+      if (doubt === null) settle([...old, ...path]);
+    },
+    /** Show a line that is not whole; the function that is returned takes it back. @param {string} raw @param {number} start */
+    glance(raw, start) {
+      const [back, doubted] = [mark(), doubt];
+      line(raw, start, start + raw.length);
+      return () => {
+        back();
+        doubt = doubted;
+      };
+    },
+    /** The innermost open block. */
+    tip: () => path.at(-1),
+    /** Nothing more will come. @param {number} end */
+    finish(end) {
+      while (doubt) refute();
+      close(1, end);
+      settle([root]);
+    },
+  };
 }

@@ -8,9 +8,11 @@ import { mountMessages } from "../parts/messages.js";
 import { mountNotice } from "../parts/notice.js";
 import { files } from "../parts/place.js";
 import { mountScroller } from "../parts/scroller.js";
+import { watchSight } from "../parts/sight.js";
 import { keepChoice } from "../parts/storage.js";
 import { mountTheme } from "../parts/theme.js";
 import { fill, load } from "../parts/words.js";
+import { createWork } from "../parts/work.js";
 
 /**
  * @typedef {import("../core/state.js").State} State
@@ -27,7 +29,7 @@ import { fill, load } from "../parts/words.js";
 
 /**
  * @param {Actions} actions
- * @param {(text: string) => Promise<string>} render
+ * @param {import("../core/renderings.js").Render} render
  * @param {() => number} silentMs
  */
 export async function mountView(actions, render, silentMs) {
@@ -37,18 +39,11 @@ export async function mountView(actions, render, silentMs) {
   let state = null;
   let isPainting = false;
   let isStale = true; // words or time have changed: every bubble is looked at
-  const page = { words: () => words, model, render: renderAndFollow, act: actions.act, silentMs };
+  const page = { words: () => words, model, render, later: createWork(), sight: watchSight(), act: actions.act, silentMs };
   const scroller = mountScroller(() => composer.focus());
   const composer = mountComposer(send, scroller.follow);
   const messages = mountMessages(page);
   const notice = mountNotice(() => words);
-
-  /** @param {string} text */
-  async function renderAndFollow(text) {
-    const html = await render(text);
-    requestAnimationFrame(scroller.follow);
-    return html;
-  }
 
   function schedule() {
     if (isPainting) return;

@@ -3,13 +3,13 @@
 
 import { lastQuestion } from "../core/state.js";
 import { copyWith } from "./copy.js";
-import { decorate } from "./decoration.js";
 import { hide, hook } from "./dom.js";
 import { showEnding } from "./ending.js";
 import { showFailure } from "./failure.js";
 import { mountMarkdown } from "./markdown.js";
 import { showProgress } from "./progress.js";
 import { showThinking } from "./thinking.js";
+import { mountVerbatim } from "./verbatim.js";
 
 /**
  * @typedef {import("../core/state.js").State} State
@@ -19,7 +19,9 @@ import { showThinking } from "./thinking.js";
  * @typedef {object} Surroundings what a bubble needs of the page
  * @property {() => import("./words.js").Dictionary} words
  * @property {string} model
- * @property {(text: string) => Promise<string>} render
+ * @property {import("../core/renderings.js").Render} render
+ * @property {(task: () => void) => void} later does a task when there is time for it
+ * @property {(element: Element) => void} sight lets the browser leave an element out once it is out of sight
  * @property {(action: Action, id: number) => void} act
  * @property {() => number} silentMs how long the gateway has said nothing; 0 where that is no matter
  */
@@ -34,7 +36,8 @@ export function mountBubble(list, message, page) {
   const template = /** @type {HTMLTemplateElement} */ (document.querySelector(`[data-template="${message.role}"]`));
   const root = /** @type {HTMLElement} */ (/** @type {Element} */ (template.content.firstElementChild).cloneNode(true));
   root.dataset.id = String(message.id);
-  const markdown = mountMarkdown(hook(root, "body"), page.render, (element) => decorate(element, page.words));
+  const body = hook(root, "body");
+  const content = message.role === "user" ? mountVerbatim(body, page.words) : mountMarkdown(body, message.id, page);
   let latest = message;
   root.addEventListener("click", (event) => {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
@@ -54,7 +57,7 @@ export function mountBubble(list, message, page) {
       latest = next;
       root.dataset.phase = next.phase;
       root.dataset.reason = next.reason;
-      markdown.set(next.content, next.phase === "done");
+      content.set(next.content, next.phase === "done");
       if (next.role === "user") {
         hide(root, '[data-do="edit"]', next !== lastQuestion(state));
         root.classList.toggle("edited", next.id === state.editingId);

@@ -1,50 +1,72 @@
 // @ts-check
 /** The page's additions to rendered Markdown. */
 
-import { copyWith } from "./copy.js";
+import { boxOf, make, scrollable } from "./code.js";
+
+/** Elements between whose children spaces mean nothing. */
+const LOOSE = new Set(["ul", "ol", "li", "blockquote", "table", "thead", "tbody", "tr", "div"]);
+/** The outermost blocks alone: a direction within would hide its text from theirs. */
+export const DIRECTED = new Set(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table", "div"]);
 
 /**
- * Give each block of code its copy button and language, code and tables a box that scrolls by keyboard, and each link
- * to an image elsewhere its words.
- * @param {HTMLElement} element rendered Markdown
+ * Give each block of code its copy button and language, code and tables a box that scrolls by keyboard, each block the
+ * direction of its text, each footnote its way, and each link to an image elsewhere its words.
+ * @param {DocumentFragment} fragment rendered Markdown
  * @param {() => import("./words.js").Dictionary} words
+ * @param {string} prefix of the ids
  */
-export function decorate(element, words) {
-  for (const pre of element.querySelectorAll("pre")) {
-    const box = document.createElement("div");
-    box.className = "code";
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "plain";
-    button.dataset.word = "copy";
-    button.dataset.wordLabel = "copy.code";
-    button.textContent = words()["copy"] ?? "";
-    button.setAttribute("aria-label", words()["copy.code"] ?? "");
-    button.addEventListener("click", () => copyWith(button, pre.textContent ?? "", words));
-    const name = document.createElement("span");
-    name.textContent = /language-(\S+)/.exec(pre.firstElementChild?.className ?? "")?.[1] ?? "";
-    scrollable(pre, words()["code"] ?? "");
-    pre.replaceWith(box);
-    box.append(name, button, pre);
-  }
-  for (const table of element.querySelectorAll("table")) {
-    const box = document.createElement("div");
-    box.className = "wide";
-    scrollable(box, words()["table"] ?? "");
-    table.replaceWith(box);
-    box.append(table);
-  }
-  for (const link of element.querySelectorAll("a.remote-image")) {
+export function decorate(fragment, words, prefix) {
+  dropSpaces(fragment);
+  for (const block of fragment.children) if (DIRECTED.has(block.localName)) block.setAttribute("dir", "auto");
+  for (const pre of fragment.querySelectorAll("pre")) boxOf(pre, words);
+  for (const table of fragment.querySelectorAll("table")) tableBox(table, words);
+  for (const code of fragment.querySelectorAll("code, math")) code.setAttribute("dir", "ltr");
+  for (const link of fragment.querySelectorAll("a.remote-image")) {
     link.setAttribute("title", (words()["image"] ?? "") + link.getAttribute("href"));
   }
+  linkFootnotes(fragment, words, prefix);
+}
+
+/** @param {HTMLTableElement | HTMLElement} table @param {() => import("./words.js").Dictionary} words */
+export function tableBox(table, words) {
+  const box = make("div", "wide");
+  scrollable(box, words()["table"] ?? "");
+  table.replaceWith(box);
+  box.append(table);
+  return box;
+}
+
+/** @param {DocumentFragment} fragment */
+function dropSpaces(fragment) {
+  const walker = document.createTreeWalker(fragment, NodeFilter.SHOW_TEXT);
+  const spaces = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const parent = node.parentNode;
+    const isLoose = parent === fragment || (parent instanceof Element && LOOSE.has(parent.localName));
+    if (isLoose && /^\s*$/.test(/** @type {Text} */ (node).data)) spaces.push(node);
+  }
+  for (const each of spaces) /** @type {Text} */ (each).remove();
 }
 
 /**
- * @param {HTMLElement} element
- * @param {string} label
+ * Make a footnote's number lead to its text and back.
+ * @param {DocumentFragment} fragment
+ * @param {() => import("./words.js").Dictionary} words
+ * @param {string} prefix
  */
-function scrollable(element, label) {
-  element.tabIndex = 0;
-  element.setAttribute("role", "region");
-  element.setAttribute("aria-label", label);
+function linkFootnotes(fragment, words, prefix) {
+  for (const mark of fragment.querySelectorAll("sup[data-footnote]")) {
+    const name = mark.getAttribute("data-footnote") ?? "";
+    const link = make("a", "", { href: `#${prefix}-${encodeURIComponent(name)}`, "aria-label": `${words()["footnote"] ?? ""} ${name}` });
+    link.append(...mark.childNodes);
+    mark.append(link);
+    mark.id = `${prefix}-to-${name}`;
+  }
+  for (const note of fragment.querySelectorAll("div.footnote[data-footnote]")) {
+    const name = note.getAttribute("data-footnote") ?? "";
+    note.id = `${prefix}-${name}`;
+    const back = make("a", "back", { href: `#${prefix}-to-${encodeURIComponent(name)}`, "aria-label": words()["footnote.back"] ?? "" });
+    back.textContent = "↩";
+    (note.lastElementChild?.localName === "p" ? note.lastElementChild : note).append(" ", back);
+  }
 }

@@ -1,116 +1,177 @@
 // @ts-check
 /**
- * One message's text in the page. While it is written, each finished block is rendered once and the open tail is text;
- * at the end the whole is rendered once. A text that the server cannot render stays as it is.
+ * One message's Markdown in the page. What is still being written is shown provisionally, in the elements that it will
+ * have; each unit of it that is finished is rendered by the gateway once, and the elements are changed to what comes
+ * back. So nothing that is finished is replaced, at the end neither, and no text is lost where the gateway renders
+ * nothing. A unit that uses a definition which comes later is rendered once more.
  */
 
-import { advance, beginScan } from "../core/blocks.js";
+import { MAX_BYTES, PATIENT_MS, bytesOf } from "../core/renderings.js";
+import { createUnits, namesOf } from "../core/units.js";
+import { codeBeside, make, toggleFold } from "./code.js";
+import { copyWith } from "./copy.js";
+import { decorate } from "./decoration.js";
+import { createDraft } from "./draft.js";
+import { mountFormulas } from "./formulas.js";
+import { morph, morphSiblings } from "./morph.js";
+import { keepingSelection } from "./selection.js";
+
+/**
+ * @typedef {import("../core/units.js").Unit} Unit
+ *
+ * @typedef {object} Piece a unit that is finished
+ * @property {Unit} unit
+ * @property {string} text
+ * @property {Set<string>} used labels that may be defined elsewhere
+ * @property {{label: string, text: string}[]} defined
+ * @property {number} asked how often it has been sent to the gateway; -1: what comes back is of no use any more
+ *
+ * @typedef {object} Page what a message needs of the page
+ * @property {() => import("./words.js").Dictionary} words
+ * @property {import("../core/renderings.js").Render} render
+ * @property {(task: () => void) => void} later
+ * @property {(element: Element) => void} sight
+ */
+
+const MAX_COLOURED = 16 << 10; // the gateway gives longer code no colours: it is complete without it
 
 /**
  * @param {HTMLElement} root empty
- * @param {(text: string) => Promise<string>} render Markdown to sanitised HTML
- * @param {(element: HTMLElement) => void} onRendered adds what the page offers at code and tables
+ * @param {number} id of the message; later messages are rendered first
+ * @param {Page} page
  */
-export function mountMarkdown(root, render, onRendered) {
+export function mountMarkdown(root, id, page) {
+  const inTime = (/** @type {string} */ source) => page.render(source, { order: id, patientMs: PATIENT_MS.formula });
+  const draft = createDraft(page.words, mountFormulas(root, inTime, page.later));
+  const parsed = document.createElement("template");
   let shown = "";
-  let isFinal = false;
-  let turn = 0; // counts what makes answers of older requests void
-  let scan = beginScan();
-  let queue = "";
-  let isRendering = false;
-  let isReopening = false;
-  const tail = document.createElement("div");
-  tail.className = "tail";
-  const tailText = document.createTextNode("");
-  tail.append(tailText);
+  let units = createUnits();
+  let isOver = false; // nothing more has been expected
+  let awaited = 0;
+  /** The nodes of each top-level block. @type {Node[][]} */
+  let places = [];
+  let drawn = 0; // so many of the blocks are finished and shown
+  /** @type {Piece[]} */
+  let pieces = [];
+  /** The first definition of each label. @type {Map<string, string>} */
+  let definitions = new Map();
 
-  /** @param {string} html */
-  function rendered(html) {
-    const block = document.createElement("div");
-    block.innerHTML = html;
-    onRendered(block);
-    return block;
+  root.addEventListener("click", ({ target }) => {
+    const button = target instanceof Element ? /** @type {HTMLElement | null} */ (target.closest("button")) : null;
+    if (button?.dataset.copy) copyWith(button, codeBeside(button), page.words);
+    else if (button?.dataset.fold) toggleFold(button, page.words);
+  });
+
+  function reset() {
+    for (const piece of pieces) piece.asked = -1;
+    [units, isOver, places, drawn, pieces, definitions] = [createUnits(), false, [], 0, [], new Map()];
+    root.replaceChildren();
   }
 
-  /** Show what has been finished as text, until its rendering is there. */
-  function showQueue() {
-    const waiting = document.createElement("div");
-    waiting.className = "tail";
-    waiting.textContent = queue.trim();
-    queue = "";
-    root.insertBefore(waiting, tail);
-    return waiting;
+  function draw() {
+    const { root: whole } = units;
+    whole.children.slice(drawn).forEach((block, offset) => {
+      const [there, ...others] = places[drawn + offset] ?? [];
+      for (const each of others) /** @type {ChildNode} */ (each).remove();
+      const place = (/** @type {HTMLElement} */ made) =>
+        there ? /** @type {ChildNode} */ (there).replaceWith(made) : root.append(made);
+      places[drawn + offset] = [draft.show(there, block, whole, place)];
+    });
+    for (const each of places.splice(whole.children.length).flat()) /** @type {ChildNode} */ (each).remove();
+    for (const each of places.slice(drawn, whole.settled).flat()) page.sight(/** @type {Element} */ (each));
+    drawn = whole.settled;
   }
 
-  /** Render what has been finished, in one request at a time; what is finished meanwhile goes with the next. */
-  async function pump() {
-    if (isRendering || queue === "") return;
-    isRendering = true;
-    const mine = turn;
-    const text = queue;
-    const waiting = showQueue();
+  /** Take units for finished, and have them rendered. @param {Unit[]} finished */
+  function adopt(finished) {
+    const added = finished.map((unit) => {
+      const text = shown.slice(unit.start, unit.end);
+      return { unit, text, ...namesOf(unit, text), asked: 0 };
+    });
+    const known = added.flatMap((piece) => piece.defined).filter(({ label }) => !definitions.has(label));
+    for (const { label, text } of known) if (!definitions.has(label)) definitions.set(label, text);
+    const late = pieces.filter((piece) => known.some(({ label }) => piece.used.has(label)));
+    pieces.push(...added);
+    for (const piece of [...late, ...added]) ask(piece);
+  }
+
+  /** @param {Piece} piece */
+  function definitionsFor({ used, defined }) {
+    const labels = [...used].filter((label) => definitions.has(label) && !defined.some((each) => each.label === label));
+    return labels.map((label) => definitions.get(label)).join("\n\n");
+  }
+
+  /** @param {Piece} piece */
+  async function ask(piece) {
+    const { unit, text } = piece;
+    if (unit.block.kind === "code" && unit.block.text.length > MAX_COLOURED) return;
+    const needed = definitionsFor(piece);
+    if (bytesOf(text) + bytesOf(needed) > MAX_BYTES) return;
+    const turn = (piece.asked += 1);
+    awaited += 1;
     try {
-      const html = await render(text);
-      if (mine === turn) waiting.replaceWith(rendered(html));
+      const html = await page.render(text, { definitions: needed, order: id, patientMs: isOver ? 0 : PATIENT_MS.unit });
+      page.later(() => piece.asked === turn && show(unit, html));
     } catch {
-      // it stays text
+      // the provisional form stays
     }
-    isRendering = false;
-    if (mine === turn) pump();
+    awaited -= 1;
+    translatable();
   }
 
-  /** @param {string} text */
-  async function renderWhole(text) {
-    const mine = turn;
-    try {
-      const html = await render(text);
-      if (mine === turn) root.replaceChildren(rendered(html));
-    } catch {
-      // what is there stays
-    }
+  /** Let a text be translated by the browser once nothing of it changes any more. */
+  function translatable() {
+    if (isOver && awaited === 0) root.removeAttribute("translate");
+    else root.setAttribute("translate", "no");
   }
 
-  function begin() {
-    turn += 1;
-    scan = beginScan();
-    queue = "";
-    isRendering = false;
-    tailText.data = "";
-    root.replaceChildren(tail);
+  /** @param {Unit} unit @param {string} html */
+  function show({ index, item }, html) {
+    parsed.innerHTML = html;
+    decorate(parsed.content, page.words, `note-${id}`);
+    const nodes = [...parsed.content.childNodes];
+    const old = places[index] ?? [];
+    if (item < 0) {
+      if (!nodes.length) nodes.push(make("p", "", { hidden: "" }));
+      places[index] = keepingSelection(old, () => morphSiblings(old, nodes));
+      for (const each of places[index] ?? []) if (each instanceof Element) page.sight(each);
+      return;
+    }
+    const [list, given] = [old[0], nodes[0]];
+    const there = list?.childNodes[item];
+    if (there) keepingSelection([there], () => [morph(there, itemOf(given, nodes, list))]);
   }
 
-  /** @param {string} text */
-  function grow(text) {
-    const before = scan.cut;
-    const step = advance(scan, text);
-    scan = step.scan;
-    if (scan.cut === before) {
-      tailText.appendData(text.slice(before + tailText.length));
-    } else {
-      tailText.data = text.slice(scan.cut);
-    }
-    queue += step.blocks.join("");
-    pump();
+  /** @param {Node | undefined} given @param {Node[]} nodes @param {Node | undefined} list */
+  function itemOf(given, nodes, list) {
+    const first = given?.nodeName === list?.nodeName ? given?.firstChild : null;
+    if (first && nodes.length === 1 && given?.childNodes.length === 1) return first;
+    const made = make("li", ""); // the gateway had no time for a list, or its rules differ
+    made.append(...(first ? /** @type {Node} */ (given).childNodes : nodes));
+    return made;
   }
 
-  /** Go on after a whole rendering: it stays in view until its finished part has been rendered alone. */
-  async function reopen() {
-    const mine = ++turn;
-    const step = advance(beginScan(), shown);
-    const done = shown.slice(0, step.scan.cut);
-    let after = step.scan;
-    let html = "";
-    try {
-      html = done.trim() ? await render(done) : "";
-    } catch {
-      after = beginScan();
+  /** Go on with a text that was over: what is finished in the longer one, too, stays. @param {string} text */
+  function reopen(text) {
+    units = createUnits();
+    const found = units.feed(text);
+    const isSame = (/** @type {Piece} */ { unit }, /** @type {number} */ index) =>
+      unit.start === found[index]?.start && unit.end === found[index]?.end && unit.item === found[index]?.item;
+    let kept = 0;
+    while (kept < pieces.length && isSame(/** @type {Piece} */ (pieces[kept]), kept)) kept += 1;
+    for (const piece of pieces.slice(kept)) piece.asked = -1;
+    pieces = pieces.slice(0, kept);
+    definitions = new Map();
+    for (const { label, text: defined } of pieces.flatMap((each) => each.defined)) {
+      if (!definitions.has(label)) definitions.set(label, defined);
     }
-    if (mine !== turn) return;
-    begin();
-    scan = after;
-    if (html) root.insertBefore(rendered(html), tail);
-    isReopening = false;
-    grow(shown);
+    const last = pieces.at(-1)?.unit;
+    const block = last && units.root.children[last.index];
+    drawn = last ? last.index + (last.item < 0 ? 1 : 0) : 0;
+    const list = places[drawn]?.[0];
+    if (block?.kind === "list" && list) draft.keep(list, block, (last?.item ?? 0) + 1);
+    isOver = false;
+    return found.slice(kept);
   }
 
   return {
@@ -120,26 +181,17 @@ export function mountMarkdown(root, render, onRendered) {
      * @param {boolean} isWhole nothing more will come
      */
     set(text, isWhole) {
-      if (text === shown && isWhole === isFinal) return;
-      const isLonger = text.startsWith(shown);
-      const wasFinal = isFinal;
-      [shown, isFinal] = [text, isWhole];
-      if (isWhole) {
-        isReopening = false;
-        if (!root.hasChildNodes() || !isLonger) begin();
-        turn += 1;
-        isRendering = false;
-        if (queue !== "") showQueue();
-        if (tail.isConnected) tailText.data = text.slice(scan.cut);
-        if (text !== "") renderWhole(text);
-        else root.replaceChildren();
-      } else if (wasFinal && isLonger && root.hasChildNodes()) {
-        isReopening = true;
-        reopen();
-      } else if (!isReopening) {
-        if (!isLonger || !tail.isConnected) begin();
-        grow(text);
-      }
+      if (text === shown && (isOver || !isWhole)) return;
+      if (!text.startsWith(shown)) reset();
+      const finished = isOver ? reopen(text) : units.feed(text);
+      shown = text;
+      isOver = isWhole;
+      if (isWhole) finished.push(...units.finish());
+      const back = isWhole ? () => {} : units.glance();
+      draw();
+      back();
+      adopt(finished);
+      translatable();
     },
   };
 }

@@ -32,6 +32,7 @@ export function mountMessages(page) {
         let bubble = bubbles.get(message.id);
         if (!bubble) {
           bubble = mountBubble(list, message, page);
+          bubble.root.classList.toggle("past", index < messages.length - NEAR_END); // of a conversation that comes back
           bubbles.set(message.id, bubble);
         }
         const isNearEnd = index >= messages.length - NEAR_END;

@@ -31,7 +31,9 @@ export function mountScroller(onReturn) {
     lastTop = scroller.scrollTop;
     newest.hidden = isFollowing;
   });
-  new ResizeObserver(follow).observe(scroller);
+  const sizes = new ResizeObserver(follow); // before the frame is painted: what grows does not jump
+  sizes.observe(scroller);
+  sizes.observe(hook(document, "messages"));
   newest.addEventListener("click", () => {
     returnToEnd();
     onReturn();

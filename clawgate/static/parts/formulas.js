@@ -1,0 +1,47 @@
+// @ts-check
+/**
+ * The formulas within a text that is still being written: each is drawn by the gateway as soon as it is closed. A drawn
+ * formula is not as wide as its source, so what has been written behind it would move when its paragraph is finished.
+ */
+
+/**
+ * @param {HTMLElement} root
+ * @param {(source: string) => Promise<string>} render
+ * @param {(task: () => void) => void} later
+ * @returns {(source: string) => Node | null} a copy of the drawn formula; null where it is not there yet, or never will
+ */
+export function mountFormulas(root, render, later) {
+  /** @type {Map<string, Element | null>} */
+  const known = new Map();
+
+  /** @param {string} source */
+  async function draw(source) {
+    try {
+      const html = await render(source);
+      later(() => place(source, html));
+    } catch {
+      // its source stays
+    }
+  }
+
+  /** @param {string} source @param {string} html */
+  function place(source, html) {
+    const parsed = document.createElement("template");
+    parsed.innerHTML = html;
+    const drawn = parsed.content.querySelector("p > .math");
+    if (!drawn?.firstElementChild || drawn.localName === "code") return;
+    drawn.firstElementChild.setAttribute("dir", "ltr");
+    known.set(source, drawn);
+    for (const each of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("code[data-formula]"))) {
+      if (each.dataset.formula === source) each.replaceWith(drawn.cloneNode(true));
+    }
+  }
+
+  return (source) => {
+    if (!known.has(source)) {
+      known.set(source, null);
+      draw(source);
+    }
+    return known.get(source)?.cloneNode(true) ?? null;
+  };
+}

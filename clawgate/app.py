@@ -14,6 +14,7 @@ from typing import NamedTuple
 from flask import Blueprint, Flask
 
 from clawgate.config import Change, Config, ServerConfig, change_between
+from clawgate.ollama.abilities import KnownAbilities
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.state import CachedQuestion, UpstreamState, upstream_state
 from clawgate.relay.desk import Desk
@@ -96,9 +97,10 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     SessionRoutes(config.server, desk, gateway.clients, gateway.digest_limit).install(blueprint)
     ask_upstream = partial(upstream_state, gateway.client, config.model.model_name)
     upstream = CachedQuestion(ask_upstream, UpstreamState(reachable=False))
-    HealthRoutes(config, desk, upstream).install(blueprint)
+    abilities = KnownAbilities(gateway.client, (config.model.model_name, *config.model.allowed_models))
+    HealthRoutes(config, desk, upstream, abilities).install(blueprint)
     appearance = Appearance()
-    PageRoutes(config, gateway.client, appearance).install(blueprint)
+    PageRoutes(config, abilities, appearance).install(blueprint)
     RenderRoutes(config.server, gateway.clients, gateway.render_limit).install(blueprint)
     SetupRoutes(config, upstream, appearance, entrance.caller, entrance.hosts).install(blueprint)
     OpenApiRoutes(config.server, entrance.hosts).install(blueprint)

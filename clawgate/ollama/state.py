@@ -1,4 +1,4 @@
-"""Ollama's state and the model's abilities, and questions that are asked seldom, however many threads read the answer.
+"""Ollama's state, and questions that are asked seldom, however many threads read the answer.
 
 The status, the pages, `clawgate check` and `clawgate up` use it.
 """
@@ -12,7 +12,6 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from clawgate.errors import UpstreamFailure
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.finding import Finding, Unreached, Unusable
 from clawgate.ollama.silence import full_name
@@ -21,7 +20,8 @@ from clawgate.ollama.words import on_one_line
 ASK_EVERY_S = 2.0
 MAX_VERSION = 100
 STATE_TIMEOUT_S = 1.5
-ABILITIES_TIMEOUT_S = 0.5
+EMBEDDED = "-clawgate-embedded"
+"""The end of the version of our own runtime, `clawgate embedded`: a real Ollama's never has it."""
 FIRST_ANSWER_S = 0.5
 """The time that a few threads wait for the very first answer: a neighbour that hangs must not take all threads."""
 MAX_WAITING = 8
@@ -39,6 +39,11 @@ class UpstreamState(msgspec.Struct, frozen=True):
     version: str | None = None
     model_ready: bool = False
     finding: Finding | None = None
+
+    @property
+    def is_embedded(self) -> bool:
+        """True where the embedded model answers in Ollama's place, as it does for `clawgate up`."""
+        return (self.version or "").endswith(EMBEDDED)
 
 
 class CachedQuestion(Generic[_T]):
@@ -109,12 +114,3 @@ def upstream_state(client: OllamaClient, model: str) -> UpstreamState:
     except (KeyError, TypeError):
         return UpstreamState(reachable=False, finding=Finding("other", "its JSON is another"))
     return UpstreamState(reachable=True, version=version, model_ready=full_name(model) in map(full_name, names))
-
-
-def can_think(client: OllamaClient, model: str) -> bool | None:
-    """Ask Ollama whether the model can think; None where it does not say."""
-    try:
-        described = client.ask("/api/show", ABILITIES_TIMEOUT_S, {"model": model})
-        return "thinking" in map(str, described["capabilities"])
-    except (UpstreamFailure, KeyError, TypeError):
-        return None

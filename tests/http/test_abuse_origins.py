@@ -259,7 +259,7 @@ def test_health_and_status_say_nothing_private(
     shapes = {
         "/healthz": {"status"},
         "/readyz": {"status", "reason"},
-        "/api/status": {"model", "provider", "upstream", "streams", "max_streams", "version"},
+        "/api/status": {"model", "provider", "upstream", "streams", "max_streams", "version", "models"},
         "/api/chat": {"endpoint", "model", "usage", "answers"},
     }
     for path, names in shapes.items():
@@ -267,7 +267,7 @@ def test_health_and_status_say_nothing_private(
         assert set(reply.json) <= names
         assert not [word for word in private if word and word in str(reply.json)], reply.json
     state = gate.get("/api/status").json["upstream"]
-    assert set(state) == {"reachable", "version", "model_ready"} | ({"problem"} if not is_up else set())
+    assert set(state) == {"reachable", "version", "model_ready", "embedded"} | ({"problem"} if not is_up else set())
 
 
 def test_by_default_only_this_machine_is_served_and_no_other_page() -> None:

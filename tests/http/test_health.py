@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clawgate import __version__
+from clawgate.embedded.frames import VERSION
 from clawgate.errors import UpstreamError, UpstreamUnreachable
 from clawgate.ollama.client import BEGINNING_BYTES, OllamaClient
 from clawgate.ollama.finding import Finding, Kind, Unusable
@@ -41,20 +42,46 @@ def wait_for_state(gate: Gateway, **expected: object) -> None:
 @GATE
 def test_status_has_the_shape_of_the_contract(gate: Gateway, upstream: ScriptedOllama) -> None:
     wait_for_state(gate, reachable=True)
+    wait_for(lambda: gate.get("/api/status").json["models"][0]["thinking"], "the abilities are known", FRESH_S)
     upstream.script(text("a"), hang())
     with gate.stream(opening("s-status")) as stream:
         stream.read_text("a")
         assert gate.get("/api/status").json == {
             "model": DEFAULT_MODEL,
             "provider": "ollama",
-            "upstream": {"reachable": True, "version": "0.12.6", "model_ready": True},
+            "upstream": {"reachable": True, "version": "0.12.6", "model_ready": True, "embedded": False},
             "streams": 1,
             "max_streams": 7,
             "version": __version__,
+            "models": [{"name": DEFAULT_MODEL, "thinking": True, "vision": False}],
         }
         interrupt(gate, "s-status")
         finish(stream)
     wait_for(lambda: gate.get("/api/status").json["streams"] == 0, "it is not counted any more")
+
+
+@configured(model={"model_name": "sees", "allowed_models": ["absent", "sees", "plain:1b"]})
+def test_status_tells_what_each_model_can_do(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """They are asked for in the background: an Ollama that describes none holds up no status."""
+    upstream.models[:] = ["sees", "plain:1b"]
+    upstream.script(status(200, {"capabilities": ["completion", "vision"]}), path="/api/show")
+    upstream.script(status(404, {"error": "model 'absent' not found"}), path="/api/show")
+    upstream.script(hang(), path="/api/show")
+    wait_for(lambda: gate.get("/api/status").json["models"][0]["vision"], "the abilities are known", FRESH_S)
+    assert gate.get("/api/status").json["models"] == [
+        {"name": "sees", "thinking": False, "vision": True},
+        {"name": "absent", "thinking": None, "vision": None},
+        {"name": "plain:1b", "thinking": None, "vision": None},
+    ]
+    asked = [request.json["model"] for request in upstream.requests if request.path == "/api/show"]
+    assert asked == ["sees", "absent", "plain:1b"][: len(asked)]
+
+
+@GATE
+def test_the_embedded_model_is_told_from_an_ollama(gate: Gateway, upstream: ScriptedOllama) -> None:
+    wait_for_state(gate, reachable=True, embedded=False)
+    upstream.script(status(200, {"version": VERSION}), path="/api/version")
+    wait_for_state(gate, reachable=True, embedded=True, version=VERSION)
 
 
 @GATE
@@ -63,7 +90,13 @@ def test_ready_follows_ollama_and_health_does_not(gate: Gateway, upstream: Scrip
     upstream.stop()
     reply = wait_for(lambda: found if (found := gate.get("/readyz")).status == 503 else None, "not ready", FRESH_S)
     assert reply.json == {"status": "unavailable", "reason": "upstream_unreachable"}
-    assert shown_state(gate) == {"reachable": False, "version": None, "model_ready": False, "problem": "refused"}
+    assert shown_state(gate) == {
+        "reachable": False,
+        "version": None,
+        "model_ready": False,
+        "embedded": False,
+        "problem": "refused",
+    }
     assert (gate.get("/healthz").status, gate.get("/healthz").json) == (200, {"status": "ok"})
     assert call("HEAD", gate.base_url, "/readyz").status == 503
     upstream.start()

@@ -17,7 +17,7 @@ from clawgate.web.pages import setup
 from tests.support.connection import Connection
 from tests.support.ollama import ScriptedOllama, keep, raw, status
 from tests.support.server import SocketServer
-from tests.support.tools import DEADLINE_S, free_port
+from tests.support.tools import DEADLINE_S, free_port, wait_for
 
 TOKEN = "a-very-secret-token"
 WITH_TOKEN = {"Authorization": f"Bearer {TOKEN}"}
@@ -108,12 +108,16 @@ def test_switches_win_over_the_browser(ollama: ScriptedOllama) -> None:
     assert '<html lang="en" data-theme="auto">' in client.get("/").text
 
 
-def test_thinking_switch_knows_the_model(ollama: ScriptedOllama) -> None:
-    assert 'data-thinks="yes"' in client_of(ollama).get("/").text
-    ollama.script(status(200, {"capabilities": ["completion"]}), path="/api/show")
-    assert 'data-thinks="no"' in client_of(ollama).get("/").text
-    ollama.script(status(200, {}), path="/api/show")
-    assert 'data-thinks="unknown"' in client_of(ollama).get("/").text
+@pytest.mark.parametrize(
+    ("shown", "thinks"),
+    [({"capabilities": ["thinking"]}, "yes"), ({"capabilities": ["completion"]}, "no"), ({}, "unknown")],
+)
+def test_thinking_switch_knows_the_model(ollama: ScriptedOllama, shown: dict[str, object], thinks: str) -> None:
+    client = client_of(ollama)
+    ollama.script(status(200, shown), path="/api/show")
+    client.get("/")
+    wait_for(lambda: ollama.requests and ollama.requests[0].finished.is_set(), "Ollama has said")
+    wait_for(lambda: f'data-thinks="{thinks}"' in client.get("/").text, "the model's abilities are known")
 
 
 def test_page_comes_while_ollama_is_away(ollama: ScriptedOllama) -> None:

@@ -67,17 +67,29 @@ class SessionView(Payload, frozen=True):
     run_id: str | None
 
 
+class Model(Payload, frozen=True):
+    """A model that a request may name, and its abilities; null where Ollama has not said."""
+
+    name: str
+    thinking: bool | None
+    vision: bool | None
+
+
 class Upstream(Payload, frozen=True):
-    """Ollama's state; `problem` is the kind of thing that is there in its place."""
+    """Ollama's state; `problem` is the kind of thing that is there in its place.
+
+    `embedded`: `clawgate embedded` answers, with a small model to try the gateway with.
+    """
 
     reachable: bool
     version: str | None
     model_ready: bool
+    embedded: bool
     problem: Kind | UnsetType = UNSET
 
 
 class Status(Payload, frozen=True):
-    """The state of the chain."""
+    """The state of the chain; `models`: `model`, then those of `model.allowed_models`."""
 
     model: str
     provider: str
@@ -85,6 +97,7 @@ class Status(Payload, frozen=True):
     streams: Count
     max_streams: Annotated[int, Meta(ge=1)]
     version: str
+    models: list[Model]
 
 
 class Health(Payload, frozen=True):

@@ -7,19 +7,23 @@ from msgspec import UNSET
 
 from clawgate import __version__
 from clawgate.config import Config
+from clawgate.ollama.abilities import KnownAbilities
 from clawgate.ollama.state import CachedQuestion, UpstreamState
 from clawgate.relay.desk import Desk
-from clawgate.web.api.answers import Health, NotReady, Ready, Status, Upstream
+from clawgate.web.api.answers import Health, Model, NotReady, Ready, Status, Upstream
 from clawgate.web.door.responses import json_response
 
 
 class HealthRoutes:
     """Handlers whose answers hold nothing private: no address, no path, no session."""
 
-    def __init__(self, config: Config, desk: Desk, upstream: CachedQuestion[UpstreamState]) -> None:
+    def __init__(
+        self, config: Config, desk: Desk, upstream: CachedQuestion[UpstreamState], abilities: KnownAbilities
+    ) -> None:
         self._config = config
         self._desk = desk
         self._upstream = upstream
+        self._abilities = abilities
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the routes to the blueprint."""
@@ -37,6 +41,7 @@ class HealthRoutes:
                 streams=self._desk.streams,
                 max_streams=self._config.server.max_streams,
                 version=__version__,
+                models=[Model(name, can.thinking, can.vision) for name, can in self._abilities.all().items()],
             )
         )
 
@@ -55,4 +60,4 @@ class HealthRoutes:
 
 def _shown(state: UpstreamState) -> Upstream:
     problem = state.finding.kind if state.finding is not None else UNSET
-    return Upstream(state.reachable, state.version, state.model_ready, problem)
+    return Upstream(state.reachable, state.version, state.model_ready, state.is_embedded, problem)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from flask import Blueprint, Response, request
 
 from clawgate.config import Config
-from clawgate.ollama.client import OllamaClient
-from clawgate.ollama.state import CachedQuestion, can_think
+from clawgate.ollama.abilities import KnownAbilities
 from clawgate.web.pages.appearance import Appearance
 
 
 class PageRoutes:
     """The chat page."""
 
-    def __init__(self, config: Config, client: OllamaClient, appearance: Appearance) -> None:
+    def __init__(self, config: Config, abilities: KnownAbilities, appearance: Appearance) -> None:
         self._config = config
-        ask = partial(can_think, client, config.model.model_name)
-        self._can_think = CachedQuestion(ask, None, is_waited_for=False, is_lasting=True)
+        self._abilities = abilities
         self._appearance = appearance
 
     def install(self, blueprint: Blueprint) -> None:
@@ -27,10 +23,11 @@ class PageRoutes:
 
     def page(self) -> Response:
         """Render the chat page."""
+        model = self._config.model.model_name
         return self._appearance.show(
             request,
             "chat.html",
-            model=self._config.model.model_name,
-            thinks={True: "yes", False: "no", None: "unknown"}[self._can_think.answer()],
+            model=model,
+            thinks={True: "yes", False: "no", None: "unknown"}[self._abilities.of(model).thinking],
             heartbeat_s=self._config.stream.heartbeat_seconds,
         )

@@ -134,7 +134,7 @@ class SetupRoutes:
 
     def _ollama(self) -> Hop:
         upstream = self._upstream.answer()
-        address, start = self._config.model.endpoint, "clawgate embedded" if _is_embedded(upstream) else "ollama serve"
+        address, start = self._config.model.endpoint, "clawgate embedded" if upstream.is_embedded else "ollama serve"
         if upstream.reachable:
             return Hop("ollama", "Ollama", address, "up", "setup.ollama.up", upstream.version or "", start)
         finding = upstream.finding
@@ -144,7 +144,7 @@ class SetupRoutes:
 
     def _model(self) -> Hop:
         upstream, model = self._upstream.answer(), self._config.model.model_name
-        start = "" if _is_embedded(upstream) else f"ollama run {model}"
+        start = "" if upstream.is_embedded else f"ollama run {model}"
         if not upstream.reachable:
             return Hop("model", model, "", "unknown", "setup.model.unknown", start=start)
         if upstream.model_ready:
@@ -177,11 +177,6 @@ class SetupRoutes:
         return (
             f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
         )
-
-
-def _is_embedded(upstream: UpstreamState) -> bool:
-    """Tell whether the embedded model answers in Ollama's place, as it does for `clawgate up`."""
-    return (upstream.version or "").endswith("-clawgate-embedded")
 
 
 def nginx_state(port: int, prefix: str = "") -> tuple[State, str]:

@@ -40,6 +40,8 @@ class ClawgateError(Exception):
     code = "internal"
     status = 500
     retry_after_s: int | None = None
+    words = ""
+    """Ollama's own words, where the message quotes them and says more beside."""
 
     @property
     def message(self) -> str:

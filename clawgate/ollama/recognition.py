@@ -96,7 +96,7 @@ def _error_of(body: bytes) -> object:
 
 
 def _is_clawgate(error: object) -> bool:
-    return isinstance(error, dict) and set(error) == {"code", "message"} and isinstance(error["code"], str)
+    return isinstance(error, dict) and set(error) - {"words"} == {"code", "message"} and isinstance(error["code"], str)
 
 
 def _is_ollamas(error: object) -> bool:

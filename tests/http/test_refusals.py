@@ -41,6 +41,7 @@ def test_a_refused_message_is_left_out_of_what_follows(gate: Gateway, upstream: 
     assert events[-1].event == "error"
     for words in ("this message", WORDS, "left out of what follows", "`continue` sends it again"):
         assert words in ended["error"]["message"]
+    assert ended["error"]["words"] == WORDS
     view = session(gate, "s-long")
     assert view["messages"] == [USER, HELLO, user("far too long", refused=True)]
     assert (view["turns"], view["streaming"], view["run_id"]) == (2, False, None)

@@ -35,11 +35,15 @@ class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The base of every body and event that is sent: it has its fields and no others."""
 
 
-class Failure(Payload, frozen=True):
-    """A code for programs, and words for people: the field and the cure."""
+class Failure(Payload, frozen=True, omit_defaults=True):
+    """A code for programs, and words for people: the field and the cure.
+
+    `words`: Ollama's own, where the message quotes them, for a page that says the rest in its reader's language.
+    """
 
     code: str
     message: str
+    words: str = ""
 
 
 class Failed(Payload, frozen=True):
@@ -78,7 +82,7 @@ def json_response(payload: Payload, status: int = 200) -> Response:
 
 def failure_of(error: ClawgateError) -> Failure:
     """Describe an error as responses and events carry it."""
-    return Failure(error.code, error.message)
+    return Failure(error.code, error.message, error.words)
 
 
 def encode_failure(error: ClawgateError) -> bytes:

@@ -19,7 +19,9 @@ from clawgate.ollama.words import on_one_line
 
 ASK_EVERY_S = 2.0
 MAX_VERSION = 100
-STATE_TIMEOUT_S = 1.5
+QUESTION_TIMEOUT_S = 1.5
+STATE_S = 2.5
+"""Both questions take no longer: the page gives a status up after 3 s."""
 EMBEDDED = "-clawgate-embedded"
 """The end of the version of our own runtime, `clawgate embedded`: a real Ollama's never has it."""
 FIRST_ANSWER_S = 0.5
@@ -106,9 +108,11 @@ class CachedQuestion(Generic[_T]):
 
 def upstream_state(client: OllamaClient, model: str) -> UpstreamState:
     """Ask Ollama for its version and whether it has the model."""
+    ends_at = time.monotonic() + STATE_S
     try:
-        version = on_one_line(str(client.ask("/api/version", STATE_TIMEOUT_S)["version"])[:MAX_VERSION])
-        names = [str(entry["name"]) for entry in client.ask("/api/tags", STATE_TIMEOUT_S)["models"]]
+        version = on_one_line(str(client.ask("/api/version", QUESTION_TIMEOUT_S)["version"])[:MAX_VERSION])
+        left_s = max(ends_at - time.monotonic(), STATE_S - QUESTION_TIMEOUT_S)
+        names = [str(entry["name"]) for entry in client.ask("/api/tags", left_s)["models"]]
     except (Unreached, Unusable) as failure:
         return UpstreamState(reachable=False, finding=failure.finding)
     except (KeyError, TypeError):

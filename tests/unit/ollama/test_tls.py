@@ -237,7 +237,7 @@ def test_an_interrupt_ends_a_handshake(listener: socket.socket, monkeypatch: pyt
 
 def test_a_handshake_that_never_ends_is_given_up(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "CONNECT_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(state_module, "STATE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(state_module, "QUESTION_TIMEOUT_S", 0.1)
     words, is_retryable = failure_at(secure_client(listener))
     assert words == ("Ollama did not answer the TLS handshake in time: look whether model.endpoint is an https port")
     assert is_retryable

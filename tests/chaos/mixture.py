@@ -19,9 +19,9 @@ from tests.chaos.clients import LEAVING, Client, Step
 from tests.chaos.judge import Judge
 from tests.chaos.lives import MODELS, Life
 from tests.chaos.teller import Teller
-from tests.live.test_reload import rewrite
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, call
+from tests.support.reloading import rewrite
 from tests.support.tools import DEADLINE_S, wait_for
 
 CROWDED = (6, 6, 3, 3, 2, 1, 1, 1, 1)

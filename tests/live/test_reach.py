@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.test_reload import reload
 from tests.support.command import clawgate
 from tests.support.gateway import Gateway
 from tests.support.nginx import Nginx
 from tests.support.ollama import ScriptedOllama, status
 from tests.support.process import ChildProcess
+from tests.support.reloading import reload
 from tests.support.sse import end_of
 from tests.support.tls import Authority, TlsFront
 from tests.support.tools import DEADLINE_S, free_port, wait_for

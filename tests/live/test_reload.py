@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 
@@ -15,25 +14,11 @@ from tests.live.test_gunicorn import WAYS
 from tests.support import sse
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, drop, hang, text, wait
+from tests.support.reloading import reload, rewrite
 from tests.support.tools import free_port, wait_for
 
 STREAMS = 50
 TOKEN = "a-new-token-8"
-
-
-def rewrite(gateway: Gateway, **sections: dict[str, Any]) -> None:
-    """Change some settings in the gateway's file."""
-    config = json.loads(gateway.config_file.read_text(encoding="utf-8"))
-    for name, values in sections.items():
-        config.setdefault(name, {}).update(values)
-    gateway.config_file.write_text(json.dumps(config), encoding="utf-8")
-
-
-def reload(gateway: Gateway, line: str = r"clawgate: reloaded: ", **sections: dict[str, Any]) -> None:
-    """Change the file, send SIGHUP, and wait for the gateway's line about it."""
-    rewrite(gateway, **sections)
-    gateway.signal(signal.SIGHUP)
-    gateway.wait_for_line(line)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -63,7 +63,7 @@ test("a proxy's sign-in is told from the gateway's own 401", async () => {
   const recipe = { "WWW-Authenticate": 'Basic realm="clawgate"' }; // docs/proxies.md
   const denied = Response.json({ error: "denied" }, { status: 401 });
   const theirs = [page(401, basic), page(401, recipe), page(403), page(200), redirect, denied];
-  for (const [answer, code] of [[ours, "unauthorized"], [page(401, realm), "unauthorized"], [page(502), "network"]]) {
+  for (const [answer, code] of [[ours, "unauthorized"], [page(401, realm), "unauthorized"], [page(502), "proxy"]]) {
     globalThis.fetch = async () => answer;
     await assert.rejects(createApi("/", () => null).status(), { code });
   }
@@ -71,6 +71,65 @@ test("a proxy's sign-in is told from the gateway's own 401", async () => {
     globalThis.fetch = async () => answer;
     await assert.rejects(createApi("/", () => null).status(), { code: "sign_in" });
   }
+});
+
+test("whatever answers in the gateway's place is told, for every request, and quoted", async () => {
+  const told = [];
+  const api = createApi("/", () => null, (error) => told.push(error.code));
+  const html = (title, status = 200) =>
+    new Response(`<html><head><TITLE lang="en">\n ${title}\n</title>`, { status, headers: { "Content-Type": "text/html; charset=x" } });
+  const requests = [
+    () => api.status(),
+    () => api.session("s"),
+    () => api.interrupt("s", "r"),
+    () => api.forget("s"),
+    () => api.chat({}, AbortSignal.timeout(1000)).next(),
+  ];
+  for (const [make, code, message] of [
+    [() => html("Log in to Hotel"), "sign_in", "HTTP 200: Log in to Hotel"],
+    [() => html("Down for maintenance", 503), "proxy", "HTTP 503: Down for maintenance"],
+    [() => new Response("gone", { status: 502 }), "proxy", "HTTP 502"],
+    [() => new Response("ok", { headers: { "Content-Type": "text/plain" } }), "proxy", "HTTP 200"],
+    [() => html("x".repeat(999), 403), "sign_in", `HTTP 403: ${"x".repeat(100)}`],
+  ]) {
+    for (const ask of requests) {
+      globalThis.fetch = async () => make();
+      await assert.rejects(ask, { code, message });
+      assert.equal(told.pop(), code);
+    }
+  }
+});
+
+test("a small request without an answer is given up, an answer that breaks off is no answer", async () => {
+  const { timeout } = AbortSignal;
+  const { setTimeout } = globalThis;
+  const silent = (signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  const broken = async () => new Response("{", { headers: { "Content-Type": "application/json" } });
+  try {
+    globalThis.setTimeout = (act) => setTimeout(act, 5); // of browsers without AbortSignal.timeout
+    const short = () => {
+      const abort = new AbortController(); // node ends before one of its own timeouts
+      setTimeout(() => abort.abort(), 5);
+      return abort.signal;
+    };
+    for (const [given, answer] of [[short, silent], [undefined, silent], [timeout, broken]]) {
+      AbortSignal.timeout = given;
+      globalThis.fetch = (_, { signal }) => answer(signal);
+      const api = createApi("/", () => null);
+      for (const ask of [() => api.status(), () => api.session("s"), () => api.interrupt("s", "r")]) {
+        await assert.rejects(ask, { code: "network" });
+      }
+    }
+  } finally {
+    AbortSignal.timeout = timeout;
+    globalThis.setTimeout = setTimeout;
+  }
+});
+
+test("the gateway's quotation of Ollama comes apart from its own words", async () => {
+  const error = { code: "upstream_refused", message: "Ollama refused this message: too long; it is left out", words: "too long" };
+  globalThis.fetch = async () => Response.json({ error }, { status: 400 });
+  await assert.rejects(createApi("/", () => null).status(), { message: error.message, words: "too long" });
 });
 
 test("waits begin short, grow to what the gateway asks for, and differ", () => {

@@ -6,14 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.page.test_look import findings
 from tests.support.gateway import Gateway
 from tests.support.nginx import Nginx
-from tests.support.ollama import ScriptedOllama
+from tests.support.ollama import ScriptedOllama, hang, text
 from tests.support.proxies import recipe_of
+from tests.support.wire import Wire
+from tests.support.wire import page as page_of
 
 if TYPE_CHECKING:
     from tests.page.chromium import Page
 
+LINK = "document.querySelector('[data-link]').dataset.link"
 TOKEN = "a-very-secret-token"
 INCLUDE = "include snippets/clawgate-locations.conf"
 USERS = "/etc/nginx/clawgate.htpasswd"
@@ -67,14 +73,17 @@ def test_a_sign_in_that_has_run_out_is_told_from_the_gateways_own(
     page.driver.delete_all_cookies()
     page.send("hi")
     page.until_shown("[data-failure=sign_in]")
-    assert page.text("[data-failure-title]") == "The proxy in front of the gateway asks for a sign-in."
-    page.until("document.querySelector('[data-link]').dataset.link === 'signed_out'")
-    assert page.text("[data-link-text]") == "Signed out: reload the page"
+    assert page.text("[data-failure-title]").startswith("Your sign-on has expired:")
+    page.until(f"{LINK} === 'signed_out'")
+    assert page.text("[data-link-text]") == "Sign-on expired"
+    page.until_shown("[data-banner=signed_out]")
     assert not page.is_shown("dialog[data-token]"), "it is not the gateway's token that is asked for"
-    page.driver.refresh()
+    assert findings(page) == []
+    page.click("[data-banner=signed_out] [data-reload]")
+    page.until("document.querySelector('h1').textContent === 'Sign in'")
     assert page.text("h1") == "Sign in"
     page.open(f"{front.base_url}/")
-    page.click("[data-do=retry]")
+    page.click("[data-do=continue]")
     page.until_answer("Hello.")
 
 
@@ -85,3 +94,106 @@ def test_the_setup_page_says_so_too(blank: Page, gateway: Callable[..., Gateway]
     page.driver.delete_all_cookies()
     page.until_shown("[data-signed-out]")
     assert not page.is_shown("[data-stale]")
+
+
+@pytest.mark.parametrize(
+    ("status", "title", "code", "link"),
+    [
+        ("200 OK", "Welcome to the hotel", "sign_in", "signed_out"),
+        ("403 Forbidden", "Denied", "sign_in", "signed_out"),
+        ("502 Bad Gateway", "502 Bad Gateway", "proxy", "disconnected"),
+        ("503 Service Unavailable", "Down for maintenance", "proxy", "disconnected"),
+    ],
+)
+def test_a_page_in_the_gateways_place_is_named_and_gone_on_from(
+    page: Page, gate: Gateway, upstream: ScriptedOllama, status: str, title: str, code: str, link: str
+) -> None:
+    with Wire(gate.port) as wire:
+        page.open(wire.base_url + "/")
+        page.until(f"{LINK} === 'connected'")
+        wire.answer(page_of(status, title))
+        page.send("go")
+        page.until_shown(f"[data-failure={code}]")
+        assert title in page.text("[data-failure-detail]")
+        assert page.is_shown("[data-do=reload]") == (code == "sign_in")
+        page.until(f"{LINK} === '{link}'")
+        wire.answer(b"")
+        page.until_shown("[data-do=continue]")
+        assert not page.is_shown("[data-banner=signed_out]")
+        assert not upstream.chats, "nothing is sent by itself"
+        page.click("[data-do=continue]")
+        page.until_answer("Hello.")
+        page.until_idle()
+        page.leave()
+
+
+def test_an_interrupt_that_meets_a_sign_in_cuts_here_and_says_so(
+    page: Page, gate: Gateway, upstream: ScriptedOllama
+) -> None:
+    """Only the stream passes: each other request of the page is turned away."""
+    with Wire(gate.port) as wire:
+        upstream.script(text("Half"), hang())
+        page.open(wire.base_url + "/")
+        page.send("go")
+        page.until_answer("Half")
+        wire.answer(page_of("200 OK", "Log in"), keeps_streams=True)
+        page.click("[data-interrupt]")
+        page.until_idle()
+        assert page.answer() == "Half"
+        page.until_shown("[data-banner=signed_out]")
+        wire.answer(b"")
+        page.until(f"{LINK} === 'connected'")
+        assert not page.is_shown("[data-banner=signed_out]")
+        page.leave()
+
+
+def test_a_token_dialog_that_was_closed_opens_again_and_the_question_is_then_sent(
+    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
+) -> None:
+    page = blank.open(gateway(server={"auth_token": TOKEN}).base_url + "/")
+    page.until_shown("dialog[data-token][open]")
+    assert not page.is_shown("[data-token-forget]"), "there is none yet"
+    assert page.text("[data-token-entry] span:not([hidden])") == "Enter the token"
+    page.click("[data-token-close]")
+    page.send("hi")  # at once: the field has the focus back, with its keyboard
+    page.until_shown("dialog[data-token][open]")
+    page.click("[data-token-close]")
+    assert page.text("[data-failure-hint]") == "Enter it; the question is then sent by itself."
+    assert findings(page) == []
+    page.click("[data-token-entry]")
+    page.until_shown("dialog[data-token][open]")
+    page.click("[data-token-close]")
+    page.click("[data-do=token]")
+    page.find("[data-token-input]").send_keys("wrong\n")
+    page.until_shown("[data-token-wrong]")
+    give_token(page)
+    page.until_answer("Hello.")
+    page.until_idle()
+    assert [m["content"] for m in ollama.chats[-1].messages] == ["hi"]
+    assert len(ollama.chats) == 1
+    page.console()  # the 401s that asked for the token
+    page.leave()
+
+
+def test_the_token_can_be_changed_and_forgotten(
+    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
+) -> None:
+    page = blank.open(gateway(server={"auth_token": TOKEN}).base_url + "/")
+    give_token(page)
+    page.until(f"{LINK} === 'connected'")
+    assert page.text("[data-token-entry] span:not([hidden])") == "Access token"
+    page.click("[data-token-entry]")
+    page.find("[data-token-input]").send_keys("another\n")
+    page.until_shown("[data-token-wrong]")
+    give_token(page)
+    page.until(f"{LINK} === 'connected'")
+    page.click("[data-token-entry]")
+    assert findings(page) == []
+    page.click("[data-token-forget]")
+    page.until(f"{LINK} === 'locked'")
+    assert page.js("!JSON.stringify(localStorage).includes(arguments[0])", TOKEN)
+    page.reload()
+    page.until_shown("dialog[data-token][open]")
+    assert not ollama.chats
+    page.console()
+    page.leave()

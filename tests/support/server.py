@@ -44,6 +44,11 @@ class SocketServer:
         return len(self._open)
 
     @property
+    def count(self) -> int:
+        """The connections accepted so far; each has its number."""
+        return self._count
+
+    @property
     def is_listening(self) -> bool:
         """True where a client that connects now is accepted; otherwise it is refused."""
         return self._attendant is not None

@@ -7,15 +7,19 @@ import { createParser } from "./sse.js";
 /**
  * @typedef {{role: string, content: string, thinking?: string, interrupted?: boolean, refused?: boolean}} WireMessage
  * @typedef {{session_id: string, messages: WireMessage[], streaming: boolean, run_id: string | null}} SessionView
- * @typedef {{reachable: boolean, version: string | null, model_ready: boolean}} Upstream
- * @typedef {{model: string, upstream: Upstream, streams: number, max_streams: number, version: string}} Status
+ * @typedef {{reachable: boolean, version: string | null, model_ready: boolean, embedded: boolean}} Upstream
+ * @typedef {{name: string, thinking: boolean | null, vision: boolean | null}} Model null: not known yet
+ * @typedef {{model: string, models: Model[], upstream: Upstream, streams: number, max_streams: number, version: string}} Status
  */
 
 const FIRST_WAIT_MS = 100;
+const SMALL_MS = 3000; // what a small request gets, its answer's body included: longer silence is the gateway's
+const PAGE_MS = 6000; // /setup asks Ollama and nginx first
 
 /**
- * A request that failed. `code` is the gateway's, "network" where nothing answered, or "sign_in" where a proxy in front
- * answered in the gateway's place, because it wants its reader to sign in.
+ * A request that failed. `code` is the gateway's, or one of the page's own: "network" where nothing answered, "sign_in"
+ * where something in front answered in the gateway's place and wants its reader to sign in, "proxy" where it answered
+ * with something else, and `message` is what it said. `words`: what the gateway quotes of Ollama.
  */
 export class ApiError extends Error {
   /**
@@ -23,13 +27,27 @@ export class ApiError extends Error {
    * @param {string} message
    * @param {number} status
    * @param {number} retryAfterMs when the gateway wants to be asked again, 0 where it does not say
+   * @param {string} words
    */
-  constructor(code, message, status = 0, retryAfterMs = 0) {
+  constructor(code, message, status = 0, retryAfterMs = 0, words = "") {
     super(message);
     this.code = code;
     this.status = status;
     this.retryAfterMs = retryAfterMs;
+    this.words = words;
   }
+}
+
+/**
+ * Make a signal that gives a request up after a while; `AbortSignal.timeout` is younger than some browsers.
+ * @param {number} ms
+ * @returns {AbortSignal}
+ */
+function within(ms) {
+  if (AbortSignal.timeout) return AbortSignal.timeout(ms);
+  const abort = new AbortController();
+  setTimeout(() => abort.abort(), ms);
+  return abort.signal;
 }
 
 /**
@@ -61,19 +79,36 @@ function restMs(error, tries) {
  * Bind the calls to where the page was served from.
  * @param {string} base the page's own folder, "http://localhost:8080/" or "https://a.example/chat/"
  * @param {() => string | null} token what the gateway wants, where it wants one
+ * @param {(error: ApiError) => void} [onFailure] told of each request that fails, whoever made it
  */
-export function createApi(base, token) {
+export function createApi(base, token, onFailure = () => undefined) {
   /**
    * @param {string} method
    * @param {string} path
    * @param {unknown} [body]
    * @param {RequestInit} [options]
-   * @param {string} [accept]
+   * @param {string} [expected] the type of the answer
    */
-  async function ask(method, path, body, options, accept) {
+  async function ask(method, path, body, options, expected = JSON_TYPE) {
+    try {
+      return await send(method, path, body, options, expected);
+    } catch (error) {
+      if (error instanceof ApiError) onFailure(error);
+      throw error;
+    }
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {unknown} body
+   * @param {RequestInit | undefined} options
+   * @param {string} expected
+   */
+  async function send(method, path, body, options, expected) {
     /** @type {Record<string, string>} */
     const headers = {};
-    if (accept) headers["Accept"] = accept;
+    if (expected === HTML_TYPE) headers["Accept"] = expected;
     headers["X-Clawgate-Token"] = token() ?? ""; // Authorization may belong to a proxy in front
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let response;
@@ -89,9 +124,25 @@ export function createApi(base, token) {
     } catch (error) {
       throw new ApiError("network", String(error));
     }
-    if (isSignIn(response, accept)) throw new ApiError("sign_in", `HTTP ${response.status}`, response.status);
+    if (response.type === "opaqueredirect") throw new ApiError("sign_in", "", response.status);
     if (!response.ok) throw await failureOf(response);
+    if (response.status !== NO_CONTENT && typeOf(response) !== expected) throw await standIn(response);
     return response;
+  }
+
+  /**
+   * Ask for something small, and give it up where it does not come in time.
+   * @param {string} method
+   * @param {string} path
+   * @param {unknown} [body]
+   */
+  async function small(method, path, body) {
+    const response = await ask(method, path, body, { signal: within(SMALL_MS) });
+    try {
+      return await response.json();
+    } catch (error) {
+      throw new ApiError("network", String(error)); // it broke off
+    }
   }
 
   /**
@@ -114,7 +165,7 @@ export function createApi(base, token) {
      * @returns {AsyncGenerator<any>}
      */
     async *chat(order, signal) {
-      const response = await ask("POST", "api/chat", order, { signal });
+      const response = await ask("POST", "api/chat", order, { signal }, "text/event-stream");
       if (!response.body) throw new ApiError("network", "the answer has no body");
       const reader = response.body.getReader();
       const parser = createParser();
@@ -137,7 +188,7 @@ export function createApi(base, token) {
      * @returns {Promise<{interrupted: boolean, partial?: string}>}
      */
     async interrupt(sessionId, runId) {
-      return (await ask("POST", "api/interrupt", { session_id: sessionId, run_id: runId })).json();
+      return small("POST", "api/interrupt", { session_id: sessionId, run_id: runId });
     },
 
     /**
@@ -145,7 +196,7 @@ export function createApi(base, token) {
      * @returns {Promise<SessionView>}
      */
     async session(sessionId) {
-      return (await ask("GET", `api/sessions/${sessionId}`)).json();
+      return small("GET", `api/sessions/${sessionId}`);
     },
 
     /**
@@ -153,12 +204,12 @@ export function createApi(base, token) {
      * @returns {Promise<void>}
      */
     async forget(sessionId) {
-      await ask("DELETE", `api/sessions/${sessionId}`, undefined, { keepalive: true });
+      await ask("DELETE", `api/sessions/${sessionId}`, undefined, { keepalive: true, signal: within(SMALL_MS) });
     },
 
     /** @returns {Promise<Status>} */
     async status() {
-      return (await ask("GET", "api/status")).json();
+      return small("GET", "api/status");
     },
 
     render: createRenderings(renderAll, restMs),
@@ -168,25 +219,36 @@ export function createApi(base, token) {
      * @returns {Promise<string>} the text of another page of the gateway
      */
     async text(path) {
-      return (await ask("GET", path, undefined, {}, "text/html")).text();
+      const response = await ask("GET", path, undefined, { signal: within(PAGE_MS) }, HTML_TYPE);
+      try {
+        return await response.text();
+      } catch (error) {
+        throw new ApiError("network", String(error));
+      }
     },
   };
 }
 
 /** @typedef {ReturnType<typeof createApi>} Api */
 
-/**
- * Tell whether a proxy in front answers with its sign-in: by a redirect to it, or by its page.
- * @param {Response} response
- * @param {string} [accept]
- */
-function isSignIn(response, accept) {
-  if (response.type === "opaqueredirect") return true;
-  return response.ok && !accept && (response.headers.get("Content-Type") ?? "").startsWith("text/html");
-}
-
 const CHALLENGE = 'Bearer realm="clawgate"'; // a proxy's own realm may have the same name
-const REFUSED = [401, 403];
+const JSON_TYPE = "application/json";
+const HTML_TYPE = "text/html";
+const NO_CONTENT = 204;
+const SIGN_INS = [401, 403, 407];
+const MAX_TITLE = 100;
+
+/** @param {Response} response */
+const typeOf = (response) => (response.headers.get("Content-Type") ?? "").split(";")[0]?.trim().toLowerCase();
+
+/**
+ * Tell what answered well in the gateway's place: a page is as a rule the sign-in of a proxy, or of a hotel's network.
+ * @param {Response} response
+ * @returns {Promise<ApiError>}
+ */
+async function standIn(response) {
+  return new ApiError(typeOf(response) === HTML_TYPE ? "sign_in" : "proxy", await titleOf(response), response.status);
+}
 
 /**
  * @param {Response} response
@@ -197,14 +259,36 @@ async function failureOf(response) {
     return new ApiError("unauthorized", "", response.status);
   }
   try {
-    const { error } = await response.json();
+    const { error } = await response.clone().json();
     if (typeof error.code !== "string") throw new TypeError("not the gateway's");
     const retryAfterMs = 1000 * Number(response.headers.get("Retry-After"));
-    return new ApiError(error.code, String(error.message), response.status, retryAfterMs);
+    return new ApiError(error.code, String(error.message), response.status, retryAfterMs, String(error.words ?? ""));
   } catch {
     // no JSON of the gateway's: a proxy's page, when the gateway is down or the proxy refuses
-    if (REFUSED.includes(response.status)) return new ApiError("sign_in", `HTTP ${response.status}`, response.status);
-    const code = response.status === 502 || response.status === 504 ? "network" : "internal";
-    return new ApiError(code, `HTTP ${response.status}`, response.status);
+    const code = SIGN_INS.includes(response.status) ? "sign_in" : "proxy";
+    return new ApiError(code, await titleOf(response), response.status);
+  }
+}
+
+/**
+ * @param {number} ms
+ * @returns {Promise<string>}
+ */
+const nothingAfter = (ms) => new Promise((resolve) => within(ms).addEventListener("abort", () => resolve("")));
+
+/**
+ * Quote what is no answer of the gateway's: its status, and the title of a page.
+ * @param {Response} response
+ * @returns {Promise<string>}
+ */
+async function titleOf(response) {
+  const status = `HTTP ${response.status}`;
+  try {
+    const body = await Promise.race([response.text(), nothingAfter(SMALL_MS)]); // a stream may never end
+    const found = /<(title|h1)\b[^>]*>([^<]+)/i.exec(body);
+    const title = found?.[2]?.replace(/\s+/g, " ").trim().slice(0, MAX_TITLE);
+    return title ? `${status}: ${title}` : status;
+  } catch {
+    return status;
   }
 }

@@ -54,6 +54,12 @@ export function reconciled(state, given) {
     return last ? { ...state, messages: state.messages.map((each) => updated(state, each, last)) } : state;
   }
   if (start > 0 && agree(state.messages.slice(0, theirs.length), theirs)) return { ...state, isBehind: true };
+  const asked = new Set(state.messages.map((each) => each.content));
+  const undeleted = given.filter((each) => !each.refused || asked.has(each.content)); // of what was refused
+  if (undeleted.length < given.length) {
+    const known = reconciled(state, undeleted);
+    if (known.nextId === state.nextId) return { ...known, isBehind: true };
+  }
   let id = state.nextId;
   const messages = theirs.map((each) => fromWire(id++, each));
   return { ...state, messages, isBehind: false, nextId: id };

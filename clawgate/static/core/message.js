@@ -2,7 +2,7 @@
 /** One message of the conversation, and what the events of its stream make of it: pure, as state.js, its one caller. */
 
 /**
- * @typedef {{code: string, message: string}} Failure
+ * @typedef {{code: string, message: string, words?: string}} Failure words: Ollama's own, where the message has more
  * @typedef {{eval_count?: number, eval_duration?: number, total_duration?: number, context?: Context, context_full?: boolean}} Stats
  *   Ollama's counts and durations, nanoseconds; context_full: the prompt took all of the context
  * @typedef {{used: number, size: number}} Context tokens of prompt and answer, and those that the model can hold

@@ -7,13 +7,14 @@ import { createStore } from "../core/store.js";
 import { home } from "../parts/place.js";
 import { kept } from "../parts/storage.js";
 import { mountAccess } from "./access.js";
+import { mountComeback } from "./comeback.js";
 import { mountKeeping } from "./keeping.js";
 import { mountStatus } from "./status.js";
 import { mountTalk } from "./talk.js";
 import { mountView } from "./view.js";
 
 const token = kept("token");
-const api = createApi(home.href, token.get);
+const api = createApi(home.href, token.get, (error) => status.failed(error));
 const store = createStore(initial());
 const actions = {
   send: (/** @type {string} */ text) => talk.send(text),
@@ -24,12 +25,17 @@ const actions = {
 };
 const view = await mountView(actions, api.render, () => talk.silentMs());
 const access = mountAccess(store, token, () => status.look());
-const status = mountStatus(store, api, view, access);
+const status = mountStatus(store, api, view, access, () => comeBack());
 const keeping = mountKeeping(store, api, view, access);
+const comeBack = mountComeback(store, api, view, keeping);
 const talk = mountTalk({ store, api, view, access, status, keeping });
 
 store.watch(view.show);
 await keeping.restore();
 status.look();
-setInterval(() => store.get().activeId && view.tick(), 1000);
+setInterval(() => {
+  if (store.get().activeId === 0) return;
+  view.tick();
+  talk.listen();
+}, 1000);
 document.documentElement.dataset.ready = "yes";

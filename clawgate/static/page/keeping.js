@@ -41,7 +41,7 @@ export function mountKeeping(store, api, view, access) {
       if (isStill(sessionId)) store.set(reconciled(store.get(), seen.streaming ? null : seen.messages));
     } catch (error) {
       const failure = error instanceof ApiError ? error : null;
-      if (failure?.code === "unauthorized") access.want(restore);
+      if (failure?.code === "unauthorized") access.want("restore", restore);
       if (failure?.status === 404 && store.get().activeId === 0) {
         store.set(reconciled(store.get(), null));
         view.notice("notice.restored");

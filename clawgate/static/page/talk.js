@@ -3,6 +3,7 @@
 
 import { ApiError } from "../core/api.js";
 import { orderFor } from "../core/history.js";
+import { questionOf, withoutEditedRefusal, withoutRefused } from "../core/recovery.js";
 import * as moves from "../core/state.js";
 
 /**
@@ -15,7 +16,10 @@ import * as moves from "../core/state.js";
  * @property {import("./keeping.js").Keeping} keeping
  */
 
-const START_MS = 3000; // what a request gets to start before an interrupt cuts it off
+const START_MS = 3000; // what a request gets to start before an interrupt, or the next message, cuts it off
+const END_MS = 3000; // what an interrupted stream gets to end
+const SILENT_MS = 10000;
+const LISTEN_MS = 5000;
 
 /** @param {Page} page */
 export function mountTalk({ store, api, view, access, status, keeping }) {
@@ -26,17 +30,39 @@ export function mountTalk({ store, api, view, access, status, keeping }) {
    * @type {{abort: AbortController, started: Promise<void>} | null}
    */
   let current = null;
+  let listenedAt = 0;
 
+  /**
+   * Tell how long the gateway has said nothing, where that is too long: its heartbeats are missed, or, where they are
+   * far between, neither the stream nor the status has brought anything.
+   */
   function silentMs() {
-    const ms = Date.now() - heardAt;
-    return heardAt && ms > heartbeatMs * 3 ? ms : 0;
+    if (heardAt === 0) return 0;
+    const quiet = Date.now() - heardAt;
+    const missed = heartbeatMs * 3 <= SILENT_MS ? heartbeatMs * 3 : Math.max(SILENT_MS, heartbeatMs * 2);
+    if (quiet > Math.max(missed, START_MS)) return quiet;
+    const silent = Math.min(quiet, status.silentMs());
+    return silent > SILENT_MS ? silent : 0;
+  }
+
+  /** Where the stream is silent, ask whether its answer is still being made: a broken connection may never say so. */
+  async function listen() {
+    const { sessionId, runId, activeId } = store.get();
+    const mine = current;
+    if (!silentMs() || !sessionId || !runId || Date.now() < listenedAt + LISTEN_MS) return;
+    listenedAt = Date.now();
+    const isOver = await api.session(sessionId).then(
+      (seen) => seen.run_id !== runId,
+      (error) => error instanceof ApiError && error.status === 404,
+    );
+    if (isOver && store.get().activeId === activeId) mine?.abort.abort(new ApiError("network", "the stream broke off"));
   }
 
   /** @param {string} text */
   async function send(text) {
     view.hideNotice();
-    if (store.get().activeId !== 0 && store.get().sessionId === null) await current?.started;
-    store.set(moves.asked(store.get(), text.toWellFormed?.() ?? text, Date.now()));
+    if (store.get().activeId !== 0 && store.get().sessionId === null && !(await isStarted())) current?.abort.abort();
+    store.set(moves.asked(withoutEditedRefusal(store.get()), text.toWellFormed?.() ?? text, Date.now()));
     await stream("message");
   }
 
@@ -47,8 +73,15 @@ export function mountTalk({ store, api, view, access, status, keeping }) {
   function act(action, id) {
     const state = store.get();
     view.hideNotice();
-    if (action === "edit") {
-      store.set(moves.editing(state, id));
+    if (action === "token") {
+      access.open();
+    } else if (action === "reload") {
+      location.reload();
+    } else if (action === "delete") {
+      store.set(withoutRefused(state, id));
+      keeping.save();
+    } else if (action === "edit") {
+      store.set(moves.editing(state, questionOf(state, id)?.id ?? id));
       view.edit();
     } else if (state.activeId !== 0) {
       return; // pressed twice before the page was painted
@@ -72,7 +105,7 @@ export function mountTalk({ store, api, view, access, status, keeping }) {
     /** @type {() => void} */
     let settle = () => undefined;
     current = { abort, started: new Promise((resolve) => (settle = resolve)) };
-    heardAt = 0;
+    heardAt = Date.now();
     view.announce("announce.answering", "");
     const think = status.canThink() ? view.isThinkingWanted() : null;
     try {
@@ -86,7 +119,8 @@ export function mountTalk({ store, api, view, access, status, keeping }) {
     } catch (error) {
       const failure = error instanceof ApiError ? error : new ApiError("internal", String(error));
       const { activeId, isBehind } = store.get();
-      if (abort.signal.aborted) cutOff(id);
+      if (abort.signal.reason instanceof ApiError) fail(id, abort.signal.reason);
+      else if (abort.signal.aborted) cutOff(id);
       else if (isForgotten(failure) && id === activeId && !isBehind) return resend(failure);
       else fail(id, failure);
     } finally {
@@ -121,10 +155,11 @@ export function mountTalk({ store, api, view, access, status, keeping }) {
     return stream("message");
   }
 
-  /** @param {number} id of an answer whose request was given up before it had begun */
+  /** @param {number} id of an answer whose request was given up, because the gateway did not end it */
   function cutOff(id) {
     const end = { done: true, done_reason: "interrupted" };
     store.set({ ...moves.received(store.get(), id, end, Date.now()), isBehind: true });
+    status.look();
   }
 
   /**
@@ -132,9 +167,15 @@ export function mountTalk({ store, api, view, access, status, keeping }) {
    * @param {ApiError} failure
    */
   function fail(id, failure) {
-    store.set(moves.failed(store.get(), id, { code: failure.code, message: failure.message }, Date.now()));
-    if (failure.code === "unauthorized") access.want(() => act("retry", id));
-    else if (failure.code === "network" || failure.code === "sign_in") status.look();
+    const { code, message, words } = failure;
+    store.set(moves.failed(store.get(), id, { code, message, words }, Date.now()));
+    if (code === "unauthorized") access.want("send", () => sendAgain(id));
+  }
+
+  /** @param {number} id of the answer that had no token */
+  function sendAgain(id) {
+    const last = moves.lastMessage(store.get());
+    if (last?.id === id && last.failure?.code === "unauthorized") act("retry", id);
   }
 
   /** @param {number} id */
@@ -143,32 +184,36 @@ export function mountTalk({ store, api, view, access, status, keeping }) {
     keeping.save();
     const answer = store.get().messages.find((each) => each.id === id);
     if (!answer) return;
-    const isWhole = answer.reason === "stop";
-    view.announce(isWhole ? "announce.done" : "announce.interrupted", answer.content);
+    view.announceEnd(answer);
     if (answer.failure) status.look();
   }
 
   async function interrupt() {
     if (!moves.canInterrupt(store.get())) return;
     const mine = current;
+    const isSilent = silentMs() > 0;
     store.set(moves.interrupting(store.get()));
-    if (store.get().runId) {
-      tellInterrupt();
-      return;
-    }
+    if (store.get().runId) tellInterrupt();
     // not begun yet: the start event brings the run's id, and take() goes on from there
-    const isStarted = await Promise.race([mine?.started.then(() => true), pause(START_MS).then(() => false)]);
-    if (!isStarted) mine?.abort.abort();
+    if (isSilent || !(await isStarted())) mine?.abort.abort();
   }
 
+  /** Tell whether the request that streams has begun, or failed, in a moment at most. */
+  function isStarted() {
+    return Promise.race([current?.started.then(() => true), pause(START_MS).then(() => false)]);
+  }
+
+  /** End the answer on the gateway, and leave it where that does not end it here: a reader that leaves stops it, too. */
   async function tellInterrupt() {
     const mine = current;
     const { sessionId, runId } = store.get();
     try {
       await api.interrupt(sessionId ?? "", runId);
+      await pause(END_MS);
     } catch {
-      mine?.abort.abort(); // a reader that leaves stops the model, too
+      // it did not hear
     }
+    mine?.abort.abort();
   }
 
   async function clear() {
@@ -186,7 +231,7 @@ export function mountTalk({ store, api, view, access, status, keeping }) {
     }
   }
 
-  return { send, act, interrupt, clear, silentMs };
+  return { send, act, interrupt, clear, silentMs, listen };
 }
 
 /** @param {number} ms */

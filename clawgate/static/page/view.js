@@ -1,7 +1,8 @@
 // @ts-check
 /** The page around the messages: shows a state, tells chat.js what the reader does. Painted at most once a frame. */
 
-import { activeAnswer, canInterrupt, lastQuestion } from "../core/state.js";
+import { activeAnswer, canInterrupt } from "../core/state.js";
+import { mountBanners } from "../parts/banner.js";
 import { isComposing, mountComposer } from "../parts/composer.js";
 import { hook, write } from "../parts/dom.js";
 import { mountMessages } from "../parts/messages.js";
@@ -33,17 +34,17 @@ import { createWork } from "../parts/work.js";
  * @param {() => number} silentMs
  */
 export async function mountView(actions, render, silentMs) {
-  const { model = "" } = document.body.dataset;
+  let { model = "" } = document.body.dataset;
   let words = await load(files, document.documentElement.lang);
   /** @type {State | null} */
   let state = null;
   let isPainting = false;
   let isStale = true; // words or time have changed: every bubble is looked at
-  const page = { words: () => words, model, render, later: createWork(), sight: watchSight(), act: actions.act, silentMs };
+  const page = { words: () => words, model: () => model, render, later: createWork(), sight: watchSight(), act: actions.act, silentMs };
   const scroller = mountScroller(() => composer.focus());
   const composer = mountComposer(send, scroller.follow);
   const messages = mountMessages(page);
-  const notice = mountNotice(() => words);
+  const notice = mountNotice(page);
 
   function schedule() {
     if (isPainting) return;
@@ -99,12 +100,17 @@ export async function mountView(actions, render, silentMs) {
     words = await load(files, language);
     document.documentElement.lang = language;
     keepChoice("language", language);
-    fill(document, words, { model });
     hook(document, "language").lang = words["language.other.code"] ?? "";
-    isStale = true;
-    schedule();
+    refill();
   });
   mountTheme();
+
+  /** Put the words in anew: another language, or another model in them. */
+  function refill() {
+    fill(document, words, { model });
+    isStale = true;
+    schedule();
+  }
 
   function cancelEdit() {
     composer.set("");
@@ -123,12 +129,20 @@ export async function mountView(actions, render, silentMs) {
       isStale = true;
       schedule();
     },
-    /** Put the last question into the field, to be edited. */
+    /** Put the question that is being edited into the field. */
     edit() {
-      composer.set((state && lastQuestion(state)?.content) ?? "");
+      composer.set(state?.messages.find((each) => each.id === state?.editingId)?.content ?? "");
       composer.focus();
     },
     ...notice,
+    showBanner: mountBanners(),
+    /** @param {string} name of the model in force */
+    showModel(name) {
+      model = name;
+      document.title = `clawgate · ${name}`;
+      write(hook(document, "model-name"), name);
+      refill();
+    },
     isThinkingWanted() {
       return /** @type {HTMLInputElement} */ (hook(document, "think-input")).checked;
     },

@@ -4,6 +4,7 @@
 import { lastQuestion } from "../core/state.js";
 import { copyWith } from "./copy.js";
 import { hide, hook } from "./dom.js";
+import { showContext } from "./context.js";
 import { showEnding } from "./ending.js";
 import { showFailure } from "./failure.js";
 import { mountMarkdown } from "./markdown.js";
@@ -14,11 +15,11 @@ import { mountVerbatim } from "./verbatim.js";
 /**
  * @typedef {import("../core/state.js").State} State
  * @typedef {import("../core/message.js").Message} Message
- * @typedef {"edit" | "retry" | "continue" | "regenerate"} Action
+ * @typedef {"edit" | "retry" | "continue" | "regenerate" | "delete" | "token" | "reload"} Action
  *
  * @typedef {object} Surroundings what a bubble needs of the page
  * @property {() => import("./words.js").Dictionary} words
- * @property {string} model
+ * @property {() => string} model in force
  * @property {import("../core/renderings.js").Render} render
  * @property {(task: () => void) => void} later does a task when there is time for it
  * @property {(element: Element) => void} sight lets the browser leave an element out once it is out of sight
@@ -65,6 +66,7 @@ export function mountBubble(list, message, page) {
       }
       showThinking(root, next, wasThinking, now, page.words());
       showProgress(root, next, state, now, page);
+      showContext(root, next, state);
       showEnding(root, next, state, page.words());
       showFailure(root, next, state, page);
     },

@@ -21,15 +21,21 @@ export function showEnding(root, message, state, words) {
   const isStreaming = message.id === state.activeId;
   hide(root, "[data-tag]", !isStreaming);
   hide(root, '[data-do="continue"]', !canContinue(state, message));
+  write(hook(root, 'do="continue"'), words[message.content ? "continue" : "retry"] ?? "");
   hide(root, '[data-do="regenerate"]', !canRegenerate(state, message));
   hide(root, '.tools [data-do="copy"]', message.content === "" || isStreaming);
   const tools = message.tools.length ? filled(words["tools"] ?? "", { names: message.tools.join(", ") }) : "";
-  const ending = isEmpty(message) ? "empty" : message.reason;
-  const mark = message.phase === "done" ? (words[`mark.${ending}`] ?? tools) : tools;
+  const mark = message.phase === "done" ? (words[`mark.${endingOf(message)}`] ?? tools) : tools;
   hide(root, "[data-mark]", mark === "");
   write(hook(root, "mark"), mark);
   write(hook(root, "stats"), message.stats && !isStreaming ? statsWords(message.stats, words) : "");
 }
+
+/**
+ * Name an answer's end: by its reason, but one without a word is another than a whole one.
+ * @param {Message} message
+ */
+export const endingOf = (message) => (isEmpty(message) ? "empty" : message.reason);
 
 /**
  * @param {import("../core/message.js").Stats} stats

@@ -1,5 +1,5 @@
 // @ts-check
-/** The dialog that asks for the token, where the gateway wants one. */
+/** The dialog that asks for the token, where the gateway wants one, and forgets it again. */
 
 import { hook } from "./dom.js";
 
@@ -9,21 +9,37 @@ const FOREIGN = /[^!-~]/g;
 /**
  * Ask for the token and keep it.
  * @param {ReturnType<typeof import("./storage.js").kept>} store
- * @param {() => void} onSaved
+ * @param {(isForgotten: boolean) => void} onChange
  * @returns {(isWrong: boolean) => void} opens the dialog
  */
-export function mountToken(store, onSaved) {
+export function mountToken(store, onChange) {
   const dialog = /** @type {HTMLDialogElement} */ (hook(document, "token"));
   const input = /** @type {HTMLInputElement} */ (hook(dialog, "token-input"));
-  hook(dialog, "token-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    store.set(input.value.replace(FOREIGN, ""));
+
+  /** @param {string | null} token */
+  function change(token) {
+    store.set(token);
     input.value = "";
     dialog.close();
-    onSaved();
+    onChange(token === null);
+  }
+
+  hook(dialog, "token-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    change(input.value.replace(FOREIGN, ""));
+  });
+  hook(dialog, "token-forget").addEventListener("click", () => change(null));
+  hook(dialog, "token-close").addEventListener("click", () => dialog.close());
+  // closed by a mouse, Chromium gives the field the focus back without its keyboard
+  dialog.addEventListener("close", () => {
+    const focused = document.activeElement;
+    if (!(focused instanceof HTMLElement)) return;
+    focused.blur();
+    focused.focus({ preventScroll: true });
   });
   return (isWrong) => {
     hook(dialog, "token-wrong").hidden = !isWrong;
+    hook(dialog, "token-forget").hidden = !store.get();
     if (!dialog.open) dialog.showModal();
   };
 }

@@ -102,7 +102,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     appearance = Appearance()
     PageRoutes(config, abilities, appearance).install(blueprint)
     RenderRoutes(config.server, gateway.clients, gateway.render_limit).install(blueprint)
-    SetupRoutes(config, upstream, appearance, entrance.caller, entrance.hosts).install(blueprint)
+    SetupRoutes(config, gateway.client, upstream, appearance, entrance.caller, entrance.hosts).install(blueprint)
     OpenApiRoutes(config.server, entrance.hosts).install(blueprint)
     return blueprint
 

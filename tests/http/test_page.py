@@ -6,6 +6,7 @@ import posixpath
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -13,7 +14,10 @@ from flask.testing import FlaskClient
 from clawgate.app import create_app, create_blueprint
 from clawgate.config import Config, ModelConfig, ServerConfig, settings
 from clawgate.embedded.frames import VERSION
-from clawgate.web.pages import setup
+from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.loaded import Loaded, loaded
+from clawgate.web.pages import nginx
+from clawgate.web.pages.setup import memory_of
 from tests.support.connection import Connection
 from tests.support.ollama import ScriptedOllama, keep, raw, status
 from tests.support.server import SocketServer
@@ -28,7 +32,7 @@ HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 def nginx_port(monkeypatch: pytest.MonkeyPatch) -> int:
     """Put a port where nothing listens in the place of 8080."""
     port = free_port()
-    monkeypatch.setattr(setup, "NGINX_PORT", port)
+    monkeypatch.setattr(nginx, "PORT", port)
     return port
 
 
@@ -163,10 +167,8 @@ def test_setup_wants_the_token_as_a_page_and_as_json(ollama: ScriptedOllama) -> 
 def test_setup_shows_what_is_up_and_what_mends_the_rest(ollama: ScriptedOllama, nginx_port: int) -> None:
     page = client_of(ollama).get("/setup").text
     states = [state_of(page, hop) for hop in ("browser", "nginx", "clawgate", "ollama", "model")]
-    assert states == ["up", "down", "up", "up", "up"]
+    assert states == ["up", "off", "up", "up", "up"], "no fault where nobody wants nginx"
     assert f":{nginx_port}" in page
-    assert "nginx/clawgate.conf /etc/nginx/conf.d/ &amp;&amp; nginx<" in page, "what does not run cannot be reloaded"
-    assert "nginx -s reload" not in page
     ollama.models.clear()
     page = client_of(ollama).get("/setup").text
     assert state_of(page, "model") == "down"
@@ -180,9 +182,17 @@ def test_setup_shows_what_is_up_and_what_mends_the_rest(ollama: ScriptedOllama, 
 def test_setup_offers_no_command_of_ollamas_for_the_embedded_model(ollama: ScriptedOllama) -> None:
     ollama.script(status(200, {"version": VERSION}), path="/api/version")
     page = client_of(ollama).get("/setup").text
-    assert "<code>clawgate embedded</code>" in page
+    assert "clawgate&#39;s own small runtime answers here in Ollama&#39;s place" in page
+    assert "One answer at a time" in page
+    assert "OLLAMA_NUM_PARALLEL" not in page
     assert "ollama run" not in page
     assert "ollama serve" not in page
+    assert "ollama pull qwen3:32b &amp;&amp; clawgate up" in page, "the way to a real model"
+    ollama.models[:] = ["smollm2:135m"]
+    ollama.script(status(200, {"version": VERSION}), path="/api/version")
+    page = client_of(ollama).get("/setup").text
+    assert state_of(page, "model") == "down"
+    assert "ollama pull qwen3:32b<" not in page, "the embedded runtime pulls nothing"
 
 
 def test_setup_says_what_is_at_the_endpoint_and_a_stranger_sees_less(ollama: ScriptedOllama) -> None:
@@ -292,12 +302,12 @@ def test_setup_asks_nginx_once_however_many_look(ollama: ScriptedOllama, monkeyp
 
     app = create_app(Config(model=ModelConfig(endpoint=ollama.base_url)))
     server = SocketServer(serve, host="127.0.0.1", port=0)
-    monkeypatch.setattr(setup, "NGINX_PORT", server.port)
+    monkeypatch.setattr(nginx, "PORT", server.port)
     server.start()
     try:
         with ThreadPoolExecutor(20) as pool:
             pages = [answer.text for answer in pool.map(lambda _: app.test_client().get("/setup"), range(20))]
-        assert {state_of(page, "nginx") for page in pages} <= {"down", "unknown"}
+        assert {state_of(page, "nginx") for page in pages} <= {"off", "unknown"}
         assert len(asked) == 1
     finally:
         released.set()
@@ -305,24 +315,110 @@ def test_setup_asks_nginx_once_however_many_look(ollama: ScriptedOllama, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("answer", "state"),
+    ("answer", "state", "said"),
     [
-        (b"HTTP/1.1 200 OK\r\nServer: nginx/1.22\r\nContent-Length: 0\r\n\r\n", "bypassed"),
-        (b"HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n", "down"),
-        (b"HTTP/1.1 200 OK\r\nServer: other\r\nContent-Length: 0\r\n\r\n", "unknown"),
-        (b"SSH-2.0-OpenSSH\r\n", "unknown"),
+        (
+            b'HTTP/1.1 200 OK\r\nServer: nginx/1.22\r\nContent-Length: 16\r\n\r\n{"status":"ok"}\n',
+            "bypassed",
+            "reaches clawgate",
+        ),
+        (b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 2\r\n\r\nok", "off", "another site&#39;s configuration"),
+        (
+            b"HTTP/1.1 404 No\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n",
+            "off",
+            "nginx -t &amp;&amp; nginx -s reload",
+        ),
+        (b"HTTP/1.1 502 Bad\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n", "down", "must name http://127.0.0.1:18789"),
+        (
+            b"HTTP/1.1 200 OK\r\nServer: <Other>\r\nContent-Length: 0\r\n\r\n",
+            "off",
+            "&lt;Other&gt; answers on port 8080",
+        ),
+        (b"SSH-2.0-OpenSSH\r\n", "off", "Another server answers on port 8080"),
     ],
 )
 def test_setup_looks_at_what_listens_in_nginx_place(
-    ollama: ScriptedOllama, monkeypatch: pytest.MonkeyPatch, answer: bytes, state: str
+    ollama: ScriptedOllama, monkeypatch: pytest.MonkeyPatch, answer: bytes, state: str, said: str
 ) -> None:
     def serve(connection: Connection) -> None:
         connection.sock.sendall(answer)
 
     server = SocketServer(serve, host="127.0.0.1", port=0)
-    monkeypatch.setattr(setup, "NGINX_PORT", server.port)
+    monkeypatch.setattr(nginx, "PORT", server.port)
     server.start()
     try:
-        assert state_of(client_of(ollama).get("/setup").text, "nginx") == state
+        page = client_of(ollama).get("/setup").text
+        assert state_of(page, "nginx") == state
+        assert said in page
     finally:
         server.close()
+
+
+@pytest.mark.parametrize(
+    ("is_installed", "runs", "word", "command"),
+    [
+        (False, False, "absent", ""),
+        (True, False, "stopped", f"{nginx.FILES} && nginx -t && nginx"),
+        (True, True, "elsewhere", f"{nginx.FILES} && nginx -t && nginx -s reload"),
+        (False, True, "elsewhere", f"{nginx.FILES} && nginx -t && nginx -s reload"),
+    ],
+)
+def test_the_cure_is_that_of_the_nginx_that_is_found(
+    monkeypatch: pytest.MonkeyPatch, is_installed: bool, runs: bool, word: str, command: str
+) -> None:
+    """What does not run cannot be reloaded, and what is not installed is installed first."""
+    monkeypatch.setattr(nginx, "SYSTEMD", Path("/nowhere"))
+    monkeypatch.setattr(nginx, "INSTALLERS", {})
+    found = nginx.absent(is_installed, runs)
+    assert (found.word, found.start, found.cure, found.is_fault) == (word, command, "", False)
+    monkeypatch.setattr(nginx, "SYSTEMD", Path("/"))
+    monkeypatch.setattr(nginx, "INSTALLERS", {"no-such": "no", "sh": "sh install nginx"})
+    assert nginx.absent(False, False).start == "sh install nginx"
+    assert nginx.absent(True, False).start.endswith("&& nginx -t && systemctl start nginx")
+
+
+def test_a_process_of_nginx_is_seen(tmp_path: Path) -> None:
+    assert not nginx.is_running(tmp_path / "no such folder")
+    for name, program in (("1", "systemd"), ("12", "nginx"), ("self", "nginx"), ("9", None)):
+        (tmp_path / name).mkdir()
+        if program:
+            (tmp_path / name / "comm").write_text(f"{program}\n")
+        assert nginx.is_running(tmp_path) is (name != "1")
+    assert isinstance(nginx.is_running(), bool)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (None, ["setup.model.not_loaded"]),
+        ({"size": 20_000_000_000, "size_vram": 20_000_000_000, "context_length": 4096}, ["20.0 GB", "4,096"]),
+        ({"size": 20_000_000_000, "size_vram": 5_000_000_000}, ["20.0 GB", "25"]),
+        ({"size": 91_000_000, "size_vram": 0, "context_length": True}, ["91 MB"]),
+        ({"size": 0, "size_vram": 7}, []),
+        ({"size": "x", "size_vram": None, "context_length": -1}, []),
+    ],
+)
+def test_setup_says_how_ollama_holds_the_model(
+    ollama: ScriptedOllama, entry: dict[str, object] | None, said: list[str]
+) -> None:
+    listed = [] if entry is None else [{"name": "QWEN3:32b", **entry}]
+    ollama.script(status(200, {"models": listed}), path="/api/ps")
+    facts = memory_of(loaded(OllamaClient(ollama.base_url), "qwen3:32b"))
+    assert all(word in str(facts) for word in said)
+    assert bool(facts) is bool(said)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"models": 5}', b'{"models": [5]}', b"<html>"], ids=repr)
+def test_setup_says_nothing_of_it_where_ollama_does_not(ollama: ScriptedOllama, body: bytes) -> None:
+    ollama.script(status(200, body), path="/api/ps")
+    assert loaded(OllamaClient(ollama.base_url), "qwen3:32b") == Loaded()
+
+
+def test_setup_says_it_in_the_page(ollama: ScriptedOllama) -> None:
+    ollama.loaded.append("qwen3:32b")
+    ollama.context_length = 32768
+    page = client_of(ollama).get("/setup").text
+    assert "In memory: 20.0 GB, all of it on the CPU." in page
+    assert "Its context holds 32,768 tokens." in page
+    stranger = client_of(ollama).get("/setup", environ_base={"REMOTE_ADDR": ELSEWHERE}).text
+    assert "tokens" not in stranger

@@ -197,6 +197,8 @@ def test_setup_shows_the_chain_and_what_mends_it(page: Page, gate: Gateway, upst
     upstream.stop()
     page.until(f"{states}.slice(3).join() === 'down,unknown'", "it renews itself")
     assert page.text("[data-hop=ollama] [data-cure]") == "ollama serve"
+    page.click("[data-hop=ollama] [data-copy]")
+    page.until("document.querySelector('[data-hop=ollama] [data-copy]').dataset.copied")
     upstream.models.clear()
     upstream.start()
     page.until(f"{states}.slice(3).join() === 'up,down'")

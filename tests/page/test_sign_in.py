@@ -92,8 +92,9 @@ def test_the_setup_page_says_so_too(blank: Page, gateway: Callable[..., Gateway]
     blank.driver.get(f"{front.base_url}/login")
     page = blank.open(f"{front.base_url}/setup")
     page.driver.delete_all_cookies()
-    page.until_shown("[data-signed-out]")
-    assert not page.is_shown("[data-stale]")
+    page.until_shown("[data-old=signed-out]")
+    assert page.count("[data-hop]:not([data-state=unknown])") == 0, "nothing is shown as known"
+    assert findings(page) == []
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ are for the operator: a browser on this machine, or a client that has the token.
 
 from __future__ import annotations
 
-import http.client
 import json
+from functools import partial
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -16,25 +16,31 @@ from flask import Blueprint, Response, request, url_for
 
 from clawgate import __version__
 from clawgate.addresses import UNIX, name_of
-from clawgate.config import Config, Setting, settings
+from clawgate.config import Config, ModelConfig, Setting, settings
 from clawgate.errors import Unauthorized
+from clawgate.ollama.client import OllamaClient
+from clawgate.ollama.loaded import Loaded, loaded
 from clawgate.ollama.state import CachedQuestion, UpstreamState
 from clawgate.sockets import unix_path
 from clawgate.web.door.caller import Caller
 from clawgate.web.door.hosts import Hosts
 from clawgate.web.door.responses import demand_token, error_response
+from clawgate.web.pages import nginx
 from clawgate.web.pages.appearance import Appearance
 
-NGINX_PORT = 8080
-"""The port of the shipped nginx/clawgate.conf."""
-NGINX_TIMEOUT_S = 0.5
-NGINX_CURE = "nginx -t && nginx -s reload"
+State = Literal["up", "down", "bypassed", "off", "unknown"]
+"""`down` is a fault; `bypassed` and `off` are none: the chain works without that hop."""
+GIGABYTE = 1e9
 
-State = Literal["up", "down", "bypassed", "unknown"]
+Fact = tuple[str, dict[str, str]]
+"""The key of a sentence's words, and what is put into it."""
 
 
 class Hop(NamedTuple):
-    """One link of the chain; `word` is the key of the words for its state."""
+    """One link of the chain; `word` is the key of the words for its state, `title` one where it begins with `setup.`.
+
+    start, cure, better: commands to start it, to mend it, to get a better one.
+    """
 
     name: str
     title: str
@@ -45,12 +51,14 @@ class Hop(NamedTuple):
     start: str = ""
     cure: str = ""
     detail: str = ""
+    better: str = ""
+    facts: tuple[Fact, ...] = ()
 
     @property
     def public(self) -> Hop:
         """It without what is the operator's alone."""
-        word = "setup.ollama.stranger" if self.detail else self.word
-        return self._replace(address="", start="", cure="", detail="", word=word)
+        word = "setup.ollama.stranger" if self.detail and self.name == "ollama" else self.word
+        return self._replace(address="", start="", cure="", detail="", better="", facts=(), word=word)
 
 
 class SetupRoutes:
@@ -59,6 +67,7 @@ class SetupRoutes:
     def __init__(
         self,
         config: Config,
+        client: OllamaClient,
         upstream: CachedQuestion[UpstreamState],
         appearance: Appearance,
         caller: Caller,
@@ -69,8 +78,8 @@ class SetupRoutes:
         self._appearance = appearance
         self._caller = caller
         self._hosts = hosts
-        not_known: tuple[State, str] = ("unknown", "setup.nginx.asked")
-        self._nginx_state = CachedQuestion(lambda: nginx_state(NGINX_PORT, config.server.path_prefix), not_known)
+        self._nginx_found = CachedQuestion(lambda: nginx.found(nginx.PORT, config.server.path_prefix), nginx.NOT_ASKED)
+        self._loaded = CachedQuestion(partial(loaded, client, config.model.model_name), Loaded())
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the route to the blueprint."""
@@ -109,32 +118,39 @@ class SetupRoutes:
         return demand_token(self._appearance.show(request, "setup.html", error.status, is_locked=True))
 
     def _browser(self) -> Hop:
-        return Hop("browser", "browser", self._address(), "up", "setup.browser.up")
+        return Hop("browser", "setup.browser", self._address(), "up", "setup.browser.up")
 
     def _nginx(self) -> Hop:
-        start = "cp nginx/clawgate.conf /etc/nginx/conf.d/ && nginx"
         if request.headers.get("X-Forwarded-For"):
-            return Hop("nginx", "nginx", self._address(), "up", "setup.nginx.up", start=start)
+            return Hop("nginx", "nginx", self._address(), "up", "setup.nginx.up")
         host = name_of(self._caller.host_of(request)) or ""
-        address = f"http://{f'[{host}]' if ':' in host else host}:{NGINX_PORT}"
-        state, word = self._nginx_state.answer()
-        cure = NGINX_CURE if word == "setup.nginx.broken" else ""
-        return Hop("nginx", "nginx", address, state, word, start=start, cure=cure)
+        address = f"http://{f'[{host}]' if ':' in host else host}:{nginx.PORT}"
+        found = self._nginx_found.answer()
+        state: State = {"bypassed": "bypassed", "broken": "down", "asked": "unknown"}.get(found.word, "off")  # type: ignore[assignment]
+        word = f"setup.nginx.{found.word}"
+        detail = found.server or (self._own_address() if found.is_fault else "")
+        return Hop("nginx", "nginx", address, state, word, start=found.start, cure=found.cure, detail=detail)
 
     def _address(self) -> str:
         """Return the address that the browser used."""
         return f"{request.scheme}://{self._caller.host_of(request)}{url_for('.page').rstrip('/')}"
 
     def _clawgate(self) -> Hop:
-        server = self._config.server
-        path = unix_path(request.environ.get("gunicorn.socket"))
-        address = f"http://{server.host}:{self._port()}" if path is None else f"{UNIX}{path}"
         start = "clawgate --config config.yaml"
-        return Hop("clawgate", "clawgate", address, "up", "setup.clawgate.up", __version__, start)
+        return Hop("clawgate", "clawgate", self._own_address(), "up", "setup.clawgate.up", __version__, start)
+
+    def _own_address(self) -> str:
+        """Return where the gateway itself listens."""
+        path = unix_path(request.environ.get("gunicorn.socket"))
+        return f"http://{self._config.server.host}:{self._port()}" if path is None else f"{UNIX}{path}"
 
     def _ollama(self) -> Hop:
         upstream = self._upstream.answer()
-        address, start = self._config.model.endpoint, "clawgate embedded" if upstream.is_embedded else "ollama serve"
+        address, start = self._config.model.endpoint, "ollama serve"
+        if upstream.is_embedded:
+            better = f"ollama pull {ModelConfig().model_name} && clawgate up"
+            words, version = "setup.embedded.up", upstream.version or ""
+            return Hop("ollama", "setup.embedded", address, "up", words, version, better=better)
         if upstream.reachable:
             return Hop("ollama", "Ollama", address, "up", "setup.ollama.up", upstream.version or "", start)
         finding = upstream.finding
@@ -144,17 +160,21 @@ class SetupRoutes:
 
     def _model(self) -> Hop:
         upstream, model = self._upstream.answer(), self._config.model.model_name
-        start = "" if upstream.is_embedded else f"ollama run {model}"
         if not upstream.reachable:
-            return Hop("model", model, "", "unknown", "setup.model.unknown", start=start)
+            return Hop("model", model, "", "unknown", "setup.model.unknown")
+        if upstream.is_embedded:
+            ready: tuple[State, str] = ("up", "setup.embedded.model.up")
+            state, word = ready if upstream.model_ready else ("down", "setup.embedded.model.down")
+            return Hop("model", model, "", state, word, facts=(*memory_of(self._loaded.answer()), ONE_AT_A_TIME))
         if upstream.model_ready:
-            return Hop("model", model, "", "up", "setup.model.up", start=start)
-        return Hop("model", model, "", "down", "setup.model.down", start=start, cure=f"ollama pull {model}")
+            facts = (*memory_of(self._loaded.answer()), UNTOLD_PARALLEL)
+            return Hop("model", model, "", "up", "setup.model.up", start=f"ollama run {model}", facts=facts)
+        return Hop("model", model, "", "down", "setup.model.down", cure=f"ollama pull {model}")
 
     def _ports(self) -> list[tuple[int | str, str]]:
         endpoint = urlsplit(self._config.model.endpoint)
         ollama = endpoint.port or (443 if endpoint.scheme == "https" else 80)
-        return [(NGINX_PORT, "nginx"), (self._port(), "clawgate"), (ollama, "Ollama")]
+        return [(nginx.PORT, "nginx"), (self._port(), "clawgate"), (ollama, "Ollama")]
 
     def _port(self) -> int | str:
         """Return the port that listens, or the Unix socket's path; with `server.port: 0` the system chose it."""
@@ -179,19 +199,27 @@ class SetupRoutes:
         )
 
 
-def nginx_state(port: int, prefix: str = "") -> tuple[State, str]:
-    """Ask whether nginx answers on this machine's port, and whether clawgate is behind it."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=NGINX_TIMEOUT_S)
-    try:
-        connection.request("GET", f"{prefix}/healthz")
-        response = connection.getresponse()
-        if not (response.getheader("Server") or "").startswith("nginx"):
-            return "unknown", "setup.nginx.unknown"
-        is_through = response.status == http.client.OK
-        return ("bypassed", "setup.nginx.bypassed") if is_through else ("down", "setup.nginx.broken")
-    except http.client.HTTPException:
-        return "unknown", "setup.nginx.unknown"
-    except OSError:
-        return "down", "setup.nginx.down"
-    finally:
-        connection.close()
+ONE_AT_A_TIME: Fact = ("setup.embedded.parallel", {})
+UNTOLD_PARALLEL: Fact = ("setup.model.parallel", {})
+
+
+def memory_of(model: Loaded) -> tuple[Fact, ...]:
+    """Say how Ollama holds the model in memory, as far as it tells."""
+    if not model.is_known:
+        return ()
+    if not model.is_loaded:
+        return (("setup.model.not_loaded", {}),)
+    facts: list[Fact] = []
+    if model.size_bytes and model.gpu_bytes is not None:
+        on_gpu = model.gpu_bytes / model.size_bytes
+        word = "gpu" if on_gpu == 1 else "split" if on_gpu else "cpu"
+        values = {"size": shown_size(model.size_bytes), "percent": f"{on_gpu:.0%}".rstrip("%")}
+        facts.append((f"setup.model.loaded.{word}", values))
+    if model.context_tokens:
+        facts.append(("setup.model.context", {"tokens": f"{model.context_tokens:,}"}))
+    return tuple(facts)
+
+
+def shown_size(size_bytes: int) -> str:
+    """Write a size in decimal units, as `ollama ps` does."""
+    return f"{size_bytes / GIGABYTE:.1f} GB" if size_bytes >= GIGABYTE else f"{size_bytes / 1e6:.0f} MB"

@@ -153,6 +153,7 @@ def test_embedded_model_answers_where_no_ollama_does(up: Callable[..., Up], nobo
     status = client.get(url, "/api/status").json
     assert status["model"] == notice[2] == "smollm2:135m"
     assert status["upstream"]["model_ready"] is True, status
+    assert status["upstream"]["embedded"] is True, status
     with StreamClient(url, {"message": "Tell me the story of a fox and a river."}) as stream:
         stream.read_until(lambda event: event.is_text, START_S)
         assert len(process.everything()) == 3

@@ -104,10 +104,12 @@ test("a small request without an answer is given up, an answer that breaks off i
   const { timeout } = AbortSignal;
   const { setTimeout } = globalThis;
   const silent = (signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  const patience = [];
   const broken = async () => new Response("{", { headers: { "Content-Type": "application/json" } });
   try {
     globalThis.setTimeout = (act) => setTimeout(act, 5); // of browsers without AbortSignal.timeout
-    const short = () => {
+    const short = (ms) => {
+      patience.push(ms);
       const abort = new AbortController(); // node ends before one of its own timeouts
       setTimeout(() => abort.abort(), 5);
       return abort.signal;
@@ -124,6 +126,7 @@ test("a small request without an answer is given up, an answer that breaks off i
     AbortSignal.timeout = timeout;
     globalThis.setTimeout = setTimeout;
   }
+  assert.deepEqual(patience, [3000, 3000, 3000]);
 });
 
 test("the gateway's quotation of Ollama comes apart from its own words", async () => {

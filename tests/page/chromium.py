@@ -83,6 +83,15 @@ class Page:
         """Wait for the page's script."""
         self.until("document.documentElement.dataset.ready === 'yes'", "the page is ready")
 
+    def hurry(self) -> None:
+        """Let the page's patience, and its pauses between two looks, be a tenth of what they are from now on."""
+        self.driver.execute_script(
+            "const [wait, within] = [window.setTimeout, AbortSignal.timeout.bind(AbortSignal)];"
+            "window.setTimeout = (act, ms, ...rest) => wait(act, ms / 10, ...rest);"
+            "AbortSignal.timeout = (ms) => within(ms / 10);"
+            "window.dispatchEvent(new Event('online'))"
+        )
+
     def js(self, expression: str, *arguments: Any) -> Any:
         """Evaluate an expression in the page."""
         return self.driver.execute_script(f"return ({expression})", *arguments)

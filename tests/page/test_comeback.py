@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tests.page.test_look import findings
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
-from tests.support.tools import free_port, wait_for
+from tests.support.tools import free_port, require, wait_for
 from tests.support.wire import Wire
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def test_escape_cuts_here_where_the_gateway_does_not_answer(
     """An interrupt and a status are given up after 3 s; the text stays, and the conversation goes on from it."""
     started = gateway()
     half_an_answer(blank, ollama, started.base_url)
+    blank.hurry()
     with stopped(started):
         blank.press(ESCAPE)
-        blank.until(f"{PROGRESS} === 'Interrupting…'")
         blank.until_idle()
         assert (blank.answer(), blank.js(MARKED)) == ("Half", True)
         assert not blank.is_shown("[data-failure]"), "the reader's own doing is no failure"
@@ -110,6 +111,7 @@ def test_a_restart_on_the_same_port_offers_to_go_on(
     blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
 ) -> None:
     """No second run begins by itself; the new process has forgotten the session, and is sent all of it."""
+    require("axe_core_python", "it carries axe-core")
     server = {"port": free_port()}
     first = gateway(server=server)
     half_an_answer(blank, ollama, first.base_url)
@@ -119,11 +121,13 @@ def test_a_restart_on_the_same_port_offers_to_go_on(
     assert blank.text("[data-alert]").startswith("The connection to the gateway was lost.")
     assert blank.text("[data-announcer]") == "", "it is not announced as an answer"
     blank.until(f"{LINK} === 'disconnected'")
+    blank.hurry()
     gateway(server=server)
     blank.until_shown("[data-do=continue]")
     assert not blank.is_shown("[data-failure]")
     assert blank.text("[data-notice-text]").startswith("The connection was cut. The gateway answers again")
     assert (len(ollama.chats), blank.text("[data-do=continue]")) == (1, "Continue")
+    assert findings(blank) == []
     ollama.script(text(" whole."), done())
     blank.click("[data-do=continue]")
     blank.until_answer("Half whole.")
@@ -144,6 +148,9 @@ def test_a_stream_that_dies_without_a_word_brings_the_rest_of_its_answer(
         blank.until_answer("Half")
         wire.swallow()
         may_end.set()
+        wait_for(lambda: started.streams == 0, "the gateway has the rest")
+        blank.hurry()
+        later(blank, 11)
         blank.until_answer("Half whole.")
         blank.until("document.querySelector('[data-notice-text]').textContent.includes('had the rest')")
         assert not blank.is_shown("[data-mark]")
@@ -176,6 +183,7 @@ def test_a_second_message_waits_no_longer_for_a_first_that_does_not_begin(
 ) -> None:
     started = gateway()
     blank.open(started.base_url + "/")
+    blank.hurry()
     with stopped(started):
         blank.send("one")
         blank.until(f"{PROGRESS} === 'Sending…'")

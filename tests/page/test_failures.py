@@ -111,11 +111,13 @@ def test_a_refused_turn_that_is_edited_in_the_middle_is_asked_at_the_end(page: P
 def test_a_prompt_that_ollama_cut_is_said_as_long_as_it_is_so(
     blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
 ) -> None:
+    require("axe_core_python", "it carries axe-core")
     page = blank.open(gateway(model={"options": {"num_ctx": 4096}}).base_url + "/")
     shown = "[...document.querySelectorAll('[data-context-full]')].map(e => !e.hidden)"
     ollama.script(text("a"), done(prompt_eval_count=4096))
     ask(page, "one")
     assert page.text("[data-context-full]").startswith("The conversation no longer fits the model's context")
+    assert findings(page) == []
     ollama.script(error_line("x"))
     ask(page, "two")
     ollama.script(text("b"), done(prompt_eval_count=4096))

@@ -30,6 +30,7 @@ def test_nothing_is_green_when_the_gateway_is_gone(
     first = gateway(server=server)
     page = blank.open(first.base_url + "/setup")
     page.until(f"{STATES}.split(',').filter((_, i) => i !== 1).join() === 'up,up,up,up'")
+    page.hurry()
     first.stop(signal.SIGKILL)
     page.until(f"{GREEN} === 0")
     assert page.js(STATES) == "unknown,unknown,down,unknown,unknown"

@@ -112,6 +112,7 @@ def test_a_page_in_the_gateways_place_is_named_and_gone_on_from(
     with Wire(gate.port) as wire:
         page.open(wire.base_url + "/")
         page.until(f"{LINK} === 'connected'")
+        page.hurry()
         wire.answer(page_of(status, title))
         page.send("go")
         page.until_shown(f"[data-failure={code}]")
@@ -137,6 +138,7 @@ def test_an_interrupt_that_meets_a_sign_in_cuts_here_and_says_so(
         page.open(wire.base_url + "/")
         page.send("go")
         page.until_answer("Half")
+        page.hurry()
         wire.answer(page_of("200 OK", "Log in"), keeps_streams=True)
         page.click("[data-interrupt]")
         page.until_idle()

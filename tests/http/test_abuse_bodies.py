@@ -23,7 +23,7 @@ def test_a_million_messages_are_refused_before_they_are_made(gate: Gateway, upst
     assert (status, code) == (400, "bad_request")
     assert words == "body: expected at most 65536 members and items, got more"
     assert gate.resources()["rss_bytes"] - before < MAX_GROWTH_BYTES
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 @pytest.mark.parametrize("shape", [b"[]", b"{}", b'{"a":0}', b"[[]]", b"[0]"], ids=str)
@@ -32,7 +32,7 @@ def test_a_body_of_nothing_but_brackets_is_refused(gate: Gateway, upstream: Scri
     before = gate.baseline()["rss_bytes"]
     assert refusal(gate.post("/api/chat", body))[:2] == (400, "bad_request")
     assert gate.resources()["rss_bytes"] - before < MAX_GROWTH_BYTES
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 def test_a_history_of_many_messages_is_served(gate: Gateway, upstream: ScriptedOllama) -> None:
@@ -79,7 +79,7 @@ def test_what_a_page_may_send_without_asking_first_is_415(
     headers = {"Origin": "https://evil.example", "Sec-Fetch-Mode": "no-cors"}
     reply = call("POST", gate.base_url, path, body, {"Content-Type": content_type, **headers})
     assert (reply.status, reply.json["error"]["code"]) == (415, "unsupported_media_type")
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 @pytest.mark.parametrize("path", POSTS)
@@ -95,7 +95,7 @@ def test_a_name_that_comes_twice_is_refused(gate: Gateway, upstream: ScriptedOll
     status, code, words = refusal(gate.post(path, body))
     assert (status, code) == (400, "bad_request")
     assert words == "body: expected each name once in an object, got one twice"
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 @pytest.mark.parametrize("path", POSTS)
@@ -106,4 +106,4 @@ def test_every_route_with_a_body_has_the_limits(gate: Gateway, upstream: Scripte
         assert (status, code) == (400, "bad_request")
         assert words.startswith("body: expected")
         assert "breaks off" not in words, f"{body[:9]!r} came whole"
-    assert upstream.requests == []
+    assert upstream.asked == []

@@ -84,7 +84,7 @@ def test_what_is_not_http_is_refused_and_what_follows_it_is_never_read(
     assert b"gunicorn/" not in answer
     assert b"Traceback" not in answer
     assert "/api/sessions/hidden" not in gate.log, "the hidden request was served"
-    assert upstream.requests == []
+    assert upstream.asked == []
     assert gate.get("/healthz").status == 200
 
 
@@ -103,7 +103,7 @@ def test_a_body_that_breaks_off_is_400(gate: Gateway, upstream: ScriptedOllama, 
     answer = exchange(gate, HEAD + b"Content-Length: %d\r\n\r\n" % length + BODY, ends=True)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"breaks off" in answer
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 UNREAD = {

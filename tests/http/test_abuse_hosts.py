@@ -38,7 +38,7 @@ def test_a_name_that_points_here_opens_nothing(gate: Gateway, upstream: Scripted
             assert reply.json["error"]["code"] == "untrusted_host", (method, path)
             assert "server.trusted_hosts" in reply.json["error"]["message"]
         assert "Access-Control-Allow-Origin" not in reply.headers
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 @WITHOUT
@@ -61,7 +61,7 @@ def test_no_header_that_a_page_can_set_lets_its_name_in(
     assert gate.post("/api/chat", CHAT, {"Host": "evil.example", **headers}).status == 400
     # such a header does not shut out our own name either
     assert gate.get("/healthz", {"X-Forwarded-Host": "evil.example"}).status == 200
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 @WITHOUT
@@ -123,7 +123,7 @@ def test_a_page_of_another_site_reaches_no_handler(gate: Gateway, upstream: Scri
             continue
         assert reply.status == 403, (method, path)
         assert method == "HEAD" or reply.json["error"]["code"] == "forbidden"
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 @WITHOUT

@@ -138,7 +138,7 @@ def test_a_foreign_page_cannot_start_a_chat(gate: Gateway, upstream: ScriptedOll
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     preflight = call("OPTIONS", gate.base_url, "/api/chat", headers={**headers, **asked})
     assert not [name for name in preflight.headers if name.startswith("Access-Control-")]
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 @WITHOUT

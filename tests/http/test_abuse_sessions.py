@@ -66,7 +66,7 @@ def test_a_trick_in_the_path_is_404_and_goes_nowhere(
     for line in gate.log.splitlines()[before:]:
         assert re.match(r"\d{4}-\d\d-\d\d ", line), f"a line that the gateway did not begin: {line!r}"
         assert line.isprintable()
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 @pytest.mark.parametrize("field", ["session_id", "run_id"])
@@ -82,7 +82,7 @@ def test_a_trick_in_a_body_is_refused(gate: Gateway, upstream: ScriptedOllama, f
         assert (reply.status, reply.json["error"]["code"]) == (400, "bad_request")
         assert reply.json["error"]["message"].startswith(f"{field}: expected 1 to 128")
         assert not {EVIL, "X-Session-Id"} & set(reply.headers)
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 @pytest.mark.parametrize(

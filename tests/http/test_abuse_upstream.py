@@ -104,7 +104,7 @@ def test_no_picture_is_fetched(
     assert refusal(reply)[:2] == (400, "bad_request")
     assert reply.json["error"]["message"].startswith("message.images[1]: expected a picture")
     assert elsewhere.base_url not in reply.json["error"]["message"]
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 @CONFIGURED
@@ -115,7 +115,7 @@ def test_another_model_is_refused_wherever_it_is_named(gate: Gateway, upstream: 
     for body in ({"message": "hi"}, opening("s-model"), {"continue": True, "session_id": "s-model"}):
         reply = gate.post("/api/chat", {**body, "model": model})
         assert (reply.status, reply.json["error"]["code"]) == (403, "model_not_allowed")
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 @CONFIGURED

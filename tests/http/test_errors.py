@@ -77,7 +77,7 @@ def test_a_bad_body_names_the_field(gate: Gateway, upstream: ScriptedOllama, bod
     assert message.startswith(f"{field}"), message
     assert "expected" in message
     assert "Traceback" not in message
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 def test_depth_never_breaks_the_gateway(gate: Gateway, upstream: ScriptedOllama) -> None:
@@ -200,7 +200,7 @@ def test_a_model_that_is_not_allowed_is_403(gate: Gateway, upstream: ScriptedOll
     assert "qwen3:32b, llama3:8b, smollm2" in message
     for near in ("LLAMA3:8B", "llama3", "smollm2:latest ", "", "../x"):
         assert refused(gate, {"message": "hi", "model": near})[0] == 403
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 def test_allowed_models_answer_for_one_request(gate: Gateway, upstream: ScriptedOllama) -> None:
@@ -219,4 +219,4 @@ def test_the_endpoint_says_what_it_is(gate: Gateway, upstream: ScriptedOllama) -
     head = call("HEAD", gate.base_url, "/api/chat")
     assert (head.status, head.json) == (200, None)
     assert head.headers["Content-Type"].startswith("application/json")
-    assert upstream.requests == []
+    assert upstream.asked == []

@@ -101,7 +101,7 @@ def test_a_name_that_points_here_opens_nothing(
     assert "server_name" in victim.text("body")
     victim.js(f"void {fetched}")
     assert victim.until("window.status_") == 421
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 def test_a_page_of_another_site_reaches_no_handler(
@@ -120,7 +120,7 @@ def test_a_page_of_another_site_reaches_no_handler(
     assert {name: told[name] for name in ("json", "read", "picture", "script")} == dict.fromkeys(
         ("json", "read", "picture", "script"), "refused"
     )
-    assert upstream.requests == []
+    assert upstream.asked == []
 
 
 def test_a_link_on_another_site_opens_the_page_and_it_works(

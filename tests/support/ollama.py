@@ -155,6 +155,11 @@ class ScriptedOllama:
         return self._server.max_open
 
     @property
+    def asked(self) -> list[Request]:
+        """The requests but those for what models can do: a status that was wanted before has them come at any time."""
+        return [request for request in list(self.requests) if request.path != "/api/show"]
+
+    @property
     def chats(self) -> list[Request]:
         """The requests to /api/chat."""
         return [request for request in list(self.requests) if request.path == CHAT]

@@ -5,7 +5,8 @@ import { createRenderings, retryMs } from "./renderings.js";
 import { createParser } from "./sse.js";
 
 /**
- * @typedef {{role: string, content: string, thinking?: string, interrupted?: boolean, refused?: boolean}} WireMessage
+ * @typedef {{role: string, content: string, images?: readonly string[], thinking?: string, interrupted?: boolean,
+ *   refused?: boolean}} WireMessage
  * @typedef {{session_id: string, messages: WireMessage[], streaming: boolean, run_id: string | null}} SessionView
  * @typedef {{reachable: boolean, version: string | null, model_ready: boolean, embedded: boolean}} Upstream
  * @typedef {{name: string, thinking: boolean | null, vision: boolean | null}} Model null: not known yet

@@ -1,7 +1,10 @@
 // @ts-check
 /** The conversation as it goes to the server, comes back from it, and is kept in this browser: pure. */
 
+import { withinPictures } from "./attached.js";
 import { REFUSED, createMessage } from "./message.js";
+import { queueOf } from "./queue.js";
+import { modelOf, settingsOf } from "./settings.js";
 import { lastMessage } from "./state.js";
 
 /**
@@ -13,29 +16,49 @@ import { lastMessage } from "./state.js";
 /**
  * Give the whole conversation as the API wants it, up to the answer that is awaited. A partial answer at its end is
  * what the model goes on from; one that said nothing is left out, so that the question is asked again. A question that
- * Ollama refused is left out, unless it is the one that is asked.
+ * Ollama refused is left out, unless it is the one that is asked. The system prompt is its first message.
  * @param {State} state
+ * @param {number} [pictureBytes] what its pictures may come to; the oldest are left out
  * @returns {WireMessage[]}
  */
-export function history(state) {
+export function history(state, pictureBytes = Infinity) {
   const isLeftOut = (/** @type {Message | undefined} */ answer) => answer?.isRefused && answer.id !== state.activeId;
-  return state.messages
-    .filter((each, index) => (each.role === "user" ? !isLeftOut(state.messages[index + 1]) : each.content !== ""))
-    .map(({ role, content, thinking }) => ({ role, content, ...(thinking ? { thinking } : {}) }));
+  const { system } = state.settings;
+  const said = state.messages.filter((each, index) =>
+    each.role === "user" ? !isLeftOut(state.messages[index + 1]) : each.content !== "",
+  );
+  return [...(system ? [{ role: "system", content: system }] : []), ...withinPictures(said, pictureBytes).map(toWire)];
 }
+
+/** @param {Message} message @returns {WireMessage} */
+const toWire = ({ role, content, images, thinking }) => ({
+  role,
+  content,
+  ...(images.length ? { images } : {}),
+  ...(thinking ? { thinking } : {}),
+});
 
 /**
  * Make the body of POST /api/chat for the answer that is awaited.
  * @param {State} state
  * @param {"message" | "continue"} way what the server has to add to what it knows
  * @param {boolean | null} think whether the model is to think; null leaves that to it
+ * @param {number} [pictureBytes] what the pictures of a request may come to
  */
-export function orderFor(state, way, think) {
-  const session = state.sessionId ? { session_id: state.sessionId } : {};
-  const rest = { ...session, ...(think === null ? {} : { think }) };
-  const question = state.messages[state.messages.length - 2];
-  if (state.isBehind || (!state.sessionId && state.messages.length > 2)) return { messages: history(state), ...rest };
-  return way === "continue" ? { continue: true, ...rest } : { message: question?.content ?? "", ...rest };
+export function orderFor(state, way, think, pictureBytes) {
+  const { sessionId, settings, isBehind, messages } = state;
+  const isAllowed = !state.models.length || modelOf(state)?.name === settings.model; // not known yet: the gateway decides
+  const model = settings.model && isAllowed ? { model: settings.model } : {};
+  const options = Object.keys(settings.options).length ? { options: settings.options } : {};
+  const rest = { ...(sessionId ? { session_id: sessionId } : {}), ...(think === null ? {} : { think }), ...model, ...options };
+  const isNew = !sessionId && (messages.length > 2 || settings.system !== "");
+  if (isBehind || isNew) {
+    const canSee = modelOf(state)?.vision !== false;
+    return { messages: history(state, canSee ? pictureBytes : 0), ...rest };
+  }
+  if (way === "continue") return { continue: true, ...rest };
+  const question = messages[messages.length - 2];
+  return { message: question?.images.length ? toWire(question) : (question?.content ?? ""), ...rest };
 }
 
 /**
@@ -115,7 +138,7 @@ const REFUSAL = { isRefused: true, reason: "error", failure: { code: REFUSED, me
  * @returns {Message}
  */
 function fromWire(id, wire) {
-  const said = { content: wire.content, thinking: wire.thinking ?? "" };
+  const said = { content: wire.content, images: wire.images ?? [], thinking: wire.thinking ?? "" };
   if (wire.role === "user") return createMessage(id, "user", said);
   if (wire.refused) return createMessage(id, "assistant", REFUSAL);
   return createMessage(id, "assistant", { ...said, reason: wire.interrupted ? "interrupted" : "stop" });
@@ -126,7 +149,8 @@ function fromWire(id, wire) {
  * @param {State} state
  */
 export function packed(state) {
-  return JSON.stringify({ version: 1, sessionId: state.sessionId, isBehind: state.isBehind, messages: state.messages });
+  const { sessionId, isBehind, messages, settings, queue } = state;
+  return JSON.stringify({ version: 1, sessionId, isBehind, messages, settings, queue });
 }
 
 /**
@@ -141,14 +165,16 @@ export function unpacked(state, text) {
     if (kept?.version !== 1 || !Array.isArray(kept.messages)) return state;
     /** @type {Message[]} */
     const messages = kept.messages.map((/** @type {Message} */ each, /** @type {number} */ index) => ({
-      ...each,
+      ...createMessage(0, each.role, each),
       id: state.nextId + index,
       phase: "done",
       attempt: 0,
       reason: each.role === "assistant" ? each.reason || "interrupted" : "",
     }));
     const { sessionId, isBehind } = kept;
-    return { ...state, sessionId, isBehind, messages, nextId: state.nextId + messages.length };
+    const queue = queueOf(kept.queue, state.nextId + messages.length);
+    const nextId = state.nextId + messages.length + queue.length;
+    return { ...state, sessionId, isBehind, messages, settings: settingsOf(kept.settings), queue, nextId };
   } catch {
     return state;
   }

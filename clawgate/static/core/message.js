@@ -13,6 +13,7 @@
  * @property {number} id
  * @property {"user" | "assistant"} role
  * @property {string} content
+ * @property {readonly string[]} images a question's pictures, as base64
  * @property {string} thinking
  * @property {Phase} phase
  * @property {Reason} reason why it ended; "" while it has not
@@ -22,6 +23,8 @@
  * @property {number} askedAt when the answer, or what it waits for, began
  * @property {number} thinkingSince
  * @property {number} thoughtMs
+ * @property {number} writtenAt when its last words came; 0 while none are expected
+ * @property {number} writtenMs how long its words have been coming
  * @property {number} attempt the request to Ollama that is awaited; 0 where no event has spoken of one
  * @property {boolean} isUnloading it is awaited because a request hung, and the model is unloaded
  * @property {boolean} isEvaluating it is awaited because Ollama, which is not away, evaluates a prompt
@@ -39,6 +42,7 @@ export function createMessage(id, role, given) {
     id,
     role,
     content: "",
+    images: [],
     thinking: "",
     phase: "done",
     reason: "",
@@ -48,6 +52,8 @@ export function createMessage(id, role, given) {
     askedAt: 0,
     thinkingSince: 0,
     thoughtMs: 0,
+    writtenAt: 0,
+    writtenMs: 0,
     attempt: 0,
     isUnloading: false,
     isEvaluating: false,
@@ -92,8 +98,20 @@ export function contextPercent({ context, context_full: isFull }) {
  */
 export function settled(old, now) {
   const isThinking = old.phase === "thinking";
-  return { phase: "done", attempt: 0, thoughtMs: isThinking ? Math.max(now - old.thinkingSince, 1) : old.thoughtMs };
+  const thoughtMs = isThinking ? Math.max(now - old.thinkingSince, 1) : old.thoughtMs;
+  return { phase: "done", attempt: 0, writtenAt: 0, thoughtMs };
 }
+
+/**
+ * Tell what the coming of words changes in their clock.
+ * @param {Message} old
+ * @param {number} now
+ * @returns {Partial<Message>}
+ */
+const written = (old, now) => ({
+  writtenAt: now,
+  writtenMs: old.writtenMs + (old.writtenAt ? Math.max(now - old.writtenAt, 0) : 0),
+});
 
 /**
  * Tell what an end event changes.
@@ -123,7 +141,7 @@ export function grown(old, event, now) {
     const isUnloading = event.reason === "upstream_timeout";
     const isEvaluating = event.reason === "evaluating";
     const askedAt = old.attempt || isEvaluating ? old.askedAt : now;
-    return { attempt: event.attempt, isUnloading, isEvaluating, askedAt };
+    return { attempt: event.attempt, isUnloading, isEvaluating, askedAt, writtenAt: 0 };
   }
   if (event.status === "resumed") return { attempt: 0, askedAt: now };
   if (event.status === "restarted") return { attempt: 0, askedAt: now, thinking: "", phase: isOver ? "done" : "waiting" };
@@ -134,6 +152,7 @@ export function grown(old, event, now) {
   if (event.thinking) {
     const begins = old.phase !== "thinking";
     return {
+      ...written(old, now),
       thinking: old.thinking + event.thinking,
       phase: isOver ? "done" : "thinking",
       thinkingSince: begins ? now : old.thinkingSince,
@@ -144,7 +163,7 @@ export function grown(old, event, now) {
   if (event.message) {
     const thought = old.phase === "thinking" ? settled(old, now) : {};
     const phase = isOver ? "done" : "text";
-    return { ...thought, content: old.content + event.message, phase, attempt: 0, isRefused: false };
+    return { ...thought, ...written(old, now), content: old.content + event.message, phase, attempt: 0, isRefused: false };
   }
   return {};
 }

@@ -5,6 +5,7 @@
  */
 
 import { createMessage, ended, grown, isUnfinished, settled } from "./message.js";
+import { DEFAULTS } from "./settings.js";
 
 /**
  * @typedef {import("./message.js").Message} Message
@@ -20,6 +21,9 @@ import { createMessage, ended, grown, isUnfinished, settled } from "./message.js
  * @property {string} runId of the answer that streams; "" before its start event
  * @property {boolean} isInterrupting
  * @property {number} editingId the question that the next message replaces; 0 for none
+ * @property {import("./settings.js").Settings} settings of this conversation
+ * @property {readonly import("./queue.js").Queued[]} queue the messages that wait behind the answer that streams
+ * @property {readonly import("./settings.js").Model[]} models those that may be asked, the gateway's own first
  * @property {Link} link
  * @property {boolean} isFull every stream of the gateway is taken
  * @property {number} nextId
@@ -36,6 +40,9 @@ export function initial() {
     messages: [],
     ...IDLE,
     editingId: 0,
+    settings: DEFAULTS,
+    queue: [],
+    models: [],
     link: "connecting",
     isFull: false,
     nextId: 1,
@@ -98,9 +105,10 @@ function cutOff(state, now) {
  * @param {State} state
  * @param {string} text
  * @param {number} now
+ * @param {readonly string[]} [images]
  * @returns {State} its `activeId` is the answer
  */
-export function asked(state, text, now) {
+export function asked(state, text, now, images = []) {
   const cut = cutOff(state, now);
   const edited = cut.messages.findIndex((each) => each.id === cut.editingId);
   const kept = edited < 0 ? cut.messages : cut.messages.slice(0, edited);
@@ -109,7 +117,7 @@ export function asked(state, text, now) {
     ...cut,
     messages: [
       ...kept,
-      createMessage(question, "user", { content: text }),
+      createMessage(question, "user", { content: text, images }),
       createMessage(answer, "assistant", { phase: "waiting", askedAt: now }),
     ],
     isBehind: cut.isBehind || edited >= 0,
@@ -195,7 +203,14 @@ export function failed(state, id, failure, now) {
 export const interrupting = (state) => (canInterrupt(state) ? { ...state, isInterrupting: true } : state);
 
 /** @param {State} state @returns {State} */
-export const cleared = (state) => ({ ...initial(), link: state.link, isFull: state.isFull, nextId: state.nextId });
+export const cleared = ({ link, isFull, models, settings, nextId }) => ({
+  ...initial(),
+  link,
+  isFull,
+  models,
+  settings,
+  nextId,
+});
 
 /**
  * Begin to edit the last question, or (0) give it up.
@@ -208,12 +223,12 @@ export const editing = (state, id) => ({ ...state, editingId: id });
 /**
  * Take what the gateway says of itself and of Ollama; null: it does not answer.
  * @param {State} state
- * @param {{upstream: {reachable: boolean, model_ready: boolean}, streams: number, max_streams: number} | null} status
+ * @param {{upstream: {reachable: boolean, model_ready: boolean}, streams: number, max_streams: number, models?: import("./settings.js").Model[]} | null} status
  * @returns {State}
  */
 export function linked(state, status) {
   if (status === null) return { ...state, link: "disconnected" };
   const { reachable, model_ready: isReady } = status.upstream;
   const link = !reachable ? "waiting" : isReady ? "connected" : "missing";
-  return { ...state, link, isFull: status.streams >= status.max_streams };
+  return { ...state, link, isFull: status.streams >= status.max_streams, models: status.models ?? state.models };
 }

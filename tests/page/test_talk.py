@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -37,14 +38,15 @@ def test_answer_streams_with_its_tag_and_ends_with_its_speed(page: Page, upstrea
 
 def test_interrupt_is_red_and_only_usable_while_an_answer_streams(page: Page, upstream: ScriptedOllama) -> None:
     upstream.script(text("So far"), hang())
-    red, green, blue = page.js(
-        "getComputedStyle(document.querySelector('[data-interrupt]')).backgroundColor.match(/\\d+/g)"
-    )
-    assert int(red) > 150 > int(green) + int(blue) - 40
+    colour = "getComputedStyle(document.querySelector('[data-interrupt]')).backgroundColor"
     assert page.js(DISABLED)
+    assert page.js(colour) == "rgba(0, 0, 0, 0)", "it is quiet while there is nothing to interrupt"
     page.send("hi")
     page.until_answer("So far")
     assert not page.js(DISABLED)
+    page.until(f"{colour} !== 'rgba(0, 0, 0, 0)' && document.getAnimations().every((a) => !a.transitionProperty)")
+    red, green, blue = map(int, re.findall(r"\d+", page.js(colour)))
+    assert red > 150 > green + blue - 40
     assert page.js(f"(document.querySelector('[data-interrupt]').click(), {DISABLED})"), "not disabled at once"
     page.until_idle()
     assert page.js(DISABLED)

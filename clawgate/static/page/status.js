@@ -2,6 +2,7 @@
 /** What the gateway says of itself, of Ollama and of its model, in the page; a reload of its configuration, too. */
 
 import { ApiError } from "../core/api.js";
+import { modelOf } from "../core/settings.js";
 import { linked } from "../core/state.js";
 import { mountLink } from "./link.js";
 
@@ -73,7 +74,7 @@ export function mountStatus(store, api, view, access, onAnswer) {
   return {
     look,
     /** Tell whether the model can think: null where that is left to it. */
-    canThink: () => (thinks ? true : null),
+    canThink: () => ((modelOf(store.get())?.thinking ?? thinks) ? true : null),
     /** Note that the model has been seen to think. */
     sawThinking() {
       if (!thinks) showThinks(true);

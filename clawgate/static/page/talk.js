@@ -14,6 +14,7 @@ import * as moves from "../core/state.js";
  * @property {import("./access.js").Access} access
  * @property {import("./status.js").Standing} status
  * @property {import("./keeping.js").Keeping} keeping
+ * @property {(answer: import("../core/message.js").Message) => void} onEnd an answer has ended
  */
 
 const START_MS = 3000; // what a request gets to start before an interrupt, or the next message, cuts it off
@@ -22,7 +23,8 @@ const SILENT_MS = 10000;
 const LISTEN_MS = 5000;
 
 /** @param {Page} page */
-export function mountTalk({ store, api, view, access, status, keeping }) {
+export function mountTalk({ store, api, view, access, status, keeping, onEnd }) {
+  const pictureBytes = Number(document.body.dataset.pictureBytes ?? Infinity);
   const heartbeatMs = Number(document.body.dataset.heartbeat ?? "5") * 1000;
   let heardAt = 0;
   /**
@@ -58,11 +60,14 @@ export function mountTalk({ store, api, view, access, status, keeping }) {
     if (isOver && store.get().activeId === activeId) mine?.abort.abort(new ApiError("network", "the stream broke off"));
   }
 
-  /** @param {string} text */
-  async function send(text) {
+  /**
+   * @param {string} text
+   * @param {readonly string[]} [images]
+   */
+  async function send(text, images) {
     view.hideNotice();
     if (store.get().activeId !== 0 && store.get().sessionId === null && !(await isStarted())) current?.abort.abort();
-    store.set(moves.asked(withoutEditedRefusal(store.get()), text.toWellFormed?.() ?? text, Date.now()));
+    store.set(moves.asked(withoutEditedRefusal(store.get()), text.toWellFormed?.() ?? text, Date.now(), images));
     await stream("message");
   }
 
@@ -107,10 +112,10 @@ export function mountTalk({ store, api, view, access, status, keeping }) {
     current = { abort, started: new Promise((resolve) => (settle = resolve)) };
     heardAt = Date.now();
     view.announce("announce.answering", "");
-    const think = status.canThink() ? view.isThinkingWanted() : null;
+    const think = status.canThink() ? store.get().settings.think : null;
     try {
       let isEnded = false;
-      for await (const event of api.chat(orderFor(store.get(), way, think), abort.signal)) {
+      for await (const event of api.chat(orderFor(store.get(), way, think, pictureBytes), abort.signal)) {
         if (event.run_id) settle();
         take(event, id);
         isEnded ||= event.done === true;
@@ -186,6 +191,7 @@ export function mountTalk({ store, api, view, access, status, keeping }) {
     if (!answer) return;
     view.announceEnd(answer);
     if (answer.failure) status.look();
+    onEnd(answer);
   }
 
   async function interrupt() {

@@ -1,17 +1,26 @@
 // @ts-check
 /** The page around the messages: shows a state, tells chat.js what the reader does. Painted at most once a frame. */
 
+import { DEFAULTS, modelOf } from "../core/settings.js";
 import { activeAnswer, canInterrupt } from "../core/state.js";
 import { mountBanners } from "../parts/banner.js";
-import { isComposing, mountComposer } from "../parts/composer.js";
+import { mountComposer } from "../parts/composer.js";
 import { hook, write } from "../parts/dom.js";
+import { mountExamples } from "../parts/examples.js";
+import { isComposing, isDialogOpen } from "../parts/keys.js";
 import { mountMessages } from "../parts/messages.js";
+import { mountMeter } from "../parts/meter.js";
+import { mountModels } from "../parts/models.js";
 import { mountNotice } from "../parts/notice.js";
 import { files } from "../parts/place.js";
+import { mountQueue } from "../parts/queue.js";
 import { mountScroller } from "../parts/scroller.js";
+import { mountSettings } from "../parts/settings.js";
+import { mountShortcuts } from "../parts/shortcuts.js";
 import { watchSight } from "../parts/sight.js";
 import { keepChoice } from "../parts/storage.js";
 import { mountTheme } from "../parts/theme.js";
+import { mountViewport } from "../parts/viewport.js";
 import { fill, load } from "../parts/words.js";
 import { createWork } from "../parts/work.js";
 
@@ -19,7 +28,10 @@ import { createWork } from "../parts/work.js";
  * @typedef {import("../core/state.js").State} State
  *
  * @typedef {object} Actions what the reader can do
- * @property {(text: string) => void} send
+ * @property {(text: string, images: readonly string[], way: import("../parts/composer.js").Way) => boolean} send false where
+ *   nothing is sent
+ * @property {(change: Partial<import("../core/settings.js").Settings>) => void} configure
+ * @property {(id: number) => void} withdraw takes a message out of the queue
  * @property {() => void} interrupt
  * @property {() => void} clear
  * @property {() => void} cancelEdit
@@ -41,10 +53,29 @@ export async function mountView(actions, render, silentMs) {
   let isPainting = false;
   let isStale = true; // words or time have changed: every bubble is looked at
   const page = { words: () => words, model: () => model, render, later: createWork(), sight: watchSight(), act: actions.act, silentMs };
-  const scroller = mountScroller(() => composer.focus());
-  const composer = mountComposer(send, scroller.follow);
-  const messages = mountMessages(page);
+  const scroller = mountScroller(() => composer.refocus());
   const notice = mountNotice(page);
+  const composer = mountComposer({
+    send,
+    interrupt: () => hook(document, "interrupt").click(),
+    editLast,
+    onResize: scroller.follow,
+    limits: {
+      canSee: () => (state && modelOf(state)?.vision) ?? null,
+      model: () => (state && modelOf(state)?.name) || model,
+      pictureBytes: Number(document.body.dataset.pictureBytes ?? Infinity),
+    },
+    notice: notice.notice,
+    words: page.words,
+  });
+  const messages = mountMessages(page);
+  const queue = mountQueue(handle, page.words, scroller.follow);
+  const meter = mountMeter(page.words);
+  const models = mountModels((chosen) => actions.configure({ model: chosen }), page.words);
+  const settings = mountSettings(() => state?.settings ?? DEFAULTS, actions.configure, page.words);
+  mountShortcuts();
+  mountExamples((text) => send(text, [], "now"));
+  mountViewport();
 
   function schedule() {
     if (isPainting) return;
@@ -58,6 +89,7 @@ export async function mountView(actions, render, silentMs) {
   /** @param {State} now */
   function paint(now) {
     messages.paint(now, isStale);
+    queue.paint(now.queue, isStale);
     isStale = false;
     paintControls(now);
     scroller.follow();
@@ -67,6 +99,11 @@ export async function mountView(actions, render, silentMs) {
   function paintControls(now) {
     /** @type {HTMLButtonElement} */ (hook(document, "interrupt")).disabled = !canInterrupt(now);
     hook(document, "editing").hidden = now.editingId === 0;
+    composer.paint(canInterrupt(now));
+    meter.paint(now.messages);
+    models.paint(now);
+    settings.paint(now.settings);
+    /** @type {HTMLInputElement} */ (hook(document, "think-input")).checked = now.settings.think;
     const answer = activeAnswer(now);
     const link = answer?.attempt && !answer.isEvaluating ? "waiting" : now.link;
     hook(document, "link").dataset.link = link;
@@ -74,24 +111,47 @@ export async function mountView(actions, render, silentMs) {
     write(hook(document, "link-text"), words[key] ?? "");
   }
 
-  /** @param {string} text */
-  function send(text) {
+  /**
+   * @param {string} text
+   * @param {readonly string[]} images
+   * @param {import("../parts/composer.js").Way} way
+   */
+  function send(text, images, way) {
     scroller.returnToEnd();
-    actions.send(text);
+    return actions.send(text, images, way);
+  }
+
+  /**
+   * @param {import("../parts/queue.js").Deed} deed
+   * @param {import("../core/queue.js").Queued} item
+   */
+  function handle(deed, { id, content, images }) {
+    if (deed === "send") actions.cancelEdit(); // it replaces no question
+    if (deed === "send" && !send(content, images, "now")) return;
+    actions.withdraw(id);
+    if (deed === "edit") composer.putBack(content, images);
+    if (deed === "edit") composer.focus();
+    else composer.refocus();
+  }
+
+  /** Edit the last question, where there is one. */
+  function editLast() {
+    const question = state && lastQuestion(state);
+    if (question) actions.act("edit", question.id);
   }
 
   hook(document, "interrupt").addEventListener("click", () => {
     /** @type {HTMLButtonElement} */ (hook(document, "interrupt")).disabled = true; // at once, not with the next frame
     actions.interrupt();
-    composer.focus();
+    composer.refocus();
   });
   hook(document, "clear").addEventListener("click", () => {
     actions.clear();
-    composer.focus();
+    composer.refocus();
   });
   hook(document, "editing-cancel").addEventListener("click", cancelEdit);
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || isComposing(event) || document.querySelector("dialog[open]")) return;
+    if (event.key !== "Escape" || isComposing(event) || isDialogOpen()) return;
     if (state && canInterrupt(state)) actions.interrupt();
     else if (state?.editingId) cancelEdit();
   });
@@ -102,6 +162,9 @@ export async function mountView(actions, render, silentMs) {
     keepChoice("language", language);
     hook(document, "language").lang = words["language.other.code"] ?? "";
     refill();
+  });
+  hook(document, "think-input").addEventListener("change", (event) => {
+    actions.configure({ think: /** @type {HTMLInputElement} */ (event.target).checked });
   });
   mountTheme();
 
@@ -131,10 +194,12 @@ export async function mountView(actions, render, silentMs) {
     },
     /** Put the question that is being edited into the field. */
     edit() {
-      composer.set(state?.messages.find((each) => each.id === state?.editingId)?.content ?? "");
+      const question = state?.messages.find((each) => each.id === state?.editingId);
+      composer.set(question?.content ?? "", question?.images);
       composer.focus();
     },
     ...notice,
+    words: page.words,
     showBanner: mountBanners(),
     /** @param {string} name of the model in force */
     showModel(name) {
@@ -142,9 +207,6 @@ export async function mountView(actions, render, silentMs) {
       document.title = `clawgate · ${name}`;
       write(hook(document, "model-name"), name);
       refill();
-    },
-    isThinkingWanted() {
-      return /** @type {HTMLInputElement} */ (hook(document, "think-input")).checked;
     },
     /** @param {boolean} thinks whether the model can */
     showThinkSwitch(thinks) {

@@ -8,6 +8,7 @@ import { showContext } from "./context.js";
 import { showEnding } from "./ending.js";
 import { showFailure } from "./failure.js";
 import { mountMarkdown } from "./markdown.js";
+import { showPictures } from "./pictures.js";
 import { showProgress } from "./progress.js";
 import { showThinking } from "./thinking.js";
 import { mountVerbatim } from "./verbatim.js";
@@ -60,6 +61,7 @@ export function mountBubble(list, message, page) {
       root.dataset.reason = next.reason;
       content.set(next.content, next.phase === "done");
       if (next.role === "user") {
+        showPictures(root, next.images, page.words());
         hide(root, '[data-do="edit"]', next !== lastQuestion(state));
         root.classList.toggle("edited", next.id === state.editingId);
         return;

@@ -1,54 +1,131 @@
 // @ts-check
-/** The field that messages are written in: Enter sends, and its height follows the text. */
+/** The field that messages are written in: Enter sends, its height follows the text, and it takes files. */
 
+import { mountAttachments } from "./attachments.js";
 import { hook } from "./dom.js";
+import { isComposing, isTouch } from "./keys.js";
 
 const MAX_INPUT_PX = 240;
 
 /**
- * @param {(text: string) => void} onSend
- * @param {() => void} onResize
+ * @typedef {"now" | "queue"} Way to send: now, cutting in, or behind the answer that streams
+ *
+ * @typedef {object} Desk what the field needs of the page
+ * @property {(text: string, images: readonly string[], way: Way) => boolean} send false where it stays in the field
+ * @property {() => void} interrupt
+ * @property {() => void} editLast
+ * @property {() => void} onResize
+ * @property {() => void} [onInput] the text or the files have changed
+ * @property {import("./attachments.js").Limits} limits
+ * @property {(key: string, values?: Record<string, string | number>) => void} notice
+ * @property {() => import("./words.js").Dictionary} words
  */
-export function mountComposer(onSend, onResize) {
-  const input = /** @type {HTMLTextAreaElement} */ (hook(document, "input"));
 
-  /** @param {string} text */
-  function set(text) {
+/** @param {Desk} desk */
+export function mountComposer(desk) {
+  const input = /** @type {HTMLTextAreaElement} */ (hook(document, "input"));
+  const button = /** @type {HTMLButtonElement} */ (hook(document, "act"));
+  let isStreaming = false;
+  const attachments = mountAttachments({ ...desk, insert, onChange: changed });
+
+  /**
+   * @param {string} text
+   * @param {readonly string[]} [images]
+   */
+  function set(text, images = []) {
     input.value = text;
+    attachments.set(images);
+    changed();
+  }
+
+  /** The text or the files have changed. */
+  function changed() {
     fit();
+    paintButton();
+    desk.onInput?.();
   }
 
   function fit() {
     input.style.height = "auto";
-    input.style.height = `${Math.min(input.scrollHeight, MAX_INPUT_PX)}px`;
-    onResize();
+    const { borderTopWidth, borderBottomWidth } = getComputedStyle(input);
+    const borders = parseFloat(borderTopWidth) + parseFloat(borderBottomWidth);
+    input.style.height = `${Math.min(input.scrollHeight + borders, MAX_INPUT_PX)}px`;
+    desk.onResize();
   }
 
   function focus() {
     input.focus({ preventScroll: true });
   }
 
-  function send() {
-    const text = input.value.trim();
-    if (text !== "") {
-      set("");
-      onSend(text);
-    }
-    focus();
+  /** Put the focus back into the field, unless that would open a keyboard on the screen. */
+  function refocus() {
+    if (!isTouch()) focus();
   }
 
-  hook(document, "send").addEventListener("click", send);
-  input.addEventListener("input", fit);
-  input.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
-    event.preventDefault();
-    send();
-  });
-  return { set, focus };
-}
+  const isEmpty = () => input.value.trim() === "" && attachments.isEmpty();
 
-/**
- * Tell whether a key belongs to an input method. Safari ends a composition before the keydown that ends it: 229.
- * @param {KeyboardEvent} event
- */
-export const isComposing = (event) => event.isComposing || event.keyCode === 229;
+  /**
+   * Put a text where the caret is, on lines of its own.
+   * @param {string} text
+   */
+  function insert(text) {
+    const before = input.value.slice(0, input.selectionStart);
+    const gap = before === "" || before.endsWith("\n") ? "" : "\n";
+    input.setRangeText(gap + text, input.selectionStart, input.selectionEnd, "end");
+    changed();
+  }
+
+  /** @param {Way} way */
+  async function send(way) {
+    await attachments.settled();
+    const text = input.value.trim();
+    if (!isEmpty() && desk.send(text, attachments.images(), way)) set("");
+    refocus();
+  }
+
+  /** Send, or where nothing is written while an answer streams, stop it. */
+  function act() {
+    if (button.dataset.act === "stop") desk.interrupt();
+    else send("now");
+  }
+
+  function paintButton() {
+    const name = isStreaming && isEmpty() ? "stop" : "send";
+    const word = desk.words()[name === "stop" ? "interrupt" : isStreaming ? "send.cut_in" : "send"] ?? "";
+    button.classList.toggle("idle", name === "send" && isEmpty());
+    if (button.dataset.act === name && button.title === word) return;
+    button.dataset.act = name;
+    button.title = word;
+    button.setAttribute("aria-label", word);
+  }
+
+  hook(document, "send").addEventListener("click", () => send("now"));
+  button.addEventListener("click", act);
+  input.addEventListener("input", changed);
+  input.addEventListener("keydown", (event) => {
+    if (isComposing(event)) return;
+    if (event.key === "ArrowUp" && isEmpty()) desk.editLast();
+    if (event.key !== "Enter" || event.shiftKey) return;
+    const isChord = event.ctrlKey || event.metaKey || event.altKey;
+    if (isTouch() && !isChord) return; // a new line
+    event.preventDefault();
+    send(event.altKey ? "queue" : "now");
+  });
+  new ResizeObserver(() => requestAnimationFrame(fit)).observe(hook(document, "composer"));
+
+  return {
+    set,
+    focus,
+    refocus,
+    /** Put a text and pictures before what is in the field already. @param {string} text @param {readonly string[]} images */
+    putBack(text, images) {
+      set([text, input.value].filter((each) => each.trim() !== "").join("\n\n"), [...images, ...attachments.images()]);
+    },
+    /** @param {boolean} streams whether an answer does */
+    paint(streams) {
+      isStreaming = streams;
+      paintButton();
+      attachments.paint();
+    },
+  };
+}

@@ -2,6 +2,7 @@
 /** How an answer ended, what it took, and what can be done with it. */
 
 import { contextPercent, isEmpty } from "../core/message.js";
+import { speedOf } from "../core/meter.js";
 import { canContinue, canRegenerate } from "../core/state.js";
 import { hide, hook, write } from "./dom.js";
 import { filled } from "./words.js";
@@ -28,7 +29,7 @@ export function showEnding(root, message, state, words) {
   const mark = message.phase === "done" ? (words[`mark.${endingOf(message)}`] ?? tools) : tools;
   hide(root, "[data-mark]", mark === "");
   write(hook(root, "mark"), mark);
-  write(hook(root, "stats"), message.stats && !isStreaming ? statsWords(message.stats, words) : "");
+  write(hook(root, "stats"), isStreaming ? "" : statsWords(message, words));
 }
 
 /**
@@ -38,13 +39,15 @@ export function showEnding(root, message, state, words) {
 export const endingOf = (message) => (isEmpty(message) ? "empty" : message.reason);
 
 /**
- * @param {import("../core/message.js").Stats} stats
+ * @param {Message} message
  * @param {import("./words.js").Dictionary} words
  */
-function statsWords(stats, words) {
-  const speed = (stats.eval_count ?? 0) / ((stats.eval_duration || 1) / 1e9);
-  const total = (stats.total_duration ?? stats.eval_duration ?? 0) / 1e9;
-  const figures = filled(words["stats"] ?? "", { speed: speed.toFixed(1), seconds: total.toFixed(1) });
-  const percent = contextPercent(stats);
+function statsWords(message, words) {
+  const speed = speedOf(message);
+  if (!speed) return "";
+  const { perSecond, seconds, isAbout } = speed;
+  const shown = isAbout ? `≈ ${Math.max(1, Math.round(perSecond))}` : perSecond.toFixed(1);
+  const figures = filled(words["stats"] ?? "", { speed: shown, seconds: seconds.toFixed(1) });
+  const percent = message.stats ? contextPercent(message.stats) : 0;
   return percent ? `${figures} · ${filled(words["context"] ?? "", { percent })}` : figures;
 }

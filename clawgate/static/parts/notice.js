@@ -26,9 +26,12 @@ export function mountNotice(page) {
 
   return {
     announce,
-    /** @param {string} key of the words */
-    notice(key) {
-      hook(document, "notice-text").textContent = page.words()[key] ?? "";
+    /**
+     * @param {string} key of the words
+     * @param {Record<string, string | number>} [values]
+     */
+    notice(key, values = {}) {
+      hook(document, "notice-text").textContent = filled(page.words()[key] ?? "", values);
       line.hidden = false;
     },
     hideNotice() {

@@ -38,5 +38,8 @@ export function fill(root, words, values) {
   for (const each of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-word-placeholder]"))) {
     each.setAttribute("placeholder", word(each.dataset.wordPlaceholder));
   }
+  for (const each of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-word-title]"))) {
+    each.title = word(each.dataset.wordTitle);
+  }
   for (const each of root.querySelectorAll("template")) fill(each.content, words, values);
 }

@@ -197,6 +197,13 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
+    def look(self, *, away: bool) -> None:
+        """Let the reader look away from the page, as at another tab, or come back."""
+        window = self.cdp("Browser.getWindowForTarget")["windowId"]
+        state = "minimized" if away else "normal"
+        self.cdp("Browser.setWindowBounds", windowId=window, bounds={"windowState": state})
+        self.until(f"document.hidden === {str(away).lower()}")
+
     def console(self) -> list[dict[str, Any]]:
         """Take what the console has said since the last call."""
         return list(self.driver.get_log("browser"))  # type: ignore[no-untyped-call]

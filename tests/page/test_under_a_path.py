@@ -71,6 +71,9 @@ def test_the_page_works_below_the_path(blank: Page, site: str, upstream: Scripte
     page = blank.open(f"{site}/chat")
     assert page.js("location.pathname") == "/chat/"
     page.until("document.querySelector('[data-link]').dataset.link === 'connected'")
+    manifest = page.cdp("Page.getAppManifest")
+    assert manifest["errors"] == []
+    assert page.js("new URL('../', arguments[0]).pathname", manifest["url"]) == "/chat/", "its start_url"
     upstream.script(text("Once upon"), hang())
     page.send("A story!")
     page.until_answer("Once upon")

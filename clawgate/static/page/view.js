@@ -50,6 +50,7 @@ export async function mountView(actions, render, silentMs) {
   let words = await load(files, document.documentElement.lang);
   /** @type {State | null} */
   let state = null;
+  let seemsToThink = false; // counts while the gateway has not said what the model can
   let isPainting = false;
   let isStale = true; // words or time have changed: every bubble is looked at
   const page = { words: () => words, model: () => model, render, later: createWork(), sight: watchSight(), act: actions.act, silentMs };
@@ -103,6 +104,7 @@ export async function mountView(actions, render, silentMs) {
     meter.paint(now.messages);
     models.paint(now);
     settings.paint(now.settings);
+    hook(document, "think").hidden = !(modelOf(now)?.thinking ?? seemsToThink);
     /** @type {HTMLInputElement} */ (hook(document, "think-input")).checked = now.settings.think;
     const answer = activeAnswer(now);
     const link = answer?.attempt && !answer.isEvaluating ? "waiting" : now.link;
@@ -210,7 +212,8 @@ export async function mountView(actions, render, silentMs) {
     },
     /** @param {boolean} thinks whether the model can */
     showThinkSwitch(thinks) {
-      hook(document, "think").hidden = !thinks;
+      seemsToThink = thinks;
+      schedule();
     },
   };
 }

@@ -104,7 +104,10 @@ export function mountComposer(desk) {
   input.addEventListener("input", changed);
   input.addEventListener("keydown", (event) => {
     if (isComposing(event)) return;
-    if (event.key === "ArrowUp" && isEmpty()) desk.editLast();
+    if (event.key === "ArrowUp" && isEmpty()) {
+      event.preventDefault(); // the caret would go to the beginning of what comes
+      desk.editLast();
+    }
     if (event.key !== "Enter" || event.shiftKey) return;
     const isChord = event.ctrlKey || event.metaKey || event.altKey;
     if (isTouch() && !isChord) return; // a new line

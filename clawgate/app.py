@@ -32,8 +32,9 @@ from clawgate.web.door.concurrency import ConcurrencyLimit
 from clawgate.web.door.guard import Guard
 from clawgate.web.door.hosts import Hosts
 from clawgate.web.door.prefix import PathPrefix
-from clawgate.web.pages.appearance import STATIC, Appearance, templates
+from clawgate.web.pages.appearance import Appearance, templates
 from clawgate.web.pages.chat import PageRoutes
+from clawgate.web.pages.files import Files
 from clawgate.web.pages.render import MAX_RENDERS, RenderRoutes
 from clawgate.web.pages.setup import SetupRoutes
 
@@ -89,9 +90,9 @@ def entrance_of(server: ServerConfig, *, is_own_port: bool) -> Entrance:
 def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     """Build the blueprint in front of these parts, not yet guarded."""
     config, desk = gateway.config, gateway.desk
-    blueprint = Blueprint(
-        "clawgate", __name__, template_folder=templates(), static_folder=STATIC, static_url_path="/static"
-    )
+    blueprint = Blueprint("clawgate", __name__, template_folder=templates())
+    page_files = Files()
+    page_files.install(blueprint)
     answering = Answering(config.server.max_body_bytes, config.model, desk, gateway.clients, gateway.via)
     ChatRoutes(config.model, answering).install(blueprint)
     SessionRoutes(config.server, desk, gateway.clients, gateway.digest_limit).install(blueprint)
@@ -99,7 +100,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     upstream = CachedQuestion(ask_upstream, UpstreamState(reachable=False))
     abilities = KnownAbilities(gateway.client, (config.model.model_name, *config.model.allowed_models))
     HealthRoutes(config, desk, upstream, abilities).install(blueprint)
-    appearance = Appearance()
+    appearance = Appearance(page_files)
     PageRoutes(config, abilities, appearance).install(blueprint)
     RenderRoutes(config.server, gateway.clients, gateway.render_limit).install(blueprint)
     SetupRoutes(config, gateway.client, upstream, appearance, entrance.caller, entrance.hosts).install(blueprint)

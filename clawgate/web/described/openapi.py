@@ -34,7 +34,11 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 VERSION = "1"
 """The version of the API; clawgate's own is not public."""
 COMPONENTS = "#/components/schemas/"
-PARAMETERS = {"session_id": {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"}, "filename": {"type": "string"}}
+PARAMETERS = {
+    "session_id": {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"},
+    "filename": {"type": "string"},
+    "version": {"type": "string"},
+}
 TOKEN: dict[str, dict[str, str]] = {
     "token": {"type": "http", "scheme": "bearer"},
     "tokenHeader": {"type": "apiKey", "in": "header", "name": TOKEN_HEADER},
@@ -127,7 +131,7 @@ def _operation(rule: Rule, server: ServerConfig, hosts: Hosts) -> dict[str, Any]
     operation = OPERATIONS[name]
     raised = [*operation.errors, errors.Forbidden, errors.InternalError]
     described: dict[str, Any] = {"operationId": name}
-    doc = inspect.getdoc(current_app.view_functions[rule.endpoint]) if name != "static" else "Files of the page."
+    doc = inspect.getdoc(current_app.view_functions[rule.endpoint])
     described["summary"] = (doc or "").partition("\n")[0]
     if rule.arguments:
         described["parameters"] = [

@@ -43,6 +43,7 @@ CHAT: Errors = (
     errors.ShuttingDown,
     *errors.UpstreamFailure.__subclasses__(),
 )
+FILE = Operation({200: {"*/*": None}, 206: {"*/*": None}, 304: {}, 416: {JSON: None}}, (errors.NotFound,))
 OPERATIONS = {
     "describe": Operation({200: {JSON: answers.Endpoint}}),
     "chat": Operation({200: {sse.MIMETYPE: answers.EVENTS, JSON: answers.Whole}}, (*BODY, *CHAT), ChatBody),
@@ -56,7 +57,8 @@ OPERATIONS = {
     "page": Operation({200: {HTML: str}}),
     "setup": Operation({200: {HTML: str}}),
     "openapi": Operation({200: {JSON: dict[str, Any]}}),
-    "static": Operation({200: {"*/*": None}, 206: {"*/*": None}, 304: {}, 416: {JSON: None}}, (errors.NotFound,)),
+    "static": FILE,
+    "lasting": FILE,
 }
 """The operations by the names of their endpoints."""
 NULL = {"type": "null"}

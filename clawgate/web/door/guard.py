@@ -42,7 +42,7 @@ SECURITY_HEADERS = {
 }
 PAGES = ("page", "setup")
 """The endpoints that a link on another site may lead to."""
-OPEN = ("page", "static", "healthz", "readyz", "openapi")
+OPEN = ("page", "static", "lasting", "healthz", "readyz", "openapi")
 """The endpoints that want no token. Every other route wants it."""
 _BY_STATUS: dict[int, type[ClawgateError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
 _WORDS = {404: "there is nothing at this address", 405: "this address does not take that method; see Allow"}

@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 from flask import Request, Response, make_response, render_template
 
-PACKAGE = Path(__file__).resolve().parent.parent.parent
-STATIC = PACKAGE / "static"
+from clawgate.web.pages.files import PACKAGE, STATIC, Files
+
 LANGUAGES = ("en", "zh")
 THEMES = ("auto", "light", "dark")
 SCRIPTS = {"chat.html": "page/chat.js", "setup.html": "page/setup.js"}
@@ -45,7 +45,8 @@ def modules_of(script: str) -> tuple[str, ...]:
 class Appearance:
     """The language and the theme in which a page is shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, page_files: Files) -> None:
+        self._files = page_files
         self._words: dict[str, dict[str, str]] = {
             language: msgspec.json.decode((STATIC / f"words.{language}.json").read_bytes(), type=dict[str, str])
             for language in LANGUAGES
@@ -68,6 +69,7 @@ class Appearance:
                 modules=self._modules[template],
                 language=language,
                 theme=theme if theme in THEMES else THEMES[0],
+                file=self._files.address,
                 **values,
             ),
             status,

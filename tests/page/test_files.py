@@ -99,6 +99,7 @@ def test_the_picker_shows_what_each_model_can_and_its_choice_is_kept(page: Page,
     assert page.is_shown("[data-think]")
     choose(page, "seeing")
     page.until("document.querySelector('[data-think]').hidden", "it cannot think")
+    assert page.text("[data-empty] h2") == "Ask seeing something"
     page.send("hi")
     page.until_answer("Hello.")
     page.until_idle()

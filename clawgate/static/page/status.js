@@ -59,7 +59,6 @@ export function mountStatus(store, api, view, access, onAnswer) {
       model = status.model;
       thinks = null;
       unknownTimes = 0;
-      view.showModel(model);
     }
     showThinks(said ?? thinks);
   }

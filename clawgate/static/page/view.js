@@ -2,7 +2,7 @@
 /** The page around the messages: shows a state, tells chat.js what the reader does. Painted at most once a frame. */
 
 import { DEFAULTS, modelOf } from "../core/settings.js";
-import { activeAnswer, canInterrupt } from "../core/state.js";
+import { activeAnswer, canInterrupt, lastQuestion } from "../core/state.js";
 import { mountBanners } from "../parts/banner.js";
 import { mountComposer } from "../parts/composer.js";
 import { hook, write } from "../parts/dom.js";
@@ -89,6 +89,7 @@ export async function mountView(actions, render, silentMs) {
 
   /** @param {State} now */
   function paint(now) {
+    follow(modelOf(now)?.name ?? model);
     messages.paint(now, isStale);
     queue.paint(now.queue, isStale);
     isStale = false;
@@ -170,6 +171,17 @@ export async function mountView(actions, render, silentMs) {
   });
   mountTheme();
 
+  /**
+   * Name another model in all words: another was chosen, or is in force since a reload of the gateway's configuration.
+   * @param {string} name
+   */
+  function follow(name) {
+    if (name === model) return;
+    model = name;
+    document.title = `clawgate · ${name}`;
+    refill();
+  }
+
   /** Put the words in anew: another language, or another model in them. */
   function refill() {
     fill(document, words, { model });
@@ -203,13 +215,6 @@ export async function mountView(actions, render, silentMs) {
     ...notice,
     words: page.words,
     showBanner: mountBanners(),
-    /** @param {string} name of the model in force */
-    showModel(name) {
-      model = name;
-      document.title = `clawgate · ${name}`;
-      write(hook(document, "model-name"), name);
-      refill();
-    },
     /** @param {boolean} thinks whether the model can */
     showThinkSwitch(thinks) {
       seemsToThink = thinks;

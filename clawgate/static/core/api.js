@@ -9,8 +9,7 @@ import { createParser } from "./sse.js";
  *   refused?: boolean}} WireMessage
  * @typedef {{session_id: string, messages: WireMessage[], streaming: boolean, run_id: string | null}} SessionView
  * @typedef {{reachable: boolean, version: string | null, model_ready: boolean, embedded: boolean}} Upstream
- * @typedef {{name: string, thinking: boolean | null, vision: boolean | null}} Model null: not known yet
- * @typedef {{model: string, models: Model[], upstream: Upstream, streams: number, max_streams: number, version: string}} Status
+ * @typedef {{model: string, models: import("./settings.js").Model[], upstream: Upstream, streams: number, max_streams: number, version: string}} Status
  */
 
 const FIRST_WAIT_MS = 100;

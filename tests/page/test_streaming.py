@@ -234,6 +234,7 @@ def test_thousands_of_lines_of_code_are_folded_and_copied_whole(page: Page, upst
     page.until("document.querySelector('[data-copy]').dataset.copied === 'yes'")
     copied = page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
     assert copied == "".join(code)
+    page.js(f"{box}.querySelector('[data-fold]').scrollIntoView({{block: 'center'}})")  # not below "To the newest"
     page.click(f"{BODY} [data-fold]")
     page.until(f"{box}.offsetHeight > 50000")
     assert page.text(f"{BODY} [data-fold] span") == "Show less"

@@ -114,7 +114,7 @@ def test_boxes_of_tasks_stand_where_bullets_would(page: Page, upstream: Scripted
 def test_links_open_apart(page: Page, upstream: ScriptedOllama) -> None:
     upstream.script(text("[site](https://example.org/)"), done())
     page.send("go")
-    page.until_shown(f"{BODY} a")
+    page.until_rendered()
     link = page.find(f"{BODY} a")
     assert link.get_attribute("target") == "_blank"
     assert set(str(link.get_attribute("rel")).split()) == {"noopener", "noreferrer", "nofollow"}

@@ -11,6 +11,7 @@ export function mountScroller(onReturn) {
   const newest = hook(document, "newest");
   let isFollowing = true;
   let lastTop = 0;
+  let lastHeight = 0;
 
   /** Go to the end, unless the reader has scrolled away from it. */
   function follow() {
@@ -25,10 +26,10 @@ export function mountScroller(onReturn) {
   }
 
   scroller.addEventListener("scroll", () => {
-    const isNear = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_BOTTOM_PX;
-    if (isNear) isFollowing = true;
-    else if (scroller.scrollTop < lastTop) isFollowing = false;
-    lastTop = scroller.scrollTop;
+    const { scrollTop: top, scrollHeight: height } = scroller;
+    if (height - top - scroller.clientHeight < NEAR_BOTTOM_PX) isFollowing = true;
+    else if (top < lastTop && height >= lastHeight) isFollowing = false; // else the list shrank, and no reader moved it
+    [lastTop, lastHeight] = [top, height];
     newest.hidden = isFollowing;
   });
   const sizes = new ResizeObserver(follow); // before the frame is painted: what grows does not jump

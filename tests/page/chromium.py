@@ -34,6 +34,40 @@ ARGUMENTS = (
 )
 
 
+FORGET = """
+Storage.prototype.setItem = () => undefined;
+IDBDatabase.prototype.transaction = () => { throw new DOMException("", "InvalidStateError"); };
+localStorage.clear();
+sessionStorage.clear();
+"""
+"""What keeps a page from storing anything as it is left."""
+KEPT = """
+const done = arguments[0];
+const opening = indexedDB.open("clawgate:" + location.pathname);
+opening.onsuccess = () => {
+  const database = opening.result;
+  const reading = database.objectStoreNames.length ? database.transaction("bodies").objectStore("bodies").getAll() : {};
+  reading.onsuccess = () => (database.close(), done(reading.result.map((each) => each.body)));
+  if (!("result" in reading)) done([]);
+};
+"""
+"""Reads the conversations that the page keeps in its database."""
+REWRITE = """
+const [fields, done] = arguments;
+const opening = indexedDB.open("clawgate:" + location.pathname);
+opening.onsuccess = () => {
+  const bodies = opening.result.transaction("bodies", "readwrite").objectStore("bodies");
+  const reading = bodies.getAll();
+  reading.onsuccess = () => {
+    for (const each of reading.result) bodies.put({...each, body: {...each.body, ...fields}});
+    opening.result.close();
+    bodies.transaction.oncomplete = () => done();
+  };
+};
+"""
+"""Changes the conversations in the page's database."""
+
+
 def start(chromium: str, chromedriver: str, profile: Path) -> Chrome:
     """Start a browser with an empty profile."""
     options = ChromeOptions()
@@ -74,10 +108,27 @@ class Page:
         """
         origin = self.js("location.origin")
         if origin.startswith("http"):
-            self.driver.execute_script("Storage.prototype.setItem = () => undefined; localStorage.clear()")
+            self.driver.execute_script(FORGET)
         self.driver.get("about:blank")
         if origin.startswith("http"):
             self.cdp("Storage.clearDataForOrigin", origin=origin, storageTypes="all")
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Give the conversations that the browser keeps, in the order of their ids."""
+        return list(self.driver.execute_async_script(KEPT))
+
+    def rewrite(self, **fields: Any) -> None:
+        """Change fields of every conversation that the browser keeps."""
+        self.driver.execute_async_script(REWRITE, fields)
+
+    def session(self, said: str = "") -> str:
+        """Wait until a conversation in which this was said is kept, and give its session's id."""
+
+        def found() -> str | None:
+            kept = [each for each in self.kept() if any(said in message["content"] for message in each["messages"])]
+            return str(kept[-1]["sessionId"]) if kept else None
+
+        return wait_for(found, f"a conversation with {said!r} is kept")
 
     def until_ready(self) -> None:
         """Wait for the page's script."""

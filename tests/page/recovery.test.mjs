@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { history, packed, reconciled, unpacked } from "../../clawgate/static/core/history.js";
+import { history, reconciled } from "../../clawgate/static/core/history.js";
+import { packed, unpacked } from "../../clawgate/static/core/packing.js";
 import { isCutOff, questionOf, recovered, withoutEditedRefusal, withoutRefused } from "../../clawgate/static/core/recovery.js";
 import * as s from "../../clawgate/static/core/state.js";
 
@@ -79,7 +80,7 @@ test("an edited refusal is asked at the end, and what followed it stays", () => 
 
 test("a deleted refusal stays deleted after a reload", () => {
   const state = turn(turn(s.initial(), "bad", REFUSAL), "two", { message: "2" }, end("stop"));
-  const kept = unpacked(s.initial(), packed(withoutRefused(state, state.messages[1].id)));
+  const kept = unpacked(s.initial(), packed(withoutRefused(state, state.messages[1].id)).body);
   const theirs = [said("user", "bad", { refused: true }), said("user", "two"), said("assistant", "2")];
   const seen = reconciled(kept, theirs);
   assert.deepEqual([texts(seen), seen.isBehind], [["two", "2"], true]);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { history, orderFor, packed, unpacked } from "../../clawgate/static/core/history.js";
+import { history, orderFor } from "../../clawgate/static/core/history.js";
+import { packed, unpacked } from "../../clawgate/static/core/packing.js";
 import * as c from "../../clawgate/static/core/settings.js";
 import * as s from "../../clawgate/static/core/state.js";
 
@@ -72,11 +73,11 @@ test("pictures go with their message, and with the history as far as they fit an
 
 test("settings, pictures and the queue are kept, and what an older page kept has its defaults", () => {
   const set = c.configured(s.asked(s.initial(), "a", 0, ["AAAA"]), { system: "s", options: { seed: 1 }, think: false });
-  const back = unpacked(s.initial(), packed({ ...set, queue: [{ id: 9, content: "q", images: [] }] }));
+  const back = unpacked(s.initial(), packed({ ...set, queue: [{ id: 9, content: "q", images: [] }] }).body);
   assert.deepEqual(back.settings, set.settings);
   assert.deepEqual(back.messages[0].images, ["AAAA"]);
   assert.deepEqual(back.queue.map(({ content }) => content), ["q"]);
-  const old = unpacked(s.initial(), '{"version": 1, "messages": [{"role": "user", "content": "a"}]}');
+  const old = unpacked(s.initial(), { messages: [{ id: 1, role: "user", content: "a" }] });
   assert.deepEqual([old.settings, old.queue, old.messages[0].images], [c.DEFAULTS, [], []]);
   assert.deepEqual(c.settingsOf({ system: 5, options: "x" }), c.DEFAULTS);
 });

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { history, orderFor, packed, reconciled, unpacked } from "../../clawgate/static/core/history.js";
+import { siblings, switched } from "../../clawgate/static/core/branches.js";
+import { history, orderFor, reconciled } from "../../clawgate/static/core/history.js";
+import { packed, unpacked } from "../../clawgate/static/core/packing.js";
 import * as m from "../../clawgate/static/core/message.js";
 import * as s from "../../clawgate/static/core/state.js";
 
@@ -122,7 +124,7 @@ test("after a failed request everything is sent", () => {
   assert.deepEqual(orderFor(state, "continue", null).messages.map((each) => each.content), ["hi", "a", "more"]);
 });
 
-test("regenerating throws the answer away and sends the history before it", () => {
+test("regenerating sets the answer aside and sends the history before it", () => {
   const state = s.regenerated(conversation({ message: "a" }, END), 0);
   assert.deepEqual(orderFor(state, "message", null), { messages: [{ role: "user", content: "hi" }], session_id: "sess_1" });
 });
@@ -140,16 +142,16 @@ test("the history holds a partial answer, and no empty one", () => {
 });
 
 test("what is kept comes back, an answer in flight as interrupted", () => {
-  const state = unpacked(s.initial(), packed(conversation({ message: "par" })));
+  const state = unpacked(s.initial(), packed(conversation({ message: "par" })).body);
   assert.deepEqual(state.messages.map((each) => [each.content, each.phase, each.reason]), [["hi", "done", ""], ["par", "done", "interrupted"]]);
   assert.equal(state.activeId, 0);
-  for (const broken of [null, "", "{", "null", '{"version":1}', '{"version":2,"messages":[]}', "[]"]) {
+  for (const broken of [null, undefined, "", {}, [], { messages: "a" }]) {
     assert.deepEqual(unpacked(s.initial(), broken), s.initial(), String(broken));
   }
 });
 
 test("the server's longer partial answer wins over the browser's", () => {
-  const state = reconciled(unpacked(s.initial(), packed(conversation({ message: "par" }))), [
+  const state = reconciled(unpacked(s.initial(), packed(conversation({ message: "par" })).body), [
     { role: "user", content: "hi" },
     { role: "assistant", content: "partial", interrupted: true },
   ]);
@@ -173,9 +175,77 @@ test("what never reached the server stays, and goes with the next message", () =
   assert.equal(back.isBehind, true);
 });
 
-test("another conversation on the server replaces the browser's", () => {
+test("another conversation on the server is shown, and the browser's is set aside", () => {
   const back = reconciled(conversation({ message: "a" }, END), [{ role: "user", content: "else" }, { role: "assistant", content: "" , interrupted: true }]);
   assert.deepEqual(back.messages.map((each) => [each.content, each.reason]), [["else", ""], ["", "interrupted"]]);
+  assert.deepEqual(contents(switched(back, back.messages[0].id, -1).messages), ["hi", "a"]);
+});
+
+test("a way that the reader has chosen since is not replaced by the server's", () => {
+  const state = { ...conversation({ message: "a" }, END), isBehind: true };
+  assert.equal(reconciled(state, [{ role: "user", content: "else" }, { role: "assistant", content: "b" }]), state);
+});
+
+test("what the server knows more is added, behind the turns that it has dropped", () => {
+  let state = s.asked(conversation({ message: "a" }, END), "more", 0);
+  state = play(state, START, { message: "b" }, end("interrupted"));
+  const theirs = [["user", "more"], ["assistant", "bb"], ["user", "next"], ["assistant", "c"]];
+  const back = reconciled(state, theirs.map(([role, content]) => ({ role, content })));
+  assert.deepEqual(contents(back.messages), ["hi", "a", "more", "bb", "next", "c"]);
+  assert.deepEqual([back.others, back.messages[3].reason], [[], "stop"]);
+});
+
+test("an edited question and an answer made again stay reachable, at every depth", () => {
+  let state = conversation({ message: "a" }, END);
+  const [question, answer] = state.messages.map((each) => each.id);
+  state = play(s.regenerated(state, 0), START, { message: "b" }, END);
+  const again = state.messages[1].id;
+  assert.deepEqual(siblings(state, again), [answer, again]);
+  state = play(s.asked(s.editing(state, question), "ho", 0), START, { message: "c" }, END);
+  assert.deepEqual(contents(state.messages), ["ho", "c"]);
+  assert.equal(siblings(state, state.messages[0].id).length, 2);
+  assert.deepEqual(siblings(state, state.messages[1].id), [state.messages[1].id]);
+  state = switched(state, state.messages[0].id, -1);
+  assert.deepEqual([contents(state.messages), state.isBehind], [["hi", "b"], true]);
+  state = switched(state, again, -1);
+  assert.deepEqual(contents(state.messages), ["hi", "a"]);
+  assert.equal(switched(state, answer, -1), state);
+  state = switched(switched(state, answer, 1), question, 1);
+  assert.deepEqual(contents(state.messages), ["ho", "c"]);
+  assert.equal(state.others.length, 2);
+});
+
+test("any answer is made again, not only the last one", () => {
+  let state = play(s.asked(conversation({ message: "a" }, END), "more", 1), START, { message: "b" }, END);
+  const first = state.messages[1];
+  assert.equal(s.canRegenerate(state, first), true);
+  state = s.regenerated(state, 0, first.id);
+  assert.deepEqual(contents(state.messages), ["hi", ""]);
+  assert.deepEqual(contents(state.others[0].messages), ["a", "more", "b"]);
+  assert.equal(s.regenerated(state, 0, first.id), state, "pressed twice");
+});
+
+test("an answer whose way has been left grows where it is", () => {
+  let state = s.regenerated(conversation({ message: "a" }, END), 0);
+  const id = state.activeId;
+  state = s.received(switched(state, id, -1), id, START, 0);
+  state = s.received(s.received(state, id, { message: "b" }, 0), id, END, 0);
+  assert.deepEqual([contents(state.messages), state.activeId, state.isBehind], [["hi", "a"], 0, true]);
+  assert.deepEqual(contents(switched(state, state.messages[1].id, 1).messages), ["hi", "b"]);
+});
+
+test("an answer without a word is no other way", () => {
+  const state = conversation(end("interrupted"));
+  assert.deepEqual(s.regenerated(state, 0).others, []);
+});
+
+test("the draft outlives an edit", () => {
+  let state = s.drafted(conversation({ message: "a" }, END), "later");
+  state = s.drafted(s.editing(state, state.messages[0].id), "ho");
+  assert.deepEqual([state.draft, state.edit], ["later", "ho"]);
+  assert.deepEqual([s.editing(state, 0).draft, s.editing(state, 0).edit], ["later", ""]);
+  state = s.asked(state, "ho", 0);
+  assert.deepEqual([state.draft, state.edit, state.editingId], ["later", "", 0]);
 });
 
 test("a session that the server has forgotten goes on with everything", () => {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -194,7 +193,8 @@ def test_a_second_message_waits_no_longer_for_a_first_that_does_not_begin(
         blank.until("document.querySelectorAll('[data-message]').length === 4")
     blank.until_answer("Hello.")
     blank.until_idle()
-    kept = json.loads(blank.until("localStorage['clawgate.chat:/']"))
+    blank.session("two")
+    (kept,) = blank.kept()
     assert [m["content"] for m in kept["messages"] if m["role"] == "user"] == ["one", "two"]
     wait_for(lambda: ollama.chats, "it was asked")
     assert [m["content"] for m in ollama.chats[-1].messages][-1] == "two"

@@ -89,7 +89,7 @@ def test_a_refused_turn_can_be_deleted_in_the_middle(page: Page, gate: Gateway, 
     page.until("document.querySelectorAll('[data-message]').length === 4")
     ask(page, "three")
     assert asked(upstream) == ["one", "Hello.", "two", "Hello.", "three"]
-    session = page.until("localStorage['clawgate.chat:/'] && JSON.parse(localStorage['clawgate.chat:/']).sessionId")
+    session = page.session("three")
     view = gate.get(f"/api/sessions/{session}").json["messages"]
     assert [message["content"] for message in view if message["role"] == "user"] == ["one", "two", "three"]
 

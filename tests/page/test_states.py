@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from tests.page.chromium import Page
 
 ESCAPE = "\ue00c"
-KEPT = "localStorage['clawgate.chat:/']"
 
 
 def test_loading_shows_its_seconds(page: Page, upstream: ScriptedOllama) -> None:
@@ -311,7 +309,7 @@ def test_forgotten_session_goes_on_with_the_whole_conversation(
     page.send("one")
     page.until_answer("Hello.")
     page.until_idle()
-    session = page.until(f"{KEPT} && JSON.parse({KEPT}).sessionId")
+    session = page.session()
     assert gate.delete(f"/api/sessions/{session}").status == 204
     page.send("two")
     page.until("document.querySelectorAll('[data-message]').length === 4")
@@ -329,7 +327,7 @@ def test_continue_of_a_conversation_that_went_on_elsewhere_says_what_becomes_of_
     page.until_answer("Half")
     page.press(ESCAPE)
     page.until_idle()
-    session = page.until(f"{KEPT} && JSON.parse({KEPT}).sessionId")
+    session = page.session()
     assert gate.post("/api/chat", {"session_id": session, "message": "other", "stream": False}).status == 200
     page.click("[data-do=continue]")
     page.until("document.querySelector('[data-notice-text]').textContent.includes('has taken its place')")
@@ -343,7 +341,7 @@ def test_continue_of_a_forgotten_session_goes_on_in_place(page: Page, gate: Gate
     page.until_answer("Half")
     page.press(ESCAPE)
     page.until_idle()
-    gate.delete("/api/sessions/" + page.until(f"{KEPT} && JSON.parse({KEPT}).sessionId"))
+    gate.delete("/api/sessions/" + page.session())
     upstream.script(text(" whole."), done())
     page.click("[data-do=continue]")
     page.until_answer("Half whole.")
@@ -354,11 +352,8 @@ def test_reload_brings_the_conversation_back_from_the_server(page: Page, upstrea
     page.send("one")
     page.until_answer("Hello.")
     page.until_idle()
-    kept = json.loads(page.until(KEPT))
-    page.driver.get("about:blank")  # leaving keeps it once more
-    page.driver.back()
-    page.until_ready()
-    page.js(f"(window.addEventListener('pagehide', () => {KEPT} = arguments[0]))", json.dumps({**kept, "messages": []}))
+    page.session("one")
+    page.rewrite(messages=[], isBehind=False)  # as if the browser had been killed before it wrote them
     page.reload()
     page.until_answer("Hello.")
     page.send("two")
@@ -373,10 +368,10 @@ def test_reload_of_a_forgotten_session_shows_the_browsers_copy_and_goes_on(
     page.send("one")
     page.until_answer("Hello.")
     page.until_idle()
-    gate.delete("/api/sessions/" + page.until(f"{KEPT} && JSON.parse({KEPT}).sessionId"))
+    gate.delete("/api/sessions/" + page.session())
     page.reload()
     page.until_answer("Hello.")
-    assert "own copy" in page.text("[data-notice-text]")
+    page.until("document.querySelector('[data-notice-text]').textContent.includes('own copy')")
     assert page.text("[data-stats]") == "61.6 tokens/s · 5.0 s"
     page.send("two")
     page.until("document.querySelectorAll('[data-message]').length === 4")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Iterator
@@ -318,8 +317,8 @@ def test_right_to_left_text_stands_right_and_its_code_does_not(page: Page, upstr
 def test_a_long_history_is_there_at_once_and_rendered_in_a_few_requests(page: Page) -> None:
     page.send("go")
     page.until_idle()
-    key = "clawgate.chat:/"
-    kept = json.loads(page.until(f"localStorage['{key}']"))
+    page.session("go")
+    (kept,) = page.kept()
     question, answer = kept["messages"]
     messages: list[dict[str, Any]] = []
     for number in range(100):
@@ -327,11 +326,7 @@ def test_a_long_history_is_there_at_once_and_rendered_in_a_few_requests(page: Pa
         messages.append(
             {**answer, "id": 2 * number + 2, "content": f"# Answer {number}\n\n{ANSWER[: len(ANSWER) // 3]}"}
         )
-    whole = json.dumps({**kept, "sessionId": "sess_gone", "messages": messages})
-    page.js(
-        f"(window.whole = arguments[0], addEventListener('pagehide', () => localStorage['{key}'] = window.whole))",
-        whole,
-    )
+    page.rewrite(sessionId="sess_gone", messages=messages, nextId=201)
     page.reload()
     assert page.count("[data-message]") == 200
     page.until_rendered()

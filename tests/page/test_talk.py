@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tests.support.gateway import Gateway
 from tests.support.nginx import Nginx
 from tests.support.ollama import ScriptedOllama, done, hang, text, texts, wait
-from tests.support.tools import DEADLINE_S
+from tests.support.tools import DEADLINE_S, wait_for
 
 if TYPE_CHECKING:
     from tests.page.chromium import Page
@@ -161,8 +161,7 @@ def test_edited_question_replaces_itself_and_its_answer(page: Page, upstream: Sc
     page.send("helo")
     page.until("document.querySelectorAll('[data-message]').length === 4")
     page.until_idle()
-    assert page.count("[data-do=edit]:not([hidden])") == 1
-    page.driver.execute_script("document.querySelector('[data-do=edit]:not([hidden])').click()")
+    page.driver.execute_script("[...document.querySelectorAll('[data-do=edit]')].pop().click()")
     assert page.js("document.querySelector('[data-input]').value") == "helo"
     page.until_shown("[data-editing]")
     page.send(" world")
@@ -183,28 +182,24 @@ def test_editing_can_be_given_up(page: Page) -> None:
     assert page.js("document.querySelector('[data-input]').value") == ""
 
 
-def session_of(page: Page) -> str:
-    """Wait until the browser has kept its conversation, and give the session's id."""
-    key = "localStorage['clawgate.chat:/']"
-    return str(page.until(f"{key} && JSON.parse({key}).sessionId", "the conversation is kept"))
-
-
 def test_clear_destroys_the_session_here_and_on_the_server(page: Page, gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.script(text("Hm"), hang())
     page.send("secret")
     page.until_answer("Hm")
-    old = session_of(page)
+    old = page.session("secret")
     assert gate.get(f"/api/sessions/{old}").status == 200
     page.click("[data-clear]")
     page.until("document.querySelectorAll('[data-message]').length === 0")
     assert upstream.next_request().closed.wait(DEADLINE_S)
-    page.until_shown("[data-notice]")
-    assert gate.get(f"/api/sessions/{old}").status == 404
+    page.until_shown("[data-undo]")
+    page.reload()  # the time to undo it is over once the page is left
+    wait_for(lambda: gate.get(f"/api/sessions/{old}").status == 404, "the server has forgotten it")
+    wait_for(lambda: not page.kept(), "the browser has forgotten it")
     page.send("new")
     page.until_answer("Hello.")
     page.until_idle()
     assert [m["content"] for m in upstream.chats[-1].messages] == ["new"]
-    assert session_of(page) != old
+    assert page.session("new") != old
 
 
 def test_whole_story_through_nginx(

@@ -1,10 +1,10 @@
 // @ts-check
-/** The conversation as it goes to the server, comes back from it, and is kept in this browser: pure. */
+/** The conversation as it goes to the server and comes back from it: pure. */
 
 import { withinPictures } from "./attached.js";
+import { othersWith } from "./branches.js";
 import { REFUSED, createMessage } from "./message.js";
-import { queueOf } from "./queue.js";
-import { modelOf, settingsOf } from "./settings.js";
+import { modelOf } from "./settings.js";
 import { lastMessage } from "./state.js";
 
 /**
@@ -63,7 +63,8 @@ export function orderFor(state, way, think, pictureBytes) {
 
 /**
  * Bring the browser's own copy and the server's session together, after a reload. The server knows better how the last
- * answer ended; the browser may know more of what came before, and what never reached the server.
+ * answer ended; the browser may know more of what came before, and what never reached the server. Where the two differ,
+ * the browser's way is shown if it has gone another one since, else the server's, and the browser's is set aside.
  * @param {State} state
  * @param {WireMessage[] | null} given null: the server has forgotten the session
  * @returns {State}
@@ -83,9 +84,41 @@ export function reconciled(state, given) {
     const known = reconciled(state, undeleted);
     if (known.nextId === state.nextId) return { ...known, isBehind: true };
   }
-  let id = state.nextId;
-  const messages = theirs.map((each) => fromWire(id++, each));
-  return { ...state, messages, isBehind: false, nextId: id };
+  return state.isBehind ? state : replaced(state, theirs);
+}
+
+/**
+ * Show the server's conversation, and set aside what differs in the browser's. The turns before, which the server may
+ * have dropped, stay.
+ * @param {State} state
+ * @param {readonly WireMessage[]} theirs
+ * @returns {State}
+ */
+function replaced(state, theirs) {
+  const own = state.messages;
+  let [start, same] = [0, 0];
+  for (let place = 0; place < own.length; place += 1) {
+    const run = theirs.findIndex((their, index) => !isBegun(own[place + index], their));
+    const length = run < 0 ? theirs.length : run;
+    if (length > same) [start, same] = [place, length];
+  }
+  const shared = theirs.slice(0, same).flatMap((their, index) => {
+    const mine = own[start + index];
+    return mine ? [mine.content === their.content ? mine : { ...mine, ...fromWire(mine.id, their) }] : [];
+  });
+  const added = theirs.slice(same).map((their, index) => fromWire(state.nextId + index, their));
+  const messages = [...own.slice(0, start), ...shared, ...added];
+  return { ...state, messages, others: othersWith(state, start + same), isBehind: false, nextId: state.nextId + added.length };
+}
+
+/**
+ * Tell whether the browser's message is the server's, or the beginning of it.
+ * @param {Message | undefined} own
+ * @param {WireMessage} their
+ */
+function isBegun(own, their) {
+  if (own?.role !== their.role) return false;
+  return own.content === their.content || (own.role === "assistant" && their.content.startsWith(own.content));
 }
 
 /**
@@ -142,40 +175,4 @@ function fromWire(id, wire) {
   if (wire.role === "user") return createMessage(id, "user", said);
   if (wire.refused) return createMessage(id, "assistant", REFUSAL);
   return createMessage(id, "assistant", { ...said, reason: wire.interrupted ? "interrupted" : "stop" });
-}
-
-/**
- * Write the conversation for this browser's storage.
- * @param {State} state
- */
-export function packed(state) {
-  const { sessionId, isBehind, messages, settings, queue } = state;
-  return JSON.stringify({ version: 1, sessionId, isBehind, messages, settings, queue });
-}
-
-/**
- * Read what `packed` wrote; an answer that streamed then was cut by the reload.
- * @param {State} state
- * @param {string | null} text
- * @returns {State}
- */
-export function unpacked(state, text) {
-  try {
-    const kept = JSON.parse(text ?? "null");
-    if (kept?.version !== 1 || !Array.isArray(kept.messages)) return state;
-    /** @type {Message[]} */
-    const messages = kept.messages.map((/** @type {Message} */ each, /** @type {number} */ index) => ({
-      ...createMessage(0, each.role, each),
-      id: state.nextId + index,
-      phase: "done",
-      attempt: 0,
-      reason: each.role === "assistant" ? each.reason || "interrupted" : "",
-    }));
-    const { sessionId, isBehind } = kept;
-    const queue = queueOf(kept.queue, state.nextId + messages.length);
-    const nextId = state.nextId + messages.length + queue.length;
-    return { ...state, sessionId, isBehind, messages, settings: settingsOf(kept.settings), queue, nextId };
-  } catch {
-    return state;
-  }
 }

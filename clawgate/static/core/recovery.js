@@ -66,7 +66,11 @@ export function withoutRefused(state, id) {
   const question = questionOf(state, id);
   if (!answer?.isRefused || answer.id === state.activeId || question?.role !== "user") return state;
   const messages = state.messages.filter((each) => each !== answer && each !== question);
-  return { ...state, messages, isBehind: true, editingId: state.editingId === question.id ? 0 : state.editingId };
+  const before = state.messages[state.messages.indexOf(question) - 1]?.id ?? 0;
+  const others = state.others
+    .filter((tail) => tail.after !== question.id) // other answers to it
+    .map((tail) => (tail.after === answer.id ? { ...tail, after: before } : tail));
+  return { ...state, messages, others, isBehind: true, editingId: state.editingId === question.id ? 0 : state.editingId };
 }
 
 /**

@@ -4,6 +4,7 @@
  * knows the DOM, the network or the clock: the moment comes in as `now`, in milliseconds.
  */
 
+import { othersWith } from "./branches.js";
 import { createMessage, ended, grown, isUnfinished, settled } from "./message.js";
 import { DEFAULTS } from "./settings.js";
 
@@ -14,9 +15,16 @@ import { DEFAULTS } from "./settings.js";
  * @typedef {"connecting" | "connected" | "waiting" | "missing" | "disconnected" | "locked" | "signed_out"} Link
  *
  * @typedef {object} State
+ * @property {string} id the conversation's own; the server does not know it
+ * @property {string} title given by hand; "" where the first question is the title
+ * @property {number} createdAt
  * @property {string | null} sessionId
  * @property {boolean} isBehind the server may not have what is shown: the next request goes with all of it
- * @property {readonly Message[]} messages
+ * @property {readonly Message[]} messages the path that is shown
+ * @property {readonly import("./branches.js").Tail[]} others what other ways the conversation has taken
+ * @property {string} draft the message that is being written
+ * @property {string} edit the text of the question that is being edited
+ * @property {number} elsewhereId the answer that streams in another tab; 0 for none
  * @property {number} activeId the answer that streams; 0 for none
  * @property {string} runId of the answer that streams; "" before its start event
  * @property {boolean} isInterrupting
@@ -30,14 +38,24 @@ import { DEFAULTS } from "./settings.js";
  */
 
 /** The part of the state that is the same whenever nothing streams. */
-const IDLE = { activeId: 0, runId: "", isInterrupting: false };
+export const IDLE = { activeId: 0, elsewhereId: 0, runId: "", isInterrupting: false };
+
+/** The names in the state of what is the page's own, and no conversation's: it is not kept, and stays at a switch. */
+export const PAGE_WIDE = ["link", "isFull", "models"];
+
 
 /** @returns {State} */
 export function initial() {
   return {
+    id: "",
+    title: "",
+    createdAt: 0,
     sessionId: null,
     isBehind: false,
     messages: [],
+    others: [],
+    draft: "",
+    edit: "",
     ...IDLE,
     editingId: 0,
     settings: DEFAULTS,
@@ -50,13 +68,40 @@ export function initial() {
 }
 
 /**
+ * Begin a conversation. It has its session's id from the start, so that it can be interrupted and forgotten before the
+ * gateway has answered.
+ * @param {string} id
+ * @param {string} sessionId
+ * @param {number} now
+ * @returns {State}
+ */
+export const begun = (id, sessionId, now) => ({ ...initial(), id, sessionId, isBehind: true, createdAt: now });
+
+/**
+ * Show a conversation in the place of another: what is the page's own stays.
+ * @param {State} next
+ * @param {State} before
+ * @returns {State}
+ */
+export function inPlaceOf(next, before) {
+  const own = Object.entries(before).filter(([name]) => PAGE_WIDE.includes(name));
+  return { ...next, ...Object.fromEntries(own) };
+}
+
+/**
+ * Change a message, on the path that is shown or on another one.
  * @param {State} state
  * @param {number} id
  * @param {(old: Message) => Partial<Message>} change
  * @returns {State}
  */
 function changed(state, id, change) {
-  return { ...state, messages: state.messages.map((each) => (each.id === id ? { ...each, ...change(each) } : each)) };
+  const within = (/** @type {readonly Message[]} */ messages) =>
+    messages.map((each) => (each.id === id ? { ...each, ...change(each) } : each));
+  const has = (/** @type {readonly Message[]} */ messages) => messages.some((each) => each.id === id);
+  if (has(state.messages)) return { ...state, messages: within(state.messages) };
+  const others = state.others.map((tail) => (has(tail.messages) ? { ...tail, messages: within(tail.messages) } : tail));
+  return { ...state, others };
 }
 
 /** @param {State} state @returns {Message | undefined} */
@@ -69,7 +114,14 @@ export const activeAnswer = (state) => state.messages.find((each) => each.id ===
 export const lastQuestion = (state) => state.messages.filter((each) => each.role === "user").pop();
 
 /** @param {State} state @returns {boolean} */
-export const canInterrupt = (state) => state.activeId !== 0 && !state.isInterrupting;
+export const canInterrupt = (state) => (state.activeId || state.elsewhereId) !== 0 && !state.isInterrupting;
+
+/**
+ * Tell whether this answer streams, here or in another tab.
+ * @param {State} state
+ * @param {Message} each
+ */
+export const isStreaming = (state, each) => each.id === state.activeId || each.id === state.elsewhereId;
 
 /**
  * Tell whether this message's answer can go on where it stopped.
@@ -80,7 +132,7 @@ export const canContinue = (state, each) => each === lastMessage(state) && isUnf
 
 /** @param {State} state @param {Message} each @returns {boolean} */
 export const canRegenerate = (state, each) =>
-  each === lastMessage(state) && each.role === "assistant" && each.phase === "done" && each.failure === null;
+  each.role === "assistant" && each.phase === "done" && each.failure === null && !isStreaming(state, each);
 
 /**
  * Tell whether trying again has to throw the last answer away, because the model cannot go on with a partial one.
@@ -95,13 +147,14 @@ export const mustBeginAnew = (state) => lastMessage(state)?.failure?.code === "c
  * @returns {State}
  */
 function cutOff(state, now) {
-  if (state.activeId === 0) return state;
-  const cut = changed(state, state.activeId, (old) => ({ ...settled(old, now), reason: "superseded" }));
+  const id = state.activeId || state.elsewhereId;
+  if (id === 0) return state;
+  const cut = changed(state, id, (old) => ({ ...settled(old, now), reason: "superseded" }));
   return { ...cut, ...IDLE };
 }
 
 /**
- * Add a question and its answer to be; where a question is being edited, it and what followed are replaced.
+ * Add a question and its answer to be; where a question is being edited, it and what followed are set aside.
  * @param {State} state
  * @param {string} text
  * @param {number} now
@@ -120,9 +173,11 @@ export function asked(state, text, now, images = []) {
       createMessage(question, "user", { content: text, images }),
       createMessage(answer, "assistant", { phase: "waiting", askedAt: now }),
     ],
+    others: edited < 0 ? cut.others : othersWith(cut, edited),
     isBehind: cut.isBehind || edited >= 0,
     activeId: answer,
     editingId: 0,
+    edit: "",
     nextId: answer + 1,
   };
 }
@@ -145,19 +200,21 @@ export function resumed(state, now) {
 }
 
 /**
- * Ask the last question again, and throw its answer away.
+ * Ask a question again, and set its answer and what followed aside.
  * @param {State} state
  * @param {number} now
- * @returns {State}
+ * @param {number} [id] the answer's; the last message's where it is left out
+ * @returns {State} as it was, where there is no such answer
  */
-export function regenerated(state, now) {
+export function regenerated(state, now, id = lastMessage(state)?.id) {
+  const place = state.messages.findIndex((each) => each.id === id);
+  if (state.messages[place]?.role !== "assistant") return state;
   const cut = cutOff(state, now);
-  const last = lastMessage(cut);
-  if (!last || last.role !== "assistant") return cut;
   const answer = createMessage(cut.nextId, "assistant", { phase: "waiting", askedAt: now });
   return {
     ...cut,
-    messages: [...cut.messages.slice(0, -1), answer],
+    messages: [...cut.messages.slice(0, place), answer],
+    others: othersWith(cut, place),
     isBehind: true,
     activeId: answer.id,
     nextId: cut.nextId + 1,
@@ -180,7 +237,9 @@ export function received(state, id, event, now) {
     return isActive ? { ...over, ...IDLE } : over;
   }
   if (event.run_id !== undefined && event.model !== undefined) {
-    return isActive ? { ...state, sessionId: event.session_id, runId: event.run_id, isBehind: false } : state;
+    if (!isActive) return state;
+    const isShown = state.messages.some((each) => each.id === id); // else its way has been left meanwhile
+    return { ...state, sessionId: event.session_id, runId: event.run_id, isBehind: state.isBehind && !isShown };
   }
   return changed(state, id, (old) => grown(old, event, now));
 }
@@ -202,23 +261,38 @@ export function failed(state, id, failure, now) {
 /** @param {State} state @returns {State} */
 export const interrupting = (state) => (canInterrupt(state) ? { ...state, isInterrupting: true } : state);
 
-/** @param {State} state @returns {State} */
-export const cleared = ({ link, isFull, models, settings, nextId }) => ({
-  ...initial(),
-  link,
-  isFull,
-  models,
-  settings,
-  nextId,
-});
-
 /**
- * Begin to edit the last question, or (0) give it up.
+ * Begin to edit a question, or (0) give it up.
  * @param {State} state
  * @param {number} id
  * @returns {State}
  */
-export const editing = (state, id) => ({ ...state, editingId: id });
+export function editing(state, id) {
+  const edit = state.messages.find((each) => each.id === id)?.content ?? "";
+  return { ...state, editingId: id, edit };
+}
+
+/**
+ * Note what stands in the field: the question that is being edited, or the next message.
+ * @param {State} state
+ * @param {string} text
+ * @returns {State}
+ */
+export function drafted(state, text) {
+  const name = state.editingId ? "edit" : "draft";
+  return state[name] === text ? state : { ...state, [name]: text };
+}
+
+/**
+ * Note that nothing more comes of an answer that streamed in another tab: it is gone.
+ * @param {State} state
+ * @param {number} now
+ * @returns {State}
+ */
+export function abandoned(state, now) {
+  const cut = changed(state, state.elsewhereId, (old) => ({ ...settled(old, now), reason: "interrupted" }));
+  return state.elsewhereId ? { ...cut, ...IDLE, activeId: state.activeId } : state;
+}
 
 /**
  * Take what the gateway says of itself and of Ollama; null: it does not answer.

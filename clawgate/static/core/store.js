@@ -1,5 +1,5 @@
 // @ts-check
-/** Holds the one state of the page. Its parts read it here, change it by pure functions, and are told of each change. */
+/** Holds a state. The page's parts read it here, change it by pure functions, and are told of each change. */
 
 /**
  * @typedef {import("./state.js").State} State
@@ -22,5 +22,40 @@ export function createStore(first) {
     watch(watcher) {
       watchers.push(watcher);
     },
+  };
+}
+
+/**
+ * Stand for one of several stores: the one whose state the page shows.
+ * @param {Store} first
+ */
+export function createShown(first) {
+  let shown = first;
+  /** @type {((state: State) => void)[]} */
+  const watchers = [];
+  const tell = () => watchers.forEach((each) => each(shown.get()));
+
+  /** @param {Store} next */
+  function show(next) {
+    shown = next;
+    tell();
+  }
+
+  /** @param {Store} one */
+  function follow(one) {
+    one.watch(() => one === shown && tell());
+  }
+
+  return {
+    first,
+    get: () => shown.get(),
+    /** @param {State} next */
+    set: (next) => shown.set(next),
+    /** @param {(state: State) => void} watcher called with each new state of the one that is shown */
+    watch: (watcher) => void watchers.push(watcher),
+    show,
+    follow,
+    /** @param {Store} one */
+    isShown: (one) => one === shown,
   };
 }

@@ -88,15 +88,23 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
     } else if (action === "edit") {
       store.set(moves.editing(state, questionOf(state, id)?.id ?? id));
       view.edit();
+    } else if (action === "regenerate") {
+      again(id);
     } else if (state.activeId !== 0) {
       return; // pressed twice before the page was painted
-    } else if (action === "regenerate" || (action === "retry" && moves.mustBeginAnew(state))) {
-      store.set(moves.regenerated(state, Date.now()));
-      stream("message");
+    } else if (action === "retry" && moves.mustBeginAnew(state)) {
+      again(id);
     } else {
       store.set(moves.resumed(state, Date.now()));
       stream("continue");
     }
+  }
+
+  /** @param {number} id of the answer to make again; one that was pressed twice is no longer there */
+  function again(id) {
+    const before = store.get();
+    store.set(moves.regenerated(before, Date.now(), id));
+    if (store.get() !== before) stream("message");
   }
 
   /**
@@ -141,6 +149,7 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
   function take(event, id) {
     const isActive = id === store.get().activeId;
     if (isActive) heardAt = Date.now();
+    if (isActive && event.done_reason === "superseded") view.notice("notice.superseded");
     store.set(moves.received(store.get(), id, event, Date.now()));
     if (event.dropped_turns) view.notice("notice.dropped");
     if (event.run_id && !event.done && store.get().isInterrupting && isActive) tellInterrupt();
@@ -222,22 +231,12 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
     mine?.abort.abort();
   }
 
-  async function clear() {
-    const { sessionId } = store.get();
+  /** Leave the stream: a page that is gone, but kept by the browser for the way back, would read it on. */
+  function leave() {
     current?.abort.abort();
-    store.set(moves.cleared(store.get()));
-    heardAt = 0;
-    keeping.save();
-    if (!sessionId) return;
-    try {
-      await api.forget(sessionId);
-      view.notice("clear.done");
-    } catch (error) {
-      view.notice(error instanceof ApiError && error.status === 404 ? "clear.done" : "clear.offline");
-    }
   }
 
-  return { send, act, interrupt, clear, silentMs, listen };
+  return { send, act, interrupt, leave, silentMs, listen };
 }
 
 /** @param {number} ms */

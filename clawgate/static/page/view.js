@@ -34,6 +34,7 @@ import { createWork } from "../parts/work.js";
  * @property {(id: number) => void} withdraw takes a message out of the queue
  * @property {() => void} interrupt
  * @property {() => void} clear
+ * @property {(text: string) => void} draft what stands in the field
  * @property {() => void} cancelEdit
  * @property {(action: import("../parts/bubble.js").Action, id: number) => void} act
  *
@@ -52,6 +53,7 @@ export async function mountView(actions, render, silentMs) {
   let state = null;
   let seemsToThink = false; // counts while the gateway has not said what the model can
   let isPainting = false;
+  let isHeld = false;
   let isStale = true; // words or time have changed: every bubble is looked at
   const page = { words: () => words, model: () => model, render, later: createWork(), sight: watchSight(), act: actions.act, silentMs };
   const scroller = mountScroller(() => composer.refocus());
@@ -61,6 +63,7 @@ export async function mountView(actions, render, silentMs) {
     interrupt: () => hook(document, "interrupt").click(),
     editLast,
     onResize: scroller.follow,
+    onInput: actions.draft,
     limits: {
       canSee: () => (state && modelOf(state)?.vision) ?? null,
       model: () => (state && modelOf(state)?.name) || model,
@@ -160,9 +163,9 @@ export async function mountView(actions, render, silentMs) {
   });
   hook(document, "language").addEventListener("click", async () => {
     const language = words["language.other.code"] ?? "en";
+    keepChoice("language", language); // at once: the page may be left before the words are there
     words = await load(files, language);
     document.documentElement.lang = language;
-    keepChoice("language", language);
     hook(document, "language").lang = words["language.other.code"] ?? "";
     refill();
   });
@@ -190,16 +193,21 @@ export async function mountView(actions, render, silentMs) {
   }
 
   function cancelEdit() {
-    composer.set("");
     actions.cancelEdit();
+    composer.set(state?.draft ?? "");
   }
 
   return {
     /** @param {State} next */
     show(next) {
       state = next;
-      document.body.classList.toggle("streaming", next.activeId !== 0);
+      document.body.classList.toggle("streaming", next.activeId !== 0 || isHeld);
       schedule();
+    },
+    /** Tell that something is about to be asked, or no longer. @param {boolean} isSoon */
+    hold(isSoon) {
+      isHeld = isSoon;
+      document.body.classList.toggle("streaming", (state?.activeId ?? 0) !== 0 || isHeld);
     },
     /** Look at the clock again: seconds are shown. */
     tick() {
@@ -209,8 +217,33 @@ export async function mountView(actions, render, silentMs) {
     /** Put the question that is being edited into the field. */
     edit() {
       const question = state?.messages.find((each) => each.id === state?.editingId);
-      composer.set(question?.content ?? "", question?.images);
+      composer.set(state?.edit ?? "", question?.images);
       composer.focus();
+    },
+    /**
+     * Turn to another conversation: what is being written there stands in the field.
+     * @param {State} next
+     */
+    turnTo(next) {
+      const question = next.messages.find((each) => each.id === next.editingId);
+      composer.set(question ? next.edit : next.draft, question?.images);
+      notice.hideNotice();
+      scroller.returnToEnd();
+    },
+    /** @param {string} text to go on writing */
+    write: (text) => composer.set(text),
+    focus: composer.refocus,
+    /**
+     * Focus a button of a message, once it has been painted; where it is not to be had, the other one beside it.
+     * @param {number} id
+     * @param {string} action
+     */
+    focusButton(id, action) {
+      requestAnimationFrame(() => {
+        const group = document.querySelector(`[data-messages] > [data-id="${id}"] [data-branches]`);
+        const button = group?.querySelector(`[data-do="${action}"]:enabled`) ?? group?.querySelector("button:enabled");
+        if (button instanceof HTMLElement) button.focus({ preventScroll: true });
+      });
     },
     ...notice,
     words: page.words,

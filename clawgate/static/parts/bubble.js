@@ -1,9 +1,9 @@
 // @ts-check
 /** One message in the page, made from its template and changed where the message has changed. */
 
-import { lastQuestion } from "../core/state.js";
+import { showBranches } from "./branching.js";
 import { copyWith } from "./copy.js";
-import { hide, hook } from "./dom.js";
+import { hook } from "./dom.js";
 import { showContext } from "./context.js";
 import { showEnding } from "./ending.js";
 import { showFailure } from "./failure.js";
@@ -16,7 +16,7 @@ import { mountVerbatim } from "./verbatim.js";
 /**
  * @typedef {import("../core/state.js").State} State
  * @typedef {import("../core/message.js").Message} Message
- * @typedef {"edit" | "retry" | "continue" | "regenerate" | "delete" | "token" | "reload"} Action
+ * @typedef {"edit" | "retry" | "continue" | "regenerate" | "delete" | "token" | "reload" | "previous" | "next"} Action
  *
  * @typedef {object} Surroundings what a bubble needs of the page
  * @property {() => import("./words.js").Dictionary} words
@@ -60,9 +60,9 @@ export function mountBubble(list, message, page) {
       root.dataset.phase = next.phase;
       root.dataset.reason = next.reason;
       content.set(next.content, next.phase === "done");
+      showBranches(root, next, state);
       if (next.role === "user") {
         showPictures(root, next.images, page.words());
-        hide(root, '[data-do="edit"]', next !== lastQuestion(state));
         root.classList.toggle("edited", next.id === state.editingId);
         return;
       }

@@ -15,7 +15,7 @@ const MAX_INPUT_PX = 240;
  * @property {() => void} interrupt
  * @property {() => void} editLast
  * @property {() => void} onResize
- * @property {() => void} [onInput] the text or the files have changed
+ * @property {(text: string) => void} onInput the text or the files have changed
  * @property {import("./attachments.js").Limits} limits
  * @property {(key: string, values?: Record<string, string | number>) => void} notice
  * @property {() => import("./words.js").Dictionary} words
@@ -42,7 +42,7 @@ export function mountComposer(desk) {
   function changed() {
     fit();
     paintButton();
-    desk.onInput?.();
+    desk.onInput(input.value);
   }
 
   function fit() {

@@ -3,7 +3,7 @@
 
 import { contextPercent, isEmpty } from "../core/message.js";
 import { speedOf } from "../core/meter.js";
-import { canContinue, canRegenerate } from "../core/state.js";
+import { canContinue, canRegenerate, isStreaming as streams } from "../core/state.js";
 import { hide, hook, write } from "./dom.js";
 import { filled } from "./words.js";
 
@@ -19,7 +19,7 @@ import { filled } from "./words.js";
  * @param {import("./words.js").Dictionary} words
  */
 export function showEnding(root, message, state, words) {
-  const isStreaming = message.id === state.activeId;
+  const isStreaming = streams(state, message);
   hide(root, "[data-tag]", !isStreaming);
   hide(root, '[data-do="continue"]', !canContinue(state, message));
   write(hook(root, 'do="continue"'), words[message.content ? "continue" : "retry"] ?? "");

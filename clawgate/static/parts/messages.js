@@ -13,6 +13,7 @@ export function mountMessages(page) {
   const bubbles = new Map();
   /** @type {readonly import("../core/message.js").Message[]} */
   let painted = [];
+  let conversation = "";
 
   return {
     /**
@@ -21,9 +22,12 @@ export function mountMessages(page) {
      */
     paint(now, isStale) {
       const { messages } = now;
-      const ids = new Set(messages.map((each) => each.id));
+      const roles = new Map(messages.map((each) => [each.id, each.role]));
+      const isOther = conversation !== now.id;
+      if (isOther) painted = [];
+      conversation = now.id;
       for (const [id, bubble] of bubbles) {
-        if (!ids.has(id)) {
+        if (isOther || roles.get(id) !== bubble.root.dataset.message) {
           bubble.root.remove();
           bubbles.delete(id);
         }
@@ -34,6 +38,8 @@ export function mountMessages(page) {
           bubble = mountBubble(list, message, page);
           bubble.root.classList.toggle("past", index < messages.length - NEAR_END); // of a conversation that comes back
           bubbles.set(message.id, bubble);
+          const there = list.children[index] ?? null;
+          if (there !== bubble.root) list.insertBefore(bubble.root, there);
         }
         const isNearEnd = index >= messages.length - NEAR_END;
         if (isStale || isNearEnd || painted[index] !== message) bubble.update(message, now, Date.now());

@@ -1,6 +1,7 @@
 // @ts-check
 /** What an answer waits for. */
 
+import { isStreaming } from "../core/state.js";
 import { hide, hook, write } from "./dom.js";
 import { filled, seconds } from "./words.js";
 
@@ -26,7 +27,7 @@ const wait = (message) => (message.isUnloading ? "unloading" : message.isEvaluat
 export function showProgress(root, message, state, now, page) {
   const waited = now - message.askedAt;
   const silent = page.silentMs();
-  const isActive = message.id === state.activeId;
+  const isActive = isStreaming(state, message);
   let key = "";
   if (isActive && state.isInterrupting) key = "interrupting";
   else if (isActive && silent) key = "silent";

@@ -9,8 +9,9 @@ import { home } from "./place.js";
 /**
  * Bind a value in this browser's storage; without storage (private mode, full) it lasts as long as the page.
  * @param {string} name
+ * @param {() => Storage} storage `sessionStorage` belongs to one window, and outlives a reload
  */
-export function kept(name) {
+export function kept(name, storage = () => localStorage) {
   const key = `clawgate.${name}:${home.pathname}`;
   /** @type {string | null} */
   let own = null;
@@ -18,7 +19,7 @@ export function kept(name) {
     /** @returns {string | null} */
     get() {
       try {
-        return localStorage.getItem(key) ?? own;
+        return storage().getItem(key) ?? own;
       } catch {
         return own;
       }
@@ -27,8 +28,8 @@ export function kept(name) {
     set(value) {
       own = value;
       try {
-        if (value === null) localStorage.removeItem(key);
-        else localStorage.setItem(key, value);
+        if (value === null) storage().removeItem(key);
+        else storage().setItem(key, value);
       } catch {
         own = value; // full or forbidden: `own` has to do
       }

@@ -1,0 +1,99 @@
+// @ts-check
+/** A conversation as this browser keeps it: pure. What a part of the page adds to the state or a message is kept, too. */
+
+import { createMessage } from "./message.js";
+import { queueOf } from "./queue.js";
+import { settingsOf } from "./settings.js";
+import { IDLE, PAGE_WIDE } from "./state.js";
+
+/**
+ * @typedef {import("./state.js").State} State
+ * @typedef {import("./message.js").Message} Message
+ * @typedef {Record<string, any>} Body what is kept of a state, but for its pictures
+ * @typedef {Record<string, readonly string[]>} Pictures by the ids of their messages
+ */
+
+/** What a kept conversation has no use for, or finds out anew. */
+const LEFT_OUT = [...PAGE_WIDE, "isInterrupting", "elsewhereId"];
+
+/** What changes without a change of what is kept: it goes along with the messages that change with it. */
+const FLEETING = [...LEFT_OUT, "nextId", ...Object.keys(IDLE)];
+
+/**
+ * Tell whether there is anything to keep in one state that is not in the other.
+ * @param {State} one
+ * @param {State} other
+ */
+export function isChanged(one, other) {
+  const before = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (one));
+  return Object.entries(other).some(([name, value]) => !FLEETING.includes(name) && before[name] !== value);
+}
+
+/**
+ * Tell whether nothing has been said or written yet.
+ * @param {State} state
+ */
+export const isBlank = (state) => state.messages.length === 0 && state.others.length === 0 && state.draft === "";
+
+/**
+ * Prepare a state to be kept. Pictures are kept apart: they are large, and change seldom.
+ * @param {State} state
+ * @returns {{body: Body, pictures: Pictures}}
+ */
+export function packed(state) {
+  /** @type {Pictures} */
+  const pictures = {};
+  const bare = (/** @type {readonly Message[]} */ messages) =>
+    messages.map((each) => {
+      if (each.images.length === 0) return each;
+      pictures[each.id] = each.images;
+      return { ...each, images: [] };
+    });
+  const own = Object.fromEntries(Object.entries(state).filter(([name]) => !LEFT_OUT.includes(name)));
+  const others = state.others.map((tail) => ({ ...tail, messages: bare(tail.messages) }));
+  return { body: { ...own, messages: bare(state.messages), others }, pictures };
+}
+
+/**
+ * Read what `packed` made.
+ * @param {State} state the page's
+ * @param {any} body of this version, or of the first, which had neither branches nor a draft
+ * @param {Pictures} pictures
+ * @param {boolean} isLive its last answer streams in another tab; else it was cut off when the page was left
+ * @returns {State} the one that was given, where the body is none
+ */
+export function unpacked(state, body, pictures = {}, isLive = false) {
+  if (!body || !Array.isArray(body.messages)) return state;
+  const liveId = isLive ? Number(body.activeId ?? 0) : 0;
+  const revive = (/** @type {any[]} */ messages) => messages.map((each) => revived(each, pictures, liveId));
+  const messages = revive(body.messages);
+  const others = (body.others ?? []).map((/** @type {any} */ tail) => ({ ...tail, messages: revive(tail.messages) }));
+  const ids = [...messages, ...others.flatMap((/** @type {any} */ tail) => tail.messages)].map((each) => each.id);
+  const own = Object.fromEntries(Object.entries(body).filter(([name]) => !LEFT_OUT.includes(name)));
+  const nextId = ids.reduce((most, id) => Math.max(most, id + 1), Number(body.nextId) || 1);
+  const queue = queueOf(body.queue, nextId);
+  return {
+    ...state,
+    ...own,
+    ...IDLE,
+    ...(liveId ? { elsewhereId: liveId, runId: body.runId } : {}),
+    messages,
+    others,
+    settings: settingsOf(body.settings),
+    queue,
+    nextId: nextId + queue.length,
+  };
+}
+
+/**
+ * @param {any} each
+ * @param {Pictures} pictures
+ * @param {number} liveId the answer that still streams
+ * @returns {Message}
+ */
+function revived(each, pictures, liveId) {
+  const images = pictures[each.id] ? { images: pictures[each.id] } : {};
+  const message = { ...createMessage(each.id, each.role, {}), ...each, ...images };
+  if (each.id === liveId) return message;
+  return { ...message, phase: "done", attempt: 0, reason: each.role === "assistant" ? each.reason || "interrupted" : "" };
+}

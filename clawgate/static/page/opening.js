@@ -1,0 +1,79 @@
+// @ts-check
+/** What is shown when the page is opened: what this window showed when it was left, or else the latest conversation. */
+
+import { listed, newEntry, newId, titleOf } from "../core/conversations.js";
+import { packed, unpacked } from "../core/packing.js";
+import { begun } from "../core/state.js";
+import { kept } from "../parts/storage.js";
+
+/** @typedef {import("../core/conversations.js").Entry} Entry */
+
+const VERSION = 1; // of the one conversation that the page kept before there was a list
+
+/**
+ * @param {object} page
+ * @param {import("../parts/archive.js").Archive} page.archive
+ * @param {import("./shelf.js").Shelf} page.shelf
+ * @param {import("./view.js").View} page.view
+ * @param {(entry: Entry, isAnswering: boolean) => void} page.onWritten
+ */
+export function mountOpening({ archive, shelf, view, onWritten }) {
+  const openId = kept("open", () => sessionStorage);
+  const unsaved = kept("unsaved", () => sessionStorage);
+  const former = kept("chat");
+
+  /** Take over the conversation of a page of an earlier version, once. */
+  async function takeOver() {
+    const body = parsed(former.get());
+    if (body?.version !== VERSION || !Array.isArray(body.messages)) return;
+    const { version, ...own } = body;
+    const sessionId = typeof own.sessionId === "string" ? own.sessionId : newId("sess");
+    const state = { ...unpacked(begun(`c_${sessionId}`, sessionId, Date.now()), own), sessionId };
+    const entry = { ...newEntry(state.id, sessionId, state.createdAt), title: titleOf(state), count: state.messages.length };
+    try {
+      const done = await archive.write({ ...entry, updatedAt: Date.now() }, packed(state).body, null);
+      if (typeof done === "object") onWritten(done, false);
+      if (archive.isLasting) former.set(null);
+    } catch {
+      // there is no room: it stays where it is
+    }
+  }
+
+  /** Write down what could not be written in time: the browser waits for no database when a page is left. */
+  function leave() {
+    const { id, keeping } = shelf.open();
+    openId.set(id);
+    const left = keeping.unsaved();
+    unsaved.set(left && JSON.stringify(left));
+    for (const each of shelf.lives.values()) {
+      each.keeping.save();
+      each.talk.leave();
+    }
+  }
+
+  window.addEventListener("pagehide", leave);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) for (const each of shelf.lives.values()) each.keeping.save();
+  });
+
+  return {
+    /** @param {ReadonlyMap<string, Entry>} entries */
+    async restore(entries) {
+      await takeOver();
+      const left = parsed(unsaved.get());
+      unsaved.set(null);
+      const id = openId.get() ?? listed(entries.values())[0]?.id;
+      const isThere = id !== undefined && (await shelf.turnTo(id, left?.id === id ? left : null));
+      if (!isThere) view.turnTo(shelf.open().store.get());
+    },
+  };
+}
+
+/** @param {string | null} text @returns {any} null where it is no JSON */
+function parsed(text) {
+  try {
+    return JSON.parse(text ?? "null");
+  } catch {
+    return null;
+  }
+}

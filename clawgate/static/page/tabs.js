@@ -1,0 +1,69 @@
+// @ts-check
+/** Keeps the windows of one browser in step: each tells what it has written, the others take it over. */
+
+import { ApiError } from "../core/api.js";
+import { mountChannel } from "../parts/channel.js";
+
+/**
+ * @typedef {import("../core/conversations.js").Entry} Entry
+ *
+ * @typedef {{kind: "written", entry: Entry, isAnswering: boolean} | {kind: "answering", id: string}
+ *   | {kind: "removed" | "restored" | "erased", entry: Entry} | {kind: "who"}
+ *   | {kind: "left", ids: string[]}} News
+ *
+ * @typedef {object} Hearers
+ * @property {(news: News) => void} onNews once it is known who answers
+ * @property {() => string[]} answering the conversations whose answers stream to this window
+ */
+
+const QUIET_MS = 10_000; // without a word this long, the server is asked whether an answer is still being made
+const LOOK_MS = 2000;
+
+/** @param {Hearers} hearers */
+export function mountTabs({ onNews, answering }) {
+  /** When a window was last heard of that an answer streams to. @type {Map<string, number>} */
+  const heard = new Map();
+
+  const tell = mountChannel((/** @type {News} */ news) => {
+    if (news.kind === "who") answering().forEach((id) => tell({ kind: "answering", id }));
+    else if (news.kind === "answering") heard.set(news.id, Date.now());
+    else if (news.kind === "left") news.ids.forEach((id) => heard.has(id) && heard.set(id, 0));
+    else if (news.kind === "written" && news.isAnswering) heard.set(news.entry.id, Date.now());
+    else heard.delete(news.entry.id);
+    onNews(news);
+  });
+
+  window.addEventListener("pagehide", () => tell({ kind: "left", ids: answering() })); // the server is asked at once
+
+  return {
+    /** @type {(news: News) => void} */
+    tell,
+    /** @param {string} id */
+    answersElsewhere: (id) => heard.has(id),
+    answering: () => [...heard.keys()],
+    /**
+     * Give up waiting for a window that says nothing any more, where the server makes no answer for it.
+     * @param {import("../core/api.js").Api} api
+     * @param {(id: string) => string | null} sessionOf
+     * @param {(id: string) => void} onOver
+     */
+    watch(api, sessionOf, onOver) {
+      setInterval(async () => {
+        for (const [id, at] of heard) {
+          const session = sessionOf(id);
+          if (Date.now() - at < QUIET_MS) continue;
+          heard.set(id, Date.now());
+          const isOver =
+            !session ||
+            (await api.session(session).then(
+              (seen) => !seen.streaming,
+              (error) => error instanceof ApiError && error.status === 404,
+            ));
+          if (!isOver) continue;
+          heard.delete(id);
+          onOver(id);
+        }
+      }, LOOK_MS);
+    },
+  };
+}

@@ -1,0 +1,29 @@
+// @ts-check
+/** The list of conversations as a drawer, where the page has no room for it beside the messages. */
+
+import { hook } from "./dom.js";
+
+const ROOM = "(min-width: 46.01rem) and (min-height: 34.01rem)"; // conversations.css hides the list below it
+
+/** Let the drawer open by its button, and close by its own, by Esc, by a press beside it, and once there is room. */
+export function mountDrawer() {
+  const drawer = /** @type {HTMLDialogElement} */ (hook(document, "drawer"));
+  const panel = hook(document, "conversations");
+  const place = document.createComment("the conversations, where there is room");
+  panel.before(place);
+
+  hook(document, "drawer-open").addEventListener("click", () => {
+    drawer.append(panel);
+    drawer.showModal();
+    drawer.focus();
+  });
+  drawer.tabIndex = -1;
+  drawer.addEventListener("close", () => place.after(panel));
+  drawer.addEventListener("click", (event) => {
+    if (event.target === drawer) drawer.close();
+  });
+  hook(panel, "drawer-close").addEventListener("click", () => drawer.close());
+  matchMedia(ROOM).addEventListener("change", (event) => event.matches && drawer.close());
+
+  return { close: () => drawer.close() };
+}

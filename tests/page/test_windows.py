@@ -1,0 +1,255 @@
+"""Two windows of one browser: each shows what the other has said, and neither overwrites what the other knows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.page.test_conversations import BLANK, ask, choose, forbid, open_one, titles, until_titles
+from tests.support.gateway import Gateway
+from tests.support.ollama import ScriptedOllama, done, hang, text, wait
+from tests.support.shared import endpoint
+from tests.support.tools import DEADLINE_S, wait_for
+
+if TYPE_CHECKING:
+    from tests.page.chromium import Page
+
+ESCAPE, ENTER = "\ue00c", "\ue007"
+COUNT = "document.querySelectorAll('[data-message]').length"
+NOTICE = "document.querySelector('[data-notice]:not([hidden]) [data-notice-text]')?.textContent ?? ''"
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with patience: an answer may wait until a test has opened what it needs."""
+    with endpoint() as address:
+        config: dict[str, dict[str, Any]] = {"model": {"endpoint": address}, "stream": {"stall_seconds": 60}}
+        with Gateway(config, tmp_path_factory.mktemp("gate")) as gateway:
+            yield gateway
+        assert "Traceback" not in gateway.log, gateway.log
+
+
+class Windows:
+    """The page's window and a second one; `first()` and `second()` turn to them."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self._first = page.driver.current_window_handle
+        self._second = ""
+
+    def first(self) -> Page:
+        """Turn to the first window."""
+        self.page.driver.switch_to.window(self._first)
+        return self.page
+
+    def second(self) -> Page:
+        """Turn to the second window; at the first call it is opened, and shows the latest conversation."""
+        if self._second:
+            self.page.driver.switch_to.window(self._second)
+            return self.page
+        address = self.page.js("location.href")
+        self.page.driver.switch_to.new_window("tab")
+        self._second = self.page.driver.current_window_handle
+        return self.page.open(address)
+
+    def lose_second(self) -> Page:
+        """Close the second window as a reader does, and turn to the first."""
+        self.second().driver.close()
+        self._second = ""
+        return self.first()
+
+    def close(self) -> None:
+        """Close the second window, and keep nothing of it."""
+        if self._second:
+            self.second()
+            self.page.leave()
+            self.page.driver.close()
+        self.first()
+
+
+@pytest.fixture
+def windows(page: Page) -> Iterator[Windows]:
+    """The page in a window that can get a second one."""
+    both = Windows(page)
+    yield both
+    both.close()
+
+
+@pytest.mark.parametrize("way", ["channel", "storage"])
+def test_what_one_window_says_is_in_the_other(windows: Windows, upstream: ScriptedOllama, way: str) -> None:
+    turns = [windows.first, windows.second]
+    windows.second()
+    allows = [forbid(turn(), "delete window.BroadcastChannel") for turn in turns] if way == "storage" else []
+    try:
+        page = windows.first()
+        page.reload()
+        ask(page, "one")
+        page.session("Hello.")
+        page = windows.second()
+        page.js("sessionStorage.clear()")
+        page.reload()
+        open_one(page, "one")
+        page.until_answer("Hello.")
+        ask(page, "two")
+        page = windows.first()
+        page.until(f"{COUNT} === 4")
+        ask(page, "three")
+        assert [m["content"] for m in upstream.chats[-1].messages] == ["one", "Hello.", "two", "Hello.", "three"]
+        page = windows.second()
+        page.until(f"{COUNT} === 6")
+    finally:
+        for turn, allow in zip(turns, allows, strict=False):
+            turn()
+            allow()
+
+
+def test_an_answer_streams_into_both_windows_and_either_can_interrupt_it(
+    windows: Windows, upstream: ScriptedOllama
+) -> None:
+    goes_on = threading.Event()
+    upstream.script(text("Once"), wait(goes_on), text(" upon"), hang())
+    page = windows.first()
+    ask_at = page
+    ask_at.send("tell")
+    page.until_answer("Once")
+    page.session("Once")
+    page = windows.second()
+    page.until_answer("Once")
+    page.until("!document.querySelector('[data-tag]').hidden", "it is shown as one that streams")
+    goes_on.set()
+    page.until_answer("Once upon")
+    page.click("[data-interrupt]")
+    page.until("document.querySelector('[data-mark]').textContent === 'Interrupted'")
+    assert upstream.chats[-1].closed.wait(DEADLINE_S)
+    page = windows.first()
+    page.until_idle()
+    page.until_answer("Once upon")
+
+
+def test_a_question_in_another_window_supersedes_the_answer_and_that_is_said(
+    windows: Windows, upstream: ScriptedOllama
+) -> None:
+    upstream.script(text("Long"), hang())
+    page = windows.first()
+    page.send("tell")
+    page.until_answer("Long")
+    page.session("Long")
+    page = windows.second()
+    page.until_answer("Long")
+    ask(page, "shorter")
+    page = windows.first()
+    page.until(f"({NOTICE}).startsWith('Superseded in another window')")
+    page.until_idle()
+    page.until(f"{COUNT} === 4")
+    page.until_answer("Hello.")
+    page.until_answer("Long", 0)
+    assert [m["content"] for m in upstream.chats[-1].messages] == ["tell", "Long", "shorter"]
+
+
+def test_an_older_copy_overwrites_nothing_here_or_on_the_server(windows: Windows, upstream: ScriptedOllama) -> None:
+    page = windows.first()
+    ask(page, "one")
+    page.session("Hello.")
+    page = windows.second()
+    page.until_answer("Hello.")
+    page.js("(BroadcastChannel.prototype.postMessage = () => undefined)")  # the first window hears nothing
+    ask(page, "two")
+    page.session("two")
+    page = windows.first()
+    assert page.js(COUNT) == 2, "it is behind"
+    page.write("a draft")  # it is kept with the conversation
+    page.until(f"{COUNT} === 4", "it has found out when it wrote")
+    page = windows.second()
+    ask(page, "three")
+    page.session("three")
+    page = windows.first()
+    page.click("[data-message=assistant] [data-do=regenerate]")
+    page.until("document.querySelector('[data-message=assistant] [data-branch]')?.textContent === '2/2'")
+    page.until_idle()
+    page.click("[data-message=assistant] [data-do=previous]")
+    page.until(f"{COUNT} === 6", "nothing is lost")
+    page.find("[data-input]").clear()
+    ask(page, "four")
+    said = [m["content"] for m in upstream.chats[-1].messages]
+    assert said == ["one", "Hello.", "two", "Hello.", "three", "Hello.", "four"]
+
+
+def test_what_both_windows_say_apart_become_two_ways(windows: Windows, upstream: ScriptedOllama) -> None:
+    page = windows.first()
+    ask(page, "one")
+    page.session("Hello.")
+    page = windows.second()
+    page.until_answer("Hello.")
+    page.js("(BroadcastChannel.prototype.postMessage = () => undefined)")  # the first window hears nothing
+    ask(page, "mine")
+    page.session("mine")
+    page = windows.first()
+    page.js(
+        "(window.hung = 0, window.get = IDBObjectStore.prototype.get, IDBObjectStore.prototype.get = function (id) {"
+        "return this.transaction.mode === 'readonly' && window.hung++ === 0 ? {} : window.get.call(this, id) })"
+    )  # and its database does not answer in time
+    upstream.script(text("Other."), done())
+    page.send("yours")
+    page.until("[...document.querySelectorAll('[data-message=user]')].pop().innerText.includes('yours')")
+    page.until("[...document.querySelectorAll('[data-branch]')].some((each) => each.textContent === '1/2')")
+    page.until_idle()
+    page.until_answer("Other.")
+    page.driver.execute_script(
+        "[...document.querySelectorAll('[data-message=user]')].pop().querySelector('[data-do=next]').click()"
+    )
+    page.until("[...document.querySelectorAll('[data-message=user]')].pop().innerText.includes('mine')")
+    ask(page, "more")
+    assert [m["content"] for m in upstream.chats[-1].messages] == ["one", "Hello.", "mine", "Hello.", "more"]
+
+
+def test_clear_and_removal_hold_in_both_windows(windows: Windows, gate: Gateway, upstream: ScriptedOllama) -> None:
+    page = windows.first()
+    ask(page, "keep")
+    page.click("[data-new]")
+    page.until(BLANK)
+    upstream.script(text("Half"), hang())
+    page.send("secret")
+    page.until_answer("Half")
+    session = page.session("Half")
+    page = windows.second()
+    page.until_answer("Half")
+    page.click("[data-clear]")
+    page.until(BLANK)
+    until_titles(page, "keep")
+    assert upstream.chats[-1].closed.wait(DEADLINE_S), "the answer in the other window is interrupted"
+    page = windows.first()
+    page.until(BLANK)
+    assert "deleted in another window" in page.js(NOTICE)
+    until_titles(page, "keep")
+    page = windows.second()
+    page.click("[data-undo-button]")
+    page.until_answer("Half")
+    page = windows.first()
+    until_titles(page, "secret", "keep")
+    open_one(page, "secret")
+    page.until_answer("Half")
+    choose(page, "secret", "remove")
+    page = windows.second()
+    page.until(BLANK)
+    windows.first().reload()  # the time to undo it is over once the page is left
+    wait_for(lambda: gate.get(f"/api/sessions/{session}").status == 404, "the server has forgotten it")
+    assert titles(windows.second()) == ["keep"]
+
+
+def test_a_window_that_is_gone_leaves_its_answer_to_the_other(windows: Windows, upstream: ScriptedOllama) -> None:
+    upstream.script(text("Half"), hang())
+    page = windows.second()
+    page.send("tell")
+    page.until_answer("Half")
+    page.session("Half")
+    page = windows.first()
+    open_one(page, "tell")
+    page.until_answer("Half")
+    page = windows.lose_second()
+    page.until("document.querySelector('[data-mark]').textContent === 'Interrupted'")
+    upstream.script(text(" whole."), done())
+    page.click("[data-do=continue]")
+    page.until_answer("Half whole.")

@@ -73,7 +73,8 @@ test("pictures go with their message, and with the history as far as they fit an
 
 test("settings, pictures and the queue are kept, and what an older page kept has its defaults", () => {
   const set = c.configured(s.asked(s.initial(), "a", 0, ["AAAA"]), { system: "s", options: { seed: 1 }, think: false });
-  const back = unpacked(s.initial(), packed({ ...set, queue: [{ id: 9, content: "q", images: [] }] }).body);
+  const { body, pictures } = packed({ ...set, queue: [{ id: 9, content: "q", images: [] }] });
+  const back = unpacked(s.initial(), body, pictures);
   assert.deepEqual(back.settings, set.settings);
   assert.deepEqual(back.messages[0].images, ["AAAA"]);
   assert.deepEqual(back.queue.map(({ content }) => content), ["q"]);
@@ -82,7 +83,9 @@ test("settings, pictures and the queue are kept, and what an older page kept has
   assert.deepEqual(c.settingsOf({ system: 5, options: "x" }), c.DEFAULTS);
 });
 
-test("clearing a conversation keeps its settings, and nothing else of it", () => {
-  const cleared = s.cleared({ ...c.configured(talk(), { system: "s" }), queue: [{ id: 9, content: "q", images: [] }] });
-  assert.deepEqual([cleared.settings.system, cleared.messages, cleared.queue], ["s", [], []]);
+test("a conversation that begins after another can take over its settings, and nothing else", () => {
+  const { settings } = c.configured(talk(), { system: "s" });
+  const next = s.begun("c_2", "sess_2", 1, settings);
+  assert.deepEqual([next.settings.system, next.messages, next.queue, next.isBehind], ["s", [], [], true]);
+  assert.equal(s.begun("c_3", "sess_3", 1).settings, c.DEFAULTS);
 });

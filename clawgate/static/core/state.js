@@ -73,9 +73,17 @@ export function initial() {
  * @param {string} id
  * @param {string} sessionId
  * @param {number} now
+ * @param {import("./settings.js").Settings} settings
  * @returns {State}
  */
-export const begun = (id, sessionId, now) => ({ ...initial(), id, sessionId, isBehind: true, createdAt: now });
+export const begun = (id, sessionId, now, settings = DEFAULTS) => ({
+  ...initial(),
+  id,
+  sessionId,
+  settings,
+  isBehind: true,
+  createdAt: now,
+});
 
 /**
  * Show a conversation in the place of another: what is the page's own stays.

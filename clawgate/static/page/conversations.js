@@ -4,6 +4,7 @@
 import { switched, siblings } from "../core/branches.js";
 import { found, shortened, textsOf } from "../core/conversations.js";
 import { isBlank } from "../core/packing.js";
+import { DEFAULTS } from "../core/settings.js";
 import * as moves from "../core/state.js";
 import { mountConversations as mountList } from "../parts/conversations.js";
 import { hook } from "../parts/dom.js";
@@ -205,7 +206,9 @@ export function mountConversations({ archive, shown, api, view, access, status, 
 
   function create() {
     drawer.close();
-    if (shelf.open().store.get().messages.length) shelf.create();
+    const { messages, settings } = shelf.open().store.get();
+    const { model, think } = settings; // the reader's choices; a system prompt belongs to its conversation
+    if (messages.length) shelf.create(Object.freeze({ ...DEFAULTS, model, think }));
     view.focus();
   }
 
@@ -216,7 +219,7 @@ export function mountConversations({ archive, shown, api, view, access, status, 
     const entry = live?.keeping.entry() ?? entries.get(id);
     if (!entry || (state && isBlank(state))) return;
     const isOpen = shelf.open().id === id;
-    if (isOpen) shelf.create();
+    if (isOpen) shelf.create(shelf.open().store.get().settings);
     if (live && moves.canInterrupt(live.store.get())) live.talk.interrupt();
     const named = { ...entry, sessionId: state?.sessionId ?? entry.sessionId };
     removal.remove(named, Promise.resolve(live?.keeping.save()), (ids) => isOpen && ids.includes(id) && open(id));

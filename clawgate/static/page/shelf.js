@@ -103,10 +103,14 @@ export function mountShelf({ shown, api, view, access, status, surroundings, ask
     onChange();
   }
 
-  /** Begin a conversation and show it. */
-  function create() {
-    const state = begun(newId("c"), newId("sess"), Date.now());
-    show(enliven(createStore(state), newEntry(state.id, state.sessionId, state.createdAt), state));
+  /**
+   * Begin a conversation and show it.
+   * @param {import("../core/settings.js").Settings} settings
+   */
+  function create(settings) {
+    const known = begun(newId("c"), newId("sess"), Date.now());
+    const state = { ...known, settings };
+    show(enliven(createStore(state), newEntry(state.id, state.sessionId, state.createdAt), known));
   }
 
   /**
@@ -155,10 +159,10 @@ export function mountShelf({ shown, api, view, access, status, surroundings, ask
     drop(id) {
       const live = lives.get(id);
       if (!live) return false;
-      const { draft } = live.store.get();
+      const { draft, settings } = live.store.get();
       lives.delete(id);
       if (live !== open) return false;
-      create();
+      create(settings);
       open.store.set({ ...open.store.get(), draft });
       view.turnTo(open.store.get());
       return true;

@@ -3,7 +3,7 @@
 
 import { hook } from "./dom.js";
 
-const ROOM = "(min-width: 46.01rem) and (min-height: 34.01rem)"; // conversations.css hides the list below it
+const ROOM = "(min-width: 46.01rem) and (min-height: 40.01rem)"; // conversations.css hides the list below it
 
 /** Let the drawer open by its button, and close by its own, by Esc, by a press beside it, and once there is room. */
 export function mountDrawer() {

@@ -40,7 +40,8 @@ EN = Talk(
         "A parallel is a circle whose radius shrinks with the cosine of the latitude $\\varphi$:\n\n"
         "$$U(\\varphi) = 2\\pi R\\cos\\varphi \\approx 40\\,075\\ \\text{km} \\cdot \\cos 40^\\circ "
         "\\approx 30\\,700\\ \\text{km}$$\n\n"
-        "- **R** is the radius at the equator, 6,378 km\n- the flattening of the Earth is left out\n\n"
+        "| Parallel | Latitude | Length |\n|---|---|--:|\n| Equator | 0° | 40,075 km |\n"
+        "| **Beijing** | 40° | 30,700 km |\n\n"
         "```python\nfrom math import cos, pi, radians\n\n\ndef parallel_km(latitude: float) -> float:\n"
         '    """Length of a circle of latitude."""\n    return 2 * pi * 6378.137 * cos(rad',
     ),
@@ -57,7 +58,8 @@ ZH = Talk(
         "纬线是一个圆，半径随纬度 $\\varphi$ 的余弦缩小：\n\n"
         "$$U(\\varphi) = 2\\pi R\\cos\\varphi \\approx 40\\,075\\ \\text{km} \\cdot \\cos 40^\\circ "
         "\\approx 30\\,700\\ \\text{km}$$\n\n"
-        "- **R（赤道半径）**取 6378 公里\n- 忽略地球的扁率\n\n"
+        "| 纬线 | 纬度 | 长度 |\n|---|---|--:|\n| 赤道 | 0° | 40 075 公里 |\n"
+        "| **北京（中轴线）** | 40° | 30 700 公里 |\n\n"
         "```python\nfrom math import cos, pi, radians\n\n\ndef parallel_km(latitude: float) -> float:\n"
         '    """纬线圈的长度，单位公里。"""\n    return 2 * pi * 6378.137 * cos(rad',
     ),

@@ -235,6 +235,7 @@ def test_what_is_removed_can_be_brought_back_here_and_on_the_server(page: Page, 
 def test_nothing_is_left_of_what_is_removed_once_the_time_is_over(page: Page, gate: Gateway) -> None:
     ask(page, "secret")
     session = page.session("secret")
+    page.hurry()
     choose(page, "secret", "remove")
     page.until_shown("[data-undo]")
     wait_for(lambda: gate.get(f"/api/sessions/{session}").status == 404, "the server has forgotten it")
@@ -264,6 +265,7 @@ def test_clear_before_an_answer_has_ended_leaves_nothing_on_the_server(
 def test_what_the_server_did_not_hear_is_said_to_it_later(page: Page, gate: Gateway) -> None:
     ask(page, "secret")
     session = page.session("secret")
+    page.hurry()
     page.js(
         "(window.really = window.fetch, window.fetch = (url, given) => "
         "given?.method === 'DELETE' ? Promise.reject() : really(url, given))"

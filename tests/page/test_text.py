@@ -265,6 +265,29 @@ def test_scrolling_follows_only_at_the_bottom(page: Page, upstream: ScriptedOlla
     page.until(bottom, "it stays at the bottom")
 
 
+@pytest.mark.parametrize("up_px", [5, 30])
+def test_a_reader_who_scrolls_up_a_little_is_left_there(page: Page, upstream: ScriptedOllama, up_px: int) -> None:
+    steps = [threading.Event() for _ in range(3)]
+    lines = text("".join(f"line {index}\n\n" for index in range(60)))
+    upstream.script(lines, wait(steps[0]), lines, wait(steps[1]), lines, wait(steps[2]), done())
+    scroller = "document.querySelector('[data-scroller]')"
+    bottom = f"(s => s.scrollHeight - s.scrollTop - s.clientHeight < 5)({scroller})"
+    seen = "document.body.textContent.split('line 59').length"
+    page.send("go")
+    page.until(f"{seen} === 2 && {bottom}")
+    page.js(f"({scroller}.scrollBy(0, -arguments[0]), window.there = {scroller}.scrollTop)", up_px)
+    page.until_shown("[data-newest]")
+    steps[0].set()
+    page.until(f"{seen} === 3", "it goes on")
+    assert page.js(f"{scroller}.scrollTop === window.there")
+    page.js(f"{scroller}.scrollBy(0, 1e6)")
+    page.until(f"document.querySelector('[data-newest]').hidden && {bottom}")
+    steps[1].set()
+    page.until(f"{seen} === 4 && {bottom}", "it follows again")
+    steps[2].set()
+    page.until_rendered()
+
+
 def test_streaming_answer_is_announced_once_it_is_whole(page: Page, upstream: ScriptedOllama) -> None:
     page.js(
         "(window.said = [], window.spoken = document.querySelector('[data-announcer]'), "

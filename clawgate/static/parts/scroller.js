@@ -4,6 +4,7 @@
 import { hook } from "./dom.js";
 
 const NEAR_BOTTOM_PX = 48;
+const AT_END_PX = 2; // positions are fractions of a pixel where the page is zoomed
 
 /** @param {() => void} onReturn the reader went back to the newest message by its button */
 export function mountScroller(onReturn) {
@@ -15,7 +16,10 @@ export function mountScroller(onReturn) {
 
   /** Go to the end, unless the reader has scrolled away from it. */
   function follow() {
-    if (isFollowing) scroller.scrollTop = scroller.scrollHeight;
+    if (isFollowing) {
+      scroller.scrollTop = scroller.scrollHeight;
+      [lastTop, lastHeight] = [scroller.scrollTop, scroller.scrollHeight];
+    }
     newest.hidden = isFollowing;
   }
 
@@ -27,8 +31,10 @@ export function mountScroller(onReturn) {
 
   scroller.addEventListener("scroll", () => {
     const { scrollTop: top, scrollHeight: height } = scroller;
-    if (height - top - scroller.clientHeight < NEAR_BOTTOM_PX) isFollowing = true;
-    else if (top < lastTop && height >= lastHeight) isFollowing = false; // else the list shrank, and no reader moved it
+    const below = height - top - scroller.clientHeight;
+    const isReaders = top < lastTop && height >= lastHeight; // else the list shrank, and no reader moved it
+    if (below < AT_END_PX || (top > lastTop && below < NEAR_BOTTOM_PX)) isFollowing = true;
+    else if (isReaders) isFollowing = false; // however little: else the next text takes the reader back
     [lastTop, lastHeight] = [top, height];
     newest.hidden = isFollowing;
   });

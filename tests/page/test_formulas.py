@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from clawgate.web.pages.sanitiser import ATTRIBUTES, FIXED_VALUES, TAGS
 from tests.support.ollama import ScriptedOllama, done, text
 
@@ -103,6 +105,22 @@ def test_everything_of_a_text_is_drawn(page: Page, upstream: ScriptedOllama) -> 
     prose = page.js(f"[...document.querySelectorAll('{BODY} :is(p, td, h4)')].map(e => e.textContent).join()")
     assert "完" in prose
     assert "**" not in prose
+
+
+@pytest.mark.parametrize(
+    "before", ["", "- ", "> ", "# ", "- [ ] ", "- **a** ", "A footnote[^1].\n\n[^1]: ", "[a](http://b) "]
+)
+def test_a_wide_formula_in_a_line_widens_no_page(page: Page, upstream: ScriptedOllama, before: str) -> None:
+    page.resize(390)
+    upstream.script(text(f"{before}in a line $x_{{{'y' * 200}}}$"), done())
+    page.send("hi")
+    page.until_rendered()
+    page.until("document.querySelector('math')")
+    boxes = "[document.documentElement, document.querySelector('[data-scroller]')]"
+    assert page.js(f"{boxes}.map((each) => each.scrollWidth - each.clientWidth)") == [0, 0]
+    box = "document.querySelector('[data-body] input')?.getBoundingClientRect()"
+    edge = "document.querySelector('[data-body] p')?.getBoundingClientRect().left"
+    assert before != "- [ ] " or page.js(f"{box}.left >= {edge}"), "a task's box is not cut off"
 
 
 def test_wide_tables_and_formulas_scroll_in_their_boxes(page: Page, upstream: ScriptedOllama) -> None:

@@ -27,6 +27,9 @@ ROOM = """(() => {
           document.documentElement.scrollWidth - innerWidth];
 })()"""
 """The visible height of the messages, the field's lower edge, the window's, and what is too wide."""
+FINE = """[...document.querySelectorAll("textarea, input:not([type=checkbox], [type=file])")]
+  .filter((each) => parseFloat(getComputedStyle(each).fontSize) < 16).map((each) => each.outerHTML)"""
+"""The fields whose letters are so small that Safari zooms into them."""
 SMALL = """[...document.querySelectorAll("button, select, summary, label.switch, .status a, dialog input")]
   .filter((each) => each.checkVisibility() && !each.classList.contains("skip"))
   .map((each) => [each.outerHTML.slice(0, 90), each.getBoundingClientRect()])
@@ -70,6 +73,7 @@ def test_what_fingers_press_is_large_enough(page: Page, upstream: ScriptedOllama
         for width, height in ((390, 844), (844, 390)):
             page.resize(width, height)
             page.until("matchMedia('(pointer: coarse)').matches")
+            assert page.js(FINE) == [], "letters that a phone zooms into"
             assert page.js(SMALL) == []
         page.write("hi")
         page.click("[data-act]")

@@ -18,6 +18,7 @@
  * @property {string} mark of a list: what its items share; of code: its fence; of a formula: its end; a note's label
  * @property {number} number of an ordered list's first item; 0 for a bullet list
  * @property {string} info of a fence
+ * @property {readonly string[]} nested of code that is Markdown: the fences that are open in it
  * @property {number} lineStart of a paragraph: where its last line begins; of a formula: where its content begins
  * @property {boolean} isHead of a paragraph: its last line may be the head of a table
  */
@@ -38,6 +39,7 @@ export const block = (kind, start, given) => ({
   mark: "",
   number: 0,
   info: "",
+  nested: [],
   lineStart: start,
   isHead: true,
   ...given,

@@ -8,7 +8,7 @@
 import { LEAVES, block } from "./block.js";
 import { isDefinitions, mayBeTitle } from "./definitions.js";
 import { MAX_FORMULA, endingOf, formulaOf } from "./formulas.js";
-import { alignmentsOf, detabbed, fenceOf, headingOf, isFenceEnd, isRule, isTableHead, look, markerOf, underline } from "./lines.js";
+import { alignmentsOf, detabbed, fenceOf, headingOf, isFenceEnd, isRule, isTableHead, look, markerOf, nestedIn, underline } from "./lines.js";
 
 /** @typedef {import("./block.js").Block} Block */
 
@@ -93,8 +93,9 @@ export function createBlocks() {
     const { indent, rest, isBlank } = look(line, at);
     const from = at === 0 ? raw : line.slice(at);
     if (leaf?.kind === "code") {
-      if (indent < 4 && isFenceEnd(leaf.mark, rest)) close(path.length - 1, end);
+      if (indent < 4 && !leaf.nested.length && isFenceEnd(leaf.mark, rest)) close(path.length - 1, end);
       else leaf.text += `${from.slice(Math.min(indent, leaf.indent))}\n`;
+      if (indent < 4) leaf.nested = nestedIn(leaf, rest);
     } else if (leaf?.kind === "indented" && (isBlank || indent >= 4)) {
       leaf.text += `${line.slice(at + Math.min(indent, 4))}\n`;
     } else if (leaf?.kind === "formula" && !isBlank) {

@@ -44,6 +44,24 @@ export function fenceOf(rest) {
 export const isFenceEnd = (fence, rest) =>
   rest.startsWith(fence) && new RegExp(`^\\${fence[0]}+[ \\t]*$`).test(rest);
 
+const MAX_NESTED = 20; // as many as the gateway counts
+const DOCUMENT = /^(?:markdown|mdx?)(?:\s|$)/i;
+
+/**
+ * Read a line of a code block whose language is Markdown: a fence with a language opens a block in it, the next bare one
+ * closes that. Models write whole documents so.
+ * @param {import("./block.js").Block} code
+ * @param {string} rest
+ * @returns {readonly string[]} the fences that are open in it
+ */
+export function nestedIn({ info, mark, nested }, rest) {
+  if (!DOCUMENT.test(info)) return nested;
+  const last = nested.at(-1);
+  if (last && isFenceEnd(last, rest)) return nested.slice(0, -1);
+  const found = fenceOf(rest);
+  return found?.info && found.fence.startsWith(mark) && nested.length < MAX_NESTED ? [...nested, found.fence] : nested;
+}
+
 /** @param {string} rest */
 export function headingOf(rest) {
   const found = /^(#{1,6})(?:[ \t]|$)/.exec(rest);

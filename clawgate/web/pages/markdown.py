@@ -22,6 +22,7 @@ from markdown_it.token import Token
 from clawgate.web.pages.budget import Budget, OutOfTime
 from clawgate.web.pages.elements import add_elements
 from clawgate.web.pages.emphasis import befriend_cjk
+from clawgate.web.pages.fences import nest_fences
 from clawgate.web.pages.footnotes import FOOTNOTES, add_footnotes
 from clawgate.web.pages.formulas import add_formulas
 from clawgate.web.pages.links import add_links, link_guessed
@@ -58,7 +59,7 @@ class Renderer:
     def __init__(self) -> None:
         options = {"html": False, "breaks": True, "maxNesting": MAX_NESTING, "tasklists": True}
         self._markdown = MarkdownIt("commonmark", options, renderer_cls=Writer).enable(["table", "strikethrough"])
-        for add in (add_formulas, add_footnotes, add_elements, add_links, befriend_cjk):
+        for add in (nest_fences, add_formulas, add_footnotes, add_elements, add_links, befriend_cjk):
             add(self._markdown)
         bound(self._markdown)
         self.html_of("*")  # the rules are compiled once, before there are threads

@@ -177,6 +177,22 @@ def test_formulas_are_not_in_code() -> None:
     assert RENDERER.html_of("`$x$` and\n\n```\n$$\nx\n$$\n```").count("math") == 0
 
 
+@pytest.mark.parametrize("name", ["markdown", "md", "MDX"])
+def test_a_code_block_of_markdown_holds_code_blocks(name: str) -> None:
+    held = "# T\n\n```py\nx = 1\n```\n\nA `word`.\n\n~~~\n```sh\nls\n```\n"
+    html = RENDERER.html_of(f"Before\n```{name}\n{held}```\n\nAfter **it**.")
+    shown = re.fullmatch(
+        r"<p>Before</p>\n<pre><code[^>]*>(.*)</code></pre>\n<p>After <strong>it</strong>.</p>\n", html, re.S
+    )
+    assert shown, html
+    assert re.sub("<[^>]*>", "", shown[1]) == held
+
+
+def test_another_code_block_ends_at_its_first_bare_fence() -> None:
+    for text in ("```\n```py\nx\n```\n\nAfter.", "```md\nx\n```\n\nAfter.", "````md\n```py\nx\n````\n\nAfter."):
+        assert RENDERER.html_of(text).endswith("</code></pre>\n<p>After.</p>\n")
+
+
 def test_a_line_break_breaks_the_line() -> None:
     assert line("床前明月光\n疑是地上霜") == "床前明月光<br>\n疑是地上霜"
 

@@ -19,6 +19,8 @@ from tests.support.shared import endpoint, ollama_of
 if TYPE_CHECKING:
     from tests.page.chromium import Page
 
+ENTER, ESCAPE = "\ue007", "\ue00c"
+OTHER = "[data-conversation] [data-name]"
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 FIELD = "document.querySelector('[data-input]').value"
 THUMBS = "document.querySelectorAll('[data-tray] img').length"
@@ -150,6 +152,30 @@ def test_pictures_come_by_paste_drop_and_button(page: Page, upstream: ScriptedOl
     page.until("document.querySelectorAll('[data-pictures] img').length === 2")
     page.click("[data-do=edit]")
     assert page.js(THUMBS) == 2, "an edited question keeps its pictures"
+
+
+def test_pictures_wait_where_their_message_is_written(page: Page) -> None:
+    choose(page, "seeing")
+    page.send("first")
+    page.until_idle()
+    page.write("Which of them?")
+    assert give(page, "paste", ("a.png", "image/png", png(100)))
+    page.until(f"{THUMBS} === 1")
+    page.click("[data-message=user] [data-do=edit]")
+    page.until(f"{THUMBS} === 0 && {FIELD} === 'first'")
+    page.press(ESCAPE)
+    page.until(f"{THUMBS} === 1 && {FIELD} === 'Which of them?'", "the edit is given up")
+    page.click("[data-new]")
+    page.until(f"{THUMBS} === 0 && {FIELD} === ''", "another conversation has none")
+    page.click(OTHER)
+    page.until(f"{THUMBS} === 1 && {FIELD} === 'Which of them?'", "they are there again")
+    page.find("[data-input]").send_keys(ENTER)
+    page.until("document.querySelectorAll('[data-message=user] img').length === 1")
+    page.until_idle()
+    page.click("[data-new]")
+    page.click(OTHER)
+    page.until("document.querySelectorAll('[data-message]').length === 4")
+    assert page.js(f"{THUMBS} === 0"), "they are sent once"
 
 
 def test_a_model_that_sees_no_pictures_says_so(page: Page, upstream: ScriptedOllama) -> None:

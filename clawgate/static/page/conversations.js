@@ -174,7 +174,7 @@ export function mountConversations({ archive, shown, api, view, access, status, 
     const there = shelf.lives.get(live.id) ?? shelf.open(); // another window may have removed it meanwhile
     there.talk.send(text, images);
     view.hold(false);
-    if (isEdit && there === shelf.open()) view.write(there.store.get().draft);
+    if (isEdit && there === shelf.open()) view.write(there.store.get());
   }
 
   /**

@@ -54,6 +54,10 @@ export async function mountView(actions, render, silentMs) {
   let seemsToThink = false; // counts while the gateway has not said what the model can
   let isPainting = false;
   let isHeld = false;
+  /** The conversation whose next message stands in the field; "": a question that is edited. @type {string | null} */
+  let writing = null;
+  /** The pictures of messages that are being written, while something else is in the field. @type {Map<string, readonly string[]>} */
+  const pictures = new Map();
   let isStale = true; // words or time have changed: every bubble is looked at
   const page = { words: () => words, model: () => model, render, later: createWork(), sight: watchSight(), act: actions.act, silentMs };
   const scroller = mountScroller(() => composer.refocus());
@@ -194,7 +198,16 @@ export async function mountView(actions, render, silentMs) {
 
   function cancelEdit() {
     actions.cancelEdit();
-    composer.set(state?.draft ?? "");
+    if (state) take(state);
+  }
+
+  /** Put into the field what is being written in a conversation; the pictures of what stood there wait for its return. @param {State} next */
+  function take(next) {
+    const question = next.messages.find((each) => each.id === next.editingId);
+    if (writing) pictures.set(writing, composer.images());
+    writing = question ? "" : next.id;
+    composer.set(question ? next.edit : next.draft, question ? question.images : pictures.get(next.id));
+    if (!question) pictures.delete(next.id);
   }
 
   return {
@@ -216,8 +229,7 @@ export async function mountView(actions, render, silentMs) {
     },
     /** Put the question that is being edited into the field. */
     edit() {
-      const question = state?.messages.find((each) => each.id === state?.editingId);
-      composer.set(state?.edit ?? "", question?.images);
+      if (state) take(state);
       composer.focus();
     },
     /**
@@ -225,13 +237,12 @@ export async function mountView(actions, render, silentMs) {
      * @param {State} next
      */
     turnTo(next) {
-      const question = next.messages.find((each) => each.id === next.editingId);
-      composer.set(question ? next.edit : next.draft, question?.images);
+      take(next);
       notice.hideNotice();
       scroller.returnToEnd();
     },
-    /** @param {string} text to go on writing */
-    write: (text) => composer.set(text),
+    /** Go on with what was being written before a question was edited. @param {State} next */
+    write: take,
     focus: composer.refocus,
     /**
      * Focus a button of a message, once it has been painted; where it is not to be had, the other one beside it.

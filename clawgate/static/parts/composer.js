@@ -120,6 +120,7 @@ export function mountComposer(desk) {
     set,
     focus,
     refocus,
+    images: attachments.images,
     /** Put a text and pictures before what is in the field already. @param {string} text @param {readonly string[]} images */
     putBack(text, images) {
       set([text, input.value].filter((each) => each.trim() !== "").join("\n\n"), [...images, ...attachments.images()]);

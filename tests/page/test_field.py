@@ -95,6 +95,22 @@ def test_alt_enter_queues_behind_the_answer(page: Page, upstream: ScriptedOllama
     assert not page.is_shown("[data-queue]")
 
 
+def test_a_long_message_that_waits_keeps_its_buttons_in_view(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(text("One"), hang())
+    page.send("first")
+    page.until_answer("One")
+    for message in ("a long message that waits " * 20, "short"):
+        page.write(message + ALT_ENTER)
+    page.until("document.querySelectorAll('[data-queued]').length === 2")
+    for width in (1280, 390):
+        page.resize(width)
+        right = page.js("document.querySelector('[data-queue]').getBoundingClientRect().right")
+        ends = "[...document.querySelectorAll('[data-queued-do]')].map((e) => e.getBoundingClientRect().right)"
+        assert max(page.js(ends)) <= right
+    page.press(ESCAPE)
+    page.until_idle()
+
+
 def test_what_waits_stays_after_an_interrupt_and_a_failure_and_a_reload(page: Page, upstream: ScriptedOllama) -> None:
     upstream.script(text("One"), hang())
     upstream.script(status(500, {"error": "no"}))

@@ -537,6 +537,22 @@ def test_the_list_is_a_drawer_on_a_phone(page: Page) -> None:
     page.until_shown("[data-list]")
 
 
+def test_what_is_removed_in_the_drawer_can_be_brought_back_there(page: Page) -> None:
+    ask(page, "one")
+    begin(page)
+    ask(page, "two")
+    page.resize(390, 844)
+    page.click("[data-drawer-open]")
+    page.until_shown("[data-name]")
+    choose(page, "one", "remove")
+    until_titles(page, "two")
+    page.until_shown("[data-undo]")
+    page.click("[data-undo-button]")
+    until_titles(page, "two", "one")
+    page.press(ESCAPE)
+    assert page.js("document.querySelector('main').contains(document.querySelector('[data-undo]'))")
+
+
 def beside(page: Page) -> Callable[[], Any]:
     point = {"x": 10, "y": 400, "button": "left", "clickCount": 1}
     return lambda: [

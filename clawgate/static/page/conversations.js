@@ -36,8 +36,8 @@ const CHANGES = ["regenerate", "retry", "continue"];
  * @param {(answer: import("../core/message.js").Message) => void} page.onEnd an answer has ended
  */
 export function mountConversations({ archive, shown, api, view, access, status, onEnd }) {
-  const undo = mountUndo(view.words);
   const drawer = mountDrawer();
+  const undo = mountUndo(view.words, () => drawer.focus() || view.focus());
   /** @type {Map<string, Entry>} */
   const entries = new Map();
   const list = mountList({ open, rename, choose, search }, view.words);
@@ -186,6 +186,7 @@ export function mountConversations({ archive, shown, api, view, access, status, 
     if (CHANGES.includes(action)) await fresh(shelf.open());
     const { store, talk } = shelf.open();
     if (store.get().messages.some((each) => each.id === id)) talk.act(action, id);
+    if ([...CHANGES, "delete"].includes(action)) view.focus(); // the button that was pressed is gone
     view.hold(false);
   }
 

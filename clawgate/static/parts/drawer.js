@@ -1,5 +1,8 @@
 // @ts-check
-/** The list of conversations as a drawer, where the page has no room for it beside the messages. */
+/**
+ * The list of conversations as a drawer, where the page has no room for it beside the messages. The lines that tell what
+ * became of a press in it go with it: beside an open drawer nothing can be read or pressed.
+ */
 
 import { hook } from "./dom.js";
 
@@ -9,21 +12,25 @@ const ROOM = "(min-width: 46.01rem) and (min-height: 40.01rem)"; // conversation
 export function mountDrawer() {
   const drawer = /** @type {HTMLDialogElement} */ (hook(document, "drawer"));
   const panel = hook(document, "conversations");
-  const place = document.createComment("the conversations, where there is room");
-  panel.before(place);
+  const parts = [panel, hook(document, "notice"), hook(document, "undo")];
+  const places = parts.map((each) => {
+    const place = document.createComment("its place while the drawer is shut");
+    each.before(place);
+    return place;
+  });
 
   hook(document, "drawer-open").addEventListener("click", () => {
-    drawer.append(panel);
+    drawer.append(...parts);
     drawer.showModal();
     drawer.focus();
   });
   drawer.tabIndex = -1;
-  drawer.addEventListener("close", () => place.after(panel));
+  drawer.addEventListener("close", () => places.forEach((place, index) => place.after(/** @type {Node} */ (parts[index]))));
   drawer.addEventListener("click", (event) => {
     if (event.target === drawer) drawer.close();
   });
   hook(panel, "drawer-close").addEventListener("click", () => drawer.close());
   matchMedia(ROOM).addEventListener("change", (event) => event.matches && drawer.close());
 
-  return { close: () => drawer.close() };
+  return { close: () => drawer.close(), focus: () => drawer.open && (drawer.focus(), true) };
 }

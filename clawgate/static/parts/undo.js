@@ -6,13 +6,17 @@ import { filled } from "./words.js";
 
 /** @typedef {ReturnType<typeof mountUndo>} Undo */
 
-/** @param {() => import("./words.js").Dictionary} words */
-export function mountUndo(words) {
+/**
+ * @param {() => import("./words.js").Dictionary} words
+ * @param {() => void} refocus moves the focus on, as the line is gone
+ */
+export function mountUndo(words, refocus) {
   const line = hook(document, "undo");
   const button = hook(line, "undo-button");
   let take = () => {};
   button.addEventListener("click", () => {
     hide();
+    refocus();
     take();
   });
 

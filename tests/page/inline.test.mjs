@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { read } from "../../clawgate/static/core/inline.js";
+import { ended, read } from "../../clawgate/static/core/inline.js";
 
 const TORTURE = readFileSync(new URL("../support/torture.md", import.meta.url), "utf8");
 const html = (node) => (typeof node === "string" ? node : `<${node.tag}>${node.children.map(html).join("")}</${node.tag}>`);
@@ -59,4 +59,23 @@ test("a long text of nothing but openings takes no longer than its length", () =
     read(mark.repeat(20_000), true);
     assert.ok(performance.now() - begin < 2000, mark);
   }
+});
+
+test("a text that was cut is ended, and one that was not stays", () => {
+  for (const [text, expected] of [
+    ["a **bold te", "a **bold te**"],
+    ["a **bold *it", "a **bold *it***"],
+    ["a **bold ", "a **bold**"],
+    ["a **bold*", "a **bold**"],
+    ["a `co", "a `co`"],
+    ["**a `co", "**a `co`**"],
+    ["a ~~de", "a ~~de~~"],
+    ["a **", "a "],
+    ["a **b**", "a **b**"],
+    ["a **b** ", "a **b** "],
+    ["a `b`", "a `b`"],
+    ["[**a", "[**a**"],
+    ["祝你愉快~", "祝你愉快~"],
+    ["AT&T cost $5", "AT&T cost $5"],
+  ]) assert.equal(ended(text), expected, text);
 });

@@ -132,7 +132,26 @@ def test_continue_goes_on_in_place(page: Page, upstream: ScriptedOllama) -> None
     assert page.count("[data-message=assistant]") == 1
     upstream.next_request()
     assert upstream.next_request().messages[-1]["content"] == "One, two"
+    assert page.js("document.activeElement.matches('[data-input]')"), "the button that had the focus is gone"
     page.until("document.querySelector('[data-do=continue]').hidden && document.querySelector('[data-mark]').hidden")
+
+
+def test_an_interrupt_in_the_middle_of_a_mark_shows_no_marks(page: Page, upstream: ScriptedOllama) -> None:
+    for said, shown in (
+        ("Take **the fir", "Take the fir"),
+        ("1. **标题", "标题"),
+        ("| A | B |\n|---|", "A\tB"),
+        ("Look:\n-", "Look:"),
+    ):
+        upstream.script(text(said), hang())
+        page.send("go")
+        page.until_answer(shown)
+        page.press(ESCAPE)
+        page.until_rendered()
+        assert page.answer() == shown
+        page.reload()
+        page.until_rendered()
+        assert page.answer() == shown
 
 
 def test_answer_that_was_cut_off_by_its_length_can_be_continued(page: Page, upstream: ScriptedOllama) -> None:

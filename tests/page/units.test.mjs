@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { createUnits, namesOf } from "../../clawgate/static/core/units.js";
+import { createUnits, namesOf, wholeOf } from "../../clawgate/static/core/units.js";
 
 const TORTURE = readFileSync(new URL("../support/torture.md", import.meta.url), "utf8");
 const TEXT = `# Title
@@ -160,5 +160,27 @@ test("a text of nothing but marks takes no longer than its length", () => {
     units.feed(`${line}\n`.repeat(3));
     units.finish();
     assert.ok(performance.now() - begin < 2000, line.slice(0, 10));
+  }
+});
+
+test("the last unit of an answer that was cut is made whole for the gateway", () => {
+  for (const [text, expected] of [
+    ["One.\n\na **b", "a **b**"],
+    ["1. **标题", "1. **标题**"],
+    ["> ## a `b", "> ## a `b`"],
+    ["Text\n-", "Text"],
+    ["Text\n\n- a\n- ", "- a"],
+    ["The answer is:\n42", "The answer is:\n42"],
+    ["| A | B |\n|---|", "| A | B |\n|---|---|"],
+    ["| A | B |\n|---|---|\n| 1 | **tw", "| A | B |\n|---|---|\n| 1 | **tw**"],
+    ["| A | B |\n|---|---|\n| **1 |", "| A | B |\n|---|---|\n| **1 |"],
+    ["```py\nx = 1 ** 2\n``", "```py\nx = 1 ** 2"],
+    ["a **b\n\n", "a **b"],
+    ["a **b**\n", "a **b**"],
+    ["- a **b** ", "- a **b**"],
+  ]) {
+    const units = createUnits();
+    const last = [...units.feed(text), ...units.finish(true)].at(-1);
+    assert.equal(wholeOf(last, text.slice(last.start, last.end)).trimEnd(), expected, text);
   }
 });

@@ -64,8 +64,8 @@ export const formula = (tex, source = "") =>
  * @param {string} text
  * @param {boolean} isOpen more may follow
  * @param {number} [from] read on from here, where nothing was open
- * @returns {{nodes: Node[], settled: number, count: number}} more text does not change the first `count` nodes, which
- *   stand for the text up to `settled`
+ * @returns {{nodes: Node[], settled: number, count: number, closing: string}} more text does not change the first `count`
+ *   nodes, which stand for the text up to `settled`; `closing` are the marks that end what is open
  */
 export function read(text, isOpen, from = 0) {
   const held = isOpen ? text.replace(TRAILING, "") : text;
@@ -75,6 +75,7 @@ export function read(text, isOpen, from = 0) {
   let at = from;
   let [settled, count] = [from, 0];
   let openedAt = from;
+  let closing = "";
 
   const top = () => /** @type {Frame} */ (frames.at(-1));
 
@@ -156,6 +157,7 @@ export function read(text, isOpen, from = 0) {
       put(run);
       return true;
     }
+    if (isCode && !found.isClosed && found.text.trim()) closing = run;
     const shown = found.text.replace(/\n/g, " ");
     const source = found.isClosed ? held.slice(begin, at) : "";
     put(isCode ? element("code", [/^ .*[^ ].* $/.test(shown) ? shown.slice(1, -1) : shown]) : formula(found.text.trim(), source));
@@ -250,9 +252,23 @@ export function read(text, isOpen, from = 0) {
     while (frames.length > 1) {
       const { mark, children } = top();
       if (mark.endsWith("[")) flatten(frames.length - 1);
-      else if (children.length) close(mark);
-      else frames.pop();
+      else if (children.length) {
+        closing += mark;
+        close(mark);
+      } else frames.pop();
     }
   } else flatten(1);
-  return { nodes: whole.children, settled, count };
+  return { nodes: whole.children, settled, count, closing };
+}
+
+/**
+ * End a text that was cut in the middle: what is open is closed, and a last mark that opens nothing is left out.
+ * @param {string} text
+ * @param {string} [inner] its last part, which is read on its own
+ */
+export function ended(text, inner = text) {
+  const { closing } = read(inner, true);
+  const said = /\s$/.test(inner) ? text : text.trimEnd();
+  const left = said.replace(/(?:[*_`]+|~~)$/, "");
+  return closing ? left.trimEnd() + closing : left;
 }

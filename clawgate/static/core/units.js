@@ -7,6 +7,8 @@
 
 import { createBlocks } from "./blocks.js";
 import { definitionsOf, labelsIn } from "./definitions.js";
+import { ended } from "./inline.js";
+import { cellsOf } from "./lines.js";
 
 /**
  * @typedef {import("./block.js").Block} Block
@@ -17,6 +19,7 @@ import { definitionsOf, labelsIn } from "./definitions.js";
  * @property {number} index of its block in the text
  * @property {number} item its index in its list; -1 for what is no list item
  * @property {Block} block
+ * @property {Block} [cut] the leaf in which an answer was cut in the middle
  */
 
 const LINE_END = /\r\n?|\n/g;
@@ -41,6 +44,9 @@ function isUndecided(rest, leaf) {
   if (leaf?.kind === "code") return rest === "" || (/^[ \t>]*(?:`+|~+)$/.test(rest) && rest.trimStart()[0] === leaf.mark[0]);
   return UNDECIDED.test(rest);
 }
+
+/** A line's beginning that has no words yet: where nothing follows, it shows nothing. */
+const MARKS = /^[^\p{L}\p{N}\n]+$/u;
 
 export function createUnits() {
   const blocks = createBlocks();
@@ -94,18 +100,50 @@ export function createUnits() {
       const rest = text.slice(at);
       return isUndecided(rest, blocks.tip()) ? () => {} : blocks.glance(rest, at);
     },
-    /** Nothing more will come. @returns {Unit[]} the last units */
-    finish() {
+    /**
+     * Nothing more will come.
+     * @param {boolean} [isCut] though the text is not whole: marks that open nothing are no text then
+     * @returns {Unit[]} the last units
+     */
+    finish(isCut = false) {
       if (isOver) return [];
       isOver = true;
-      if (at < text.length) blocks.line(text.slice(at).replace(/\r$/, ""), at, text.length);
-      blocks.finish(text.length);
-      return taken();
+      const rest = text.slice(at);
+      const isLeftOut = isCut && MARKS.test(rest) && isUndecided(rest, blocks.tip());
+      const end = isLeftOut ? at : text.length;
+      if (at < end) blocks.line(rest.replace(/\r$/, ""), at, end);
+      blocks.finish(end);
+      const units = taken();
+      const last = units.at(-1);
+      const leaf = innermost(last?.block);
+      if (isCut && last && leaf?.end === end) last.cut = leaf;
+      return units;
     },
   };
 }
 
 /** @typedef {ReturnType<typeof createUnits>} Units */
+
+/** @param {Block | undefined} block @returns {Block | undefined} its last leaf */
+const innermost = (block) => (block?.children.length ? innermost(block.children.at(-1)) : block);
+
+/**
+ * Return a unit's text as the gateway is to render it: what was open where an answer was cut is closed, so that the
+ * reader sees no marks, as before the cut.
+ * @param {Unit} unit
+ * @param {string} text the unit's own
+ */
+export function wholeOf({ cut, block }, text) {
+  if (!cut) return text;
+  if (cut.kind === "table") {
+    const row = cut.text.slice(cut.text.lastIndexOf("\n") + 1);
+    return row.trimEnd().endsWith("|") ? text : ended(text, cellsOf(row).at(-1) ?? "");
+  }
+  if (cut.kind === "paragraph" && cut === block && /^\|[^\n]*$/.test(cut.text)) {
+    return `${text.trimEnd()}\n${"|---".repeat(cellsOf(cut.text).length)}|`; // it was shown as a table's head
+  }
+  return cut.kind === "paragraph" || cut.kind === "heading" ? ended(text, cut.text) : text;
+}
 
 /**
  * Tell what a unit defines for the whole text, and what it uses that may be defined elsewhere.

@@ -1,6 +1,7 @@
 // @ts-check
 /** One message in the page, made from its template and changed where the message has changed. */
 
+import { isUnfinished } from "../core/message.js";
 import { showBranches } from "./branching.js";
 import { copyWith } from "./copy.js";
 import { hook } from "./dom.js";
@@ -59,7 +60,7 @@ export function mountBubble(list, message, page) {
       latest = next;
       root.dataset.phase = next.phase;
       root.dataset.reason = next.reason;
-      content.set(next.content, next.phase === "done");
+      content.set(next.content, next.phase === "done", isUnfinished(next));
       showBranches(root, next, state);
       if (next.role === "user") {
         showPictures(root, next.images, page.words());

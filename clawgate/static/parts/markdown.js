@@ -7,7 +7,7 @@
  */
 
 import { MAX_BYTES, PATIENT_MS, bytesOf } from "../core/renderings.js";
-import { createUnits, namesOf } from "../core/units.js";
+import { createUnits, namesOf, wholeOf } from "../core/units.js";
 import { codeBeside, make, toggleFold } from "./code.js";
 import { copyWith } from "./copy.js";
 import { decorate } from "./decoration.js";
@@ -18,6 +18,7 @@ import { keepingSelection } from "./selection.js";
 
 /**
  * @typedef {import("../core/units.js").Unit} Unit
+ * @typedef {import("../core/block.js").Block} Block
  *
  * @typedef {object} Piece a unit that is finished
  * @property {Unit} unit
@@ -85,7 +86,7 @@ export function mountMarkdown(root, id, page) {
   /** Take units for finished, and have them rendered. @param {Unit[]} finished */
   function adopt(finished) {
     const added = finished.map((unit) => {
-      const text = shown.slice(unit.start, unit.end);
+      const text = wholeOf(unit, shown.slice(unit.start, unit.end));
       return { unit, text, ...namesOf(unit, text), asked: 0 };
     });
     const known = added.flatMap((piece) => piece.defined).filter(({ label }) => !definitions.has(label));
@@ -156,7 +157,7 @@ export function mountMarkdown(root, id, page) {
     units = createUnits();
     const found = units.feed(text);
     const isSame = (/** @type {Piece} */ { unit }, /** @type {number} */ index) =>
-      unit.start === found[index]?.start && unit.end === found[index]?.end && unit.item === found[index]?.item;
+      !unit.cut && unit.start === found[index]?.start && unit.end === found[index]?.end && unit.item === found[index]?.item;
     let kept = 0;
     while (kept < pieces.length && isSame(/** @type {Piece} */ (pieces[kept]), kept)) kept += 1;
     for (const piece of pieces.slice(kept)) piece.asked = -1;
@@ -174,20 +175,27 @@ export function mountMarkdown(root, id, page) {
     return found.slice(kept);
   }
 
+  /** Take the leaf in which a text was cut for open while it is shown: its marks stay out of sight. @param {Block} [leaf] */
+  function reopened(leaf) {
+    if (leaf) leaf.isOpen = true;
+    return () => leaf && (leaf.isOpen = false);
+  }
+
   return {
     /**
      * Show this text.
      * @param {string} text
      * @param {boolean} isWhole nothing more will come
+     * @param {boolean} isCut though it is not finished
      */
-    set(text, isWhole) {
+    set(text, isWhole, isCut = false) {
       if (text === shown && (isOver || !isWhole)) return;
       if (!text.startsWith(shown)) reset();
       const finished = isOver ? reopen(text) : units.feed(text);
       shown = text;
       isOver = isWhole;
-      if (isWhole) finished.push(...units.finish());
-      const back = isWhole ? () => {} : units.glance();
+      if (isWhole) finished.push(...units.finish(isCut));
+      const back = isWhole ? reopened(finished.at(-1)?.cut) : units.glance();
       draw();
       back();
       adopt(finished);

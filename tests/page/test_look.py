@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TOKEN = "a-very-secret-token"
 ANSWER = (
     "# Title\n\nSome `code`, a [link](https://example.org) and\n\n```python\nx = 'y'  # z\n```\n\n"
-    "| a |\n|---|\n| 1 |\n\n- [x] t\n"
+    "| a |\n|---|\n| 1 |\n\n- [x] t\n\n```\na second box\n```\n"
 )
 
 
@@ -114,20 +114,16 @@ def test_nothing_moves_for_who_prefers_so(page: Page, upstream: ScriptedOllama) 
 
 
 def findings(page: Page) -> list[str]:
-    """Return the findings that axe-core calls serious or critical."""
+    """Return all that axe-core finds, however slight."""
     module = pytest.importorskip("axe_core_python")
     script = (Path(module.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     page.driver.execute_script(script)
     result: dict[str, Any] = page.driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
-    return [
-        f"{each['id']}: {[node['target'] for node in each['nodes']]}"
-        for each in result["violations"]
-        if each["impact"] in ("serious", "critical")
-    ]
+    return [f"{each['id']}: {[node['target'] for node in each['nodes']]}" for each in result["violations"]]
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_no_serious_accessibility_finding(page: Page, upstream: ScriptedOllama, scheme: str, width: int) -> None:
+def test_no_accessibility_finding(page: Page, upstream: ScriptedOllama, scheme: str, width: int) -> None:
     require("axe_core_python", "it carries axe-core")
     page.resize(width)
     page.prefer(**{"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"})

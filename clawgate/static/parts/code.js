@@ -29,7 +29,7 @@ export function make(name, className, attributes = {}) {
 /** Let an element that scrolls sideways be scrolled by keyboard. @param {HTMLElement} element @param {string} label */
 export function scrollable(element, label) {
   element.tabIndex = 0;
-  element.setAttribute("role", "region");
+  element.setAttribute("role", "group");
   element.setAttribute("aria-label", label);
 }
 

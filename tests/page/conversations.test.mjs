@@ -39,7 +39,7 @@ test("a search wants all words, in any case and width, and shows the line", () =
   const words = c.wordsOf(" Beijing ＡＢＣ ");
   assert.equal(c.found(["nothing"], words), null);
   assert.equal(c.found(["all of abc", "is in BEIJING"], words), "is in BEIJING");
-  assert.match(c.found([`${"x".repeat(100)} beijing abc`], words), /^…x{23} beijing abc$/);
+  assert.match(c.found([`${"x".repeat(100)} beijing abc`], words), /^…x{9} beijing abc$/);
   assert.notEqual(c.found(["故宫在北京"], c.wordsOf("北京")), null);
 });
 

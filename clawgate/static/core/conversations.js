@@ -84,7 +84,7 @@ export function hasAll(text, words) {
 export const textsOf = (body) =>
   [body, ...(body["others"] ?? [])].flatMap(({ messages }) => messages.map((/** @type {any} */ each) => String(each.content)));
 
-const AROUND = 24; // characters before the word that was found
+const AROUND = 10; // characters before the word that was found: the column is some 25 wide
 
 /**
  * Return the line of a conversation that shows why it was found.

@@ -136,6 +136,18 @@ def test_continue_goes_on_in_place(page: Page, upstream: ScriptedOllama) -> None
     page.until("document.querySelector('[data-do=continue]').hidden && document.querySelector('[data-mark]').hidden")
 
 
+def test_a_table_that_was_cut_after_its_head_goes_on(page: Page, upstream: ScriptedOllama) -> None:
+    upstream.script(text("| A | B |\n|---|---|\n"), hang())
+    upstream.script(text("| 1 | 2 |\n| 3 | 4 |"), done())
+    page.send("go")
+    page.until_answer("A\tB")
+    page.press(ESCAPE)
+    page.until_rendered()
+    page.click("[data-do=continue]")
+    page.until_rendered()
+    assert page.answer() == "A\tB\n1\t2\n3\t4"
+
+
 def test_an_interrupt_in_the_middle_of_a_mark_shows_no_marks(page: Page, upstream: ScriptedOllama) -> None:
     for said, shown in (
         ("Take **the fir", "Take the fir"),

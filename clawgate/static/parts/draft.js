@@ -145,7 +145,9 @@ export function createDraft(words, drawn) {
   /** @param {HTMLElement} box @param {Block} block */
   function table(box, block) {
     const memory = memoryOf(box, block);
-    const [head, body] = /** @type {[Element, Element]} */ (/** @type {unknown} */ (box.querySelectorAll("thead, tbody")));
+    const head = /** @type {Element} */ (box.querySelector("thead"));
+    const body = box.querySelector("tbody") ?? make("tbody", ""); // the gateway's rendering of a head alone has none
+    if (!body.parentNode) head.after(body);
     const lines = block.text.split("\n");
     const alignments = alignmentsOf(lines[1] ?? "") ?? [];
     const names = cellsOf(lines[0] ?? "");

@@ -177,6 +177,7 @@ def test_an_example_is_sent_by_one_click_in_the_readers_language(page: Page, ups
     assert upstream.next_request().messages[-1]["content"] == asked
     assert page.js(FIELD) == "my own draft"
     assert not page.is_shown("[data-example]")
+    assert page.js(HAS_FOCUS), "the button that had the focus is gone"
 
 
 def test_the_tab_tells_that_an_answer_is_ready_or_has_failed(page: Page, upstream: ScriptedOllama) -> None:

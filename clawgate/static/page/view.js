@@ -82,7 +82,10 @@ export async function mountView(actions, render, silentMs) {
   const models = mountModels((chosen) => actions.configure({ model: chosen }), page.words);
   const settings = mountSettings(() => state?.settings ?? DEFAULTS, actions.configure, page.words);
   mountShortcuts();
-  mountExamples((text) => send(text, [], "now"));
+  mountExamples((text) => {
+    send(text, [], "now");
+    composer.refocus();
+  });
   mountViewport();
 
   function schedule() {

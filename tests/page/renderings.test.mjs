@@ -90,3 +90,18 @@ test("waits grow up to a bound, and differ", () => {
     assert.notEqual(wait, retryMs(tries));
   }
 });
+
+test("what nobody waits for any more is not asked for", async () => {
+  const { requests, send } = gateway();
+  const render = createRenderings(send);
+  let last = 0;
+  const asked = [1, 2, 3].map((turn) => {
+    last = turn;
+    return render("text", { definitions: `of turn ${turn}`, isWanted: () => turn === last });
+  });
+  const settled = Promise.allSettled(asked);
+  await turn();
+  assert.deepEqual(requests.map(({ definitions }) => definitions), ["of turn 3"]);
+  requests[0].answer();
+  assert.deepEqual((await settled).map(({ status }) => status), ["rejected", "rejected", "fulfilled"]);
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { read } from "../../clawgate/static/core/inline.js";
 import { createUnits, namesOf, wholeOf } from "../../clawgate/static/core/units.js";
 
 const TORTURE = readFileSync(new URL("../support/torture.md", import.meta.url), "utf8");
@@ -153,13 +154,25 @@ test("definitions are found wherever a paragraph begins, and labels wherever the
   assert.deepEqual([...named.at(-1).used], ["Ä B", "C", "^N"]);
 });
 
+/** Texts that grow by repetition, and are read to their end, or looked back through, at each mark by a careless reader. */
+const GROWING = {
+  ...{ quotes: "> ", items: "- ", notes: "[^a]: ", brackets: "[", hashes: " #", cells: "|", stars: "*", blanks: " ", tabs: "\t" },
+  ...{ escapes: "\\[", rounds: "\\(", labels: "[a\n", formulas: "\\[a\n", dollars: "$$a\n", definitions: "[a]: b\n" },
+  ...{ titles: "[a]: b 'c\n", links: "[a](", addresses: "http://a ", ends: "http://a<", dots: "http://a.", spans: "` a", heads: "a|b\n-|\n", lines: "a\n" },
+};
+
 test("a text of nothing but marks takes no longer than its length", () => {
-  for (const line of ["> ".repeat(2000), "- ".repeat(2000), "[".repeat(50_000), "# " + " #".repeat(20_000), "|".repeat(50_000), "*".repeat(50_000)]) {
+  for (const [name, mark] of Object.entries(GROWING)) {
+    const text = `${mark.repeat(100_000 / mark.length)}x`;
     const begin = performance.now();
     const units = createUnits();
-    units.feed(`${line}\n`.repeat(3));
-    units.finish();
-    assert.ok(performance.now() - begin < 2000, line.slice(0, 10));
+    const found = units.feed(`${text}\n`);
+    units.feed(`${text}\n${text}`);
+    units.glance()();
+    for (const unit of [...found, ...units.finish()]) namesOf(unit, text);
+    for (const isOpen of [true, false]) read(text, isOpen);
+    const ms = performance.now() - begin;
+    assert.ok(ms < 3000, `${name}: ${ms} ms`);
   }
 });
 
@@ -183,4 +196,27 @@ test("the last unit of an answer that was cut is made whole for the gateway", ()
     const last = [...units.feed(text), ...units.finish(true)].at(-1);
     assert.equal(wholeOf(last, text.slice(last.start, last.end)).trimEnd(), expected, text);
   }
+});
+
+test("blocks lie in a hundred others at most, and a table has no more cells than the gateway makes", () => {
+  const deepest = (block) => 1 + Math.max(0, ...block.children.map(deepest));
+  for (const mark of ["> ", "- ", "1. ", "[^a]: ", "> - "]) {
+    const units = createUnits();
+    units.feed(`${mark.repeat(3000)}x\n`);
+    const depth = deepest(units.root);
+    assert.ok(depth > 90 && depth <= 101, `${mark}: ${depth}`);
+  }
+  const kinds = (text) => {
+    const units = createUnits();
+    return [...units.feed(text), ...units.finish()].map(({ block }) => [block.kind, block.text.split("\n").length]);
+  };
+  const head = (columns) => `${"|a".repeat(columns)}|\n${"|-".repeat(columns)}|\n`;
+  assert.deepEqual(kinds(head(199) + "|x|\n".repeat(1000)).map(([kind]) => kind), ["table", "paragraph"]);
+  assert.deepEqual(kinds(head(201) + "|x|\n"), [["paragraph", 3]]);
+});
+
+test("so many definitions are found as there are", () => {
+  const text = "[a]: b\n".repeat(150_000);
+  const units = createUnits();
+  assert.equal([...units.feed(text), ...units.finish()].flatMap((unit) => namesOf(unit, text).defined).length, 150_000);
 });

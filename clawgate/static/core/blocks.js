@@ -6,12 +6,16 @@
  */
 
 import { LEAVES, block } from "./block.js";
-import { isDefinitions, mayBeTitle } from "./definitions.js";
+import { MAX_DEFINITION, isDefinitions, lastDefinition, mayBeTitle } from "./definitions.js";
 import { MAX_FORMULA, endingOf, formulaOf } from "./formulas.js";
-import { alignmentsOf, detabbed, fenceOf, headingOf, isFenceEnd, isRule, isTableHead, look, markerOf, nestedIn, underline } from "./lines.js";
+import { alignmentsOf, cellsOf, detabbed, fenceOf, headingOf, isFenceEnd, isRule, isTableHead, look, markerOf, nestedIn, underline } from "./lines.js";
 
 /** @typedef {import("./block.js").Block} Block */
 
+/** The blocks in one another, as many as the gateway takes; what lies deeper is text. A browser's tree has its limits. */
+const MAX_DEPTH = 98;
+/** The cells of a table that its rows lack, as many as the gateway adds. */
+const MAX_MISSING = 1 << 16;
 const MAY_BE_FORMULA = /\$\$|\\\[|\\begin\{/;
 const NOTE = /^\[\^([^\s[\]^]{1,80})\]:[ \t]*/;
 
@@ -19,7 +23,10 @@ export function createBlocks() {
   const root = block("root", 0);
   /** The open containers and, at its end, the open leaf. */
   let path = [root];
-  /** The formula that may turn out to be none. @type {{back: () => void, lines: [string, number, number][], start: number} | null} */
+  /**
+   * The formula that may turn out to be none; alike: the lines in it that would begin one with the same end.
+   * @type {{back: () => void, lines: [string, number, number][], start: number, alike: number[]} | null}
+   */
   let doubt = null;
   /** Brings back the state before the line that is being read, where it may begin a formula. */
   let before = () => {};
@@ -100,6 +107,7 @@ export function createBlocks() {
       leaf.text += `${line.slice(at + Math.min(indent, 4))}\n`;
     } else if (leaf?.kind === "formula" && !isBlank) {
       const ending = endingOf(leaf.mark, leaf.text.slice(leaf.info.length), rest);
+      if (ending === "later" && !leaf.indent && formulaOf(rest)?.end === leaf.mark) doubt?.alike.push(start);
       const isTooLong = start + raw.length - leaf.lineStart > MAX_FORMULA;
       leaf.text += `${rest}\n`;
       if (ending === "none" || isTooLong || indent < leaf.indent) close(path.length - 1, start);
@@ -128,7 +136,7 @@ export function createBlocks() {
       const known = { mark: formula.end, info: formula.begin, lineStart, indent: isLazy ? indent : 0 };
       add(depth, block("formula", start, { text: `${rest}\n`, ...known }));
       if (formula.isWhole) close(path.length - 1, end);
-      else doubt = doubt ?? { back: before, lines: [], start };
+      else doubt = doubt ?? { back: before, lines: [], start, alike: [] };
       return -1;
     }
     const fence = fenceOf(rest);
@@ -136,7 +144,8 @@ export function createBlocks() {
       add(depth, block("code", start, { indent, mark: fence.fence, info: fence.info }));
       return -1;
     }
-    if (rest.startsWith(">")) {
+    const isDeep = depth >= MAX_DEPTH;
+    if (rest.startsWith(">") && !isDeep) {
       add(depth, block("quote", start));
       return indent + (rest[1] === " " ? 2 : 1);
     }
@@ -145,7 +154,7 @@ export function createBlocks() {
       return -1;
     }
     const marker = markerOf(rest);
-    if (marker && !(paragraph && (marker.isEmpty || marker.number !== 1))) {
+    if (marker && !isDeep && !(paragraph && (marker.isEmpty || marker.number !== 1))) {
       let list = path[depth - 1];
       if (list?.kind !== "list" || list.mark !== marker.type) {
         const number = marker.isOrdered ? marker.number : 0;
@@ -156,7 +165,7 @@ export function createBlocks() {
       return marker.isEmpty ? -1 : indent + marker.width;
     }
     const note = NOTE.exec(rest);
-    if (note && mayBeNote(depth)) {
+    if (note && !isDeep && mayBeNote(depth)) {
       add(depth, block("note", start, { indent: 4, mark: note[1] ?? "" }));
       return indent + note[0].length;
     }
@@ -176,16 +185,16 @@ export function createBlocks() {
    */
   function transform(paragraph, rest, start, end) {
     const alignments = paragraph.isHead ? alignmentsOf(rest) : null;
-    const lineBreak = paragraph.text.lastIndexOf("\n");
-    const head = paragraph.text.slice(lineBreak + 1);
+    const head = paragraph.last;
     if (alignments && isTableHead(head, alignments)) {
-      if (lineBreak < 0) paragraph.kind = "table";
+      if (head.length === paragraph.text.length) paragraph.kind = "table";
       else {
-        paragraph.text = paragraph.text.slice(0, lineBreak);
+        paragraph.text = paragraph.text.slice(0, -head.length - 1);
         add(path.length - 1, block("table", paragraph.lineStart));
       }
       const table = /** @type {Block} */ (path.at(-1));
       table.text = `${head}\n${rest}`;
+      table.level = alignments.length;
       return true;
     }
     const level = underline(rest);
@@ -198,14 +207,14 @@ export function createBlocks() {
   }
 
   /**
-   * Tell whether a paragraph is definitions that a line does not go on with.
+   * Tell whether a paragraph is definitions that a line does not go on with. Only the last of them may change yet.
    * @param {Block} leaf @param {string} rest @param {boolean} isLazy
    */
-  const isDefined = (leaf, rest, isLazy) =>
-    leaf.kind === "paragraph" &&
-    isDefinitions(leaf.text) &&
-    (isLazy || !mayBeTitle(rest)) &&
-    !isDefinitions(`${leaf.text}\n${rest}`);
+  function isDefined(leaf, rest, isLazy) {
+    if (leaf.kind !== "paragraph" || leaf.unsure === null || !isDefinitions(leaf.unsure)) return false;
+    leaf.unsure = lastDefinition(leaf.unsure);
+    return (isLazy || !mayBeTitle(rest)) && !isDefinitions(`${leaf.unsure}\n${rest}`);
+  }
 
   /**
    * @param {string} raw a line without its end
@@ -252,19 +261,27 @@ export function createBlocks() {
     if (isBlank) return;
     if (!isNew && last.kind === "paragraph") {
       last.text += `\n${rest}`;
+      last.last = rest;
+      if (last.unsure !== null) last.unsure = last.unsure.length > MAX_DEFINITION ? null : `${last.unsure}\n${rest}`;
       last.lineStart = start;
       last.isHead = isInside && indent < 4 && !markerOf(rest);
-    } else if (!isNew && leaf?.kind === "table" && leaf.isOpen) leaf.text += `\n${rest}`;
-    else add(depth, block("paragraph", start, { text: rest }));
+    } else if (!isNew && leaf?.kind === "table" && leaf.isOpen && isRow(leaf, rest)) leaf.text += `\n${rest}`;
+    else add(depth, block("paragraph", start, { text: rest, last: rest, unsure: rest.startsWith("[") ? rest : null }));
+  }
+
+  /** Tell whether a line is one more row of a table; so many cells may be missing that it is none. @param {Block} table @param {string} rest */
+  function isRow(table, rest) {
+    table.missing += table.level - cellsOf(rest).length;
+    return table.missing <= MAX_MISSING;
   }
 
   /** Take the formula that is in doubt for the text that it is, and read its lines again. */
   function refute() {
     if (doubt === null) return;
-    const { back, lines, start } = doubt;
+    const { back, lines, start, alike } = doubt;
     doubt = null;
     back();
-    refuted.add(start);
+    for (const each of [start, ...alike]) refuted.add(each); // each would be read to the same end
     for (const each of lines) take(...each);
   }
 

@@ -28,8 +28,12 @@ const ENTITY = /&(?:(amp|lt|gt|quot|nbsp)|#(\d{1,7}));/y;
 const NAMED = { amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\u00a0" };
 const TARGET = /\(((?:[^()\\]|\\.|\([^()]*\))*)\)/y;
 const TRAILING = /(?:[*_~`$]+|\\|!?\[[ xX]?|!|&#?\w*|<\/?[a-z]*)$/;
+const MAX_TRAILING = 64; // an expression that is looked for at the end takes the square of a run's length
+const CLOSING = ".,:;!?'\")*_~]"; // what belongs to the sentence around an address
 const TAGS = { "*": "em", "**": "strong", _: "em", __: "strong", "~~": "s" };
 const MAX_OPEN = 2000; // what has been open for so many characters is the text that it looks like
+const MAX_RUN = 100; // a longer run of one mark is text to the gateway, too
+const MAX_DEPTH = 100; // the elements in one another
 
 /** @param {string} tag @param {Node[]} children @param {Record<string, string>} [attributes] @returns {Element} */
 export const element = (tag, children, attributes) => ({ tag, children, attributes });
@@ -39,6 +43,9 @@ function match(pattern, text, at) {
   pattern.lastIndex = at;
   return pattern.exec(text);
 }
+
+/** Tell whether a code span loses the space at each of its ends. @param {string} code */
+const isPadded = (code) => code.startsWith(" ") && code.endsWith(" ") && /[^ ]/.test(code);
 
 /** @param {RegExpExecArray} entity */
 const characterOf = ([, name, number]) =>
@@ -68,7 +75,10 @@ export const formula = (tex, source = "") =>
  *   nodes, which stand for the text up to `settled`; `closing` are the marks that end what is open
  */
 export function read(text, isOpen, from = 0) {
-  const held = isOpen ? text.replace(TRAILING, "") : text;
+  const trailing = isOpen ? (TRAILING.exec(text.slice(-MAX_TRAILING))?.[0].length ?? 0) : 0;
+  const held = text.slice(0, text.length - trailing);
+  /** The ends that do not come any more. @type {Set<string>} */
+  const absent = new Set();
   /** @type {Frame[]} */
   const frames = [{ mark: "", children: [] }];
   const whole = /** @type {Frame} */ (frames[0]);
@@ -78,6 +88,14 @@ export function read(text, isOpen, from = 0) {
   let closing = "";
 
   const top = () => /** @type {Frame} */ (frames.at(-1));
+
+  let plainEnd = 0; // no mark stands before it
+  let blankAt = -2;
+  /** Return the place of the last blank; -1 where there is none. */
+  function lastBlank() {
+    if (blankAt === -2) for (blankAt = held.length - 1; blankAt >= 0 && !/\s/.test(held[blankAt] ?? ""); ) blankAt -= 1;
+    return blankAt;
+  }
 
   /** @param {Node} node */
   function put(node) {
@@ -107,7 +125,7 @@ export function read(text, isOpen, from = 0) {
     const [char, before, after] = [run[0] ?? "", held[at - 1] ?? " ", held[at + run.length] ?? " "];
     const isWord = (/** @type {string} */ each) => /[\p{L}\p{N}]/u.test(each);
     const isGlued = (char === "_" && isWord(before) && isWord(after)) || (/\d/.test(before) && /\d/.test(after));
-    let left = char === "~" && run.length !== 2 ? 0 : run.length;
+    let left = (char === "~" && run.length !== 2) || run.length >= MAX_RUN ? 0 : run.length;
     let rest = run.length - left;
     while (left > 0) {
       const depth = frames.findLastIndex((each) => each.mark.startsWith(char) && each.mark.length <= left);
@@ -117,7 +135,7 @@ export function read(text, isOpen, from = 0) {
         flatten(depth + 1);
         close(mark);
         left -= mark.length;
-      } else if (/\s/.test(after) || isGlued || size > left) {
+      } else if (/\s/.test(after) || isGlued || size > left || frames.length > MAX_DEPTH) {
         rest += left;
         left = 0;
       } else {
@@ -133,11 +151,12 @@ export function read(text, isOpen, from = 0) {
   /** Read from `open` to the next `close`, as it is. @param {string} open @param {string} close */
   function verbatim(open, close) {
     const begin = at + open.length;
-    let end = held.indexOf(close, begin);
+    let end = absent.has(close) ? -1 : held.indexOf(close, begin);
     while (close[0] === "`" && end >= 0 && held[end + close.length] === "`") {
       while (held[end] === "`") end += 1;
       end = held.indexOf(close, end);
     }
+    if (end < 0) absent.add(close);
     if (end < 0 && !isOpen) return null;
     at = end < 0 ? held.length : end + close.length;
     return { text: held.slice(begin, end < 0 ? undefined : end), isClosed: end >= 0 };
@@ -145,7 +164,7 @@ export function read(text, isOpen, from = 0) {
 
   /** Read a code span or a formula. @param {string} run */
   function code(run) {
-    const isCode = run[0] === "`";
+    const isCode = run[0] === "`" && run.length < MAX_RUN;
     const next = held[at + run.length] ?? " ";
     const before = held[at - 1] ?? " ";
     const mayBegin = isCode || run.length === 2 || (run.length === 1 && /[\p{L}\\{(|]/u.test(next) && !/\w/.test(before));
@@ -160,7 +179,7 @@ export function read(text, isOpen, from = 0) {
     if (isCode && !found.isClosed && found.text.trim()) closing = run;
     const shown = found.text.replace(/\n/g, " ");
     const source = found.isClosed ? held.slice(begin, at) : "";
-    put(isCode ? element("code", [/^ .*[^ ].* $/.test(shown) ? shown.slice(1, -1) : shown]) : formula(found.text.trim(), source));
+    put(isCode ? element("code", [isPadded(shown) ? shown.slice(1, -1) : shown]) : formula(found.text.trim(), source));
     return found.isClosed;
   }
 
@@ -202,20 +221,23 @@ export function read(text, isOpen, from = 0) {
   while (at < held.length) {
     const char = held[at] ?? "";
     let isWhole = true; // what has been read now does not change
-    const plain = match(PLAIN, held, at);
+    if (at >= plainEnd && match(PLAIN, held, at)) plainEnd = PLAIN.lastIndex;
+    const plain = at < plainEnd ? held.slice(at, plainEnd) : "";
     const run = match(RUN, held, at);
     if (plain) {
-      const address = ADDRESS.exec(plain[0]);
+      const address = ADDRESS.exec(plain);
       if (address) {
-        put(plain[0].slice(0, address.index));
+        put(plain.slice(0, address.index));
         const [found] = /** @type {RegExpExecArray} */ (ADDRESS.exec(held.slice(at + address.index)));
-        const url = found.replace(/[.,:;!?'")*_~\]]+$/, "");
+        let end = found.length;
+        while (CLOSING.includes(found[end - 1] ?? " ")) end -= 1;
+        const url = found.slice(0, end);
         put(element("a", [url]));
         at += address.index + url.length;
-        isWhole = /\s/.test(held.slice(at)); // an address goes on to a space at most
+        isWhole = at <= lastBlank(); // an address goes on to a space at most
       } else {
-        put(plain[0]);
-        at += plain[0].length;
+        put(plain);
+        at = plainEnd;
       }
     } else if (run && (char === "`" || char === "$")) {
       isWhole = code(run[0]);
@@ -237,7 +259,8 @@ export function read(text, isOpen, from = 0) {
     } else if (char === "[" || held.startsWith("![", at)) {
       const mark = char === "[" ? "[" : "![";
       if (frames.length === 1) openedAt = at;
-      frames.push({ mark, children: [] });
+      if (frames.length > MAX_DEPTH) put(mark);
+      else frames.push({ mark, children: [] });
       at += mark.length;
     } else if (char === "]") {
       isWhole = bracket();

@@ -7,6 +7,7 @@
 
 const PREFIX = /^[ \t>*+\-\d.)]*/;
 const TAB_STOP = 4;
+const MAX_COLUMNS = 200; // as many signs between columns as the gateway takes for a table
 
 /**
  * Write the tabs before a line's text as spaces.
@@ -107,15 +108,7 @@ export function markerOf(rest) {
  * @returns {string[]}
  */
 export function cellsOf(row) {
-  const cells = [""];
-  let isEscaped = false;
-  for (const char of row.trim()) {
-    const last = cells.length - 1;
-    if (char === "|" && !isEscaped) cells.push("");
-    else if (char === "|") cells[last] = `${cells[last]?.slice(0, -1)}|`;
-    else cells[last] += char;
-    isEscaped = char === "\\";
-  }
+  const cells = row.trim().split(/(?<!\\)\|/).map((each) => each.replaceAll("\\|", "|"));
   if (cells[0] === "") cells.shift();
   if (cells.at(-1) === "") cells.pop();
   return cells.map((each) => each.trim());
@@ -129,6 +122,7 @@ export function cellsOf(row) {
 export function alignmentsOf(rest) {
   if (!/^[-:|][-:|\s]+$/.test(rest) || /^-\s/.test(rest)) return null;
   const columns = rest.split("|").map((each) => each.trim());
+  if (columns.length > MAX_COLUMNS + 1) return null;
   if (columns[0] === "") columns.shift();
   if (columns.at(-1) === "") columns.pop();
   if (!columns.length || !columns.every((each) => /^:?-+:?$/.test(each))) return null;

@@ -24,6 +24,7 @@ const REST_MS = [1000, 30_000]; // after a failure, doubled up to that
  * @property {number} order
  * @property {number} patientMs
  * @property {number} most texts that may go with it
+ * @property {() => boolean} isWanted
  * @property {(html: string) => void} resolve
  * @property {(error: unknown) => void} reject
  *
@@ -31,6 +32,7 @@ const REST_MS = [1000, 30_000]; // after a failure, doubled up to that
  * @property {string} [definitions] Markdown that defines what the text uses; it shows nothing
  * @property {number} [order] texts with a greater one come first
  * @property {number} [patientMs] how long after the last request it may wait for more to come
+ * @property {() => boolean} [isWanted] false: nobody waits for it any more, and it is not asked for
  */
 
 const encoder = new TextEncoder();
@@ -73,9 +75,12 @@ export function createRenderings(send, restMs = () => 0) {
 
   function pump() {
     clearTimeout(timer);
-    if (!waiting.length || inFlight >= AT_ONCE) return;
+    if (inFlight >= AT_ONCE) return;
+    for (const job of waiting) if (!job.isWanted()) job.reject(new Error("not wanted any more"));
+    waiting = waiting.filter((job) => job.isWanted());
+    if (!waiting.length) return;
     const now = Date.now();
-    const due = Math.max(restsUntil, sentAt + Math.min(...waiting.map((job) => job.patientMs)));
+    const due = Math.max(restsUntil, sentAt + waiting.reduce((least, job) => Math.min(least, job.patientMs), Infinity));
     if (due > now) {
       timer = setTimeout(pump, due - now);
       return;
@@ -109,9 +114,9 @@ export function createRenderings(send, restMs = () => 0) {
    * @param {Wanted} [wanted]
    * @returns {Promise<string>} sanitised HTML
    */
-  return (text, { definitions = "", order = 0, patientMs = 0 } = {}) =>
+  return (text, { definitions = "", order = 0, patientMs = 0, isWanted = () => true } = {}) =>
     new Promise((resolve, reject) => {
-      waiting.push({ text, bytes: bytesOf(text), definitions, order, patientMs, most: MAX_TEXTS, resolve, reject });
+      waiting.push({ text, bytes: bytesOf(text), definitions, order, patientMs, most: MAX_TEXTS, isWanted, resolve, reject });
       clearTimeout(timer);
       timer = setTimeout(pump, 0);
     });

@@ -34,6 +34,7 @@ const UNDECIDED = new RegExp(
     .map((each) => each.source)
     .join("|")})$`,
 );
+const MAX_UNDECIDED = 500; // to see that blanks are no mark takes the square of their number
 
 /**
  * Tell whether a line that is not whole may still become something else than what it looks like.
@@ -42,7 +43,7 @@ const UNDECIDED = new RegExp(
  */
 function isUndecided(rest, leaf) {
   if (leaf?.kind === "code") return rest === "" || (/^[ \t>]*(?:`+|~+)$/.test(rest) && rest.trimStart()[0] === leaf.mark[0]);
-  return UNDECIDED.test(rest);
+  return rest.length <= MAX_UNDECIDED && UNDECIDED.test(rest);
 }
 
 /** A line's beginning that has no words yet: where nothing follows, it shows nothing. */
@@ -163,7 +164,7 @@ export function namesOf({ block }, text) {
  * @param {{label: string, text: string}[]} defined
  */
 function collect(block, text, defined) {
-  if (block.kind === "paragraph" && block.text.startsWith("[")) defined.push(...definitionsOf(block.text).defined);
+  if (block.kind === "paragraph" && block.text.startsWith("[")) for (const each of definitionsOf(block.text).defined) defined.push(each);
   if (block.kind === "note") defined.push({ label: `^${block.mark}`.toUpperCase(), text });
   for (const each of block.children) collect(each, text, defined);
 }

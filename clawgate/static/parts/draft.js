@@ -87,7 +87,7 @@ export function createDraft(words, drawn) {
     const formula = attributes["data-formula"] && drawn(attributes["data-formula"]);
     if (formula) return formula;
     const made = make(given.tag, className, given.tag === "code" ? { dir: "ltr", ...attributes } : attributes);
-    made.append(...given.children.map(build));
+    for (const each of given.children) made.append(build(each)); // as arguments of one call they may be too many
     return made;
   }
 
@@ -170,7 +170,7 @@ export function createDraft(words, drawn) {
     for (let column = 0; column < columns; column += 1) {
       const cell = make(tag, alignments[column] ?? "");
       const isLast = isOpen && column === cells.length - 1;
-      cell.append(...read(cells[column] ?? "", isLast).nodes.map(build));
+      for (const each of read(cells[column] ?? "", isLast).nodes) cell.append(build(each));
       made.append(cell);
     }
     const there = part.childNodes[index];

@@ -92,7 +92,7 @@ export function mountMarkdown(root, id, page) {
     const known = added.flatMap((piece) => piece.defined).filter(({ label }) => !definitions.has(label));
     for (const { label, text } of known) if (!definitions.has(label)) definitions.set(label, text);
     const late = pieces.filter((piece) => known.some(({ label }) => piece.used.has(label)));
-    pieces.push(...added);
+    pieces = pieces.concat(added); // as arguments of one call they may be too many
     for (const piece of [...late, ...added]) ask(piece);
   }
 
@@ -111,7 +111,8 @@ export function mountMarkdown(root, id, page) {
     const turn = (piece.asked += 1);
     awaited += 1;
     try {
-      const html = await page.render(text, { definitions: needed, order: id, patientMs: isOver ? 0 : PATIENT_MS.unit });
+      const isWanted = () => piece.asked === turn;
+      const html = await page.render(text, { definitions: needed, order: id, patientMs: isOver ? 0 : PATIENT_MS.unit, isWanted });
       page.later(() => piece.asked === turn && show(unit, html));
     } catch {
       // the provisional form stays
@@ -191,10 +192,10 @@ export function mountMarkdown(root, id, page) {
     set(text, isWhole, isCut = false) {
       if (text === shown && (isOver || !isWhole)) return;
       if (!text.startsWith(shown)) reset();
-      const finished = isOver ? reopen(text) : units.feed(text);
+      const fed = isOver ? reopen(text) : units.feed(text);
       shown = text;
       isOver = isWhole;
-      if (isWhole) finished.push(...units.finish(isCut));
+      const finished = isWhole ? fed.concat(units.finish(isCut)) : fed;
       const back = isWhole ? reopened(finished.at(-1)?.cut) : units.glance();
       draw();
       back();

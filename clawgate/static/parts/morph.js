@@ -66,7 +66,13 @@ function morphAttributes(old, next) {
  */
 function recolour(old, next) {
   const isColoured = next.firstElementChild !== null;
-  if (isColoured ? !old.isEqualNode(next) : old.textContent !== next.textContent) old.replaceChildren(...next.childNodes);
+  if (isColoured ? !old.isEqualNode(next) : old.textContent !== next.textContent) replaceAll(old, next);
+}
+
+/** @param {Element} old @param {Element} next whose children it gets, however many they are */
+function replaceAll(old, next) {
+  old.replaceChildren();
+  while (next.firstChild) old.append(next.firstChild);
 }
 
 /**

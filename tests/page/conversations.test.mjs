@@ -156,11 +156,30 @@ test("a file that is not as it should be is named, and what is wrong in it", () 
     [wrong({ role: "tool" }), "import.field", "conversations[0].messages[1].role"],
     [wrong({ content: undefined }), "import.field", "conversations[0].messages[1].content"],
     [wrong({ tools: [3] }), "import.field", "conversations[0].messages[1].tools"],
+    [wrong({ id: Number.MAX_SAFE_INTEGER }), "import.field", "conversations[0].messages[1].id"],
+    [wrong({ images: ["\"><script>"] }), "import.field", "conversations[0].messages[1].images"],
+    [wrong({ stats: { context: 5 } }), "import.field", "conversations[0].messages[1].stats"],
+    [wrong({ stats: { context: { used: null, size: 1 } } }), "import.field", "conversations[0].messages[1].stats"],
+    [wrong({ stats: { eval_count: "9" } }), "import.field", "conversations[0].messages[1].stats"],
     [one({ others: [{ after: -1, messages: [] }] }), "import.field", "conversations[0].others[0].after"],
   ]) {
     assert.throws(() => t.fromJson(text), (error) => error.key === key && error.values.place === place, text);
   }
   assert.equal(t.fromJson(one({ future: 1 }))[0].future, 1);
+  assert.ok(t.isSound({ messages: [message], others: [] }) && !t.isSound({ messages: [null] }) && !t.isSound({ messages: [], others: {} }));
+});
+
+test("a file sends nothing by itself, sets nothing unseen, and cannot make ids run out", () => {
+  const message = { id: 7, role: "user", content: "x" };
+  const settings = { system: "s", model: 5, options: { num_gpu: 0, seed: 3, temperature: "hot", num_ctx: 1e99, stop: [5] }, __proto__: null };
+  const given = JSON.stringify({ messages: [message], settings, queue: [{ content: "rob" }], nextId: 0 });
+  const hostile = given.replace('"nextId":0', '"nextId":1e999,"__proto__":{"isHostile":true}');
+  const [body] = t.fromJson(file(hostile));
+  const state = unpacked(base(), body);
+  assert.deepEqual([state.queue, state.nextId, state.settings.model], [[], 8, ""]);
+  assert.deepEqual(state.settings.options, { seed: 3 });
+  assert.equal({}.isHostile, undefined);
+  assert.equal(state.isHostile, undefined);
 });
 
 test("Markdown is to be read", () => {

@@ -43,7 +43,7 @@ export function speedOf({ stats, content, thinking, writtenMs }) {
  */
 export function contextOf(messages) {
   const counted = messages.findLast((each) => each.stats?.context)?.stats;
-  if (!counted?.context) return null;
+  if (!counted?.context || !(counted.context.size > 0)) return null;
   const { used, size } = counted.context;
   const part = counted.context_full ? 1 : Math.min(used / size, 1);
   return { used, size, percent: Math.floor(part * 100), isWarned: part >= WARNED };

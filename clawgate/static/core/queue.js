@@ -49,5 +49,6 @@ export function nextQueued(state, answer) {
  */
 export function queueOf(kept, firstId) {
   const given = Array.isArray(kept) ? kept.filter((each) => typeof each?.content === "string") : [];
-  return given.map(({ content, images }, index) => ({ id: firstId + index, content, images: images ?? [] }));
+  const isPictures = (/** @type {unknown} */ images) => Array.isArray(images) && images.every((each) => typeof each === "string");
+  return given.map(({ content, images }, index) => ({ id: firstId + index, content, images: isPictures(images) ? images : [] }));
 }

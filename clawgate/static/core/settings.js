@@ -103,16 +103,26 @@ export function configured(state, change) {
 }
 
 /**
+ * Tell whether an option is one that the dialog shows: nothing is sent that nobody sees.
+ * @param {string} name
+ * @param {any} value
+ */
+function isOption(name, value) {
+  if (name === "stop") return Array.isArray(value) && value.every((each) => typeof each === "string") && readStops(writtenStops({ stop: value })) !== undefined;
+  return Object.hasOwn(PARAMETERS, name) && typeof value === "number" && readNumber(String(value), /** @type {Bounds} */ (PARAMETERS[name])) === value;
+}
+
+/**
  * Read kept settings; what is not as it should be has its default.
  * @param {any} kept
  * @returns {Settings}
  */
 export function settingsOf(kept) {
   const isNamed = (/** @type {unknown} */ value) => typeof value === "string";
-  const options = kept?.options && typeof kept.options === "object" ? kept.options : {};
+  const options = Object.entries(kept?.options ?? {}).filter(([name, value]) => isOption(name, value));
   return Object.freeze({
     system: isNamed(kept?.system) ? kept.system : DEFAULTS.system,
-    options: Object.freeze({ ...options }),
+    options: Object.freeze(Object.fromEntries(options)),
     model: isNamed(kept?.model) ? kept.model : DEFAULTS.model,
     think: kept?.think !== false,
   });

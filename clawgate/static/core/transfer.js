@@ -29,8 +29,13 @@ export class TransferError extends Error {
   }
 }
 
-/** What belongs to this browser: the session's id would let a reader of the file into it. */
-const OWN = ["id", "sessionId", "isBehind", "activeId", "runId", "draft", "edit", "editingId"];
+/**
+ * What belongs to this browser: the session's id would let a reader of the file into it, and what waits in the queue
+ * would be sent without its reader.
+ */
+const OWN = ["id", "sessionId", "isBehind", "activeId", "runId", "nextId", "draft", "edit", "editingId", "queue"];
+/** Far fewer than the whole numbers that add up: the next messages count on from the greatest id. */
+const MAX_ID = 2 ** 40;
 
 /**
  * Write a conversation as JSON; its pictures are among its messages.
@@ -69,30 +74,39 @@ export function toMarkdown(body, labels) {
   return `${parts.join("\n\n")}\n`;
 }
 
+const FIGURES = ["eval_count", "eval_duration", "total_duration"];
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
 const isText = (/** @type {unknown} */ value) => typeof value === "string";
 const isCount = (/** @type {unknown} */ value) => Number.isSafeInteger(value) && Number(value) >= 0;
 const isNumber = (/** @type {unknown} */ value) => Number.isFinite(value);
 const isFlag = (/** @type {unknown} */ value) => typeof value === "boolean";
 const isTexts = (/** @type {unknown} */ value) => Array.isArray(value) && value.every(isText);
 const isObject = (/** @type {unknown} */ value) => typeof value === "object" && value !== null && !Array.isArray(value);
-const isObjectOrNull = (/** @type {unknown} */ value) => value === null || isObject(value);
+const isPictures = (/** @type {unknown} */ value) => Array.isArray(value) && value.every((each) => isText(each) && BASE64.test(each));
 const isRole = (/** @type {unknown} */ value) => value === "user" || value === "assistant";
+const isStats = (/** @type {any} */ value) =>
+  value === null ||
+  (isObject(value) &&
+    FIGURES.every((name) => value[name] === undefined || isNumber(value[name])) &&
+    (value.context === undefined || (isCount(value.context?.used) && isCount(value.context?.size))));
 const isFailure = (/** @type {any} */ value) => value === null || (isObject(value) && isText(value.code) && isText(value.message));
 
 /** What the page reads of a message, and how it must be; whatever else is there stays as it is. @type {Record<string, (value: any) => boolean>} */
 const MESSAGE = {
-  id: (value) => isCount(value) && value > 0,
+  id: (value) => isCount(value) && value > 0 && value <= MAX_ID,
   role: isRole,
   content: isText,
   thinking: isText,
   reason: isText,
   failure: isFailure,
-  stats: isObjectOrNull,
+  stats: isStats,
   tools: isTexts,
-  images: isTexts,
+  images: isPictures,
   askedAt: isNumber,
   thinkingSince: isNumber,
   thoughtMs: isNumber,
+  writtenMs: isNumber,
   attempt: isNumber,
   isRefused: isFlag,
 };
@@ -110,7 +124,7 @@ const CONVERSATION = { title: isText, createdAt: isNumber, settings: isObject, q
 function check(value, fields, needed, place) {
   if (!isObject(value)) throw new TransferError("import.field", { place });
   for (const [name, isRight] of Object.entries(fields)) {
-    const isThere = Object.hasOwn(value, name);
+    const isThere = Object.hasOwn(value, name) && value[name] !== undefined;
     if (isThere ? !isRight(value[name]) : needed.includes(name)) {
       throw new TransferError("import.field", { place: `${place}.${name}` });
     }
@@ -121,14 +135,44 @@ function check(value, fields, needed, place) {
  * @param {any} messages
  * @param {string} place
  * @param {Set<number>} ids those of the messages so far
+ * @param {number} most of them
  */
-function checkMessages(messages, place, ids) {
+function checkMessages(messages, place, ids, most) {
   if (!Array.isArray(messages)) throw new TransferError("import.field", { place });
   messages.forEach((each, index) => {
     check(each, MESSAGE, NEEDED, `${place}[${index}]`);
-    if (ids.has(each.id) || ids.size >= MAX_MESSAGES) throw new TransferError("import.field", { place: `${place}[${index}].id` });
+    if (ids.has(each.id) || ids.size >= most) throw new TransferError("import.field", { place: `${place}[${index}].id` });
     ids.add(each.id);
   });
+}
+
+/**
+ * @param {any} given
+ * @param {string} place
+ * @param {number} most messages
+ * @returns {{ids: Set<number>, others: any[]}} those of all its messages, and its other ways
+ */
+function checkConversation(given, place, most) {
+  check(given, CONVERSATION, [], place);
+  const ids = new Set();
+  checkMessages(given.messages, `${place}.messages`, ids, most);
+  const others = given.others ?? [];
+  if (!Array.isArray(others)) throw new TransferError("import.field", { place: `${place}.others` });
+  others.forEach((tail, number) => {
+    check(tail, { after: isCount }, ["after"], `${place}.others[${number}]`);
+    checkMessages(tail.messages, `${place}.others[${number}].messages`, ids, most);
+  });
+  return { ids, others };
+}
+
+/** Tell whether what the browser has kept of a conversation is one: else it cannot be shown. @param {any} body */
+export function isSound(body) {
+  try {
+    checkConversation(body, "", Infinity);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -148,16 +192,7 @@ export function fromJson(text) {
   if (file.version !== VERSION) throw new TransferError("import.version", { version: String(file.version).slice(0, 20) });
   if (file.conversations.length > MAX_CONVERSATIONS) throw new TransferError("import.many", { most: MAX_CONVERSATIONS });
   return file.conversations.map((/** @type {any} */ each, /** @type {number} */ index) => {
-    const place = `conversations[${index}]`;
-    check(each, CONVERSATION, [], place);
-    const ids = new Set();
-    checkMessages(each.messages, `${place}.messages`, ids);
-    const others = each.others ?? [];
-    if (!Array.isArray(others)) throw new TransferError("import.field", { place: `${place}.others` });
-    others.forEach((tail, number) => {
-      check(tail, { after: isCount }, ["after"], `${place}.others[${number}]`);
-      checkMessages(tail.messages, `${place}.others[${number}].messages`, ids);
-    });
+    const { ids, others } = checkConversation(each, `conversations[${index}]`, MAX_MESSAGES);
     const kept = others.filter((tail) => tail.messages.length > 0 && (tail.after === 0 || ids.has(tail.after)));
     const own = Object.fromEntries(Object.entries(each).filter(([name]) => !OWN.includes(name)));
     return { title: "", createdAt: 0, ...own, others: kept };

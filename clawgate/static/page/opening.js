@@ -4,6 +4,7 @@
 import { listed, newEntry, newId, titleOf } from "../core/conversations.js";
 import { packed, unpacked } from "../core/packing.js";
 import { begun } from "../core/state.js";
+import { isSound } from "../core/transfer.js";
 import { kept } from "../parts/storage.js";
 
 /** @typedef {import("../core/conversations.js").Entry} Entry */
@@ -25,7 +26,7 @@ export function mountOpening({ archive, shelf, view, onWritten }) {
   /** Take over the conversation of a page of an earlier version, once. */
   async function takeOver() {
     const body = parsed(former.get());
-    if (body?.version !== VERSION || !Array.isArray(body.messages)) return;
+    if (body?.version !== VERSION || !isSound(body)) return;
     const { version, ...own } = body;
     const sessionId = typeof own.sessionId === "string" ? own.sessionId : newId("sess");
     const state = { ...unpacked(begun(`c_${sessionId}`, sessionId, Date.now()), own), sessionId };
@@ -60,7 +61,8 @@ export function mountOpening({ archive, shelf, view, onWritten }) {
     /** @param {ReadonlyMap<string, Entry>} entries */
     async restore(entries) {
       await takeOver();
-      const left = parsed(unsaved.get());
+      const written = parsed(unsaved.get());
+      const left = isSound(written?.body) ? written : null;
       unsaved.set(null);
       const id = openId.get() ?? listed(entries.values())[0]?.id;
       const isThere = id !== undefined && (await shelf.turnTo(id, left?.id === id ? left : null));

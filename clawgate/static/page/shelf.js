@@ -9,6 +9,7 @@ import { merged } from "../core/merging.js";
 import { unpacked } from "../core/packing.js";
 import { begun, inPlaceOf, initial } from "../core/state.js";
 import { createStore } from "../core/store.js";
+import { isSound } from "../core/transfer.js";
 import { mountComeback } from "./comeback.js";
 import { mountKeeping } from "./keeping.js";
 import { mountLine } from "./queue.js";
@@ -132,7 +133,8 @@ export function mountShelf({ shown, api, view, access, status, surroundings, ask
    * @returns {Promise<Live | null>}
    */
   async function load(id, left = null) {
-    const kept = await surroundings.archive.read(id);
+    const read = await surroundings.archive.read(id);
+    const kept = read && isSound(read.body) ? read : null;
     if (kept?.body["activeId"] && !surroundings.answersElsewhere(id)) await surroundings.askWho();
     if (kept ? kept.entry.removedAt : !left || left.revision > 0) return null;
     const isLive = surroundings.answersElsewhere(id);

@@ -19,12 +19,27 @@ import { mountChannel } from "../parts/channel.js";
 const QUIET_MS = 10_000; // without a word this long, the server is asked whether an answer is still being made
 const LOOK_MS = 2000;
 
+const OF_ENTRIES = ["written", "removed", "restored", "erased"];
+
+/** Tell whether this page knows what a window says, which may be of another version. @param {any} news */
+function isNews(news) {
+  const { id, title, updatedAt, count, removedAt } = news?.entry ?? {};
+  const isEntry = typeof id === "string" && typeof title === "string" && [updatedAt, count, removedAt].every(Number.isFinite);
+  return (
+    news?.kind === "who" ||
+    (news?.kind === "answering" && typeof news.id === "string") ||
+    (news?.kind === "left" && Array.isArray(news.ids)) ||
+    (OF_ENTRIES.includes(news?.kind) && isEntry)
+  );
+}
+
 /** @param {Hearers} hearers */
 export function mountTabs({ onNews, answering }) {
   /** When a window was last heard of that an answer streams to. @type {Map<string, number>} */
   const heard = new Map();
 
   const tell = mountChannel((/** @type {News} */ news) => {
+    if (!isNews(news)) return;
     if (news.kind === "who") answering().forEach((id) => tell({ kind: "answering", id }));
     else if (news.kind === "answering") heard.set(news.id, Date.now());
     else if (news.kind === "left") news.ids.forEach((id) => heard.has(id) && heard.set(id, 0));

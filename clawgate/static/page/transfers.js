@@ -45,7 +45,7 @@ export function mountTransfers({ archive, words, onWritten }) {
     let title = `clawgate ${now.slice(0, 10)}`;
     for (const { id } of entries) {
       const kept = await archive.read(id);
-      if (!kept) continue;
+      if (!kept || !transfer.isSound(kept.body)) continue;
       parts.push(kind === "md" ? transfer.toMarkdown(kept.body, labels()) : transfer.toJson(kept.body, kept.pictures));
       if (entries.length === 1) title = titleOf(/** @type {any} */ (kept.body)) || title;
     }
@@ -85,7 +85,8 @@ export function mountTransfers({ archive, words, onWritten }) {
     const state = { ...unpacked(fresh, body), id: fresh.id, sessionId: fresh.sessionId, isBehind: true };
     const { body: own, pictures } = packed(state);
     const { createdAt } = state;
-    const updatedAt = state.messages.reduce((latest, each) => Math.max(latest, each.askedAt), createdAt) || now;
+    const saidAt = state.messages.reduce((latest, each) => Math.max(latest, each.askedAt), createdAt);
+    const updatedAt = Math.min(saidAt, now) || now;
     const count = state.messages.length;
     const entry = { ...newEntry(state.id, state.sessionId, createdAt), title: titleOf(state), updatedAt, count };
     try {

@@ -44,7 +44,7 @@ export async function openTables() {
   }
 }
 
-/** The databases that the browser has closed: its reader cleared the site's data. @type {WeakSet<IDBDatabase>} */
+/** The databases that are closed: the reader cleared the site's data, or another window deletes or changes them. @type {WeakSet<IDBDatabase>} */
 const isClosed = new WeakSet();
 
 /** @returns {Promise<IDBDatabase>} */
@@ -57,7 +57,10 @@ function openDatabase() {
     request.onsuccess = () => {
       clearTimeout(timer);
       const database = request.result;
-      database.onversionchange = () => database.close();
+      database.onversionchange = () => {
+        database.close();
+        isClosed.add(database);
+      };
       database.onclose = () => isClosed.add(database);
       resolve(database);
     };

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * The blocks of a Markdown text that is still being written, found line by line: pure. What has been found is a tree of
+ * The blocks of a Markdown text that is still being written, found line by line: pure. The result is a tree of
  * containers and leaves; the open ones lie on one path, as in CommonMark's own algorithm. units.js cuts the text by it,
- * outline.js shows it. A display formula is no formula unless it is closed, so the state before it is kept until then.
+ * parts/draft.js shows it. A display formula is no formula unless it is closed, so the state before it is kept until then.
  */
 
 import { LEAVES, block } from "./block.js";

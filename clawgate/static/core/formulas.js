@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Display formulas as lines of their own: `$$ … $$`, `\[ … \]`, `\begin{align} … \end{align}`. The closing sign ends its
- * line; a formula is not empty and holds no blank line. What turns out to be none is text.
+ * line; a formula is not empty and holds no blank line. A line that turns out to be none is text.
  * Source: the gateway's own rule (web/pages/formulas.py).
  */
 

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * A provisional reading of a line of Markdown that is still being written: pure. What is open is closed where the text
+ * A provisional reading of a line of Markdown that is still being written: pure. An open mark is closed where the text
  * ends, and marks that may still become something are held back, so that a reader sees no marks. The gateway's own
  * rendering takes its place when the text is finished; a difference lasts until then.
  */

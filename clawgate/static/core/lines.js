@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What one line of Markdown can begin or end: recognisers of markdown-it's block rules, pure and without memory. Only
- * spaces and tabs count as blank.
+ * The beginnings and ends that one line of Markdown can make: recognisers of markdown-it's block rules, pure and without
+ * memory. Only spaces and tabs count as blank.
  * Source: CommonMark 0.31; GitHub's tables; markdown-it-py, whose blocks blocks.js has to find.
  */
 

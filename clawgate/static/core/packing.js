@@ -1,5 +1,5 @@
 // @ts-check
-/** A conversation as this browser keeps it: pure. What a part of the page adds to the state or a message is kept, too. */
+/** A conversation as this browser keeps it: pure. A field that a part of the page adds is kept, too. */
 
 import { createMessage } from "./message.js";
 import { queueOf } from "./queue.js";

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The queue of texts that the gateway is to render: pure. What waits goes together in the next request, up to what the
+ * The queue of texts that the gateway is to render: pure. Texts that wait go together in the next request, up to what the
  * gateway takes, two requests at a time; the newest message comes first. A request that fails is made again later, and
  * one that is refused is cut in two until the text that is to blame is alone. No text is asked for twice.
  */

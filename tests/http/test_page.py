@@ -287,6 +287,24 @@ def test_setup_shows_the_configuration_to_this_machine_alone(
         assert not re.search(r"127\.0\.0\.1|0\.0\.0\.0|11434|/etc/|config\.yaml|CLAWGATE_", page)
 
 
+@pytest.mark.parametrize("found", ["absent", "stopped", "elsewhere", "another", "stranger"])
+def test_setup_tells_a_stranger_nothing_of_what_else_is_on_the_machine(
+    ollama: ScriptedOllama, monkeypatch: pytest.MonkeyPatch, found: nginx.Word
+) -> None:
+    monkeypatch.setattr(nginx, "found", lambda *_: nginx.Finding(found, "start nginx", "mend nginx", "Secret/1.0"))
+    client = client_of(ollama, host="0.0.0.0")
+    page = client.get("/setup", environ_base={"REMOTE_ADDR": ELSEWHERE}).text
+    assert state_of(page, "nginx") == "off"
+    assert "No proxy stands before this page." in page
+    assert not re.search(r"nginx</code>|Secret|nstalled|8080|another site", page)
+
+
+def test_setup_quotes_a_model_name_for_the_shell(ollama: ScriptedOllama) -> None:
+    config = Config(model=ModelConfig(endpoint=ollama.base_url, model_name="m; rm -rf $HOME"))
+    page = create_app(config).test_client().get("/setup").text
+    assert "<code data-cure>ollama pull &#39;m; rm -rf $HOME&#39;</code>" in page
+
+
 def test_setup_shows_it_to_whoever_has_the_token_from_anywhere(ollama: ScriptedOllama) -> None:
     client = client_of(ollama, auth_token=TOKEN)
     page = client.get("/setup", headers=WITH_TOKEN, environ_base={"REMOTE_ADDR": ELSEWHERE}).text

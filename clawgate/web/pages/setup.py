@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from shlex import quote
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -57,7 +58,11 @@ class Hop(NamedTuple):
     @property
     def public(self) -> Hop:
         """It without what is the operator's alone."""
-        word = "setup.ollama.stranger" if self.detail and self.name == "ollama" else self.word
+        word = self.word
+        if self.name == "ollama" and self.detail:
+            word = "setup.ollama.stranger"
+        if self.name == "nginx" and self.state == "off":  # what is installed here, and what else answers
+            word = "setup.nginx.unused"
         return self._replace(address="", start="", cure="", detail="", better="", facts=(), word=word)
 
 
@@ -168,8 +173,8 @@ class SetupRoutes:
             return Hop("model", model, "", state, word, facts=(*memory_of(self._loaded.answer()), ONE_AT_A_TIME))
         if upstream.model_ready:
             facts = (*memory_of(self._loaded.answer()), UNTOLD_PARALLEL)
-            return Hop("model", model, "", "up", "setup.model.up", start=f"ollama run {model}", facts=facts)
-        return Hop("model", model, "", "down", "setup.model.down", cure=f"ollama pull {model}")
+            return Hop("model", model, "", "up", "setup.model.up", start=f"ollama run {quote(model)}", facts=facts)
+        return Hop("model", model, "", "down", "setup.model.down", cure=f"ollama pull {quote(model)}")
 
     def _ports(self) -> list[tuple[int | str, str]]:
         endpoint = urlsplit(self._config.model.endpoint)

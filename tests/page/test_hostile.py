@@ -68,3 +68,27 @@ def test_conversations_are_kept_again_after_the_database_was_deleted(page: Page,
     page.send("again")
     page.until_answer("two")
     page.session("again")
+
+
+def test_thousands_of_formulas_in_a_paragraph_leave_the_page_alive(page: Page, upstream: ScriptedOllama) -> None:
+    """It holds no word that tells a direction, so browsers look through all of it."""
+    whole = " ".join(f"$a_{{{number}}}$" for number in range(6000))
+    upstream.script(*(text(whole[begin : begin + 2000]) for begin in range(0, len(whole), 2000)), done())
+    page.send("go")
+    page.until("document.querySelector('[data-message=assistant]')?.dataset.phase === 'done'")
+    assert page.js(f"document.querySelector('{BODY}').textContent.includes('5999')")
+
+
+def test_no_label_of_a_footnote_takes_the_id_of_another(page: Page, upstream: ScriptedOllama) -> None:
+    labels = ("a", "to-a", "mark-a", '"><img', "'#.x:y%", "__proto__")
+    marks = " ".join(f"[^{label}]" for label in labels)
+    upstream.script(text(f"See {marks}\n\n" + "\n\n".join(f"[^{label}]: note" for label in labels)), done())
+    page.send("go")
+    page.until_rendered()
+    ids = page.js(f"[...document.querySelectorAll('{BODY} [id]')].map((each) => each.id)")
+    assert len(ids) == len(set(ids)) == 2 * len(labels)
+    targets = page.js(
+        f"[...document.querySelectorAll('{BODY} a')]"
+        ".map((each) => document.getElementById(decodeURIComponent(each.hash.slice(1)))?.dataset.footnote)"
+    )
+    assert targets == [*labels, *labels]

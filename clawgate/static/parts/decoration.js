@@ -13,9 +13,9 @@ export const DIRECTED = new Set(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", 
  * direction of its text, each footnote its way, and each link to an image elsewhere its words.
  * @param {DocumentFragment} fragment rendered Markdown
  * @param {() => import("./words.js").Dictionary} words
- * @param {string} prefix of the ids
+ * @param {number} id of the message
  */
-export function decorate(fragment, words, prefix) {
+export function decorate(fragment, words, id) {
   dropSpaces(fragment);
   for (const block of fragment.children) if (DIRECTED.has(block.localName)) block.setAttribute("dir", "auto");
   for (const pre of fragment.querySelectorAll("pre")) boxOf(pre, words);
@@ -24,7 +24,7 @@ export function decorate(fragment, words, prefix) {
   for (const link of fragment.querySelectorAll("a.remote-image")) {
     link.setAttribute("title", (words()["image"] ?? "") + link.getAttribute("href"));
   }
-  linkFootnotes(fragment, words, prefix);
+  linkFootnotes(fragment, words, id);
 }
 
 /** @param {HTMLTableElement | HTMLElement} table @param {() => import("./words.js").Dictionary} words */
@@ -52,20 +52,21 @@ function dropSpaces(fragment) {
  * Make a footnote's number lead to its text and back.
  * @param {DocumentFragment} fragment
  * @param {() => import("./words.js").Dictionary} words
- * @param {string} prefix
+ * @param {number} id
  */
-function linkFootnotes(fragment, words, prefix) {
+function linkFootnotes(fragment, words, id) {
+  const [noted, marked] = [`note-${id}-`, `mark-${id}-`]; // two beginnings: a label can be any other part of an id
   for (const mark of fragment.querySelectorAll("sup[data-footnote]")) {
     const name = mark.getAttribute("data-footnote") ?? "";
-    const link = make("a", "", { href: `#${prefix}-${encodeURIComponent(name)}`, "aria-label": `${words()["footnote"] ?? ""} ${name}` });
+    const link = make("a", "", { href: `#${noted}${encodeURIComponent(name)}`, "aria-label": `${words()["footnote"] ?? ""} ${name}` });
     link.append(...mark.childNodes);
     mark.append(link);
-    mark.id = `${prefix}-to-${name}`;
+    mark.id = marked + name;
   }
   for (const note of fragment.querySelectorAll("div.footnote[data-footnote]")) {
     const name = note.getAttribute("data-footnote") ?? "";
-    note.id = `${prefix}-${name}`;
-    const back = make("a", "back", { href: `#${prefix}-to-${encodeURIComponent(name)}`, "aria-label": words()["footnote.back"] ?? "" });
+    note.id = noted + name;
+    const back = make("a", "back", { href: `#${marked}${encodeURIComponent(name)}`, "aria-label": words()["footnote.back"] ?? "" });
     back.textContent = "↩";
     (note.lastElementChild?.localName === "p" ? note.lastElementChild : note).append(" ", back);
   }

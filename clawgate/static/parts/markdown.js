@@ -130,7 +130,7 @@ export function mountMarkdown(root, id, page) {
   /** @param {Unit} unit @param {string} html */
   function show({ index, item }, html) {
     parsed.innerHTML = html;
-    decorate(parsed.content, page.words, `note-${id}`);
+    decorate(parsed.content, page.words, id);
     const nodes = [...parsed.content.childNodes];
     const old = places[index] ?? [];
     if (item < 0) {

@@ -75,18 +75,24 @@ function replaceAll(old, next) {
   while (next.firstChild) old.append(next.firstChild);
 }
 
+/** With each child that an element of `dir="auto"` gets, browsers may look for a direction in all of them. */
+const MANY = 50;
+
 /**
  * @param {Node} parent
  * @param {Node[]} next
  * @param {number} [from] the first child that is compared
  */
 export function morphChildren(parent, next, from = 0) {
+  const directed = Math.max(next.length, parent.childNodes.length) > MANY && parent instanceof Element ? parent.closest('[dir="auto"]') : null;
+  directed?.removeAttribute("dir");
   next.forEach((each, index) => {
     const old = parent.childNodes[from + index];
     if (old) morph(old, each);
     else parent.appendChild(each);
   });
   while (parent.childNodes.length > from + next.length) parent.lastChild?.remove();
+  directed?.setAttribute("dir", "auto");
 }
 
 /**

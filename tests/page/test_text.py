@@ -275,8 +275,8 @@ def test_a_reader_who_scrolls_up_a_little_is_left_there(page: Page, upstream: Sc
     seen = "document.body.textContent.split('line 59').length"
     page.send("go")
     page.until(f"{seen} === 2 && {bottom}")
-    page.js(f"({scroller}.scrollBy(0, -arguments[0]), window.there = {scroller}.scrollTop)", up_px)
-    page.until_shown("[data-newest]")
+    turn = f"({scroller}.scrollBy(0, -{up_px}), window.there = {scroller}.scrollTop)"  # a wheel that turns on
+    page.until(f"!document.querySelector('[data-newest]').hidden || {turn} && false", "the page has noticed")
     steps[0].set()
     page.until(f"{seen} === 3", "it goes on")
     assert page.js(f"{scroller}.scrollTop === window.there")

@@ -2,6 +2,7 @@
 /** The talk itself: a question becomes a request, its stream the answer, and an interrupt ends it wherever it is. */
 
 import { ApiError } from "../core/api.js";
+import { newId } from "../core/conversations.js";
 import { orderFor } from "../core/history.js";
 import { questionOf, withoutEditedRefusal, withoutRefused } from "../core/recovery.js";
 import * as moves from "../core/state.js";
@@ -66,9 +67,20 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
    */
   async function send(text, images) {
     view.hideNotice();
-    if (store.get().activeId !== 0 && store.get().sessionId === null && !(await isStarted())) current?.abort.abort();
+    if (store.get().activeId !== 0 && store.get().runId === "" && !(await isStarted())) abandon();
     store.set(moves.asked(withoutEditedRefusal(store.get()), text.toWellFormed?.() ?? text, Date.now(), images));
     await stream("message");
+  }
+
+  /**
+   * Give up a request that does not begin. It may still reach the gateway, behind the next one, and would end that one's
+   * answer: so the conversation goes on in another session.
+   */
+  function abandon() {
+    const { sessionId } = store.get();
+    current?.abort.abort();
+    store.set({ ...store.get(), sessionId: newId("sess"), isBehind: true });
+    if (sessionId) api.forget(sessionId).catch(() => undefined); // it is forgotten by itself, too
   }
 
   /**

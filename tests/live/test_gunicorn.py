@@ -16,7 +16,7 @@ import pytest
 from tests.support import sse
 from tests.support.gateway import SERVE, Gateway
 from tests.support.ollama import ScriptedOllama, hang, text
-from tests.support.tools import DEADLINE_S, ROOT
+from tests.support.tools import DEADLINE_S, ROOT, wait_for
 
 GUNICORN = f"{sys.executable} -m gunicorn -c python:clawgate.gunicorn_conf"
 WAYS = {
@@ -69,8 +69,14 @@ def test_every_stream_is_taken_and_the_rest_still_answers(
         sse.check([*streams[0].events, *streams[0].read_all()])
 
 
+def known(running: Gateway) -> Gateway:
+    """Wait until the gateway has learnt what its model can: it asks in the background."""
+    wait_for(lambda: running.get("/api/status").json["models"][0]["thinking"] is not None, "the model is known")
+    return running
+
+
 def test_both_ways_are_one_server(gateway: Callable[..., Gateway]) -> None:
-    one, other = (seen(gateway(command=command)) for command in WAYS.values())
+    one, other = (seen(known(gateway(command=command))) for command in WAYS.values())
     assert one == other
     assert [one[route][0] for route in ("GET /", "HEAD /api/chat", "PUT /api/chat", "GET /nowhere")] == [
         200,

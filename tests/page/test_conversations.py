@@ -550,7 +550,7 @@ def test_what_is_removed_in_the_drawer_can_be_brought_back_there(page: Page) -> 
     page.click("[data-undo-button]")
     until_titles(page, "two", "one")
     page.press(ESCAPE)
-    assert page.js("document.querySelector('main').contains(document.querySelector('[data-undo]'))")
+    page.until("document.querySelector('main').contains(document.querySelector('[data-undo]'))")
 
 
 def beside(page: Page) -> Callable[[], Any]:

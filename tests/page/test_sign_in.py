@@ -169,6 +169,7 @@ def test_a_token_dialog_that_was_closed_opens_again_and_the_question_is_then_sen
     page.click("[data-do=token]")
     page.find("[data-token-input]").send_keys("wrong\n")
     page.until_shown("[data-token-wrong]")
+    page.until_idle()  # the question has been refused with it, too
     give_token(page)
     page.until_answer("Hello.")
     page.until_idle()

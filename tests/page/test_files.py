@@ -6,7 +6,7 @@ import base64
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.page.test_look import findings
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, status
 from tests.support.pictures import png
-from tests.support.shared import endpoint, ollama_of
+from tests.support.shared import Config, ollama_of, shared_gateway
 
 if TYPE_CHECKING:
     from tests.page.chromium import Page
@@ -44,14 +44,9 @@ return !(how === "paste" ? field : document.querySelector("[data-messages]").par
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway of two models, with room for small pictures alone."""
-    with endpoint() as address:
-        config: dict[str, dict[str, Any]] = {
-            "model": {"endpoint": address, "allowed_models": ["seeing"]},
-            "server": {"max_body_bytes": 1 << 18},
-        }
-        with Gateway(config, tmp_path_factory.mktemp("gate")) as gateway:
-            yield gateway
-        assert "Traceback" not in gateway.log, gateway.log
+    config: Config = {"model": {"allowed_models": ["seeing"]}, "server": {"max_body_bytes": 1 << 18}}
+    with shared_gateway(tmp_path_factory.mktemp("gate"), config) as gateway:
+        yield gateway
 
 
 @pytest.fixture

@@ -193,10 +193,15 @@ export function createApi(base, token, onFailure = () => undefined) {
 
     /**
      * @param {string} sessionId
-     * @returns {Promise<SessionView>}
+     * @returns {Promise<SessionView | null>} null: the gateway does not know it (any more)
      */
     async session(sessionId) {
-      return small("GET", `api/sessions/${sessionId}`);
+      try {
+        return await small("GET", `api/sessions/${sessionId}`);
+      } catch (error) {
+        if (error instanceof ApiError && error.code === "unknown_session") return null;
+        throw error;
+      }
     },
 
     /**

@@ -63,7 +63,7 @@ export function orderFor(state, way, think, pictureBytes) {
 
 /**
  * Bring the browser's own copy and the server's session together, after a reload. The server knows better how the last
- * answer ended; the browser may know more of what came before, and what never reached the server. Where the two differ,
+ * answer ended; the browser may know more of what came before, and what never reached the server. If the two differ,
  * the browser's way is shown if it has gone another one since, else the server's, and the browser's is set aside.
  * @param {State} state
  * @param {WireMessage[] | null} given null: the server has forgotten the session

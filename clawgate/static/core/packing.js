@@ -1,6 +1,7 @@
 // @ts-check
 /** A conversation as this browser keeps it: pure. A field that a part of the page adds is kept, too. */
 
+import { without } from "./fields.js";
 import { createMessage } from "./message.js";
 import { queueOf } from "./queue.js";
 import { settingsOf } from "./settings.js";
@@ -49,7 +50,7 @@ export function packed(state) {
       pictures[each.id] = each.images;
       return { ...each, images: [] };
     });
-  const own = Object.fromEntries(Object.entries(state).filter(([name]) => !LEFT_OUT.includes(name)));
+  const own = without(state, LEFT_OUT);
   const others = state.others.map((tail) => ({ ...tail, messages: bare(tail.messages) }));
   return { body: { ...own, messages: bare(state.messages), others }, pictures };
 }
@@ -69,7 +70,7 @@ export function unpacked(state, body, pictures = {}, isLive = false) {
   const messages = revive(body.messages);
   const others = (body.others ?? []).map((/** @type {any} */ tail) => ({ ...tail, messages: revive(tail.messages) }));
   const ids = [...messages, ...others.flatMap((/** @type {any} */ tail) => tail.messages)].map((each) => each.id);
-  const own = Object.fromEntries(Object.entries(body).filter(([name]) => !LEFT_OUT.includes(name)));
+  const own = without(body, LEFT_OUT);
   const nextId = ids.reduce((most, id) => Math.max(most, id + 1), Number(body.nextId) || 1);
   const queue = queueOf(body.queue, nextId);
   return {

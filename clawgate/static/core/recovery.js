@@ -24,7 +24,7 @@ export function isCutOff(state) {
 
 /**
  * Take what the gateway has of a conversation whose last answer was cut off: that answer is no failure any more, but
- * one that can be gone on with, or that the gateway has brought to its end. What is shown here stays in any case.
+ * one that can be gone on with, or that the gateway has brought to its end. The text that is shown here stays in any case.
  * @param {State} state
  * @param {WireMessage[] | null} given null: the gateway has forgotten the session
  * @returns {State}

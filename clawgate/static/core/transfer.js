@@ -2,6 +2,7 @@
 /** Conversations as files: written as Markdown to read or as JSON to keep, read from JSON with every part checked. Pure. */
 
 import { titleOf } from "./conversations.js";
+import { without } from "./fields.js";
 
 /**
  * @typedef {import("./packing.js").Body} Body
@@ -30,8 +31,8 @@ export class TransferError extends Error {
 }
 
 /**
- * What belongs to this browser: the session's id would let a reader of the file into it, and what waits in the queue
- * would be sent without its reader.
+ * These belong to this browser: the session's id would let a reader of the file into it, and a queue would be sent
+ * without its reader.
  */
 const OWN = ["id", "sessionId", "isBehind", "activeId", "runId", "nextId", "draft", "edit", "editingId", "queue"];
 /** Far fewer than the whole numbers that add up: the next messages count on from the greatest id. */
@@ -44,7 +45,7 @@ const MAX_ID = 2 ** 40;
  * @returns {string}
  */
 export function toJson(body, pictures) {
-  const own = Object.fromEntries(Object.entries(body).filter(([name]) => !OWN.includes(name)));
+  const own = without(body, OWN);
   const whole = (/** @type {any[]} */ messages) =>
     messages.map((each) => (pictures[each.id] ? { ...each, images: pictures[each.id] } : each));
   const others = body["others"].map((/** @type {any} */ tail) => ({ ...tail, messages: whole(tail.messages) }));
@@ -194,7 +195,7 @@ export function fromJson(text) {
   return file.conversations.map((/** @type {any} */ each, /** @type {number} */ index) => {
     const { ids, others } = checkConversation(each, `conversations[${index}]`, MAX_MESSAGES);
     const kept = others.filter((tail) => tail.messages.length > 0 && (tail.after === 0 || ids.has(tail.after)));
-    const own = Object.fromEntries(Object.entries(each).filter(([name]) => !OWN.includes(name)));
+    const own = without(each, OWN);
     return { title: "", createdAt: 0, ...own, others: kept };
   });
 }

@@ -4,7 +4,6 @@
  * the answer that was cut off offers to go on. Nothing is asked of the model here: that would be a second run.
  */
 
-import { ApiError } from "../core/api.js";
 import { isCutOff, recovered } from "../core/recovery.js";
 import { lastMessage } from "../core/state.js";
 
@@ -24,9 +23,10 @@ export function mountComeback(store, api, view, keeping) {
     if (!sessionId) return null;
     try {
       const seen = await api.session(sessionId);
+      if (!seen) return null;
       return seen.streaming ? undefined : seen.messages; // it has not noticed yet that this reader is gone
-    } catch (error) {
-      return error instanceof ApiError && error.code === "unknown_session" ? null : undefined;
+    } catch {
+      return undefined;
     }
   }
 

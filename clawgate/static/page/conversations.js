@@ -4,6 +4,7 @@
 import { switched, siblings } from "../core/branches.js";
 import { found, shortened, textsOf } from "../core/conversations.js";
 import { isBlank } from "../core/packing.js";
+import { pause } from "../core/pause.js";
 import { DEFAULTS } from "../core/settings.js";
 import * as moves from "../core/state.js";
 import { mountConversations as mountList } from "../parts/conversations.js";
@@ -299,6 +300,3 @@ export function mountConversations({ archive, shown, api, view, access, status, 
     },
   };
 }
-
-/** @param {number} ms */
-const pause = (ms) => /** @type {Promise<void>} */ (new Promise((resolve) => setTimeout(resolve, ms)));

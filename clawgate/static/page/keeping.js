@@ -94,7 +94,7 @@ export function mountKeeping(store, first, known, { archive, makeRoom, answersEl
   }
 
   /**
-   * Take what another window has written since. What has been said here meanwhile stays.
+   * Take over the words that another window has written since. Those that were said here meanwhile stay.
    * @param {boolean} isNews whether more is known of it than its revision: that its answer streams elsewhere
    * @returns {Promise<void>}
    */

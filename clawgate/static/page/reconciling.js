@@ -3,6 +3,7 @@
 
 import { ApiError } from "../core/api.js";
 import { reconciled } from "../core/history.js";
+import { pause } from "../core/pause.js";
 
 const SETTLE_TRIES = 10;
 const SETTLE_MS = 200;
@@ -22,21 +23,18 @@ export function mountReconciling(store, api, access, isNew) {
     if (!sessionId || isDone) return "known";
     try {
       let seen = await api.session(sessionId);
-      for (let tries = 0; seen.streaming && isStill(sessionId) && tries < SETTLE_TRIES; tries += 1) {
+      for (let tries = 0; seen?.streaming && isStill(sessionId) && tries < SETTLE_TRIES; tries += 1) {
         await pause(SETTLE_MS); // the gateway settles the cut answer in a moment
         seen = await api.session(sessionId);
       }
-      if (seen.streaming) return "later"; // another window reads it, or whoever asks next supersedes it
-      if (isStill(sessionId)) store.set(reconciled(store.get(), seen.messages));
+      if (seen?.streaming) return "later"; // another window reads it, or whoever asks next supersedes it
       isDone = true;
-      return "known";
+      if (!isStill(sessionId)) return "known";
+      store.set(reconciled(store.get(), seen?.messages ?? null));
+      return seen ? "known" : "forgotten";
     } catch (error) {
-      const failure = error instanceof ApiError ? error : null;
-      if (failure?.code === "unauthorized") access.want("restore", reconcile);
-      if (failure?.status !== 404) return "later";
-      isDone = true;
-      if (isStill(sessionId)) store.set(reconciled(store.get(), null));
-      return isStill(sessionId) ? "forgotten" : "known";
+      if (error instanceof ApiError && error.code === "unauthorized") access.want("restore", reconcile);
+      return "later";
     }
   }
 
@@ -52,6 +50,3 @@ export function mountReconciling(store, api, access, isNew) {
     isDone: () => isDone,
   };
 }
-
-/** @param {number} ms */
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

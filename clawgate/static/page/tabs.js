@@ -1,7 +1,6 @@
 // @ts-check
 /** Keeps the windows of one browser in step: each tells what it has written, the others take it over. */
 
-import { ApiError } from "../core/api.js";
 import { mountChannel } from "../parts/channel.js";
 
 /**
@@ -71,8 +70,8 @@ export function mountTabs({ onNews, answering }) {
           const isOver =
             !session ||
             (await api.session(session).then(
-              (seen) => !seen.streaming,
-              (error) => error instanceof ApiError && error.status === 404,
+              (seen) => !seen?.streaming,
+              () => false,
             ));
           if (!isOver) continue;
           heard.delete(id);

@@ -4,6 +4,7 @@
 import { ApiError } from "../core/api.js";
 import { newId } from "../core/conversations.js";
 import { orderFor } from "../core/history.js";
+import { pause } from "../core/pause.js";
 import { questionOf, withoutEditedRefusal, withoutRefused } from "../core/recovery.js";
 import * as moves from "../core/state.js";
 
@@ -55,8 +56,8 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
     if (!silentMs() || !sessionId || !runId || Date.now() < listenedAt + LISTEN_MS) return;
     listenedAt = Date.now();
     const isOver = await api.session(sessionId).then(
-      (seen) => seen.run_id !== runId,
-      (error) => error instanceof ApiError && error.status === 404,
+      (seen) => seen?.run_id !== runId,
+      () => false,
     );
     if (isOver && store.get().activeId === activeId) mine?.abort.abort(new ApiError("network", "the stream broke off"));
   }
@@ -67,7 +68,7 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
    */
   async function send(text, images) {
     view.hideNotice();
-    if (store.get().activeId !== 0 && store.get().runId === "" && !(await isStarted())) abandon();
+    if (store.get().activeId !== 0 && store.get().runId === "" && !(await isStarted())) giveUp();
     store.set(moves.asked(withoutEditedRefusal(store.get()), text.toWellFormed?.() ?? text, Date.now(), images));
     await stream("message");
   }
@@ -76,7 +77,7 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
    * Give up a request that does not begin. It may still reach the gateway, behind the next one, and would end that one's
    * answer: so the conversation goes on in another session.
    */
-  function abandon() {
+  function giveUp() {
     const { sessionId } = store.get();
     current?.abort.abort();
     store.set({ ...store.get(), sessionId: newId("sess"), isBehind: true });
@@ -250,6 +251,3 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
 
   return { send, act, interrupt, leave, silentMs, listen };
 }
-
-/** @param {number} ms */
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

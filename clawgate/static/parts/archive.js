@@ -17,7 +17,7 @@ import { openTables } from "./tables.js";
 
 const BATCH = 25; // conversations that a search reads at once: half a megabyte as a rule
 
-/** Open it. Where the browser keeps nothing, it lasts as long as the page. */
+/** Open it. It lasts as long as the page if the browser keeps nothing. */
 export async function openArchive() {
   const { isLasting, transact } = await openTables();
 

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * One message's Markdown in the page. What is still being written is shown provisionally, in the elements that it will
- * have; each unit of it that is finished is rendered by the gateway once, and the elements are changed to what comes
+ * One message's Markdown in the page. The part that is still being written is shown provisionally, in the elements that
+ * it will have; each unit that is finished is rendered by the gateway once, and the elements are changed to what comes
  * back. So nothing that is finished is replaced, at the end neither, and no text is lost where the gateway renders
  * nothing. A unit that uses a definition which comes later is rendered once more.
  */
@@ -89,11 +89,21 @@ export function mountMarkdown(root, id, page) {
       const text = wholeOf(unit, shown.slice(unit.start, unit.end));
       return { unit, text, ...namesOf(unit, text), asked: 0 };
     });
-    const known = added.flatMap((piece) => piece.defined).filter(({ label }) => !definitions.has(label));
-    for (const { label, text } of known) if (!definitions.has(label)) definitions.set(label, text);
-    const late = pieces.filter((piece) => known.some(({ label }) => piece.used.has(label)));
+    const learnt = learn(added);
+    const late = pieces.filter((piece) => learnt.some((label) => piece.used.has(label)));
     pieces = pieces.concat(added); // as arguments of one call they may be too many
     for (const piece of [...late, ...added]) ask(piece);
+  }
+
+  /** Note the definitions of pieces, and return the labels that had none before. @param {Piece[]} from */
+  function learn(from) {
+    const learnt = [];
+    for (const { label, text } of from.flatMap((piece) => piece.defined)) {
+      if (definitions.has(label)) continue;
+      definitions.set(label, text);
+      learnt.push(label);
+    }
+    return learnt;
   }
 
   /** @param {Piece} piece */
@@ -164,9 +174,7 @@ export function mountMarkdown(root, id, page) {
     for (const piece of pieces.slice(kept)) piece.asked = -1;
     pieces = pieces.slice(0, kept);
     definitions = new Map();
-    for (const { label, text: defined } of pieces.flatMap((each) => each.defined)) {
-      if (!definitions.has(label)) definitions.set(label, defined);
-    }
+    learn(pieces);
     const last = pieces.at(-1)?.unit;
     const block = last && units.root.children[last.index];
     drawn = last ? last.index + (last.item < 0 ? 1 : 0) : 0;

@@ -1,5 +1,5 @@
 // @ts-check
-/** The dialog with a conversation's system prompt and Ollama's options. What is right counts from when it closes. */
+/** The dialog with a conversation's system prompt and Ollama's options. Its right values count from when it closes. */
 
 import { PARAMETERS, isSet, readOptions, writtenStops } from "../core/settings.js";
 import { hook, write } from "./dom.js";

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The height that a keyboard on the screen leaves. Where the browser does not make the page smaller for it (Safari; the
- * others obey `interactive-widget`), the page does.
+ * The height that a keyboard on the screen leaves. The page makes itself smaller for it in browsers that do not (Safari;
+ * the others obey `interactive-widget`).
  */
 
 const KEYBOARD_PART = 0.8; // a keyboard takes more than a toolbar does

@@ -69,7 +69,7 @@ class Appearance:
                 modules=self._modules[template],
                 language=language,
                 theme=theme if theme in THEMES else THEMES[0],
-                file=self._files.address,
+                files=self._files.address(),
                 **values,
             ),
             status,

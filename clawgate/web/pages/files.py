@@ -53,9 +53,9 @@ class Files:
         response.cache_control.immutable = is_lasting
         return response
 
-    def address(self, filename: str) -> str:
-        """Return a file's address with the version in its path; within a request."""
-        return url_for(".lasting", filename=filename, version=self.version())
+    def address(self) -> str:
+        """Return the folder's address with the version in its path, which ends with a slash; within a request."""
+        return url_for(".lasting", filename="", version=self.version())
 
     def version(self) -> str:
         """Return a digest of all names and contents; it is computed anew where a file's size or time is another."""

@@ -19,25 +19,18 @@ import pytest
 
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama
-from tests.support.shared import endpoint, ollama_of
+from tests.support.shared import ollama_of, shared_gateway
 
 
 @pytest.fixture(scope="module")
 def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The module's gateway; `configured` says how it is configured."""
     sections: dict[str, dict[str, Any]] = getattr(request, "param", {})
-    with endpoint() as address:
-        config = {
-            **sections,
-            "model": {"endpoint": address, **sections.get("model", {})},
-            "server": {"graceful_seconds": 1, **sections.get("server", {})},
-        }
-        with Gateway(config, tmp_path_factory.mktemp("gate")) as gateway:
-            gateway.get("/healthz")
-            yield gateway
-            gateway.stop(signal.SIGKILL)  # a proper end takes a second; others test that
-            print(f"--- the gateway's log ---\n{gateway.log}")
-        assert "Traceback" not in gateway.log, gateway.log
+    config = {**sections, "server": {"graceful_seconds": 1, **sections.get("server", {})}}
+    with shared_gateway(tmp_path_factory.mktemp("gate"), config) as gateway:
+        gateway.get("/healthz")
+        yield gateway
+        gateway.stop(signal.SIGKILL)  # a proper end takes a second; others test that
 
 
 @pytest.fixture

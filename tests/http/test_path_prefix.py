@@ -134,8 +134,11 @@ def test_the_log_shows_an_address_without_the_prefix_and_routine_not_at_all(
     gateway: Callable[..., Gateway], ollama: ScriptedOllama
 ) -> None:
     started = gateway(server={"path_prefix": "/chat/"})
-    for path in ("/chat/healthz", "/chat/static/page/chat.js", "/chat/api/status", "/chat", "/chatter"):
+    for path in ("/chat/healthz", "/chat/static/page/chat.js", "/chat/api/status", "/chat"):
         started.get(path)
+    started.wait_for_line(r'path="" status=308')  # a line is written behind its answer
+    started.get("/chatter")
+    started.wait_for_line(r'path="/chatter" status=404')
     session_id = started.post("/chat/api/chat", {"message": "hi", "stream": False}).json["session_id"]
     assert started.get(f"/chat/api/sessions/{session_id}").status == 200
     started.wait_for_line(r'path="/api/sessions/[0-9a-f]{10}" status=200')

@@ -211,11 +211,12 @@ def test_an_unload_that_is_refused_is_said(gate: Gateway, upstream: ScriptedOlla
 @CURING
 @pytest.mark.parametrize("leave", ["interrupt", "close", "supersede"])
 def test_every_way_out_is_open_while_the_model_is_unloaded(gate: Gateway, upstream: ScriptedOllama, leave: str) -> None:
-    upstream.script(hang(), path="/api/generate")
+    go = threading.Event()
+    upstream.script(wait(go), status(200, {}), path="/api/generate")
     upstream.script(hang())
     with gate.stream(opening("s-out")) as stream:
         stream.read_until(lambda event: event.data == WAITING)
-        upstream.next_request(path="/api/generate")
+        unload = upstream.next_request(path="/api/generate")
         for _ in range(3):
             stream.read_until(lambda event: event.is_ping)
         if leave == "interrupt":
@@ -226,6 +227,8 @@ def test_every_way_out_is_open_while_the_model_is_unloaded(gate: Gateway, upstre
             assert reason(finish(stream)) == "superseded"
     wait_for(lambda: streams_of(gate) == 0, "nothing is in flight")
     assert len(upstream.chats) == 1 + (leave == "supersede")
+    go.set()  # one that is cut off with its Ollama would be asked again, of the next test's
+    assert unload.finished.wait(DEADLINE_S)
 
 
 @pytest.mark.parametrize(("unload_wedged", "expected"), [(False, 1), (True, 2)])

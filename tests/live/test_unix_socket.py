@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +23,7 @@ from tests.support.gateway import Gateway
 from tests.support.nginx import Nginx
 from tests.support.ollama import ScriptedOllama, done, hang, text
 from tests.support.proxies import Caddy
-from tests.support.shared import endpoint, ollama_of
+from tests.support.shared import Config, ollama_of, shared_gateway
 from tests.support.tools import ROOT, on_a_free_port, wait_for
 
 UNHURRIED = {"heartbeat_seconds": 3600, "stall_seconds": 600, "first_frame_seconds": 600}
@@ -41,12 +40,10 @@ def free() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway that listens on a Unix socket, for the tests that leave it alive."""
-    with tempfile.TemporaryDirectory(prefix="clawgate-") as folder, endpoint() as address:
-        server = {"host": f"unix:{folder}/gate.sock", "max_streams": 5}
-        config: dict[str, dict[str, Any]] = {"model": {"endpoint": address}, "server": server, "stream": UNHURRIED}
-        with Gateway(config, tmp_path_factory.mktemp("gate")) as gateway:
+    with tempfile.TemporaryDirectory(prefix="clawgate-") as folder:
+        config: Config = {"server": {"host": f"unix:{folder}/gate.sock", "max_streams": 5}, "stream": UNHURRIED}
+        with shared_gateway(tmp_path_factory.mktemp("gate"), config) as gateway:
             yield gateway
-        assert "Traceback" not in gateway.log, gateway.log
 
 
 @pytest.fixture

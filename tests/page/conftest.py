@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama
-from tests.support.shared import endpoint, ollama_of
+from tests.support.shared import ollama_of, shared_gateway
 from tests.support.tools import require
 
 if TYPE_CHECKING:
@@ -31,17 +31,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """The one gateway, with a short patience; tests that want another configuration use the fixture `gateway`."""
-    with endpoint() as address:
-        config: dict[str, dict[str, Any]] = {
-            "model": {"endpoint": address},
-            "server": {"graceful_seconds": 1},
-            "stream": {"stall_seconds": 2, "smoothing_ms": 20},
-        }
-        with Gateway(config, tmp_path_factory.mktemp("gate")) as gateway:
-            yield gateway
-            print(f"--- the gateway's log ---\n{gateway.log}")
-        assert "Traceback" not in gateway.log, gateway.log
+    """The one gateway; tests that want another configuration use the fixture `gateway`.
+
+    It has patience: an answer that hangs may wait until a test has done what it needs, however slow the machine.
+    """
+    config = {"server": {"graceful_seconds": 1}, "stream": {"stall_seconds": 60, "smoothing_ms": 20}}
+    with shared_gateway(tmp_path_factory.mktemp("gate"), config) as gateway:
+        yield gateway
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ import pytest
 from tests.page.test_look import findings
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
-from tests.support.shared import endpoint
 from tests.support.tools import DEADLINE_S, require, wait_for
 
 if TYPE_CHECKING:
@@ -44,16 +43,6 @@ opening.onsuccess = () => {
 };
 """
 """Puts conversations into the page's database."""
-
-
-@pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway with patience: an answer may wait until a test has opened what it needs."""
-    with endpoint() as address:
-        config: dict[str, dict[str, Any]] = {"model": {"endpoint": address}, "stream": {"stall_seconds": 60}}
-        with Gateway(config, tmp_path_factory.mktemp("gate")) as gateway:
-            yield gateway
-        assert "Traceback" not in gateway.log, gateway.log
 
 
 def ask(page: Page, question: str, answer: str = "Hello.") -> None:

@@ -199,7 +199,7 @@ def test_setup_shows_the_chain_and_what_mends_it(page: Page, gate: Gateway, upst
     upstream.start()
     page.until(f"{states}.slice(3).join() === 'up,down'")
     assert page.text("[data-hop=model] [data-cure]") == "ollama pull qwen3:32b"
-    assert page.text("[data-setting='stream.stall_seconds'] td") == "2"
+    assert page.text("[data-setting='stream.stall_seconds'] td") == "60"
     assert page.console() == []
 
 

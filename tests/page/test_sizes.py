@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.page.chromium import Page
 
 STATIC = ROOT / "clawgate" / "static"
-ALT_ENTER = "\ue00a\ue007"
+ALT_ENTER, ESCAPE = "\ue00a\ue007", "\ue00c"
 ROOM = """(() => {
   const box = document.querySelector("[data-scroller]").getBoundingClientRect();
   const field = document.querySelector("[data-dropzone]").getBoundingClientRect();
@@ -89,6 +89,9 @@ def test_what_fingers_press_is_large_enough(page: Page, upstream: ScriptedOllama
         page.click("[data-settings-open]")
         assert page.js(SMALL) == []
         assert findings(page) == []
+        page.press(ESCAPE)  # closes the dialog
+        page.press(ESCAPE)
+        page.until_idle()
     finally:
         page.cdp("Emulation.setTouchEmulationEnabled", enabled=False)
 

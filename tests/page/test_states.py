@@ -77,7 +77,10 @@ def test_model_that_is_loaded_anew_is_said(
     page.until("document.querySelector('[data-progress]').hidden")
 
 
-def test_stalled_answer_can_be_tried_again_from_where_it_stopped(page: Page, upstream: ScriptedOllama) -> None:
+def test_stalled_answer_can_be_tried_again_from_where_it_stopped(
+    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
+) -> None:
+    page, upstream = blank.open(gateway(stream={"stall_seconds": 2}).base_url + "/"), ollama
     upstream.script(text("Half"), hang())
     page.send("go")
     page.until_shown("[data-failure]")

@@ -127,9 +127,9 @@ def test_selection_focus_and_sideways_scroll_stay_to_the_end(page: Page, upstrea
     upstream.script(
         text(f"A **bold** paragraph, [link](https://example.com) here.\n\n- one two\n- three\n\n```python\n{wide}"),
         wait(goes_on),
-        text("y = 2\n```\n\nAnd $x^2$"),
+        text("y = 2\n```\n\nAnd $x^2$ "),
         wait(ends),
-        text(" more.\n"),
+        text("more.\n"),
         done(),
     )
     page.send("go")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.support.gateway import Gateway
 from tests.support.nginx import Nginx
 from tests.support.ollama import ScriptedOllama, hang, text
 from tests.support.proxies import Caddy, recipe_of
-from tests.support.shared import endpoint, ollama_of
+from tests.support.shared import Config, ollama_of, shared_gateway
 from tests.support.tools import on_a_free_port, wait_for
 
 if TYPE_CHECKING:
@@ -27,12 +27,9 @@ PREFIX = {"path_prefix": "/chat"}
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway that knows its path."""
-    with endpoint() as address:
-        model, stream = {"endpoint": address}, {"stall_seconds": 30}
-        config: dict[str, dict[str, Any]] = {"model": model, "server": PREFIX, "stream": stream}
-        with Gateway(config, tmp_path_factory.mktemp("gate")) as gateway:
-            yield gateway
-        assert "Traceback" not in gateway.log, gateway.log
+    config: Config = {"server": PREFIX, "stream": {"stall_seconds": 30}}
+    with shared_gateway(tmp_path_factory.mktemp("gate"), config) as gateway:
+        yield gateway
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.page.test_conversations import BLANK, ask, choose, forbid, open_one, titles, until_titles
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
-from tests.support.shared import endpoint
 from tests.support.tools import DEADLINE_S, wait_for
 
 if TYPE_CHECKING:
@@ -20,16 +19,6 @@ if TYPE_CHECKING:
 ESCAPE, ENTER = "\ue00c", "\ue007"
 COUNT = "document.querySelectorAll('[data-message]').length"
 NOTICE = "document.querySelector('[data-notice]:not([hidden]) [data-notice-text]')?.textContent ?? ''"
-
-
-@pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway with patience: an answer may wait until a test has opened what it needs."""
-    with endpoint() as address:
-        config: dict[str, dict[str, Any]] = {"model": {"endpoint": address}, "stream": {"stall_seconds": 60}}
-        with Gateway(config, tmp_path_factory.mktemp("gate")) as gateway:
-            yield gateway
-        assert "Traceback" not in gateway.log, gateway.log
 
 
 class Windows:
@@ -149,13 +138,19 @@ def test_a_question_in_another_window_supersedes_the_answer_and_that_is_said(
     assert [m["content"] for m in upstream.chats[-1].messages] == ["tell", "Long", "shorter"]
 
 
-def test_an_older_copy_overwrites_nothing_here_or_on_the_server(windows: Windows, upstream: ScriptedOllama) -> None:
+def unheard(windows: Windows) -> Page:
+    """Have one answer in both windows, and turn to the second, of which the first hears nothing from now on."""
     page = windows.first()
     ask(page, "one")
     page.session("Hello.")
     page = windows.second()
     page.until_answer("Hello.")
-    page.js("(BroadcastChannel.prototype.postMessage = () => undefined)")  # the first window hears nothing
+    page.js("(BroadcastChannel.prototype.postMessage = () => undefined)")
+    return page
+
+
+def test_an_older_copy_overwrites_nothing_here_or_on_the_server(windows: Windows, upstream: ScriptedOllama) -> None:
+    page = unheard(windows)
     ask(page, "two")
     page.session("two")
     page = windows.first()
@@ -178,12 +173,7 @@ def test_an_older_copy_overwrites_nothing_here_or_on_the_server(windows: Windows
 
 
 def test_what_both_windows_say_apart_become_two_ways(windows: Windows, upstream: ScriptedOllama) -> None:
-    page = windows.first()
-    ask(page, "one")
-    page.session("Hello.")
-    page = windows.second()
-    page.until_answer("Hello.")
-    page.js("(BroadcastChannel.prototype.postMessage = () => undefined)")  # the first window hears nothing
+    page = unheard(windows)
     ask(page, "mine")
     page.session("mine")
     page = windows.first()

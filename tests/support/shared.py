@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.gateway import Gateway
@@ -15,6 +17,10 @@ IDLE_S = 5.0
 """The time that the gateway has to end every answer after a test, when each reader has left."""
 
 
+Config = Mapping[str, Mapping[str, Any]]
+"""A configuration by sections, as Gateway takes it."""
+
+
 @contextmanager
 def endpoint() -> Iterator[str]:
     """Hold a port for Ollamas to come, and give its address. It refuses meanwhile, and nobody else gets it."""
@@ -22,6 +28,20 @@ def endpoint() -> Iterator[str]:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{holder.getsockname()[1]}"
+
+
+@contextmanager
+def shared_gateway(folder: Path, config: Config) -> Iterator[Gateway]:
+    """Run a gateway whose endpoint is held for Ollamas to come; its log, which has no traceback, is printed at the end.
+
+    Errors: AssertionError for a traceback.
+    """
+    with endpoint() as address:
+        model = {"endpoint": address, **config.get("model", {})}
+        with Gateway({**config, "model": model}, folder) as gateway:
+            yield gateway
+            print(f"--- the gateway's log ---\n{gateway.log}")
+        assert "Traceback" not in gateway.log, gateway.log
 
 
 @contextmanager

@@ -73,6 +73,8 @@ class Wire:
                     connection.over.wait(TICK_S)
                     continue
                 for end in select.select(list(ends), [], [], TICK_S)[0]:
+                    if connection.number <= self._dead:
+                        break  # it died while its bytes were waited for
                     try:
                         data = end.recv(65536)
                         if not data:

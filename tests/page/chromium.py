@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ ARGUMENTS = (
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
+    "--disable-features=BackForwardCache",  # without it, each page that is left costs another process
     "--no-proxy-server",
     "--disable-background-networking",
     "--disable-component-update",
@@ -66,6 +68,25 @@ opening.onsuccess = () => {
 };
 """
 """Changes the conversations in the page's database."""
+
+
+WATCH = """
+const done = arguments[0], endsAt = performance.now() + 500;
+(function look() {
+  let value = null;
+  try { value = (%s); } catch { /* an element that it reads is not there yet */ }
+  if (value || performance.now() > endsAt) done(value);
+  else setTimeout(look, 20);
+})();
+"""
+"""Looks at an expression until it is true, for half a second at most: each look from outside costs milliseconds."""
+
+
+SHOWN = """
+(e => !!e && e.getClientRects().length > 0 && e.checkVisibility({checkOpacity: true, checkVisibilityCSS: true}))(
+  [...document.querySelectorAll(%s)].at(-1)
+)"""
+"""Tells whether the last such element can be seen."""
 
 
 def start(chromium: str, chromedriver: str, profile: Path) -> Chrome:
@@ -148,13 +169,13 @@ class Page:
         return self.driver.execute_script(f"return ({expression})", *arguments)
 
     def until(self, expression: str, what: str = "", deadline_s: float = DEADLINE_S) -> Any:
-        """Wait for an expression to be true in the page."""
-        return wait_for(lambda: self._js_or_none(expression), what or expression, deadline_s)
+        """Wait for an expression to be true in the page, and give its value."""
+        return wait_for(lambda: self._watched(expression), what or expression, deadline_s)
 
-    def _js_or_none(self, expression: str) -> Any:
+    def _watched(self, expression: str) -> Any:
         try:
-            return self.js(expression)
-        except JavascriptException:  # an element that it reads is not there yet
+            return self.driver.execute_async_script(WATCH % expression)
+        except JavascriptException:  # another page has taken its place meanwhile
             return None
 
     def find(self, selector: str) -> WebElement:
@@ -199,9 +220,8 @@ class Page:
 
     def until_answer(self, text: str, number: int = -1) -> None:
         """Wait until an answer has this text."""
-        wait_for(
-            lambda: self.count("[data-message=assistant]") and self.answer(number) == text, f"the answer is {text!r}"
-        )
+        bodies = "[...document.querySelectorAll('[data-message=assistant] [data-body]')]"
+        self.until(f"{bodies}.at({number})?.innerText.trim() === {json.dumps(text)}", f"the answer is {text!r}")
 
     def until_idle(self) -> None:
         """Wait until nothing streams."""
@@ -227,7 +247,7 @@ class Page:
 
     def until_shown(self, selector: str) -> None:
         """Wait until the last such element is visible."""
-        wait_for(lambda: self.is_shown(selector), f"{selector} is visible")
+        self.until(SHOWN % json.dumps(selector), f"{selector} is visible")
 
     def cdp(self, command: str, **given: Any) -> Any:
         """Send a command of the browser's own protocol."""

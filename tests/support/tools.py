@@ -79,13 +79,15 @@ def wait_for(predicate: Callable[[], _T | None], what: str, deadline_s: float = 
     Errors: AssertionError that names `what` and the last value seen.
     """
     ends_at = time.monotonic() + deadline_s
+    pause_s = POLL_S
     while True:
         value = predicate()
         if value:
             return value
         if time.monotonic() >= ends_at:
             raise AssertionError(f"not within {deadline_s:g} s: {what} (last seen: {value!r})")
-        time.sleep(POLL_S)
+        time.sleep(pause_s)
+        pause_s = min(1.2 * pause_s, 10 * POLL_S)  # looks cost more than most waits: a browser, or a request
 
 
 def on_a_free_port(start: Callable[[], _T], tries: int = 3) -> _T:

@@ -132,6 +132,30 @@ def test_what_waits_stays_after_an_interrupt_and_a_failure_and_a_reload(page: Pa
     assert upstream.chats[-1].messages[-1]["content"] == "third"
 
 
+PUT = """
+const input = document.querySelector('[data-input]');
+let measured = 0;
+Object.defineProperty(input, 'scrollHeight', {configurable: true, get: () => (measured += 1, 1000)});
+input.value = arguments[0];
+input.dispatchEvent(new Event('input'));
+delete input.scrollHeight;
+return [input.offsetHeight, measured];
+"""
+"""Puts a text into the field; gives the field's height, and how often the text was measured."""
+
+
+def test_the_field_is_as_high_as_its_text_and_long_texts_are_not_measured(page: Page) -> None:
+    height = "document.querySelector('[data-input]').offsetHeight"
+    one = page.js(height)
+    page.write("two\ue008\ue007\ue008lines")
+    assert one < page.js(height) < 240
+    assert page.driver.execute_script(PUT, "line\n" * 40) == [240, 1]
+    assert page.driver.execute_script(PUT, "line\n" * 40_000) == [240, 0]
+    page.driver.execute_script("document.querySelector('[data-input]').value = ''")
+    page.write("x")
+    assert page.js(height) == one
+
+
 def test_a_question_mark_outside_of_fields_lists_the_keys(page: Page, upstream: ScriptedOllama) -> None:
     upstream.script(text("So far"), hang())
     page.send("go")

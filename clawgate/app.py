@@ -18,6 +18,7 @@ from clawgate.ollama.abilities import KnownAbilities
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.state import CachedQuestion, UpstreamState, upstream_state
 from clawgate.relay.desk import Desk
+from clawgate.relay.replays import Keeping
 from clawgate.sessions import Bounds, MemoryStore
 from clawgate.sockets import Clients
 from clawgate.telemetry.answers import AnswerLog
@@ -58,7 +59,14 @@ class Gateway:
         self.clients = Clients()
         self.render_limit = ConcurrencyLimit(MAX_RENDERS, "texts are being rendered")
         self.digest_limit = ConcurrencyLimit(MAX_DIGESTS, "long sessions are being read")
-        self.desk = Desk(self._store, self.client, config.server.max_streams, config.stream, (AnswerLog(),))
+        self.desk = Desk(
+            self._store,
+            self.client,
+            config.server.max_streams,
+            config.stream,
+            (AnswerLog(),),
+            keeping=_keeping(config),
+        )
 
     def reconfigure(self, config: Config) -> Change:
         """Put another configuration in force, as far as a running process can.
@@ -71,7 +79,7 @@ class Gateway:
             self.via = f"clawgate-{secrets.token_hex(8)}"
         self.client = OllamaClient.of(config.model, self.via)
         self._store.reconfigure(_bounds(config))
-        self.desk.reconfigure(self.client, config.stream)
+        self.desk.reconfigure(self.client, config.stream, _keeping(config))
         return change
 
 
@@ -80,6 +88,11 @@ def _bounds(config: Config) -> Bounds:
     kept = config.session
     largest = config.server.max_body_bytes
     return Bounds(kept.max_sessions, kept.ttl_seconds, kept.max_context_bytes, kept.max_image_bytes, largest)
+
+
+def _keeping(config: Config) -> Keeping:
+    """Return the bounds of what is kept for readers that come late."""
+    return Keeping(config.session.max_sessions, config.session.max_context_bytes)
 
 
 def entrance_of(server: ServerConfig, *, is_own_port: bool) -> Entrance:

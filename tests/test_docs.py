@@ -254,6 +254,7 @@ MARKS: dict[type[events.Event], str] = {
     events.Waiting: '`{"status": "waiting", "reason": "upstream_unreachable", "attempt": ',
     events.Resumed: '`{"status": "resumed", "message": ""}`',
     events.Restarted: '"restarted"',
+    events.Reset: '`{"status": "reset", "session_id": ',
     events.Ended: '`{"done": true, "done_reason": "stop", ',
 }
 

@@ -154,6 +154,13 @@ class StreamConfig:
     retry_seconds: float = setting(
         60, "seconds that an answer waits for an Ollama that is away; 0 = fail at once", ge=0, le=86_400
     )
+    detach_seconds: float = setting(
+        30,
+        "seconds that an answer goes on without any reader; 0 = it stops at once. It does so where its request has "
+        "`on_disconnect: detach`, so that somebody can come back to it",
+        ge=0,
+        le=86_400,
+    )
     unload_wedged: bool = setting(
         False,
         "unload the model and ask once more where a slot of Ollama's hangs. A slot hangs when the model is loaded and "

@@ -14,6 +14,7 @@ from clawgate.errors import Busy, BusySession, NothingToContinue, UnknownSession
 from clawgate.relay.closings import Closings
 from clawgate.relay.locks import SessionLocks
 from clawgate.relay.prompt import ChatRequest, context_of, continues_text, is_unfinished, joined, make_prompt
+from clawgate.relay.replays import Replays
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
@@ -26,11 +27,14 @@ class Admission:
     Threads: any. A session's lock is taken before those of the roster, of a run and of the store.
     """
 
-    def __init__(self, store: SessionStore, roster: Roster, locks: SessionLocks, closings: Closings) -> None:
+    def __init__(
+        self, store: SessionStore, roster: Roster, locks: SessionLocks, closings: Closings, replays: Replays
+    ) -> None:
         self._store = store
         self._roster = roster
         self._locks = locks
         self._closings = closings
+        self._replays = replays
 
     def continues_text(self, request: ChatRequest) -> bool:
         """Tell whether a request would go on with an answer that has some text. Nothing changes.
@@ -94,6 +98,8 @@ class Admission:
             session_lock=partial(self._locks.of, session_id),
             dropped=session.untold.and_then(dropped) if session is not None else dropped,
             closings=self._closings,
+            is_detachable=request.on_disconnect == "detach",
+            max_log_bytes=self._replays.max_log_bytes,
         )
         if not self._roster.add(run):
             run.end("interrupted")  # a drain has ended all other runs meanwhile

@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from clawgate.config import StreamConfig
-from clawgate.errors import UnknownSession
+from clawgate.errors import Busy, UnknownSession
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.context import ContextSizes
 from clawgate.ollama.silence import Places
@@ -22,12 +22,16 @@ from clawgate.relay.admission import Admission
 from clawgate.relay.closings import Closings
 from clawgate.relay.continuation import ContinuationCheck
 from clawgate.relay.diagnosis import MAX_LOOKING
+from clawgate.relay.driver import Driver
 from clawgate.relay.events import Event
+from clawgate.relay.keys import Keys
 from clawgate.relay.locks import SessionLocks
+from clawgate.relay.log import Log
 from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.pump import Pump, Shared
-from clawgate.relay.reader import Reader
+from clawgate.relay.reader import Reader, Watch
 from clawgate.relay.recorder import Recorder
+from clawgate.relay.replays import Keeping, Replays
 from clawgate.relay.report import Observer
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
@@ -45,6 +49,38 @@ class Interruption(NamedTuple):
     run_id: str | None
     interrupted: bool
     partial: str = ""
+
+
+class Place(NamedTuple):
+    """The last event that a reader has: its run, and its number in that run's log."""
+
+    run_id: str
+    number: int
+
+
+class Found(NamedTuple):
+    """A run that can be read on behind an event; run is None where only the log of it is left."""
+
+    log: Log
+    run: Run | None
+    number: int
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.log.started.run_id
+
+    @property
+    def session_id(self) -> str:
+        """The id of the run's session."""
+        return self.log.started.session_id
+
+
+class Reading(NamedTuple):
+    """The events of a run for one reader; release is called once, when the reader's request is over."""
+
+    events: Iterator[Event]
+    release: Callable[[], None]
 
 
 class _InForce(NamedTuple):
@@ -68,6 +104,7 @@ class Desk:
         limits: StreamConfig,
         observers: Sequence[Observer] = (),
         clock: Callable[[], float] = time.monotonic,
+        keeping: Keeping | None = None,
     ) -> None:
         self._store = store
         self._in_force = _InForce(client, limits)
@@ -75,14 +112,18 @@ class Desk:
         self._clock = clock
         self._roster = Roster(max_streams)
         self._locks = SessionLocks()
-        self._admission = Admission(store, self._roster, self._locks, Closings())
+        self._replays = Replays(keeping or Keeping(), store.has)
+        self._keys = Keys(self._is_kept)
+        self._key_locks = SessionLocks()
+        self._admission = Admission(store, self._roster, self._locks, Closings(), self._replays)
         self._continuation = ContinuationCheck()
         self._recorders: dict[str, Recorder] = {}
+        self._drivers: dict[str, Driver] = {}
         self._shared = Shared(Load(), ContextSizes(), Places(MAX_LOOKING))
 
     @property
     def streams(self) -> int:
-        """Return how many answers are in flight."""
+        """Return how many slots are taken: by the answers in flight, and by further readers of theirs."""
         return self._roster.streams
 
     @property
@@ -90,13 +131,14 @@ class Desk:
         """True once the process takes no new chats."""
         return self._roster.is_refusing
 
-    def has_slot(self, run: Run) -> bool:
-        """True until the run's reader is about to get the end event."""
-        return self._roster.has_slot(run.run_id)
+    def has_slot(self, run_id: str) -> bool:
+        """True until a reader of the run is about to get the end event."""
+        return self._roster.has_slot(run_id)
 
-    def reconfigure(self, client: OllamaClient, limits: StreamConfig) -> None:
+    def reconfigure(self, client: OllamaClient, limits: StreamConfig, keeping: Keeping | None = None) -> None:
         """Put another Ollama and other limits in force; running answers keep their limits."""
         self._in_force = _InForce(client, limits)
+        self._replays.reconfigure(keeping or Keeping())
 
     def admit(self, request: ChatRequest) -> Run:
         """Admit a request: end the session's running answer, store the context, and make the run.
@@ -111,21 +153,98 @@ class Desk:
         self._recorders[run.run_id] = Recorder(run, self._observers, self._clock())
         return run
 
-    def pump(self, run: Run, reader_socket: socket.socket | None) -> Iterator[Event]:
-        """Yield the run's events; the thread that iterates drives the run."""
+    def admit_once(self, request: ChatRequest, key: str) -> Run | Found:
+        """Admit a request, or find its run where the same request came before under this key.
+
+        Errors: those of `admit`; BadRequest where another request came under the key.
+        """
+        with self._key_locks.of(key):
+            run_id = self._keys.run_of(key, request)
+            found = self.find_run(Place(run_id, 0)) if run_id is not None else None
+            if found is not None:
+                return found
+            run = self.admit(request)
+            self._keys.note(key, request, run.run_id)
+            return run
+
+    def pump(self, run: Run, client: socket.socket | None) -> Iterator[Event]:
+        """Yield the run's events; the thread that iterates drives the run, until the client has left."""
         limits = self._in_force.limits
         recorder = self._recorders[run.run_id]
         pump = Pump(run, lambda: self._in_force.client, limits, recorder, self._clock, self._shared)
-        free = partial(self._roster.give_slot_back, run.run_id)
-        return Reader(run, pump, limits.heartbeat_seconds, reader_socket, free, self._clock).events()
+        detach_s = limits.detach_seconds if run.is_detachable else 0.0
+        driver = Driver(run, pump, self._roster, detach_s, partial(self._forget_run, run), self._clock)
+        self._drivers[run.run_id] = driver
+        return driver.events(limits.heartbeat_seconds, client)
 
     def release(self, run: Run) -> None:
-        """Forget a run, and end it where nothing else did; called once, when its request is over."""
+        """Let go of a run; called once, when the request for it is over. It ends, or goes on without its reader."""
+        driver = self._drivers.pop(run.run_id, None)
+        if driver is None:
+            self._forget_run(run)
+        else:
+            driver.release()
+
+    def _forget_run(self, run: Run) -> None:
+        """Forget a run, and end it where nothing else did; its log is kept for readers that come late."""
         try:
             run.release()
+            with self._locks.of(run.session_id):
+                is_last = self._roster.of_session(run.session_id) is run
+                if is_last and run.is_settled and self._store.has(run.session_id):
+                    self._replays.keep(run.log)
         finally:
             self._roster.remove(run)
             self._recorders.pop(run.run_id).report_end(run, self._clock())
+
+    def find(self, session_id: str, place: Place | None) -> Found | None:
+        """Find what a session's reader has not read yet, of its answer in flight or else of the last one.
+
+        A place in another run than that is no place at all; none is the start. None where nothing is left to read.
+
+        Errors: UnknownSession.
+        """
+        self._admission.known(session_id)
+        run = self._roster.of_session(session_id)
+        log = run.log if run is not None else self._replays.of_session(session_id)
+        return None if log is None else _found(log, run, place)
+
+    def find_run(self, place: Place) -> Found | None:
+        """Find what a run has to say behind an event of it; None where it has said all, or is not known any more."""
+        run = self._roster.of_id(place.run_id)
+        log = run.log if run is not None else self._replays.of_run(place.run_id)
+        if log is None or not self._store.has(log.started.session_id):
+            return None
+        return _found(log, run, place)
+
+    def read(self, found: Found, client: socket.socket | None) -> Reading:
+        """Read a run on, beside whoever drives it.
+
+        Errors: Busy.
+        """
+        run = found.run
+        if run is None:
+            return Reading(iter(found.log.after(found.number)), lambda: None)
+        self._roster.arrive(run.run_id)
+        try:
+            watch = Watch(run, self._clock)
+        except OSError as error:
+            self._leave(run)
+            raise Busy(f"no further answer can be read ({error.strerror}); try again in a moment") from error
+        heartbeat_s = self._in_force.limits.heartbeat_seconds
+        free = partial(self._roster.give_slot_back, run.run_id)
+        reader = Reader(run, watch, heartbeat_s, client, free, lambda: True, found.number, self._clock)
+        return Reading(reader.events(), partial(self._leave, run, watch))
+
+    def _leave(self, run: Run, watch: Watch | None = None) -> None:
+        """Count a reader of a run no more; a run that nobody reads any more looks how long it may go on."""
+        if watch is not None:
+            watch.release()
+        self._roster.leave(run.run_id)
+        run.wake_event.wake()
+
+    def _is_kept(self, run_id: str) -> bool:
+        return self._roster.of_id(run_id) is not None or self._replays.of_run(run_id) is not None
 
     def interrupt(self, session_id: str | None, run_id: str | None) -> Interruption:
         """End a session's run (only run_id, where given) and return once its text is settled.
@@ -164,6 +283,7 @@ class Desk:
             run = self._roster.of_session(session_id)
             with run.ending("interrupted") if run is not None else nullcontext():
                 is_known = self._store.delete(session_id)
+            self._replays.drop(session_id)
         if run is not None:
             run.close()
         if not is_known:
@@ -183,3 +303,8 @@ class Desk:
         for run in left:
             run.close()
         self._roster.wait_until_empty(LAST_WORDS_S)
+
+
+def _found(log: Log, run: Run | None, place: Place | None) -> Found | None:
+    number = 0 if place is None else place.number if place.run_id == log.started.run_id else -1
+    return None if log.is_ended and number == log.last else Found(log, run, number)

@@ -1,7 +1,7 @@
 """The events of a run, as frozen values; web/ encodes them for its clients.
 
 A run's log holds them in order, and the last of every log is the one `Ended`. A `Ping` is never logged: it says that
-the stream lives, and nothing of the answer.
+the stream lives, and nothing of the answer. A `Reset` is never logged, either: each reader gets its own.
 """
 
 from __future__ import annotations
@@ -68,6 +68,19 @@ class Restarted(Event, frozen=True):
 
 class Ping(Event, frozen=True):
     """A heartbeat."""
+
+
+class Reset(Event, frozen=True):
+    """All that the run has said so far, for a reader whose place in the log is not known.
+
+    number: that of the last event that it stands for.
+    """
+
+    started: Started
+    number: int
+    text: str
+    thinking: str = ""
+    calls: tuple[dict[str, Any], ...] = ()
 
 
 class Ended(Event, frozen=True):

@@ -97,7 +97,7 @@ class Intake:
         run = self._run
         if self._is_again and not run.resume():
             self.tokens = 0
-        self._content_thinking = None if run.has_text or run.prompt.goes_on else ContentThinking()
+        self._content_thinking = None if run.log.has_text or run.prompt.goes_on else ContentThinking()
         self._timeouts.note_first_frame(now)
         self._gauge.note_first_frame(self._client, self._timeouts.asked_at, now)
 

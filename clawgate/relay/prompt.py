@@ -33,6 +33,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     is_continue: bool = False
     extras: dict[str, Any] = {}
     on_busy: Literal["interrupt", "reject"] = "interrupt"
+    on_disconnect: Literal["stop", "detach"] = "stop"
     ignored: tuple[str, ...] = ()
     request_id: str = ""
 

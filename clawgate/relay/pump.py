@@ -113,8 +113,8 @@ class Pump:
             self._wait(until=clear_at)
             return
         self._attempt += 1
-        request = run.prompt.request_from(run.text, run.thinking, self._intake.tokens)
-        is_going_on = run.has_text or run.prompt.is_continuation
+        request = run.prompt.request_from(run.text, run.log.thinking, self._intake.tokens)
+        is_going_on = run.log.has_text or run.prompt.is_continuation
         self._client = self._client_in_force()  # a reload may have corrected the address
         self._exchange = self._client.chat(request, is_going_on, run.request_id)
         self._frame_source.read_from(self._exchange)
@@ -239,7 +239,7 @@ class Pump:
         run = self._run
         self._release_exchange()
         retry_at = self._timeouts.retry_at(failure, self._clock(), len(run.text))
-        if run.has_text and isinstance(failure, CannotContinue):
+        if run.log.has_text and isinstance(failure, CannotContinue):
             self._end("truncated")
         elif not failure.is_retryable:
             self._fail(failure.error)

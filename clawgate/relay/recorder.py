@@ -49,7 +49,7 @@ class Recorder:
             stats=run.ended.stats,
             first_token_s=None if self._first_token_at is None else self._first_token_at - self._started_at,
             duration_s=now - self._started_at,
-            answer_bytes=len((run.thinking + run.text).encode()),
+            answer_bytes=len((run.log.thinking + run.text).encode()),
             wedges=self.wedges,
         )
         for observer in self._observers:

@@ -1,7 +1,9 @@
-"""The roster: the runs in flight, and their slots.
+"""The roster: the runs in flight, their readers, and their slots.
 
-A slot stands for one of the answers that may be in flight at once. Admission takes it before the run is made, so a slot
-without a run is an admission under way. It is given back a moment before the run's reader gets the end event.
+A slot stands for one of the answers that may be in flight at once. A run has one, and one more for each reader beyond
+the first, since each reader takes a thread. So a run whose reader has left keeps the slot for the next one. Admission
+takes the slot before the run is made, so a slot without a run is an admission under way. All of a run's slots are given
+back a moment before a reader gets the end event.
 """
 
 from __future__ import annotations
@@ -24,14 +26,15 @@ class Roster:
         self._is_empty = threading.Condition(self._lock)
         self._by_session: dict[str, Run] = {}
         self._by_id: dict[str, Run] = {}
-        self._slots: set[str] = set()  # ids of runs
+        self._readers: dict[str, int] = {}  # of each run that has a slot, by the run's id
+        self._taken = 0
         self._is_refusing = False
         self._is_over = False
 
     @property
     def streams(self) -> int:
-        """Return how many answers are in flight."""
-        return len(self._slots)
+        """Return how many slots are taken: by the answers in flight, and by further readers of theirs."""
+        return self._taken
 
     @property
     def is_refusing(self) -> bool:
@@ -48,7 +51,7 @@ class Roster:
 
     def has_slot(self, run_id: str) -> bool:
         """True from the run's admission until its reader is about to get the end event."""
-        return run_id in self._slots
+        return run_id in self._readers
 
     def take_slot(self, run_id: str, old: Run | None) -> None:
         """Take a slot for a run that is to be made: that of the run that it supersedes, or a free one.
@@ -57,11 +60,47 @@ class Roster:
         """
         with self._lock:
             self.check_admits()
-            if old is not None and old.run_id in self._slots:
-                self._slots.remove(old.run_id)
-            elif len(self._slots) >= self._max_streams:
-                raise Busy(f"all {self._max_streams} streams are taken; try again in a moment")
-            self._slots.add(run_id)
+            if old is not None and old.run_id in self._readers:
+                self._free(old.run_id)
+            else:
+                self._check_free()
+            self._readers[run_id] = 1
+            self._taken += 1
+
+    def arrive(self, run_id: str) -> None:
+        """Count another reader of a run; of one that needs no slot any more, do nothing.
+
+        Errors: Busy.
+        """
+        with self._lock:
+            readers = self._readers.get(run_id)
+            if readers is None:
+                return
+            if readers:
+                self._check_free()
+                self._taken += 1
+            self._readers[run_id] = readers + 1
+
+    def leave(self, run_id: str) -> None:
+        """Count a reader of a run no more."""
+        with self._lock:
+            readers = self._readers.get(run_id)
+            if readers:
+                self._taken -= readers > 1
+                self._readers[run_id] = readers - 1
+
+    def has_readers(self, run_id: str) -> bool:
+        """Tell whether anybody reads a run."""
+        return bool(self._readers.get(run_id))
+
+    def _check_free(self) -> None:
+        if self._taken >= self._max_streams:
+            raise Busy(f"all {self._max_streams} streams are taken; try again in a moment")
+
+    def _free(self, run_id: str) -> None:
+        readers = self._readers.pop(run_id, None)
+        if readers is not None:
+            self._taken -= max(1, readers)
 
     def check_admits(self) -> None:
         """Check that runs are still admitted.
@@ -72,9 +111,9 @@ class Roster:
             raise ShuttingDown("the gateway is shutting down; try again in a moment")
 
     def give_slot_back(self, run_id: str) -> None:
-        """Free the run's slot; again is harmless."""
+        """Free all slots of a run; again is harmless."""
         with self._lock:
-            self._slots.discard(run_id)
+            self._free(run_id)
             self._tell_if_empty()
 
     def add(self, run: Run) -> bool:
@@ -84,9 +123,9 @@ class Roster:
             return not self._is_over
 
     def remove(self, run: Run) -> None:
-        """Forget a run and free its slot."""
+        """Forget a run and free its slots."""
         with self._lock:
-            self._slots.discard(run.run_id)
+            self._free(run.run_id)
             self._by_id.pop(run.run_id, None)
             if self._by_session.get(run.session_id) is run:
                 del self._by_session[run.session_id]
@@ -109,7 +148,7 @@ class Roster:
             return list(self._by_id.values())
 
     def _has_none(self) -> bool:
-        return not self._by_id and not self._slots
+        return not self._by_id and not self._readers
 
     def _tell_if_empty(self) -> None:
         if self._has_none():

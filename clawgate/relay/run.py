@@ -11,6 +11,7 @@ Three verbs finish a run, in this order. They mean the same wherever the relay a
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,7 +19,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from clawgate.errors import ClawgateError, UpstreamRefused
 from clawgate.ollama.exchange import Exchange
 from clawgate.relay.closings import Closings
-from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls
+from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking
+from clawgate.relay.log import Log
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.stats import NO_STATS, Stats
 from clawgate.relay.wait import WakeEvent
@@ -31,14 +33,15 @@ REFUSAL = Message(role="assistant", interrupted=True, refused=True)
 class Run:
     """One answer being made.
 
-    settle: stores the run's answer in its session.
+    settle: stores the run's answer in its session; returns something true where that has taken it.
     dropped: how many turns, and pictures of others, the session has lost since its last start event.
     closings: the process's, which all of its runs share.
+    is_detachable: the request asked for an answer that waits for its reader to come back.
     session_lock: held while the answer is settled, so that a run that takes the session over finds it settled, or
     settles it itself.
     Threads: `_lock` guards the log, the text, the outcome and the exchange, and is held for memory only. `end`,
     `ending`, `close` and the properties may be used from any thread; `publish`, `resume`, `clear_at`, `connect`,
-    `disconnect` and `release` are the pump's. The log only grows, so a reader may look at it without the lock.
+    `disconnect` and `release` are the pump's. Readers see the log by `after`.
     """
 
     def __init__(
@@ -54,13 +57,17 @@ class Run:
         session_lock: Callable[[], AbstractContextManager[object]] = nullcontext,
         dropped: tuple[int, int] = (0, 0),
         closings: Closings | None = None,
+        is_detachable: bool = False,
+        max_log_bytes: float = math.inf,
     ) -> None:
         self.session_id = session_id
         self.run_id = run_id
         self.prompt = prompt
         self.wake_event = wake_event
         self.request_id = request_id
-        self.log: list[Event] = [Started(session_id, run_id, prompt.model, ignored, *dropped)]
+        self.is_detachable = is_detachable
+        self.is_settled = False  # True once the session has taken the answer from this run
+        self.log = Log(Started(session_id, run_id, prompt.model, ignored, *dropped), max_log_bytes)
         self.ended: Ended | None = None  # set once the answer is in the session
         self._outcome: Ended | None = None
         self._answer: Message | None = None
@@ -69,41 +76,30 @@ class Run:
         self._predecessor = predecessor
         self._closings = closings or Closings()
         self._lock = threading.Lock()
-        self._text: list[str] = []
-        self._thinking: list[str] = []
-        self._tool_calls: list[ToolCalls] = []
+        self._followers: tuple[WakeEvent, ...] = ()
         self._held: Text | Thinking | None = None
         self._exchange: Exchange | None = None
 
     @property
     def text(self) -> str:
         """All of the answer's text so far."""
-        return "".join(self._text)
+        return self.log.text
 
     @property
     def thinking(self) -> str:
         """All of the thinking so far."""
-        return "".join(self._thinking)
-
-    @property
-    def has_text(self) -> bool:
-        """True once the answer proper has begun."""
-        return bool(self._text)
-
-    @property
-    def has_tool_calls(self) -> bool:
-        """True once the model has asked for a tool."""
-        return bool(self._tool_calls)
+        return self.log.thinking
 
     @property
     def is_accepted(self) -> bool:
         """True once the model has begun to answer, in this run or before: a refusal is none of the question then."""
-        return self.prompt.is_accepted or bool(self._text or self._thinking or self._tool_calls or self._held)
+        log = self.log
+        return self.prompt.is_accepted or log.has_text or log.has_thinking or log.has_calls or self._held is not None
 
     @property
     def can_go_on(self) -> bool:
         """False where a second request could not go on with the answer: after tool calls, or inside a grammar."""
-        return not (self.has_tool_calls or (self.has_text and self.prompt.has_format))
+        return not (self.log.has_calls or (self.log.has_text and self.prompt.has_format))
 
     @property
     def has_outcome(self) -> bool:
@@ -125,20 +121,35 @@ class Run:
 
     def _append(self, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, Text):
-                self._text.append(event.text)
-            elif isinstance(event, Thinking):
-                self._thinking.append(event.text)
-            elif isinstance(event, ToolCalls):
-                self._tool_calls.append(event)
             self.log.append(event)
+        if self._followers:
+            self._wake_followers()
+
+    def _wake_followers(self) -> None:
+        for follower in self._followers:
+            follower.wake()
+
+    def after(self, number: int) -> Sequence[Event]:
+        """Return the events behind this number, or a `Reset` where that is no place in the log."""
+        with self._lock:
+            return self.log.after(number)
+
+    def follow(self, wake_event: WakeEvent) -> None:
+        """Wake this event whenever the log grows."""
+        with self._lock:
+            self._followers += (wake_event,)
+
+    def unfollow(self, wake_event: WakeEvent) -> None:
+        """Wake this event no more; again is harmless."""
+        with self._lock:
+            self._followers = tuple(each for each in self._followers if each is not wake_event)
 
     def resume(self) -> bool:
         """Publish that Ollama is back; False where it begins again, since thinking cannot be continued."""
-        can_go_on = self.has_text or not self._thinking
+        can_go_on = self.log.has_text or not self.log.has_thinking
         if not can_go_on:
             with self._lock:
-                self._thinking.clear()
+                self.log.forget_thinking()
         self.publish_and_hold([Resumed() if can_go_on else Restarted()], None)  # what was held back comes again, too
         return can_go_on
 
@@ -153,7 +164,7 @@ class Run:
             with self._session_lock():
                 answer = self._take_answer()
                 if answer is not None:
-                    self._settle(answer)
+                    self.is_settled = bool(self._settle(answer))
         finally:
             self._announce()
         return True
@@ -198,8 +209,8 @@ class Run:
 
     def _is_empty(self) -> bool:
         """Tell whether the answer has no text; white space is none, tool calls stand for one."""
-        has_text = any(piece.strip() for piece in self._text)
-        return not (has_text or self._tool_calls or self.prompt.goes_on)
+        has_text = any(piece.strip() for piece in self.log.pieces)
+        return not (has_text or self.log.has_calls or self.prompt.goes_on)
 
     def _take_answer(self) -> Message | None:
         with self._lock:
@@ -212,6 +223,7 @@ class Run:
                 self.ended = self._outcome
                 self.log.append(self._outcome)
                 self.wake_event.set()
+                self._wake_followers()
 
     def unsettled(self) -> Message | None:
         """Return the answer so far that is not in the session yet; None where nothing is left to settle."""
@@ -221,9 +233,9 @@ class Run:
     def _message(self, is_unfinished: bool) -> Message:
         return Message(
             role="assistant",
-            content=self.text,
-            thinking=self.thinking,
-            tool_calls=tuple(call for event in self._tool_calls for call in event.calls),
+            content=self.log.text,
+            thinking=self.log.thinking,
+            tool_calls=self.log.calls,
             interrupted=is_unfinished,
         )
 

@@ -88,6 +88,12 @@ class MemoryStore:
             self._put(session, entry.memory_bytes)
             return session
 
+    def has(self, session_id: str) -> bool:
+        """Tell whether a session exists, without counting that as a use."""
+        with self._lock:
+            self._expire()
+            return session_id in self._in_flight or session_id in self._idle
+
     def check(self, session: Session, more: Sequence[Message]) -> None:
         """Check that a session has room for more messages, before anything is changed.
 

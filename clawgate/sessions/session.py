@@ -63,6 +63,9 @@ class SessionStore(Protocol):
     def get(self, session_id: str) -> Session | None:
         """Return the session and count that as a use; None when it does not exist (any more)."""
 
+    def has(self, session_id: str) -> bool:
+        """Tell whether a session exists, without counting that as a use."""
+
     def check(self, session: Session, more: Sequence[Message]) -> None:
         """Check that a session has room for more messages, before anything is changed.
 

@@ -16,6 +16,7 @@ from tests.support import sse
 from tests.support.answer import Answer
 from tests.support.client import Reply, StreamClient
 from tests.support.gateway import Gateway
+from tests.support.nginx import Nginx
 from tests.support.ollama import Act, Request, call, text
 from tests.support.sse import Event
 from tests.support.tools import DEADLINE_S, wait_for
@@ -27,6 +28,9 @@ CLOSE_S = 1.0
 def configured(**sections: dict[str, Any]) -> pytest.MarkDecorator:
     """Configure the gateway of a module (`pytestmark = …`) or of a test; see conftest.py."""
     return pytest.mark.parametrize("gate", [sections], indirect=True, scope="module")
+
+
+DETACHED = {"on_disconnect": "detach"}
 
 
 def opening(session_id: str, words: str = "hi", **fields: Any) -> dict[str, Any]:
@@ -167,3 +171,43 @@ def flood(words: str) -> Act:
             text(words).play(answer)
 
     return call(play)
+
+
+def follow(gate: Gateway | Nginx, session_id: str, after: str | None = None, *, is_query: bool = False) -> StreamClient:
+    """Read a session's answer on."""
+    path = f"/api/sessions/{session_id}/stream"
+    if after is not None and is_query:
+        return StreamClient(gate.base_url, path=f"{path}?after={after}", method="GET")
+    headers = {} if after is None else {"Last-Event-ID": after}
+    return StreamClient(gate.base_url, path=path, method="GET", headers=headers)
+
+
+def rest_of(stream: StreamClient) -> list[Event]:
+    """Read a stream that began in the middle to its proper end, and return its events."""
+    assert stream.status == 200
+    assert stream.headers["Content-Type"].startswith("text/event-stream")
+    stream.read_all()
+    sse.check(stream.events)
+    assert stream.complete
+    assert stream.received.startswith(b"retry: 1000\n\n")
+    return [event for event in stream.events if not event.is_ping]
+
+
+def leave_behind(gate: Gateway, session_id: str, words: str, **fields: Any) -> list[Event]:
+    """Ask for an answer that may go on, read it as far as these words, and leave."""
+    with gate.stream(opening(session_id, **{**DETACHED, **fields})) as stream:
+        stream.read_text(words)
+    return stream.events
+
+
+def ids(events: list[Event]) -> list[str]:
+    """Return the ids of the events."""
+    return [event.id for event in events if event.id is not None]
+
+
+def cut_at(stream: StreamClient, size: int) -> list[Event]:
+    """Read so many bytes of a body, and return the events that are whole in them, without pings."""
+    while len(stream.received) < size and not stream.complete:
+        if stream.read_event() is None:
+            break
+    return [event for event in sse.SseReader().feed(stream.received[:size]) if not event.is_ping]

@@ -96,6 +96,8 @@ TOLD: list[tuple[events.Event, type[Payload]]] = [
     (events.Waiting("upstream_unreachable", 2), answers.WaitingEvent),
     (events.Resumed(), answers.ResumedEvent),
     (events.Restarted(), answers.ResumedEvent),
+    (events.Reset(events.Started("s", "run_1", "m"), 3, "so far"), answers.ResetEvent),
+    (events.Reset(events.Started("s", "run_1", "m"), 3, "", "hm", ({"function": {}},)), answers.ResetEvent),
     (events.Ended("s", "run_1", "stop", Stats(eval_count=1)), answers.EndEvent),
     (events.Ended("s", "run_1", "stop", Stats(context=Context(5, 4), context_full=True)), answers.EndEvent),
     (events.Ended("s", "run_1", "stop", is_empty=True), answers.EndEvent),
@@ -124,7 +126,7 @@ def is_one(data: Any, kind: type[Payload]) -> bool:
 def test_what_the_token_closes_says_so() -> None:
     described, open_ = description(create_app(CLOSED)), description(create_app())
     closed = {operation["operationId"] for operation in operations(described) if "security" in operation}
-    assert closed == {"describe", "chat", "interrupt", "session", "forget", "status", "render", "setup"}
+    assert closed == {"describe", "chat", "follow", "interrupt", "session", "forget", "status", "render", "setup"}
     assert described["components"]["securitySchemes"] == {
         "token": {"type": "http", "scheme": "bearer"},
         "tokenHeader": {"type": "apiKey", "in": "header", "name": "X-Clawgate-Token"},

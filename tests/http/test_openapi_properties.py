@@ -6,6 +6,7 @@ wrong body that is accepted and no right one that is refused.
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from schemathesis import GenerationMode
 
 from clawgate import create_app
 from clawgate.web.api.requests import PASSED_ON
+from clawgate.web.door.places import IDEMPOTENCY_KEY, KEY
 from tests.http.asking import configured, streams_of
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, Step, chunk, done, drop, end, error_line, hang, status, text
@@ -54,7 +56,9 @@ def operation_of(gate: Gateway, label: str) -> Any:
 
 
 def send(gate: Gateway, case: Any) -> Any:
-    """Send a case and judge the answer."""
+    """Send a case and judge the answer; a key that is right is a new one, since one in use is refused."""
+    if KEY.fullmatch((case.headers or {}).get(IDEMPOTENCY_KEY, "")):
+        case.headers[IDEMPOTENCY_KEY] = str(uuid.uuid4())
     response = case.call(base_url=gate.base_url, headers={"Connection": "close"}, timeout=20)
     case.validate_response(response)
     return response

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PING = b'data: {"ping":"keepalive"}\n\n'
+RETRY = b"retry: 1000"
+"""The block without data that a reader who comes back gets first."""
 _ESCAPED = "\u0085\u2028\u2029"
 
 
@@ -57,10 +59,17 @@ class SseReader:
     def __init__(self) -> None:
         self.rest = b""
         """The beginning of an event that is not whole yet."""
+        self.is_coming_back = False
+        """True where the stream says when to connect again."""
+        self._has_begun = False
 
     def feed(self, data: bytes, at: float = 0.0) -> list[Event]:
         """Take the next bytes and return the events that they complete."""
         *blocks, self.rest = (self.rest + data).split(b"\n\n")
+        if blocks and not self._has_begun:
+            self._has_begun = True
+            self.is_coming_back = blocks[0] == RETRY
+            blocks = blocks[self.is_coming_back :]
         return [_event(block, at) for block in blocks]
 
 

@@ -42,6 +42,14 @@ def require(tool_or_module: str, why: str) -> str:
     pytest.skip(reason)
 
 
+def require_package(name: str) -> str:
+    """Return the folder of a JavaScript package that is installed globally; skip the test where it is not."""
+    npm = require("npm", "it knows where JavaScript packages are")
+    root = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=True).stdout.strip()
+    folder = Path(root) / name
+    return str(folder) if folder.is_dir() else require(name, f"npm install --global {name}")
+
+
 def require_procfs() -> None:
     """Skip the test where there is no /proc to read a process's threads and sockets from (fail in CI)."""
     if not Path("/proc/self/fd").is_dir():

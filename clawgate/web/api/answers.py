@@ -175,6 +175,19 @@ class ResumedEvent(Payload, frozen=True):
     message: Literal[""]
 
 
+class ResetEvent(Payload, frozen=True, omit_defaults=True):
+    """All of the answer so far, in place of what the reader has: its place is not known, or not kept any more."""
+
+    status: Literal["reset"]
+    session_id: SessionId
+    run_id: str
+    model: str
+    text: str
+    message: Literal[""]
+    thinking: str = ""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+
+
 class EndEvent(Payload, frozen=True, omit_defaults=True):
     """The one end; `empty`: the model came to its end without any text."""
 
@@ -207,6 +220,7 @@ EVENTS = (
     PingEvent,
     WaitingEvent,
     ResumedEvent,
+    ResetEvent,
     EndEvent,
     ErrorEvent,
 )

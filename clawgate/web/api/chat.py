@@ -12,14 +12,14 @@ from clawgate.relay import events
 from clawgate.relay.prompt import ChatRequest
 from clawgate.web.api import requests, sse
 from clawgate.web.api.answers import DoneReason, Endpoint, Whole
-from clawgate.web.api.sessions import note_session
+from clawgate.web.api.sessions import checked, note_session
 from clawgate.web.door.answering import Answering, WireFormat
 from clawgate.web.door.reading import Members
 from clawgate.web.door.responses import encode, json_response
 
 
 class ChatRoutes:
-    """`GET` and `POST /api/chat`."""
+    """`GET` and `POST /api/chat`, and `GET /api/sessions/<id>/stream`."""
 
     def __init__(self, model: ModelConfig, answering: Answering) -> None:
         self._model = model
@@ -30,6 +30,7 @@ class ChatRoutes:
         """Add the routes to the blueprint."""
         blueprint.add_url_rule("/api/chat", "describe", self.describe, methods=["GET"])
         blueprint.add_url_rule("/api/chat", "chat", self.chat, methods=["POST"])
+        blueprint.add_url_rule("/api/sessions/<session_id>/stream", "follow", self.follow, methods=["GET"])
 
     def describe(self) -> Response:
         """Say what the endpoint is, for people who point curl at it."""
@@ -45,6 +46,10 @@ class ChatRoutes:
     def chat(self) -> Response:
         """Answer a message: a stream of events, or with `stream: false` one JSON object when it is complete."""
         return self._answering.answer(self._wire)
+
+    def follow(self, session_id: str) -> Response:
+        """Go on with the session's answer behind the event that the client has last, or replay it."""
+        return self._answering.follow(self._wire, checked(session_id))
 
     def _read(self, given: Members) -> tuple[ChatRequest, bool]:
         note_session(given)
@@ -71,6 +76,8 @@ def whole(source: Iterable[events.Event]) -> bytes:
                 thinking.clear()
             case events.ToolCalls():
                 calls.extend(event.calls)
+            case events.Reset():
+                started, text, thinking, calls = event.started, [event.text], [event.thinking], [*event.calls]
             case events.Ended():
                 ended = event
     if ended.error is not None:

@@ -35,6 +35,7 @@ EXPECTED = {
     "session_id": "1 to 128 letters, digits, _ or -",
     "run_id": "1 to 128 letters, digits, _ or -",
     "on_busy": '"interrupt" or "reject"',
+    "on_disconnect": '"stop" or "detach"',
     "think": "true, false or a level",
     "options": "an object",
     "format": '"json" or a JSON schema',
@@ -67,6 +68,7 @@ class ChatBody(msgspec.Struct, frozen=True, kw_only=True, rename={"is_continue":
     stream: bool = True
     model: str | None = None
     on_busy: Literal["interrupt", "reject"] = "interrupt"
+    on_disconnect: Literal["stop", "detach"] = "stop"
     think: bool | str | None = None
     options: Options | None = None
     format: str | dict[str, Any] | None = None
@@ -107,6 +109,7 @@ def read_chat(given: Members, model_name: str) -> tuple[ChatRequest, bool]:
         is_continue="continue" in body,
         extras={name: body[name] for name in PASSED_ON if name in body},
         on_busy=body.get("on_busy", "interrupt"),
+        on_disconnect=body.get("on_disconnect", "stop"),
         ignored=tuple(fields.ignored),
     )
     return chat, body.get("stream", True)

@@ -48,7 +48,7 @@ class SessionRoutes:
 
     def session(self, session_id: str) -> Response:
         """Show a session: its messages and its state."""
-        session = self._desk.session(_checked(session_id))
+        session = self._desk.session(checked(session_id))
         return Response(transcript(session, self._digest(session)), mimetype=JSON)
 
     def _digest(self, session: Session) -> str:
@@ -63,7 +63,7 @@ class SessionRoutes:
 
     def forget(self, session_id: str) -> Response:
         """Interrupt the running answer and forget the session."""
-        self._desk.forget(_checked(session_id))
+        self._desk.forget(checked(session_id))
         return Response(status=204)
 
 
@@ -74,7 +74,11 @@ def note_session(given: Members) -> None:
         g.session_id = session_id
 
 
-def _checked(session_id: str) -> str:
+def checked(session_id: str) -> str:
+    """Return the session's id that a path names, noted for the answer.
+
+    Errors: UnknownSession.
+    """
     if not requests.SESSION_ID.fullmatch(session_id):
         raise UnknownSession("this session does not exist: an id is 1 to 128 letters, digits, _ or -")
     g.session_id = session_id

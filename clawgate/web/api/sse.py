@@ -16,6 +16,7 @@ from clawgate.web.api.answers import (
     DoneReason,
     EndEvent,
     ErrorEvent,
+    ResetEvent,
     ResumedEvent,
     StartEvent,
     TextEvent,
@@ -27,22 +28,33 @@ from clawgate.web.door.responses import Payload, failure_of, one_line
 
 MIMETYPE = "text/event-stream"
 PING = b'data: {"ping":"keepalive"}\n\n'
+RETRY = b"retry: 1000\n\n"
+"""The ms after which an EventSource that was cut off connects again; a block without data is no event."""
 HEADERS = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",  # nginx passes each event on, even where its proxy_buffering is on
 }
 
 
-def stream(run_id: str, source: Iterable[events.Event]) -> Iterator[bytes]:
-    """Yield the bytes of each event as it comes."""
-    number = 0
+def stream(run_id: str, source: Iterable[events.Event], place: int | None = None) -> Iterator[bytes]:
+    """Yield the bytes of each event as it comes.
+
+    place: the number of the last event that a client has which comes back; None for the client that asked. The one that
+    comes back gets the head of the answer at once, and is told when to come back again.
+    """
+    number = place or 0
     prefix = f"id: {run_id}:".encode()
+    if place is not None:
+        yield RETRY
     for event in source:
         if type(event) is events.Text:  # nine of ten events
             number += 1
             yield b'%b%d\ndata: {"message":%b}\n\n' % (prefix, number, one_line(event.text))
         elif type(event) is events.Ping:
             yield PING
+        elif type(event) is events.Reset:
+            number = event.number
+            yield b"%b%d\n%b" % (prefix, number, encode(event))
         else:
             number += 1
             yield b"%b%d\n%b" % (prefix, number, encode(event))
@@ -91,5 +103,15 @@ _DATA: dict[type[events.Event], Callable[[Any], Payload]] = {
     events.Waiting: lambda event: WaitingEvent("waiting", event.reason, event.attempt, ""),
     events.Resumed: lambda _: ResumedEvent("resumed", ""),
     events.Restarted: lambda _: ResumedEvent("restarted", ""),
+    events.Reset: lambda event: ResetEvent(
+        "reset",
+        event.started.session_id,
+        event.started.run_id,
+        event.started.model,
+        event.text,
+        "",
+        event.thinking,
+        event.calls,
+    ),
     events.Ended: _ended,
 }

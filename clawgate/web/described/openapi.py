@@ -133,11 +133,12 @@ def _operation(rule: Rule, server: ServerConfig, hosts: Hosts) -> dict[str, Any]
     described: dict[str, Any] = {"operationId": name}
     doc = inspect.getdoc(current_app.view_functions[rule.endpoint])
     described["summary"] = (doc or "").partition("\n")[0]
-    if rule.arguments:
-        described["parameters"] = [
-            {"name": argument, "in": "path", "required": True, "schema": PARAMETERS[argument]}
-            for argument in sorted(rule.arguments)
-        ]
+    in_path = [
+        {"name": argument, "in": "path", "required": True, "schema": PARAMETERS[argument]}
+        for argument in sorted(rule.arguments)
+    ]
+    if in_path or operation.parameters:
+        described["parameters"] = [*in_path, *operation.parameters]
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": {JSON: {"schema": _schema(operation.body)}}}
     if server.auth_token is not None and not is_open(rule.endpoint):

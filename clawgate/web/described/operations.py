@@ -13,6 +13,8 @@ from clawgate import errors
 from clawgate.errors import ClawgateError
 from clawgate.web.api import answers, sse
 from clawgate.web.api.requests import ChatBody, InterruptBody
+from clawgate.web.door.places import IDEMPOTENCY_KEY, LAST_EVENT_ID, PLACE_ID
+from clawgate.web.door.places import KEY as KEY_PATTERN
 from clawgate.web.door.reading import JSON
 from clawgate.web.pages.render import RenderBody, Rendered
 
@@ -22,12 +24,13 @@ HTML = "text/html; charset=utf-8"
 class Operation(NamedTuple):
     """A handler's body and answers: `answers` are types by status and media type, None where there is no type.
 
-    `answers.EVENTS` in place of a type is a stream of our events.
+    `answers.EVENTS` in place of a type is a stream of our events. `parameters` are those beside the path's.
     """
 
     answers: dict[int, dict[str, Any]]
     errors: tuple[type[ClawgateError], ...] = ()
     body: type[msgspec.Struct] | None = None
+    parameters: tuple[dict[str, Any], ...] = ()
 
 
 Errors = tuple[type[ClawgateError], ...]
@@ -43,10 +46,26 @@ CHAT: Errors = (
     errors.ShuttingDown,
     *errors.UpstreamFailure.__subclasses__(),
 )
+EVENT_ID = {"type": "string", "pattern": f"^({PLACE_ID.pattern})?$", "examples": ["run_" + 8 * "0a1b" + ":12"]}
+PLACE = {"name": LAST_EVENT_ID, "in": "header", "required": False, "schema": EVENT_ID}
+AFTER = {"name": "after", "in": "query", "required": False, "schema": EVENT_ID}
+KEY = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": f"^{KEY_PATTERN.pattern}$"},
+}
 FILE = Operation({200: {"*/*": None}, 206: {"*/*": None}, 304: {}, 416: {JSON: None}}, (errors.NotFound,))
 OPERATIONS = {
     "describe": Operation({200: {JSON: answers.Endpoint}}),
-    "chat": Operation({200: {sse.MIMETYPE: answers.EVENTS, JSON: answers.Whole}}, (*BODY, *CHAT), ChatBody),
+    "chat": Operation(
+        {200: {sse.MIMETYPE: answers.EVENTS, JSON: answers.Whole}, 204: {}}, (*BODY, *CHAT), ChatBody, (KEY, PLACE)
+    ),
+    "follow": Operation(
+        {200: {sse.MIMETYPE: answers.EVENTS}, 204: {}},
+        (errors.BadRequest, *NO_SESSION, errors.Busy),
+        parameters=(PLACE, AFTER),
+    ),
     "interrupt": Operation({200: {JSON: answers.Interrupted}}, (*BODY, errors.UnknownSession), InterruptBody),
     "session": Operation({200: {JSON: answers.SessionView}}, (*NO_SESSION, errors.Busy)),
     "forget": Operation({204: {}}, NO_SESSION),

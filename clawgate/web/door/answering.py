@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from flask import Response, g, request
@@ -16,11 +17,11 @@ from msgspec.structs import replace
 
 from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ModelNotAllowed
-from clawgate.relay.desk import Desk
+from clawgate.relay.desk import Desk, Found
 from clawgate.relay.events import Event
 from clawgate.relay.prompt import ChatRequest
-from clawgate.relay.run import Run
 from clawgate.sockets import Clients, bounded
+from clawgate.web.door.places import key_of, place_of, run_place_of
 from clawgate.web.door.reading import JSON, Members, read_object
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,10 @@ class WireFormat(NamedTuple):
     mimetype: str
     headers: Mapping[str, str]
     """The type and the headers of a stream."""
-    stream: Callable[[str, Iterable[Event]], Iterator[bytes]]
-    """Yields the bytes of each event; takes the run's id and its events."""
+    stream: Callable[[str, Iterable[Event], int | None], Iterator[bytes]]
+    """Yields the bytes of each event; takes the run's id, its events, and the number of the last one that the client
+    has; None for the client that asked.
+    """
     whole: Callable[[Iterable[Event]], bytes]
     """Takes all events of a run and encodes the answer; raises the error that ended it."""
 
@@ -67,17 +70,43 @@ class Answering:
         chat, is_streamed = wire.read(read_object(request, self._max_body_bytes, self._clients))
         if self._via and self._via in request.headers.get("Via", ""):  # it would ask itself until no stream is free
             raise BadRequest("this gateway asks itself: model.endpoint is its own address, and must be Ollama's")
+        place = run_place_of(request)
+        if place is not None:  # a client that was cut off asks again by itself: it gets the rest, and no second run
+            return self._read_on(wire, self._desk.find_run(place), is_streamed)
         if chat.model not in self._models:
             raise ModelNotAllowed(f"model: expected one of {', '.join(self._models)}")
-        run = self._desk.admit(replace(chat, request_id=g.request_id, extras=self._with_options(chat.extras)))
-        g.session_id, g.run_id = run.session_id, run.run_id
-        with Admitted(self._desk, run) as admitted:
-            events = self._desk.pump(run, self._socket_of(run))
-            if not is_streamed:
-                return Response(wire.whole(events), mimetype=JSON)
-            response = EventStream(wire.stream(run.run_id, events), mimetype=wire.mimetype, headers=wire.headers)
-            response.call_on_close(admitted.keep())  # a generator that is never started runs no `finally`
-            return response
+        chat = replace(chat, request_id=g.request_id, extras=self._with_options(chat.extras))
+        key = key_of(request)
+        run = self._desk.admit(chat) if key is None else self._desk.admit_once(chat, key)
+        if isinstance(run, Found):
+            return self._read_on(wire, run, is_streamed)
+        with Held(partial(self._desk.release, run)) as held:
+            events = self._desk.pump(run, self._socket_of(run.session_id, run.run_id))
+            return self._respond(wire, events, held, is_streamed, None)
+
+    def follow(self, wire: WireFormat, session_id: str) -> Response:
+        """Answer with what a client has not read yet of a session's answer; 204 where that is nothing.
+
+        Errors: UnknownSession, BadRequest, Busy.
+        """
+        return self._read_on(wire, self._desk.find(session_id, place_of(request)), is_streamed=True)
+
+    def _read_on(self, wire: WireFormat, found: Found | None, is_streamed: bool) -> Response:
+        if found is None:
+            return Response(status=204)
+        reading = self._desk.read(found, self._socket_of(found.session_id, found.run_id))
+        with Held(reading.release) as held:
+            return self._respond(wire, reading.events, held, is_streamed, found.number)
+
+    def _respond(
+        self, wire: WireFormat, events: Iterator[Event], held: Held, is_streamed: bool, number: int | None
+    ) -> Response:
+        if not is_streamed:
+            return Response(wire.whole(events), mimetype=JSON)
+        body = wire.stream(g.run_id, events, number)
+        response = EventStream(body, mimetype=wire.mimetype, headers=wire.headers)
+        response.call_on_close(held.keep())  # a generator that is never started runs no `finally`
+        return response
 
     def _with_options(self, extras: dict[str, Any]) -> dict[str, Any]:
         """Add the operator's options; the request's own win, name by name, and a null counts as absent."""
@@ -87,12 +116,16 @@ class Answering:
         given = {name: value for name, value in own.items() if value is not None}
         return {**extras, "options": {**self._options, **given}}
 
-    def _socket_of(self, run: Run) -> socket.socket | None:
-        """Return the client's socket where the server has one, bounded and protected while its answer is in flight."""
+    def _socket_of(self, session_id: str, run_id: str) -> socket.socket | None:
+        """Note whose answer this is; return the client's socket, bounded and protected while that is in flight.
+
+        None where the server has none.
+        """
+        g.session_id, g.run_id = session_id, run_id
         client: socket.socket | None = request.environ.get("gunicorn.socket")
         if client is None:
             return None
-        self._clients.protect(client, lambda: self._desk.has_slot(run))
+        self._clients.protect(client, lambda: self._desk.has_slot(run_id))
         return bounded(client)
 
     def _warn_without_threads(self) -> None:
@@ -101,20 +134,19 @@ class Answering:
             log.warning("this server has no threads: while one answer streams, nobody can interrupt it")
 
 
-class Admitted:
-    """A run that is released once: at the end of the block, or later by the response that keeps it.
+class Held:
+    """What is released once: at the end of the block, or later by the response that keeps it.
 
     An ExitStack does the same for 1.4 KB a stream.
     """
 
-    __slots__ = ("_desk", "_is_kept", "_run")
+    __slots__ = ("_is_kept", "_release_held")
 
-    def __init__(self, desk: Desk, run: Run) -> None:
-        self._desk = desk
-        self._run: Run | None = run
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release_held: Callable[[], None] | None = release
         self._is_kept = False
 
-    def __enter__(self) -> Admitted:
+    def __enter__(self) -> Held:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,14 +154,14 @@ class Admitted:
             self._release()
 
     def keep(self) -> Callable[[], None]:
-        """Keep the run beyond the block; return the function that releases it."""
+        """Keep it beyond the block; return the function that releases it."""
         self._is_kept = True
         return self._release
 
     def _release(self) -> None:
-        run, self._run = self._run, None
-        if run is not None:
-            self._desk.release(run)
+        release, self._release_held = self._release_held, None
+        if release is not None:
+            release()
 
 
 class EventStream(Response):

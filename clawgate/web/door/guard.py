@@ -29,6 +29,7 @@ from clawgate.errors import (
 )
 from clawgate.telemetry.ids import NAMED, NOT_KNOWN, Id
 from clawgate.web.door.hosts import Hosts
+from clawgate.web.door.places import IDEMPOTENCY_KEY, LAST_EVENT_ID
 from clawgate.web.door.responses import TOKEN_HEADER, error_response
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ class Guard:
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE, OPTIONS"
             response.headers["Access-Control-Allow-Headers"] = (
-                f"Authorization, Content-Type, X-Session-Id, {TOKEN_HEADER}"
+                f"Authorization, Content-Type, {IDEMPOTENCY_KEY}, {LAST_EVENT_ID}, X-Session-Id, {TOKEN_HEADER}"
             )
             response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
 

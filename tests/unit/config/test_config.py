@@ -57,7 +57,6 @@ CONTRACT: dict[str, object] = {
 }
 LATER = {
     "stream.unload_wedged",
-    "stream.detach_seconds",
     "session.backend",
     "session.redis_url",
 }
@@ -150,6 +149,7 @@ GIVEN: dict[str, tuple[str, object]] = {
     "stream.first_frame_seconds": ("7", 7),
     "stream.max_answer_seconds": ("0.5", 0.5),
     "stream.retry_seconds": ("0", 0),
+    "stream.detach_seconds": ("0", 0),
     "stream.unload_wedged": ("True", True),
     "session.max_sessions": ("1", 1),
     "session.ttl_seconds": ("0.1", 0.1),
@@ -182,6 +182,7 @@ LARGEST = {
     "CLAWGATE_STREAM_FIRST_FRAME_SECONDS": "86400",
     "CLAWGATE_STREAM_MAX_ANSWER_SECONDS": "86400",
     "CLAWGATE_STREAM_RETRY_SECONDS": "86400",
+    "CLAWGATE_STREAM_DETACH_SECONDS": "86400",
     "CLAWGATE_SESSION_MAX_SESSIONS": "10000000",
     "CLAWGATE_SESSION_MAX_CONTEXT_BYTES": str(1 << 30),
     "CLAWGATE_SESSION_MAX_IMAGE_BYTES": str(1 << 30),

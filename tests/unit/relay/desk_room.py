@@ -131,7 +131,7 @@ class Reader:
         last = self.events[-1]
         assert isinstance(last, Ended)
         assert [type(event) for event in self.events].count(Ended) == 1
-        assert self.events == self.run.log
+        assert self.events == self.run.after(0)
         return last
 
 

@@ -257,7 +257,7 @@ class PumpRoom:
         """Take steps to the end, without any reader, and return the log without its start event."""
         while self.run.ended is None:
             self.pump.step(until=math.inf)
-        return self.run.log[1:]
+        return [*self.run.after(1)]
 
     def read(self, client: object = None) -> Iterator[tuple[float, Event]]:
         """Yield a reader's events, each with the seconds since the start."""

@@ -103,7 +103,7 @@ def test_a_pump_goes_from_thread_to_thread_in_the_middle() -> None:
         wait_for(lambda: client.exchanges and client.exchanges[0].is_open, "it is asked")
         client.exchanges[0].say("x", is_done=is_last)
         thread.join()
-    assert run.log == [Started("s", "r", "m"), *[Text("x")] * 5, Ended("s", "r", "stop", Stats(eval_count=7))]
+    assert run.after(0) == [Started("s", "r", "m"), *[Text("x")] * 5, Ended("s", "r", "stop", Stats(eval_count=7))]
     assert len(client.exchanges) == 1
     run.release()
 
@@ -111,7 +111,7 @@ def test_a_pump_goes_from_thread_to_thread_in_the_middle() -> None:
 def test_a_reader_is_told_the_log_and_nothing_else_but_pings(room: MakePumpRoom) -> None:
     here = room(ANSWER)
     told = list(here.read())
-    assert [event for _, event in told] == here.run.log
+    assert [event for _, event in told] == here.run.after(0)
     assert [moment for moment, _ in told] == [0.0, 2.0, 2.5, 2.5]
 
 
@@ -209,7 +209,7 @@ def test_the_limit_holds_for_a_model_that_is_never_waited_for(room: MakePumpRoom
     """The model is faster than the pump: each read finds frames, and time passes while they are taken."""
     here = room(Script(says=((1.0, frame("a")),)), smoothing_ms=0, max_answer_seconds=3)
     while here.run.ended is None:
-        if here.run.has_text:
+        if here.run.log.has_text:
             here.time.now += 0.001
             here.client.exchanges[0]._come(frame("a"))
         here.pump.step(until=float("inf"))
@@ -248,7 +248,7 @@ def test_a_slot_that_hangs_is_freed_where_that_is_allowed(room: MakePumpRoom, is
     room.silence = WEDGE
     if is_allowed:
         assert ending(here) == (303.5, "stop", "")
-        assert here.run.log[1:4] == [Waiting("upstream_timeout", 2), Resumed(), Text("a")]
+        assert here.run.after(0)[1:4] == [Waiting("upstream_timeout", 2), Resumed(), Text("a")]
         assert (asked_at(here), room.calls) == ([0.0, 301.0], [(300.0, "why"), (300.5, "unload")])
         assert here.client.exchanges[0].is_closed
     else:
@@ -276,7 +276,7 @@ def test_a_silence_behind_a_prompt_that_was_given_up_is_explained_once(room: Mak
     here = room(Script(says=((20.0, frame("a") + DONE),), opens_s=20.0))
     here.client.gave_up = True
     assert ending(here) == (20.0, "stop", "")
-    assert here.run.log[1:-1] == [Waiting("evaluating", 1), Text("a")], "nothing was away, so nothing is resumed"
+    assert here.run.after(0)[1:-1] == [Waiting("evaluating", 1), Text("a")], "nothing was away, so nothing is resumed"
     assert room.calls == [(2.0, "loaded?")]
 
 
@@ -291,7 +291,7 @@ def test_other_silences_are_not_explained(
     here = room(Script(says=((answers_at, frame("a") + DONE),), opens_s=answers_at))
     here.client.gave_up, room.is_loaded = gave_up, is_loaded
     assert ending(here) == (answers_at, "stop", "")
-    assert here.run.log[1:-1] == [Text("a")]
+    assert here.run.after(0)[1:-1] == [Text("a")]
     assert room.calls == [(moment, "loaded?") for moment in asks]
 
 
@@ -299,7 +299,7 @@ def test_a_look_that_finds_no_place_is_taken_later(room: MakePumpRoom) -> None:
     here = room(Script(says=((20.0, frame("a") + DONE),), opens_s=20.0))
     here.client.gave_up, room.taken_until_s = True, 4.5
     assert ending(here) == (20.0, "stop", "")
-    assert here.run.log[1:-1] == [Waiting("evaluating", 1), Text("a")]
+    assert here.run.after(0)[1:-1] == [Waiting("evaluating", 1), Text("a")]
     assert room.calls == [(5.0, "loaded?")]
 
 
@@ -308,14 +308,14 @@ def test_an_answer_to_somebody_else_meanwhile_says_that_nothing_is_evaluated(roo
     here.client.gave_up = True
     here.time.after(2.1, lambda: setattr(here.client, "gave_up", False))
     assert ending(here) == (20.0, "stop", "")
-    assert here.run.log[1:-1] == [Text("a")]
+    assert here.run.after(0)[1:-1] == [Text("a")]
 
 
 def test_each_attempt_explains_its_silence(room: MakePumpRoom) -> None:
     here = room(Script(opens_s=4.0, failure=REFUSED), Script(opens_s=20.0, says=((20.0, frame("a") + DONE),)))
     here.client.gave_up = True
     assert ending(here)[1] == "stop"
-    assert here.run.log[1:-1] == [
+    assert here.run.after(0)[1:-1] == [
         Waiting("evaluating", 1),
         Waiting("upstream_unreachable", 2),
         Waiting("evaluating", 2),
@@ -328,7 +328,7 @@ def test_pauses_grow_to_a_second_and_the_wait_is_given_up(room: MakePumpRoom) ->
     here = room(Script(failure=REFUSED), retry_seconds=5)
     assert ending(here) == (5.5, "upstream_unreachable", "Ollama refused the connection")
     assert asked_at(here) == pytest.approx([0, 0.1, 0.3, 0.7, 1.5, 2.5, 3.5, 4.5, 5.5])
-    assert here.run.log[1:-1] == [Waiting("upstream_unreachable", attempt) for attempt in range(2, 10)]
+    assert here.run.after(0)[1:-1] == [Waiting("upstream_unreachable", attempt) for attempt in range(2, 10)]
 
 
 def test_without_patience_it_is_the_end_at_once(room: MakePumpRoom) -> None:

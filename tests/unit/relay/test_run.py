@@ -60,13 +60,13 @@ def test_thinking_that_is_held_back_is_published_by_any_end_and_the_beginning_of
     run: Run, settled: Settled, held: Text | Thinking | None, thinking: str, is_superseded: bool
 ) -> None:
     run.publish_and_hold([Thinking("Hm")], held)
-    assert run.log[1:] == [Thinking("Hm")]
+    assert run.after(0)[1:] == [Thinking("Hm")]
     if is_superseded:
         with run.ending("superseded") as answer:
             settled += [answer] if answer is not None else []
     else:
         assert run.end("interrupted")
-    assert run.log[1:-1] == [event for event in (Thinking("Hm"), held) if isinstance(event, Thinking)]
+    assert run.after(0)[1:-1] == [event for event in (Thinking("Hm"), held) if isinstance(event, Thinking)]
     assert (run.text, run.thinking) == ("", thinking)
     assert [(message.content, message.thinking) for message in settled] == [("", thinking)]
 
@@ -93,15 +93,15 @@ def test_a_model_that_has_said_only_what_is_held_back_has_begun_to_answer(
 
 
 def test_a_run_starts_with_its_start_event(run: Run) -> None:
-    assert run.log == [Started("s", "r", "m", ("tpyo",))]
-    assert (run.text, run.thinking, run.has_text, run.has_tool_calls, run.ended) == ("", "", False, False, None)
+    assert run.after(0) == [Started("s", "r", "m", ("tpyo",))]
+    assert (run.text, run.thinking, run.log.has_text, run.log.has_calls, run.ended) == ("", "", False, False, None)
 
 
 def test_what_is_published_is_logged_and_kept_in_order(run: Run) -> None:
     run.publish([Thinking("hm "), Text("春")])
     run.publish([ToolCalls((CALL,)), Thinking("so"), Text("光 ")])
-    assert run.log[1:] == [Thinking("hm "), Text("春"), ToolCalls((CALL,)), Thinking("so"), Text("光 ")]
-    assert (run.text, run.thinking, run.has_text, run.has_tool_calls) == ("春光 ", "hm so", True, True)
+    assert run.after(0)[1:] == [Thinking("hm "), Text("春"), ToolCalls((CALL,)), Thinking("so"), Text("光 ")]
+    assert (run.text, run.thinking, run.log.has_text, run.log.has_calls) == ("春光 ", "hm so", True, True)
 
 
 def test_thinking_that_is_void_is_forgotten_but_stays_told(run: Run) -> None:
@@ -109,7 +109,7 @@ def test_thinking_that_is_void_is_forgotten_but_stays_told(run: Run) -> None:
     assert not run.resume()
     run.publish([Thinking("anew")])
     assert run.thinking == "anew"
-    assert run.log[1:] == [Thinking("hm"), Restarted(), Thinking("anew")]
+    assert run.after(0)[1:] == [Thinking("hm"), Restarted(), Thinking("anew")]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_an_end_settles_what_was_said_and_wakes_the_pump(
 ) -> None:
     run.publish([Thinking("hm"), Text("a "), ToolCalls((CALL,)), ToolCalls(({"x": 1},))])
     assert run.end(done_reason, stats=Stats(eval_count=2))
-    assert run.log[-1] is run.ended
+    assert run.after(0)[-1] is run.ended
     assert run.ended == Ended("s", "r", done_reason, Stats(eval_count=2), None)
     assert run.wake_event.is_set()
     assert settled == [
@@ -141,8 +141,8 @@ def test_nothing_is_published_after_the_end(run: Run, settled: Settled) -> None:
     run.publish([Text("a")])
     run.end("interrupted")
     run.publish([Text("b"), Thinking("c"), ToolCalls((CALL,))])
-    assert [type(event) for event in run.log] == [Started, Text, Ended]
-    assert (run.text, run.thinking, run.has_tool_calls) == ("a", "", False)
+    assert [type(event) for event in run.after(0)] == [Started, Text, Ended]
+    assert (run.text, run.thinking, run.log.has_calls) == ("a", "", False)
     assert not run.end("stop")
     assert run.ended is not None
     assert (run.ended.done_reason, len(settled)) == ("interrupted", 1)
@@ -170,8 +170,8 @@ def test_the_first_of_many_ends_wins_and_what_was_told_before_is_what_is_settled
         thread.join()
     assert run.ended is not None
     assert won == [run.ended.done_reason]
-    assert [index for index, event in enumerate(run.log) if isinstance(event, Ended)] == [len(run.log) - 1]
-    assert [answer.text for answer in settled] == [run.text] == ["x" * (len(run.log) - 2)]
+    assert [index for index, event in enumerate(run.after(0)) if isinstance(event, Ended)] == [len(run.after(0)) - 1]
+    assert [answer.text for answer in settled] == [run.text] == ["x" * (len(run.after(0)) - 2)]
 
 
 def test_closing_closes_the_exchange_and_the_predecessors(settled: Settled) -> None:
@@ -256,7 +256,7 @@ def test_the_end_is_told_even_where_settling_fails() -> None:
     with pytest.raises(RuntimeError, match="assistant is not settled"):
         run.end("stop")
     run.wake_event.release()
-    assert isinstance(run.log[-1], Ended)
+    assert isinstance(run.after(0)[-1], Ended)
 
 
 def test_an_ending_gives_the_answer_away_and_is_told_behind_it(run: Run, settled: Settled) -> None:
@@ -270,7 +270,7 @@ def test_an_ending_gives_the_answer_away_and_is_told_behind_it(run: Run, settled
     assert (run.ended.done_reason, settled) == ("superseded", [])
     with run.ending("interrupted") as answer:
         assert answer is None
-    assert [type(event) for event in run.log] == [Started, Text, Ended]
+    assert [type(event) for event in run.after(0)] == [Started, Text, Ended]
 
 
 def test_an_ending_that_fails_settles_the_answer(run: Run, settled: Settled) -> None:
@@ -278,7 +278,7 @@ def test_an_ending_that_fails_settles_the_answer(run: Run, settled: Settled) -> 
     with pytest.raises(RuntimeError), run.ending("superseded"):
         raise RuntimeError("the store is away")
     assert [answer.text for answer in settled] == ["a"]
-    assert isinstance(run.log[-1], Ended)
+    assert isinstance(run.after(0)[-1], Ended)
 
 
 def test_an_ending_takes_the_answer_of_an_end_that_waits_for_the_sessions_lock(settled: Settled) -> None:
@@ -295,5 +295,5 @@ def test_an_ending_takes_the_answer_of_an_end_that_waits_for_the_sessions_lock(s
         assert run.ended is not None
     ends.join()
     assert (run.ended.done_reason, settled) == ("stop", [])
-    assert [type(event) for event in run.log] == [Started, Text, Ended]
+    assert [type(event) for event in run.after(0)] == [Started, Text, Ended]
     run.wake_event.release()

@@ -48,8 +48,8 @@ class Admitting:
             raise self._error
         return iter([Text("a"), Text("b")])
 
-    def has_slot(self, run: Run) -> bool:
-        assert run is RUN
+    def has_slot(self, run_id: str) -> bool:
+        assert run_id == RUN.run_id
         return bool(self.slots)
 
     def release(self, run: Run) -> None:
@@ -63,7 +63,7 @@ def read(given: Members) -> tuple[ChatRequest, bool]:
     return ChatRequest(model=msgspec.json.decode(given.get("model", b'"m"'))), "stream" in given
 
 
-def stream(run_id: str, events: Iterable[Event]) -> Iterator[bytes]:
+def stream(run_id: str, events: Iterable[Event], _place: int | None = None) -> Iterator[bytes]:
     yield run_id.encode()
     yield from (event.text.encode() for event in events if isinstance(event, Text))
 

@@ -9,7 +9,7 @@ import pytest
 
 from clawgate.errors import ClawgateError, ModelNotFound, UpstreamError
 from clawgate.relay import events
-from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Text, Thinking, ToolCalls, Waiting
+from clawgate.relay.events import Ended, Event, Reset, Restarted, Resumed, Started, Text, Thinking, ToolCalls, Waiting
 from clawgate.relay.stats import Context, Stats
 from clawgate.web.api import sse
 from clawgate.web.door.responses import encode_failure, one_line
@@ -45,6 +45,15 @@ BYTES: list[tuple[Event, str]] = [
     ),
     (Resumed(), 'data: {"status":"resumed","message":""}\n\n'),
     (Restarted(), 'data: {"status":"restarted","message":""}\n\n'),
+    (
+        Reset(Started("s", "r", "m"), 1, "so far"),
+        'data: {"status":"reset","session_id":"s","run_id":"r","model":"m","text":"so far","message":""}\n\n',
+    ),
+    (
+        Reset(Started("s", "r", "m", ("x",)), 1, "", "Hm", (CALL,)),
+        'data: {"status":"reset","session_id":"s","run_id":"r","model":"m","text":"","message":"","thinking":"Hm",'
+        '"tool_calls":[{"function":{"name":"wetter","arguments":{"ort":"Köln"}}}]}\n\n',
+    ),
     (
         Ended("s", "r", "stop", Stats(eval_count=290, eval_duration=4709213000)),
         'data: {"done":true,"done_reason":"stop","session_id":"s","run_id":"r",'
@@ -89,7 +98,7 @@ def test_a_ping_is_exactly_its_bytes_and_has_no_number() -> None:
 
 
 def test_a_stream_is_one_piece_an_event_and_is_read_back_as_it_was() -> None:
-    sent = [event for event, _ in BYTES if not (isinstance(event, Ended) and (event.error or event.is_empty))]
+    sent = [event for event, _ in BYTES if not isinstance(event, Ended | Reset)] + [Ended("s", "r", "stop")]
     pieces = list(sse.stream("r", sent))
     assert len(pieces) == len(sent)
     for piece in pieces:
@@ -145,3 +154,16 @@ def test_an_error_is_its_code_and_its_words() -> None:
         '{"error":{"code":"upstream_error","message":"Ollama\'s own words, ü"}}\n'
     )
     assert json.loads(encode_failure(ClawgateError()))["error"]["code"] == "internal"
+
+
+def test_who_comes_back_counts_on_from_its_place() -> None:
+    assert list(sse.stream("r", [Text("a"), events.PING, Text("b")], 7)) == [
+        b"retry: 1000\n\n",
+        b'id: r:8\ndata: {"message":"a"}\n\n',
+        sse.PING,
+        b'id: r:9\ndata: {"message":"b"}\n\n',
+    ]
+    reset = Reset(Started("s", "r", "m"), 40, "so far")
+    _, first, second = sse.stream("r", [reset, Text("b")], -1)
+    assert first.startswith(b'id: r:40\ndata: {"status":"reset",')
+    assert second.startswith(b"id: r:41\n")

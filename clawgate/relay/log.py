@@ -1,0 +1,139 @@
+"""The log of a run: its events in order, each with its number, and the answer whole.
+
+A reader of the run names its place by the number of the last event that it has. The log is bounded: its oldest events
+fall out. The answer stays whole, and a reader whose next event has fallen out gets that, as a `Reset`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from clawgate.relay.events import Ended, Event, Reset, Started, Text, Thinking, ToolCalls
+
+EVENT_BYTES = 80
+"""The memory that an event takes beside its text: the object, and its places in lists."""
+KEPT_PART = 0.75
+"""The part of its bound that a log keeps when it overflows: an event is moved a few times at the most."""
+
+
+class Log:
+    """Keeps what a run has said.
+
+    Events are numbered from 1, which is the start event.
+
+    Threads: the run's lock guards it until the run has ended; after that it does not change.
+    Units: max_bytes bounds the memory of the events; that of the answer comes on top once some have fallen out.
+    """
+
+    __slots__ = ("_calls", "_events", "_fallen", "_max_bytes", "_texts", "_thinking", "event_bytes", "started")
+
+    def __init__(self, started: Started, max_bytes: float) -> None:
+        self.started = started
+        self.event_bytes = EVENT_BYTES
+        self._max_bytes = max_bytes
+        self._events: list[Event] = [started]
+        self._fallen = 0
+        self._texts: list[str] = []
+        self._thinking: list[str] = []
+        self._calls: list[dict[str, Any]] = []
+
+    @property
+    def last(self) -> int:
+        """Return the number of the last event."""
+        return self._fallen + len(self._events)
+
+    @property
+    def is_ended(self) -> bool:
+        """True once the end is in the log."""
+        return type(self._events[-1]) is Ended
+
+    @property
+    def text(self) -> str:
+        """Return all of the answer's text so far."""
+        return "".join(self._texts)
+
+    @property
+    def thinking(self) -> str:
+        """Return all of the thinking so far."""
+        return "".join(self._thinking)
+
+    @property
+    def calls(self) -> tuple[dict[str, Any], ...]:
+        """Return the tool calls so far."""
+        return tuple(self._calls)
+
+    @property
+    def pieces(self) -> Sequence[str]:
+        """Return the text so far as it came."""
+        return self._texts
+
+    @property
+    def has_text(self) -> bool:
+        """True once the answer proper has begun."""
+        return bool(self._texts)
+
+    @property
+    def has_thinking(self) -> bool:
+        """True once the model has thought."""
+        return bool(self._thinking)
+
+    @property
+    def has_calls(self) -> bool:
+        """True once the model has asked for a tool."""
+        return bool(self._calls)
+
+    def append(self, event: Event) -> None:
+        """Add an event, and let the oldest ones fall out where there are too many."""
+        if isinstance(event, Text):
+            self._texts.append(event.text)
+        elif isinstance(event, Thinking):
+            self._thinking.append(event.text)
+        elif isinstance(event, ToolCalls):
+            self._calls.extend(event.calls)
+        self._events.append(event)
+        self.event_bytes += _size_of(event)
+        if self.event_bytes > self._max_bytes:
+            self._shorten()
+
+    def forget_thinking(self) -> None:
+        """Drop the thinking so far, which is void."""
+        self._thinking.clear()
+
+    def after(self, number: int) -> Sequence[Event]:
+        """Return the events behind this number; a `Reset` first where some of them have fallen out.
+
+        A number that was never given has no place in the log, either.
+        """
+        if self._fallen <= number <= self.last:
+            return self._events[number - self._fallen :]
+        end = self._events[-1:] if self.is_ended else []
+        return [self._reset(self.last - len(end)), *end]
+
+    def memory_bytes(self) -> int:
+        """Return the memory that the log takes: its texts are shared with the events that are still there."""
+        if not self._fallen:
+            return self.event_bytes
+        return self.event_bytes + sum(map(sys.getsizeof, (*self._texts, *self._thinking)))
+
+    def _reset(self, number: int) -> Reset:
+        return Reset(self.started, number, self.text, self.thinking, self.calls)
+
+    def _shorten(self) -> None:
+        going = 0
+        while self.event_bytes > KEPT_PART * self._max_bytes and going < len(self._events) - 1:
+            self.event_bytes -= _size_of(self._events[going])
+            going += 1
+        del self._events[:going]
+        self._fallen += going
+
+
+def _size_of(event: Event) -> int:
+    if isinstance(event, Text | Thinking):
+        return EVENT_BYTES + sys.getsizeof(event.text)
+    if isinstance(event, ToolCalls):
+        return EVENT_BYTES + len(msgspec.json.encode(event.calls))
+    return EVENT_BYTES

@@ -1,0 +1,141 @@
+"""The desk's further readers, and its runs without any: they are given back, whatever fails."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from typing import Literal
+
+import pytest
+
+from clawgate.errors import Busy
+from clawgate.relay import reader
+from clawgate.relay.desk import Place
+from clawgate.relay.events import Ended, Event, Reset
+from clawgate.relay.prompt import ChatRequest
+from clawgate.relay.run import Run
+from tests.support.tools import wait_for
+from tests.unit.relay.desk_room import QUESTION, MakeRoom, Room
+
+
+def ask_and_leave(here: Room, session_id: str = "s", on_disconnect: Literal["stop", "detach"] = "detach") -> Run:
+    """Ask, read the first text, and leave as a client does that hangs up."""
+    number = len(here.client.exchanges)
+    run = here.desk.admit(
+        ChatRequest(model="m", session_id=session_id, messages=(QUESTION,), on_disconnect=on_disconnect)
+    )
+
+    def say_and_leave() -> None:
+        here.exchange(number).say("one ")
+        wait_for(lambda: run.text, "the text is told")
+        theirs.close()
+
+    ours, theirs = socket.socketpair()
+    with ours:
+        leaver = threading.Thread(target=say_and_leave)
+        leaver.start()
+        for _ in here.desk.pump(run, ours):
+            pass
+        leaver.join()
+    here.desk.release(run)
+    return run
+
+
+def read(here: Room, session_id: str, place: Place | None = None) -> list[Event]:
+    """Read a session's answer on to its end."""
+    found = here.desk.find(session_id, place)
+    assert found is not None
+    reading = here.desk.read(found, None)
+    try:
+        return list(reading.events)
+    finally:
+        reading.release()
+
+
+def test_where_the_system_gives_no_thread_the_answer_ends_and_its_text_is_kept(
+    room: MakeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "detached":
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    here = room()
+    run = ask_and_leave(here)
+    assert run.ended is not None
+    assert run.ended.done_reason == "interrupted"
+    assert here.messages() == [("user", "q", False), ("assistant", "one ", True)]
+    assert here.desk.streams == 0
+
+
+def test_where_no_fd_is_left_a_reader_is_busy_and_the_answer_goes_on(
+    room: MakeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_fd() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    here = room()
+    asker = here.ask()
+    exchange = here.exchange(said="one ")
+    found = here.desk.find("s", None)
+    assert found is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "WakeEvent", no_fd)
+        with pytest.raises(Busy, match="no further answer can be read"):
+            here.desk.read(found, None)
+    assert here.desk.streams == 1
+    exchange.say("two", is_done=True)
+    assert asker.end().done_reason == "stop"
+
+
+def test_a_drain_ends_answers_that_nobody_reads(room: MakeRoom) -> None:
+    here = room()
+    run = ask_and_leave(here)
+    assert run.ended is None
+    assert here.desk.streams == 1
+    here.desk.drain(0)
+    assert run.ended is not None
+    assert here.messages()[-1] == ("assistant", "one ", True)
+    wait_for(lambda: here.desk.streams == 0, "it is forgotten")
+
+
+def test_an_end_that_comes_while_a_reader_arrives_is_read(room: MakeRoom) -> None:
+    here = room()
+    run = ask_and_leave(here)
+    found = here.desk.find("s", Place(run.run_id, 2))
+    assert found is not None
+    assert here.desk.interrupt("s", None).interrupted
+    wait_for(lambda: here.desk.streams == 0, "it is forgotten")
+    reading = here.desk.read(found, None)
+    assert list(reading.events) == [run.ended]
+    reading.release()
+    assert here.desk.streams == 0
+    assert here.desk.find("s", Place(run.run_id, 3)) is None
+    assert here.desk.find_run(Place(run.run_id, 3)) is None
+    assert read(here, "s")[-1] == run.ended
+
+
+def test_an_answer_that_was_superseded_is_not_replayed(room: MakeRoom) -> None:
+    here = room()
+    old = ask_and_leave(here)
+    asker = here.ask(content="again")
+    assert isinstance(old.ended, Ended)
+    assert old.ended.done_reason == "superseded"
+    here.exchange(1).say("two", is_done=True)
+    asker.end()
+    events = read(here, "s", Place(old.run_id, 2))
+    assert isinstance(events[0], Reset)
+    assert events[0].text == "two"
+    assert here.desk.find_run(Place(old.run_id, 2)) is None
+
+
+def test_without_a_wish_and_readers_nothing_is_waited_for(room: MakeRoom) -> None:
+    here = room()
+    run = ask_and_leave(here, on_disconnect="stop")
+    assert run.ended is not None
+    assert run.ended.done_reason == "interrupted"
+    assert here.desk.streams == 0

@@ -26,7 +26,8 @@ class Log:
     Events are numbered from 1, which is the start event.
 
     Threads: the run's lock guards it until the run has ended; after that it does not change.
-    Units: max_bytes bounds the memory of the events; that of the answer comes on top once some have fallen out.
+    Units: max_bytes bounds the memory of the events, but for those since the last `make_room`; that of the answer comes
+    on top once some have fallen out.
     """
 
     __slots__ = ("_calls", "_events", "_fallen", "_max_bytes", "_texts", "_thinking", "event_bytes", "started")
@@ -87,7 +88,7 @@ class Log:
         return bool(self._calls)
 
     def append(self, event: Event) -> None:
-        """Add an event, and let the oldest ones fall out where there are too many."""
+        """Add an event."""
         if isinstance(event, Text):
             self._texts.append(event.text)
         elif isinstance(event, Thinking):
@@ -96,6 +97,9 @@ class Log:
             self._calls.extend(event.calls)
         self._events.append(event)
         self.event_bytes += _size_of(event)
+
+    def make_room(self) -> None:
+        """Let the oldest events fall out where there are too many."""
         if self.event_bytes > self._max_bytes:
             self._shorten()
 

@@ -96,6 +96,7 @@ class Pump:
         """
         self._until = until
         self._is_client_gone = False
+        self._run.make_room()  # here alone: who takes the step has read all so far, and is never reset
         try:
             self._state(self)
         except Exception as fault:  # noqa: BLE001 - the one broad catch; an observer logs the traceback

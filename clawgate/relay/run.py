@@ -40,8 +40,8 @@ class Run:
     session_lock: held while the answer is settled, so that a run that takes the session over finds it settled, or
     settles it itself.
     Threads: `_lock` guards the log, the text, the outcome and the exchange, and is held for memory only. `end`,
-    `ending`, `close` and the properties may be used from any thread; `publish`, `resume`, `clear_at`, `connect`,
-    `disconnect` and `release` are the pump's. Readers see the log by `after`.
+    `ending`, `close` and the properties may be used from any thread; `make_room`, `publish`, `resume`, `clear_at`,
+    `connect`, `disconnect` and `release` are the pump's. Readers see the log by `after`.
     """
 
     def __init__(
@@ -105,6 +105,12 @@ class Run:
     def has_outcome(self) -> bool:
         """True once the outcome is decided, a moment before `ended` is set."""
         return self._outcome is not None
+
+    def make_room(self) -> None:
+        """Let the log's oldest events fall out where there are too many; the reader that drives the run has them."""
+        with self._lock:
+            if self._outcome is None:
+                self.log.make_room()
 
     def publish(self, events: Sequence[Event]) -> None:
         """Append events to the log and gather the answer; after the end do nothing."""
@@ -182,7 +188,7 @@ class Run:
             yield answer
         except BaseException:
             if answer is not None:
-                self._settle(answer)
+                self.is_settled = bool(self._settle(answer))
             raise
         finally:
             self._announce()

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from tests.http.asking import (
     DETACHED,
+    ask,
     configured,
     finish,
     follow,
@@ -22,7 +23,7 @@ from tests.http.asking import (
 )
 from tests.support.client import get, post
 from tests.support.gateway import Gateway
-from tests.support.ollama import ScriptedOllama, done, hang, text, wait
+from tests.support.ollama import ScriptedOllama, batch, done, hang, text, thinking, tool_calls, wait
 from tests.support.sse import text_of
 from tests.support.tools import DEADLINE_S, wait_for
 
@@ -122,6 +123,20 @@ def test_what_has_fallen_out_of_the_log_is_still_in_the_text(gate: Gateway, upst
         assert text_of(rest_of(follower)) == "".join(pieces) + "end"
     with follow(gate, "s-long", stream.events[-2].id) as follower:
         assert [event.is_end for event in rest_of(follower)] == [True]
+
+
+@SMALL
+def test_the_reader_that_asked_gets_every_event_however_large(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """What comes in one piece may be more than the log keeps, and its only reader has not left."""
+    call = {"function": {"name": "f", "arguments": {"a": "x" * 30_000}}}
+    upstream.script(batch(thinking("y" * 30_000), text("one "), tool_calls([call]), text("two"), done()))
+    events = ask(gate, opening("s-piece"))
+    assert [event.data for event in events[1:-1] if not event.is_ping] == [
+        {"thinking": "y" * 30_000, "message": ""},
+        {"message": "one "},
+        {"tool_calls": [call], "message": ""},
+        {"message": "two"},
+    ]
 
 
 @configured(stream={"smoothing_ms": 0, "detach_seconds": 60, "heartbeat_seconds": 0.1})

@@ -17,8 +17,13 @@ EVENTS: list[Event] = [Thinking("hm"), Text("a"), ToolCalls((CALL,)), Text("b"),
 def log_of(events: list[Event], max_bytes: float = 1 << 20) -> Log:
     log = Log(STARTED, max_bytes)
     for event in events:
-        log.append(event)
+        add(log, event)
     return log
+
+
+def add(log: Log, event: Event) -> None:
+    log.append(event)
+    log.make_room()
 
 
 def test_each_event_is_read_behind_the_number_of_the_one_before() -> None:
@@ -59,7 +64,7 @@ def test_the_oldest_fall_out_and_the_text_stays() -> None:
 def test_an_event_that_is_larger_than_the_bound_is_kept_until_the_next() -> None:
     log = log_of([Text("x" * 10_000)], max_bytes=1000)
     assert log.after(1) == [Text("x" * 10_000)]
-    log.append(Text("y"))
+    add(log, Text("y"))
     assert log.after(2) == [Text("y")]
     assert log.after(1) == [Reset(STARTED, 3, "x" * 10_000 + "y")]
 
@@ -88,5 +93,5 @@ def test_events_that_are_moved_cost_no_more_the_longer_the_answer() -> None:
 
     log = Counting(STARTED, 100_000)
     for _ in range(20_000):
-        log.append(Text("a"))
+        add(log, Text("a"))
     assert Counting.moved < 5 * 20_000

@@ -281,6 +281,16 @@ def test_an_ending_that_fails_settles_the_answer(run: Run, settled: Settled) -> 
     assert isinstance(run.after(0)[-1], Ended)
 
 
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_an_ending_that_fails_says_whether_the_session_has_taken_the_answer(is_taken: bool) -> None:
+    """What the session has taken is replayed."""
+    run = Run("s", "r", Prompt(model="m", messages=()), lambda _: is_taken, WakeEvent())
+    with pytest.raises(RuntimeError), run.ending("superseded"):
+        raise RuntimeError("there is nothing to continue")
+    run.wake_event.release()
+    assert run.is_settled is is_taken
+
+
 def test_an_ending_takes_the_answer_of_an_end_that_waits_for_the_sessions_lock(settled: Settled) -> None:
     lock = threading.RLock()
     run = Run("s", "r", Prompt(model="m", messages=()), settled.append, WakeEvent(), session_lock=lambda: lock)

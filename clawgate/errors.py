@@ -48,6 +48,12 @@ class ClawgateError(Exception):
         """The text for people: it names the field and the cure."""
         return str(self)
 
+    def anew(self) -> ClawgateError:
+        """Return the same error to raise: one that is kept, and raised itself, keeps every frame that it passes."""
+        error = type(self).__new__(type(self), *self.args)
+        error.__dict__.update(self.__dict__)
+        return error
+
 
 class ConfigError(ClawgateError):
     """The configuration is wrong; the message begins with the place."""

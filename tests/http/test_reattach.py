@@ -30,7 +30,7 @@ from tests.http.asking import (
 )
 from tests.support.client import StreamClient, call, get, post
 from tests.support.gateway import Gateway
-from tests.support.ollama import ScriptedOllama, done, every, hang, text, thinking, tool_calls, wait
+from tests.support.ollama import ScriptedOllama, done, every, hang, status, text, thinking, tool_calls, wait
 from tests.support.sse import Event, end_of, text_of
 from tests.support.tools import wait_for
 
@@ -270,6 +270,7 @@ def test_it_makes_nothing(gate: Gateway, upstream: ScriptedOllama) -> None:
             rest_of(stream)
     reply = call("HEAD", gate.base_url, "/api/sessions/s-calm/stream")
     assert (reply.status, reply.json) == (200, None)
+    assert "no-body response" not in gate.log, "the server would say of each HEAD that a body was sent"
     after = session(gate, "s-calm")
     assert {**after, "last_active": ""} == {**before, "last_active": ""}
     assert (streams_of(gate), len(upstream.chats)) == (0, 1)
@@ -368,6 +369,30 @@ def test_a_whole_answer_is_asked_for_again(gate: Gateway, upstream: ScriptedOlla
     assert (first.json["message"], first.json["thinking"], first.json["done_reason"]) == ("one two", "Hm", "stop")
     assert second.json == first.json
     assert len(upstream.chats) == 1
+
+
+def test_a_whole_answer_is_whole_whatever_the_client_has_of_it(gate: Gateway, upstream: ScriptedOllama) -> None:
+    upstream.script(thinking("Hm"), text("one "), text("two"), done())
+    question = opening("s-part")
+    events = [event for event in ask(gate, question) if not event.is_ping]
+    for event in events[:-1]:
+        reply = post(gate.base_url, "/api/chat", {**question, "stream": False}, {"Last-Event-ID": event.id or ""})
+        assert (reply.status, reply.json["message"], reply.json["thinking"]) == (200, "one two", "Hm")
+    assert len(upstream.chats) == 1
+
+
+def test_an_error_that_is_replayed_keeps_nothing_of_the_requests(
+    gate: Gateway, upstream: ScriptedOllama, key: dict[str, str]
+) -> None:
+    upstream.script(status(400, {"error": "no"}))
+    question = {**opening("s-error", "x" * 1_000_000), "stream": False}
+    first = post(gate.base_url, "/api/chat", question, key)
+    before = gate.resources()["rss_bytes"]
+    for _ in range(30):
+        again = post(gate.base_url, "/api/chat", question, key)
+        assert (again.status, again.json) == (first.status, first.json)
+    assert gate.resources()["rss_bytes"] - before < 15_000_000
+    assert (first.status, len(upstream.chats)) == (400, 1)
 
 
 def test_a_key_is_for_one_question(gate: Gateway, upstream: ScriptedOllama, key: dict[str, str]) -> None:

@@ -81,7 +81,7 @@ def whole(source: Iterable[events.Event]) -> bytes:
             case events.Ended():
                 ended = event
     if ended.error is not None:
-        raise ended.error
+        raise ended.error.anew()
     return encode(
         Whole(
             session_id=ended.session_id,

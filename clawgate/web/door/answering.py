@@ -94,6 +94,8 @@ class Answering:
     def _read_on(self, wire: WireFormat, found: Found | None, is_streamed: bool) -> Response:
         if found is None:
             return Response(status=204)
+        if not is_streamed:  # an object is the whole answer, whatever the client has of it
+            found = found._replace(number=0)
         reading = self._desk.read(found, self._socket_of(found.session_id, found.run_id))
         with Held(reading.release) as held:
             return self._respond(wire, reading.events, held, is_streamed, found.number)
@@ -167,9 +169,9 @@ class Held:
 class EventStream(Response):
     """A response that is the server's iterable itself: Werkzeug's two layers around it would run once an event."""
 
-    def get_app_iter(self, environ: Any) -> Any:  # noqa: ARG002 - Werkzeug's own name
-        """Return what the server iterates, and closes when the request is over."""
-        return self
+    def get_app_iter(self, environ: Any) -> Any:
+        """Return what the server iterates, and closes when the request is over; for HEAD nothing."""
+        return super().get_app_iter(environ) if environ["REQUEST_METHOD"] == "HEAD" else self
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.response)  # type: ignore[arg-type]

@@ -91,8 +91,8 @@ def _bounds(config: Config) -> Bounds:
 
 
 def _keeping(config: Config) -> Keeping:
-    """Return the bounds of what is kept for readers that come late."""
-    return Keeping(config.session.max_sessions, config.session.max_context_bytes)
+    """Return the bounds of what is kept for readers that come late; sessions with an answer in flight count apart."""
+    return Keeping(config.session.max_sessions + config.server.max_streams, config.session.max_context_bytes)
 
 
 def entrance_of(server: ServerConfig, *, is_own_port: bool) -> Entrance:

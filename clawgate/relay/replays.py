@@ -1,7 +1,7 @@
 """The logs of each session's last run, kept after its end for readers that come late.
 
 A log is kept as long as its session is, within bounds of its own: as many as there may be sessions, and together no
-more memory than the sessions' texts may take. The least recently ended goes first.
+more memory than the sessions' texts may take. Those of forgotten sessions go first, then the least recently ended.
 """
 
 from __future__ import annotations
@@ -48,17 +48,15 @@ class Replays:
     def keep(self, log: Log) -> None:
         """Keep the log of a run that has ended, in place of its session's earlier one."""
         kept = _Kept(log, log.memory_bytes())
-        bounds = self._keeping
         with self._lock:
             self._drop(log.started.session_id)
             self._logs[log.started.session_id] = kept
             self._sessions[log.started.run_id] = log.started.session_id
             self._bytes += kept.memory_bytes
-            while len(self._logs) > 1 and (
-                len(self._logs) > bounds.max_logs or self._bytes > bounds.max_logs * bounds.max_log_bytes
-            ):
-                self._drop(next(iter(self._logs)))
         self._drop_forgotten()
+        with self._lock:
+            while self._are_too_many():
+                self._drop(next(iter(self._logs)))
 
     def of_session(self, session_id: str) -> Log | None:
         """Return the log of a session's last run; None where it is not kept (any more)."""
@@ -83,13 +81,21 @@ class Replays:
             self._bytes -= kept.memory_bytes
             del self._sessions[kept.log.started.run_id]
 
+    def _are_too_many(self) -> bool:
+        most, each_bytes = self._keeping
+        return len(self._logs) > 1 and (len(self._logs) > most or self._bytes > most * each_bytes)
+
     def _drop_forgotten(self) -> None:
-        """Look at the two oldest sessions: each end adds one log, so that those of forgotten sessions go."""
+        """Look at the two oldest sessions, since each end adds one log, and at more while there are too many."""
         with self._lock:
-            oldest = [session_id for session_id, _ in zip(self._logs, range(2), strict=False)]
-        for session_id in oldest:
+            logs = list(self._logs.items())
+        for looked_at, (session_id, kept) in enumerate(logs):
+            if looked_at >= 2 and not self._are_too_many():
+                break
             if not self._is_known(session_id):
-                self.drop(session_id)
+                with self._lock:
+                    if self._logs.get(session_id) is kept:  # and not that of a new session under the same id
+                        self._drop(session_id)
 
 
 class _Kept(NamedTuple):

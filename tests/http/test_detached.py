@@ -125,6 +125,18 @@ def test_what_has_fallen_out_of_the_log_is_still_in_the_text(gate: Gateway, upst
         assert [event.is_end for event in rest_of(follower)] == [True]
 
 
+@configured(session={"max_sessions": 2}, server={"max_streams": 1})
+def test_an_answer_is_kept_as_long_as_its_session(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """Though later answers of other sessions have come and gone."""
+    seen = ask(gate, opening("s-used"))
+    for number in range(5):
+        ask(gate, opening(f"s-{number}"))
+        assert session(gate, "s-used")["turns"] == 1
+    with follow(gate, "s-used", seen[1].id) as stream:
+        assert text_of(rest_of(stream)) == text_of(seen[2:])
+    assert len(upstream.chats) == 6
+
+
 @SMALL
 def test_the_reader_that_asked_gets_every_event_however_large(gate: Gateway, upstream: ScriptedOllama) -> None:
     """What comes in one piece may be more than the log keeps, and its only reader has not left."""

@@ -34,6 +34,17 @@ def test_there_are_no_more_than_sessions() -> None:
     assert [number for number in range(10) if replays.of_run(f"r{number}")] == [7, 8, 9]
 
 
+def test_those_of_forgotten_sessions_make_room_for_the_others() -> None:
+    """The session whose answer is the oldest may be in use all the time."""
+    known = {f"s{number}" for number in range(10)}
+    replays = Replays(Keeping(3, 1 << 20), known.__contains__)
+    for number in range(4):
+        replays.keep(log_of(f"s{number}", f"r{number}"))
+        known.discard("s2")
+    assert [number for number in range(4) if replays.of_session(f"s{number}")] == [0, 1, 3]
+    assert replays.of_run("r2") is None
+
+
 def test_together_they_take_no_more_than_all_may() -> None:
     replays = Replays(Keeping(10, 1000), lambda _: True)
     for number in range(10):

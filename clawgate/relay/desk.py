@@ -153,18 +153,20 @@ class Desk:
         self._recorders[run.run_id] = Recorder(run, self._observers, self._clock())
         return run
 
-    def admit_once(self, request: ChatRequest, key: str) -> Run | Found:
+    def admit_once(self, request: ChatRequest, key: str, asked: ChatRequest) -> Run | Found:
         """Admit a request, or find its run where the same request came before under this key.
+
+        asked: the request as its client sent it, without what the operator adds.
 
         Errors: those of `admit`; BadRequest where another request came under the key.
         """
         with self._key_locks.of(key):
-            run_id = self._keys.run_of(key, request)
+            run_id = self._keys.run_of(key, asked)
             found = self.find_run(Place(run_id, 0)) if run_id is not None else None
             if found is not None:
                 return found
             run = self.admit(request)
-            self._keys.note(key, request, run.run_id)
+            self._keys.note(key, asked, run.run_id)
             return run
 
     def pump(self, run: Run, client: socket.socket | None) -> Iterator[Event]:

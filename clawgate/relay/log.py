@@ -118,10 +118,11 @@ class Log:
         return [self._reset(self.last - len(end)), *end]
 
     def memory_bytes(self) -> int:
-        """Return the memory that the log takes: its texts are shared with the events that are still there."""
+        """Return the memory that the log takes: the answer is shared with the events that are still there."""
         if not self._fallen:
             return self.event_bytes
-        return self.event_bytes + sum(map(sys.getsizeof, (*self._texts, *self._thinking)))
+        texts = sum(map(sys.getsizeof, (*self._texts, *self._thinking)))
+        return self.event_bytes + texts + len(msgspec.json.encode(self._calls))
 
     def _reset(self, number: int) -> Reset:
         return Reset(self.started, number, self.text, self.thinking, self.calls)

@@ -21,6 +21,19 @@ STREAMS = 50
 TOKEN = "a-new-token-8"
 
 
+def test_a_question_under_a_key_is_the_same_under_other_options_of_the_operator(
+    gateway: Callable[..., Gateway], ollama: ScriptedOllama
+) -> None:
+    started = gateway(model={"options": {"temperature": 0.5}})
+    key = {"Idempotency-Key": "a-key-that-is-long-enough"}
+    question = {"message": "hi", "options": {"seed": 7}, "stream": False}
+    first = started.post("/api/chat", question, key)
+    reload(started, model={"options": {"temperature": 0.7}})
+    again = started.post("/api/chat", question, key)
+    assert (again.status, again.json) == (200, first.json)
+    assert len(ollama.chats) == 1
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_no_answer_and_no_session_is_lost(gateway: Callable[..., Gateway], ollama: ScriptedOllama, way: str) -> None:
     released = threading.Event()

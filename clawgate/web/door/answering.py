@@ -75,9 +75,9 @@ class Answering:
             return self._read_on(wire, self._desk.find_run(place), is_streamed)
         if chat.model not in self._models:
             raise ModelNotAllowed(f"model: expected one of {', '.join(self._models)}")
-        chat = replace(chat, request_id=g.request_id, extras=self._with_options(chat.extras))
+        asked, chat = chat, replace(chat, request_id=g.request_id, extras=self._with_options(chat.extras))
         key = key_of(request)
-        run = self._desk.admit(chat) if key is None else self._desk.admit_once(chat, key)
+        run = self._desk.admit(chat) if key is None else self._desk.admit_once(chat, key, asked)
         if isinstance(run, Found):
             return self._read_on(wire, run, is_streamed)
         with Held(partial(self._desk.release, run)) as held:

@@ -81,6 +81,11 @@ def test_what_a_log_counts_is_what_it_takes(kind: type[Text | Thinking], piece: 
     assert 0.7 * taken < log.memory_bytes() < 1.5 * taken
 
 
+def test_tool_calls_count_when_their_events_have_fallen_out() -> None:
+    calls = [{"function": {"name": "f", "arguments": {"text": "x" * 1000}}} for _ in range(50)]
+    assert log_of([ToolCalls((call,)) for call in calls], max_bytes=5000).memory_bytes() > 50_000
+
+
 def test_events_that_are_moved_cost_no_more_the_longer_the_answer() -> None:
     """Each overflow moves what is kept: bounded by the events that have come, not by their square."""
 

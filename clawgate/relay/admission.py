@@ -75,6 +75,8 @@ class Admission:
         session = self.known(session_id) if is_known else None
         old = self._roster.of_session(session_id)
         self._check(request, session, old)
+        if session is None and not self._store.has(session_id):
+            self._forget(session_id, old)
         run_id = f"run_{secrets.token_hex(16)}"
         self._roster.take_slot(run_id, old)
         try:
@@ -104,6 +106,12 @@ class Admission:
         if not self._roster.add(run):
             run.end("interrupted")  # a drain has ended all other runs meanwhile
         return run
+
+    def _forget(self, session_id: str, old: Run | None) -> None:
+        """Forget what an earlier session under this id has said, and is still being read or kept."""
+        self._replays.drop(session_id)
+        if old is not None:
+            old.is_forgotten = True
 
     def _check(self, request: ChatRequest, session: Session | None, old: Run | None) -> None:
         """Refuse a request that cannot be served.

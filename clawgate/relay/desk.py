@@ -207,13 +207,13 @@ class Desk:
         Errors: UnknownSession.
         """
         self._admission.known(session_id)
-        run = self._roster.of_session(session_id)
+        run = _unforgotten(self._roster.of_session(session_id))
         log = run.log if run is not None else self._replays.of_session(session_id)
         return None if log is None else _found(log, run, place)
 
     def find_run(self, place: Place) -> Found | None:
         """Find what a run has to say behind an event of it; None where it has said all, or is not known any more."""
-        run = self._roster.of_id(place.run_id)
+        run = _unforgotten(self._roster.of_id(place.run_id))
         log = run.log if run is not None else self._replays.of_run(place.run_id)
         if log is None or not self._store.has(log.started.session_id):
             return None
@@ -246,7 +246,7 @@ class Desk:
         run.wake_event.wake()
 
     def _is_kept(self, run_id: str) -> bool:
-        return self._roster.of_id(run_id) is not None or self._replays.of_run(run_id) is not None
+        return _unforgotten(self._roster.of_id(run_id)) is not None or self._replays.of_run(run_id) is not None
 
     def interrupt(self, session_id: str | None, run_id: str | None) -> Interruption:
         """End a session's run (only run_id, where given) and return once its text is settled.
@@ -305,6 +305,10 @@ class Desk:
         for run in left:
             run.close()
         self._roster.wait_until_empty(LAST_WORDS_S)
+
+
+def _unforgotten(run: Run | None) -> Run | None:
+    return None if run is None or run.is_forgotten else run
 
 
 def _found(log: Log, run: Run | None, place: Place | None) -> Found | None:

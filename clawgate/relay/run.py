@@ -67,6 +67,7 @@ class Run:
         self.request_id = request_id
         self.is_detachable = is_detachable
         self.is_settled = False  # True once the session has taken the answer from this run
+        self.is_forgotten = False  # True once another session has its session's id
         self.log = Log(Started(session_id, run_id, prompt.model, ignored, *dropped), max_log_bytes)
         self.ended: Ended | None = None  # set once the answer is in the session
         self._outcome: Ended | None = None

@@ -133,6 +133,49 @@ def test_an_answer_that_was_superseded_is_not_replayed(room: MakeRoom) -> None:
     assert here.desk.find_run(Place(old.run_id, 2)) is None
 
 
+def test_what_is_forgotten_is_read_by_nobody_when_its_id_is_in_use_again(room: MakeRoom) -> None:
+    """Though a reader of it is stuck, so that the run is not over."""
+    here = room()
+    asked = ChatRequest(model="m", session_id="s", messages=(QUESTION,))
+    run = here.desk.admit_once(asked, "k", asked)
+    assert isinstance(run, Run)
+    events = here.desk.pump(run, None)
+    next(events)
+    here.desk.forget("s")
+    assert here.desk.find_run(Place(run.run_id, 0)) is None
+    asker = here.ask(content="again")
+    assert here.desk.find_run(Place(run.run_id, 0)) is None
+    again = here.desk.admit_once(asked, "k", asked)
+    assert isinstance(again, Run), "the key of a forgotten answer asks anew"
+    here.desk.release(again)
+    here.desk.release(run)
+    assert asker.end().done_reason == "superseded"
+
+
+def test_an_answer_of_a_session_that_was_pushed_out_is_not_replayed_under_its_id(room: MakeRoom) -> None:
+    here = room(max_sessions=3)
+    ask(here, "a", "x")
+    ask(here, "b", "x")
+    old = ask(here, "s", "one ")
+    here.desk.session("a")
+    here.desk.session("b")
+    ask(here, "c", "x")
+    assert here.desk.find_run(Place(old.run_id, 0)) is None
+    asker = here.ask("s", "again")
+    assert here.desk.find_run(Place(old.run_id, 0)) is None
+    here.exchange().say("two", is_done=True)
+    asker.end()
+    assert here.desk.find_run(Place(old.run_id, 0)) is None
+
+
+def ask(here: Room, session_id: str, words: str) -> Run:
+    """Ask, and read the whole answer."""
+    asker = here.ask(session_id)
+    here.exchange().say(words, is_done=True)
+    asker.end()
+    return asker.run
+
+
 def test_without_a_wish_and_readers_nothing_is_waited_for(room: MakeRoom) -> None:
     here = room()
     run = ask_and_leave(here, on_disconnect="stop")

@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from clawgate.config import StreamConfig
-from clawgate.errors import Busy, UnknownSession
+from clawgate.errors import Busy, ClawgateError, UnknownSession
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.context import ContextSizes
 from clawgate.ollama.silence import Places
@@ -146,9 +146,18 @@ class Desk:
         Errors: ShuttingDown, UnknownSession, NothingToContinue, CannotContinue, BusySession, TooLarge, Busy; then
         nothing has changed.
         """
-        is_able = self._admission.continues_text(request) and self._continuation.check(
+        return self._admit(request, self._is_able(request))
+
+    def _is_able(self, request: ChatRequest) -> bool:
+        """Tell whether the model is known to be able to go on with the answer that a request continues; may take long.
+
+        Errors: ShuttingDown, UnknownSession, NothingToContinue, CannotContinue, BusySession, TooLarge.
+        """
+        return self._admission.continues_text(request) and self._continuation.check(
             self._in_force.client, request.model
         )
+
+    def _admit(self, request: ChatRequest, is_able: bool) -> Run:
         run = self._admission.admit(request, is_able)
         self._recorders[run.run_id] = Recorder(run, self._observers, self._clock())
         return run
@@ -160,14 +169,28 @@ class Desk:
 
         Errors: those of `admit`; BadRequest where another request came under the key.
         """
+        found = self._under(key, asked)
+        if found is not None:
+            return found
+        try:
+            is_able = self._is_able(request)  # not under the lock: who waits for that has no slot
+        except ClawgateError:
+            with self._key_locks.of(key):
+                found = self._under(key, asked)
+            if found is None:
+                raise
+            return found  # the same request was quicker, and this one is refused because of that
         with self._key_locks.of(key):
-            run_id = self._keys.run_of(key, asked)
-            found = self.find_run(Place(run_id, 0)) if run_id is not None else None
+            found = self._under(key, asked)
             if found is not None:
                 return found
-            run = self.admit(request)
+            run = self._admit(request, is_able)
             self._keys.note(key, asked, run.run_id)
             return run
+
+    def _under(self, key: str, asked: ChatRequest) -> Found | None:
+        run_id = self._keys.run_of(key, asked)
+        return None if run_id is None else self.find_run(Place(run_id, 0))
 
     def pump(self, run: Run, client: socket.socket | None) -> Iterator[Event]:
         """Yield the run's events; the thread that iterates drives the run, until the client has left."""

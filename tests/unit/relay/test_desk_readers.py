@@ -5,17 +5,18 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pytest
 
 from clawgate.errors import Busy
-from clawgate.relay import reader
+from clawgate.relay import continuation, reader
 from clawgate.relay.desk import Place
 from clawgate.relay.events import Ended, Event, Reset
 from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.run import Run
-from tests.support.tools import wait_for
+from tests.support.tools import DEADLINE_S, wait_for
 from tests.unit.relay.desk_room import QUESTION, MakeRoom, Room
 
 
@@ -166,6 +167,29 @@ def test_an_answer_of_a_session_that_was_pushed_out_is_not_replayed_under_its_id
     here.exchange().say("two", is_done=True)
     asker.end()
     assert here.desk.find_run(Place(old.run_id, 0)) is None
+
+
+def test_two_that_come_under_a_key_do_not_wait_for_one_another_while_ollama_is_asked(
+    room: MakeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits for the other would have no slot, and so no bound. One run is made all the same."""
+    asking = threading.Barrier(2)  # of which neither gets out before both have come
+
+    def can_go_on(*_: object) -> bool:
+        asking.wait(DEADLINE_S)
+        return True
+
+    here = room()
+    old = ask_and_leave(here, on_disconnect="stop")
+    assert old.text == "one "
+    monkeypatch.setattr(continuation, "PATIENCE_S", DEADLINE_S)
+    monkeypatch.setattr(here.client, "can_go_on", can_go_on)
+    request = ChatRequest(model="m", session_id="s", is_continue=True, on_busy="reject")
+    with ThreadPoolExecutor(2) as pool:
+        asked = list(pool.map(lambda _: here.desk.admit_once(request, "k", request), range(2)))
+    [run] = [each for each in asked if isinstance(each, Run)]
+    assert {each.run_id for each in asked} == {run.run_id}
+    here.desk.release(run)
 
 
 def ask(here: Room, session_id: str, words: str) -> Run:

@@ -30,7 +30,8 @@ class Keys:
 
         Errors: BadRequest where the key came with another request.
         """
-        known = self._known.get(key)
+        with self._lock:
+            known = self._known.get(key)
         if known is None or not self._is_kept(known.run_id):
             return None
         if known.fingerprint != _fingerprint(request):

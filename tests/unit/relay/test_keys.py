@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from msgspec.structs import replace
 
@@ -35,6 +37,24 @@ def test_another_request_under_a_key_is_refused(other: ChatRequest) -> None:
     keys.note("k", ASKED, "r")
     with pytest.raises(BadRequest, match="Idempotency-Key: expected a new key for another request"):
         keys.run_of("k", other)
+
+
+def test_a_key_is_found_while_another_is_noted() -> None:
+    """Each that is noted looks at old ones, and puts them behind the others."""
+    found: list[str | None] = []
+    asking = threading.Thread(target=lambda: found.append(keys.run_of("k", ASKED)))
+
+    def is_kept(_: str) -> bool:
+        if not (found or asking.is_alive()):
+            asking.start()
+            asking.join(0.05)
+        return True
+
+    keys = Keys(is_kept)
+    keys.note("k", ASKED, "r")
+    keys.note("other", ASKED, "r2")
+    asking.join()
+    assert found == ["r"]
 
 
 def test_a_key_goes_with_its_run() -> None:

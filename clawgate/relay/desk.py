@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from clawgate.config import StreamConfig
-from clawgate.errors import Busy, ClawgateError, UnknownSession
+from clawgate.errors import ClawgateError, UnknownSession
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.context import ContextSizes
 from clawgate.ollama.silence import Places
@@ -24,12 +24,11 @@ from clawgate.relay.continuation import ContinuationCheck
 from clawgate.relay.diagnosis import MAX_LOOKING
 from clawgate.relay.driver import Driver
 from clawgate.relay.events import Event
+from clawgate.relay.following import Following, Found, Place, Reading
 from clawgate.relay.keys import Keys
 from clawgate.relay.locks import SessionLocks
-from clawgate.relay.log import Log
 from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.pump import Pump, Shared
-from clawgate.relay.reader import Reader, Watch
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.replays import Keeping, Replays
 from clawgate.relay.report import Observer
@@ -49,38 +48,6 @@ class Interruption(NamedTuple):
     run_id: str | None
     interrupted: bool
     partial: str = ""
-
-
-class Place(NamedTuple):
-    """The last event that a reader has: its run, and its number in that run's log."""
-
-    run_id: str
-    number: int
-
-
-class Found(NamedTuple):
-    """A run that can be read on behind an event; run is None where only the log of it is left."""
-
-    log: Log
-    run: Run | None
-    number: int
-
-    @property
-    def run_id(self) -> str:
-        """The run's id."""
-        return self.log.started.run_id
-
-    @property
-    def session_id(self) -> str:
-        """The id of the run's session."""
-        return self.log.started.session_id
-
-
-class Reading(NamedTuple):
-    """The events of a run for one reader; release is called once, when the reader's request is over."""
-
-    events: Iterator[Event]
-    release: Callable[[], None]
 
 
 class _InForce(NamedTuple):
@@ -113,7 +80,8 @@ class Desk:
         self._roster = Roster(max_streams)
         self._locks = SessionLocks()
         self._replays = Replays(keeping or Keeping(), store.has)
-        self._keys = Keys(self._is_kept)
+        self._following = Following(store, self._roster, self._replays, clock)
+        self._keys = Keys(self._following.has)
         self._key_locks = SessionLocks()
         self._admission = Admission(store, self._roster, self._locks, Closings(), self._replays)
         self._continuation = ContinuationCheck()
@@ -225,51 +193,21 @@ class Desk:
     def find(self, session_id: str, place: Place | None) -> Found | None:
         """Find what a session's reader has not read yet, of its answer in flight or else of the last one.
 
-        A place in another run than that is no place at all; none is the start. None where nothing is left to read.
-
         Errors: UnknownSession.
         """
         self._admission.known(session_id)
-        run = _unforgotten(self._roster.of_session(session_id))
-        log = run.log if run is not None else self._replays.of_session(session_id)
-        return None if log is None else _found(log, run, place)
+        return self._following.of_session(session_id, place)
 
     def find_run(self, place: Place) -> Found | None:
         """Find what a run has to say behind an event of it; None where it has said all, or is not known any more."""
-        run = _unforgotten(self._roster.of_id(place.run_id))
-        log = run.log if run is not None else self._replays.of_run(place.run_id)
-        if log is None or not self._store.has(log.started.session_id):
-            return None
-        return _found(log, run, place)
+        return self._following.of_run(place)
 
     def read(self, found: Found, client: socket.socket | None) -> Reading:
         """Read a run on, beside whoever drives it.
 
         Errors: Busy.
         """
-        run = found.run
-        if run is None:
-            return Reading(iter(found.log.after(found.number)), lambda: None)
-        self._roster.arrive(run.run_id)
-        try:
-            watch = Watch(run, self._clock)
-        except OSError as error:
-            self._leave(run)
-            raise Busy(f"no further answer can be read ({error.strerror}); try again in a moment") from error
-        heartbeat_s = self._in_force.limits.heartbeat_seconds
-        free = partial(self._roster.give_slot_back, run.run_id)
-        reader = Reader(run, watch, heartbeat_s, client, free, lambda: True, found.number, self._clock)
-        return Reading(reader.events(), partial(self._leave, run, watch))
-
-    def _leave(self, run: Run, watch: Watch | None = None) -> None:
-        """Count a reader of a run no more; a run that nobody reads any more looks how long it may go on."""
-        if watch is not None:
-            watch.release()
-        self._roster.leave(run.run_id)
-        run.wake_event.wake()
-
-    def _is_kept(self, run_id: str) -> bool:
-        return _unforgotten(self._roster.of_id(run_id)) is not None or self._replays.of_run(run_id) is not None
+        return self._following.read(found, self._in_force.limits.heartbeat_seconds, client)
 
     def interrupt(self, session_id: str | None, run_id: str | None) -> Interruption:
         """End a session's run (only run_id, where given) and return once its text is settled.
@@ -328,12 +266,3 @@ class Desk:
         for run in left:
             run.close()
         self._roster.wait_until_empty(LAST_WORDS_S)
-
-
-def _unforgotten(run: Run | None) -> Run | None:
-    return None if run is None or run.is_forgotten else run
-
-
-def _found(log: Log, run: Run | None, place: Place | None) -> Found | None:
-    number = 0 if place is None else place.number if place.run_id == log.started.run_id else -1
-    return None if log.is_ended and number == log.last else Found(log, run, number)

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 
 from clawgate.config import ModelConfig
 from clawgate.errors import BadRequest, ModelNotAllowed
-from clawgate.relay.desk import Desk, Found
+from clawgate.relay.desk import Desk
 from clawgate.relay.events import Event
+from clawgate.relay.following import Found
 from clawgate.relay.prompt import ChatRequest
 from clawgate.sockets import Clients, bounded
 from clawgate.web.door.places import key_of, place_of, run_place_of

@@ -10,7 +10,7 @@ import re
 from flask import Request
 
 from clawgate.errors import BadRequest
-from clawgate.relay.desk import Place
+from clawgate.relay.following import Place
 
 LAST_EVENT_ID = "Last-Event-ID"
 IDEMPOTENCY_KEY = "Idempotency-Key"

@@ -12,8 +12,8 @@ import pytest
 
 from clawgate.errors import Busy
 from clawgate.relay import continuation, reader
-from clawgate.relay.desk import Place
 from clawgate.relay.events import Ended, Event, Reset
+from clawgate.relay.following import Place
 from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.run import Run
 from tests.support.tools import DEADLINE_S, wait_for

@@ -1,0 +1,120 @@
+"""Following: a run is found for a reader that comes back, and read on beside whoever drives it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from clawgate.errors import Busy
+from clawgate.relay.events import Event
+from clawgate.relay.log import Log
+from clawgate.relay.reader import Reader, Watch
+from clawgate.relay.replays import Replays
+from clawgate.relay.roster import Roster
+from clawgate.relay.run import Run
+from clawgate.sessions import SessionStore
+
+
+class Place(NamedTuple):
+    """The last event that a reader has: its run, and its number in that run's log."""
+
+    run_id: str
+    number: int
+
+
+class Found(NamedTuple):
+    """A run that can be read on behind an event; run is None where only the log of it is left."""
+
+    log: Log
+    run: Run | None
+    number: int
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.log.started.run_id
+
+    @property
+    def session_id(self) -> str:
+        """The id of the run's session."""
+        return self.log.started.session_id
+
+
+class Reading(NamedTuple):
+    """The events of a run for one reader; release is called once, when the reader's request is over."""
+
+    events: Iterator[Event]
+    release: Callable[[], None]
+
+
+class Following:
+    """Finds the runs that are in flight, and those whose log is kept.
+
+    Threads: any.
+    """
+
+    def __init__(
+        self, store: SessionStore, roster: Roster, replays: Replays, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._roster = roster
+        self._replays = replays
+        self._clock = clock
+
+    def has(self, run_id: str) -> bool:
+        """Tell whether a run is in flight, or its log is kept."""
+        return _unforgotten(self._roster.of_id(run_id)) is not None or self._replays.of_run(run_id) is not None
+
+    def of_session(self, session_id: str, place: Place | None) -> Found | None:
+        """Find what a session's answer in flight, or else its last one, has to say behind an event.
+
+        An event of another run has no place in this one; without an event, all is to be read. None where nothing is.
+        """
+        run = _unforgotten(self._roster.of_session(session_id))
+        log = run.log if run is not None else self._replays.of_session(session_id)
+        return None if log is None else _found(log, run, place)
+
+    def of_run(self, place: Place) -> Found | None:
+        """Find what a run has to say behind an event of it; None where it has said all, or is not known any more."""
+        run = _unforgotten(self._roster.of_id(place.run_id))
+        log = run.log if run is not None else self._replays.of_run(place.run_id)
+        if log is None or not self._store.has(log.started.session_id):
+            return None
+        return _found(log, run, place)
+
+    def read(self, found: Found, heartbeat_s: float, client: socket.socket | None) -> Reading:
+        """Read a run on, beside whoever drives it.
+
+        Errors: Busy.
+        """
+        run = found.run
+        if run is None:
+            return Reading(iter(found.log.after(found.number)), lambda: None)
+        self._roster.arrive(run.run_id)
+        try:
+            watch = Watch(run, self._clock)
+        except OSError as error:
+            self._leave(run)
+            raise Busy(f"no further answer can be read ({error.strerror}); try again in a moment") from error
+        free = partial(self._roster.give_slot_back, run.run_id)
+        reader = Reader(run, watch, heartbeat_s, client, free, lambda: True, found.number, self._clock)
+        return Reading(reader.events(), partial(self._leave, run, watch))
+
+    def _leave(self, run: Run, watch: Watch | None = None) -> None:
+        """Count a reader of a run no more; a run that nobody reads any more looks how long it may go on."""
+        if watch is not None:
+            watch.release()
+        self._roster.leave(run.run_id)
+        run.wake_event.wake()
+
+
+def _unforgotten(run: Run | None) -> Run | None:
+    return None if run is None or run.is_forgotten else run
+
+
+def _found(log: Log, run: Run | None, place: Place | None) -> Found | None:
+    number = 0 if place is None else place.number if place.run_id == log.started.run_id else -1
+    return None if log.is_ended and number == log.last else Found(log, run, number)

@@ -55,6 +55,35 @@ test("the token goes in a header of its own, and leaves Authorization to a proxy
   assert.ok(!("Authorization" in sent));
 });
 
+const streamOf = (body, init = {}) => new Response(body, { headers: { "Content-Type": "text/event-stream" }, ...init });
+const all = async (events) => {
+  const found = [];
+  for await (const event of events) found.push(event);
+  return found;
+};
+
+test("a question has a key, waits for its reader, and its events have their ids", async () => {
+  let sent = {};
+  globalThis.fetch = async (_, options) => ((sent = options), streamOf('id: r:1\ndata: {"message":"a"}\n\n'));
+  const events = await all(createApi("/", () => "t0ken").chat({ message: "hi" }, "key_1", new AbortController().signal));
+  assert.deepEqual(events, [{ at: "r:1", data: { message: "a" } }]);
+  assert.deepEqual(JSON.parse(sent.body), { message: "hi", on_disconnect: "detach" });
+  assert.deepEqual([sent.headers["Idempotency-Key"], sent.headers["X-Clawgate-Token"]], ["key_1", "t0ken"]);
+});
+
+test("an answer is read on behind an event, or from its beginning, until nothing is left", async () => {
+  let [address, sent] = ["", {}];
+  globalThis.fetch = async (url, { headers }) => ((address = url), (sent = headers), streamOf("retry: 1000\n\n"));
+  const api = createApi("/", () => null);
+  const { signal } = new AbortController();
+  assert.deepEqual(await all(api.follow("s", "r:7", signal)), []);
+  assert.deepEqual([address, sent["Last-Event-ID"]], ["/api/sessions/s/stream", "r:7"]);
+  await all(api.follow("s", "", signal));
+  assert.ok(!("Last-Event-ID" in sent));
+  globalThis.fetch = async () => new Response(null, { status: 204 });
+  await assert.rejects(all(api.follow("s", "r:7", signal)), { code: "nothing_left" });
+});
+
 test("a proxy's sign-in is told from the gateway's own 401", async () => {
   const ours = Response.json({ error: { code: "unauthorized", message: "m" } }, { status: 401 });
   const realm = { "WWW-Authenticate": 'Bearer realm="clawgate"' };
@@ -83,7 +112,8 @@ test("whatever answers in the gateway's place is told, for every request, and qu
     () => api.session("s"),
     () => api.interrupt("s", "r"),
     () => api.forget("s"),
-    () => api.chat({}, AbortSignal.timeout(1000)).next(),
+    () => api.chat({}, "key", AbortSignal.timeout(1000)).next(),
+    () => api.follow("s", "r:1", AbortSignal.timeout(1000)).next(),
   ];
   for (const [make, code, message] of [
     [() => html("Log in to Hotel"), "sign_in", "HTTP 200: Log in to Hotel"],

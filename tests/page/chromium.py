@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from selenium.common.exceptions import JavascriptException, StaleElementReferenceException
+from selenium.common.exceptions import JavascriptException, StaleElementReferenceException, TimeoutException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService, Keys
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from tests.support.client import post
 from tests.support.tools import DEADLINE_S, wait_for
 
 INSECURE_HOST = "clawgate.test"
@@ -126,13 +129,22 @@ class Page:
 
         The page keeps its conversation as it is left, and its process may do so after the browser has been cleared: one
         of 40 tests found the conversation of the one before. So the page is forbidden to store anything first.
+
+        What streams is interrupted: it would wait for its reader.
         """
         origin = self.js("location.origin")
-        if origin.startswith("http"):
-            self.driver.execute_script(FORGET)
+        if not origin.startswith("http"):
+            return
+        base, streaming = self.js("document.body?.dataset.base"), []
+        if base:
+            with suppress(JavascriptException, TimeoutException):
+                streaming = [each["sessionId"] for each in self.kept() if each.get("activeId")]
+        self.driver.execute_script(FORGET)
         self.driver.get("about:blank")
-        if origin.startswith("http"):
-            self.cdp("Storage.clearDataForOrigin", origin=origin, storageTypes="all")
+        self.cdp("Storage.clearDataForOrigin", origin=origin, storageTypes="all")
+        for session in streaming:
+            with suppress(OSError, HTTPException):
+                post(origin, f"{base}api/interrupt", {"session_id": session})
 
     def kept(self) -> list[dict[str, Any]]:
         """Give the conversations that the browser keeps, in the order of their ids."""

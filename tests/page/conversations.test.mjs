@@ -13,9 +13,9 @@ const contents = (state) => state.messages.map((each) => each.content);
 const play = (state, ...events) => events.reduce((now, event) => s.received(now, state.activeId, event, 5), state);
 const said = (state, question, ...events) => play(s.asked(state, question, 1), START, ...events);
 const base = () => said(s.begun("c_1", "sess_1", 1), "hi", { message: "a" }, END);
-const copy = (state, isLive = false) => {
+const copy = (state, streams = "") => {
   const { body, pictures } = structuredClone(packed(state));
-  return unpacked(s.initial(), body, pictures, isLive);
+  return unpacked(s.initial(), body, pictures, streams);
 };
 
 test("a title is the name, the first question's first line, or what is being written", () => {
@@ -73,8 +73,9 @@ test("the link and the run are no change of what is kept", () => {
 });
 
 test("an answer that streams in another window is shown as one, and can be interrupted", () => {
-  const theirs = said(base(), "more", { message: "b" });
-  const seen = copy(theirs, true);
+  const begun = s.asked(base(), "more", 1);
+  const theirs = s.received(s.received(begun, begun.activeId, START, 5, "run_1:1"), begun.activeId, { message: "b" }, 5, "run_1:2");
+  const seen = copy(theirs, "elsewhere");
   const last = s.lastMessage(seen);
   assert.deepEqual([seen.elsewhereId, seen.activeId, seen.runId, last.phase], [last.id, 0, "run_1", "text"]);
   assert.deepEqual([s.isStreaming(seen, last), s.canInterrupt(seen)], [true, true]);
@@ -82,6 +83,27 @@ test("an answer that streams in another window is shown as one, and can be inter
   assert.deepEqual([cut.messages[3].reason, cut.elsewhereId], ["superseded", 0]);
   assert.deepEqual([s.abandoned(seen, 5).elsewhereId, s.lastMessage(s.abandoned(seen, 5)).reason], [0, "interrupted"]);
   assert.equal(s.lastMessage(copy(theirs)).reason, "interrupted");
+  const here = copy(theirs, "here");
+  assert.deepEqual([here.activeId, here.elsewhereId, here.runId, s.lastMessage(here).place], [last.id, 0, "run_1", "run_1:2"]);
+  assert.equal(copy(copy(theirs, "elsewhere"), "here").activeId, last.id, "whoever writes it, it streams");
+});
+
+test("the messages of an answer that another window keeps are not this window's to keep", () => {
+  const seen = copy(said(base(), "more", { message: "b" }), "elsewhere");
+  const more = s.received(seen, seen.elsewhereId, { message: "c" }, 5);
+  assert.deepEqual([isChanged(seen, more), isChanged(seen, { ...more, draft: "x" })], [false, true]);
+  assert.equal(isChanged(seen, s.received(more, seen.elsewhereId, END, 5)), true, "its end is");
+});
+
+test("of two copies of an answer the one that has more of its run is the later", () => {
+  const begun = s.asked(base(), "more", 1);
+  const at = (state, number, event) => s.received(state, begun.activeId, event, 5, `run_1:${number}`);
+  const old = at(begun, 1, START);
+  const behind = at(old, 9, { thinking: "h", message: "" });
+  const ahead = at(behind, 10, { thinking: "m", message: "" });
+  for (const [mine, theirs] of [[ahead, copy(behind, "elsewhere")], [copy(behind, "elsewhere"), copy(ahead, "elsewhere")]]) {
+    assert.equal(s.lastMessage(merged({ ...mine, activeId: 0 }, theirs, old)).thinking, "hm");
+  }
 });
 
 test("the copy that has gone on is shown, whichever it is, with the longer texts", () => {
@@ -131,9 +153,10 @@ test("what is exported comes back whole, without what would let its reader into 
   let state = play(s.regenerated(base(), 1), START, { message: "b" }, END);
   state = { ...state, title: "Name", settings: { ...s.initial().settings, system: "x" }, draft: "secret" };
   state.messages[0].images = ["AAAA"];
+  state.messages[1].place = "run_1:3";
   const { body, pictures } = packed(state);
   const text = file(t.toJson(body, pictures));
-  assert.ok(!/sess_1|secret|c_1/.test(text));
+  assert.ok(!/sess_1|secret|c_1|run_1/.test(text));
   const [back] = t.fromJson(text);
   assert.deepEqual([back.title, back.settings, back.messages[0].images], ["Name", state.settings, ["AAAA"]]);
   assert.deepEqual(contents(back.others[0]), ["a"]);

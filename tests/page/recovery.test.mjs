@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { history, reconciled } from "../../clawgate/static/core/history.js";
 import { packed, unpacked } from "../../clawgate/static/core/packing.js";
-import { isCutOff, questionOf, recovered, withoutEditedRefusal, withoutRefused } from "../../clawgate/static/core/recovery.js";
+import { isCutOff, joined, questionOf, recovered, reopened, withoutEditedRefusal, withoutRefused } from "../../clawgate/static/core/recovery.js";
 import * as s from "../../clawgate/static/core/state.js";
 
 const START = { session_id: "s", run_id: "r", model: "m", message: "" };
@@ -28,11 +28,12 @@ test("an answer that was cut on its way can be gone on with, whatever the gatewa
     [[said("user", "another")], "Half", "interrupted", true],
     [[], "Half", "interrupted", true],
   ]) {
-    const before = cut("network", { message: "Half" });
-    const answer = s.lastMessage(recovered(before, given));
-    assert.deepEqual([answer.content, answer.reason, answer.failure], [content, reason, null]);
-    assert.equal(recovered(before, given).isBehind, isBehind);
-    assert.deepEqual(recovered(before, given).messages.map((each) => each.id), before.messages.map((each) => each.id));
+    const before = reopened(cut("network", { message: "Half" }), 4);
+    const after = recovered(before, given, 5);
+    const answer = s.lastMessage(after);
+    assert.deepEqual([answer.content, answer.reason, answer.failure, answer.phase], [content, reason, null, "done"]);
+    assert.deepEqual([after.isBehind, after.activeId, after.cutAt], [isBehind, 0, 0]);
+    assert.deepEqual(after.messages.map((each) => each.id), before.messages.map((each) => each.id));
   }
 });
 
@@ -40,16 +41,51 @@ test("what the gateway, or Ollama, said of an answer stays, and so does one that
   for (const code of ["upstream_error", "busy", "unauthorized", "upstream_refused"]) {
     const state = cut(code, { message: "Half" });
     assert.equal(isCutOff(state), false);
-    assert.equal(recovered(state, null), state);
+    assert.equal(reopened(state, 4), state);
   }
   for (const code of ["network", "proxy", "sign_in", "shutting_down"]) assert.equal(isCutOff(cut(code)), true);
   const again = s.resumed(cut("network"), 4);
-  assert.equal(recovered(again, null), again);
-  assert.equal(recovered(s.initial(), null).messages.length, 0);
+  assert.equal(reopened(again, 5), again);
+  assert.equal(reopened(s.initial(), 5).activeId, 0);
+});
+
+test("an answer that was cut streams again from its place", () => {
+  const now = s.asked(s.initial(), "go", 1);
+  const half = s.received(s.received(now, 2, START, 2, "r:1"), 2, { message: "Half" }, 3, "r:2");
+  for (const code of ["network", "unauthorized"]) {
+    const open = reopened(s.failed(half, 2, { code, message: "" }, 4), 5);
+    const { phase, failure, reason, place } = s.lastMessage(open);
+    assert.deepEqual([open.activeId, open.runId, open.cutAt, phase, failure, reason, place], [2, "r", 5, "text", null, "", "r:2"]);
+    const whole = s.received(s.received(open, 2, { message: " whole" }, 6, "r:3"), 2, end("stop"), 7, "r:4");
+    assert.deepEqual([texts(whole), whole.activeId], [["go", "Half whole"], 0]);
+  }
+});
+
+test("a reader that has nothing of its run goes back to where that began", () => {
+  const view = (messages, streaming = true) => ({ session_id: "s", run_id: "r", messages, streaming });
+  const now = s.asked(s.initial(), "go", 1);
+  assert.equal(joined(now, null), null);
+  assert.equal(joined(now, view([said("user", "go")], false)), null, "it is over");
+  assert.equal(joined(now, view([said("user", "other")])), null, "it is another question's");
+  assert.deepEqual(texts(joined(now, view([said("user", "go")]))), ["go", ""]);
+  const half = s.resumed(turn(s.initial(), "go", { message: "Half" }, end("interrupted")), 5);
+  const again = joined(half, view([said("user", "go"), said("assistant", "Half a", { interrupted: true })]));
+  assert.deepEqual([texts(again), s.lastMessage(again).base.content], [["go", "Half a"], 6]);
+  const elsewhere = { ...now, activeId: 0, elsewhereId: now.activeId };
+  assert.equal(joined(elsewhere, view([said("user", "go")])).elsewhereId, now.activeId);
+  assert.equal(joined({ ...now, activeId: 99 }, view([said("user", "go")])), null, "its way has been left");
+});
+
+test("an answer that cannot be read on, on a way that has been left, ends there", () => {
+  let state = turn(s.initial(), "go", { message: "a" }, end("stop"));
+  state = s.regenerated(state, 3);
+  const id = state.activeId;
+  state = recovered({ ...state, messages: state.messages.slice(0, 1), others: [{ after: 1, messages: [s.lastMessage(state)] }] }, null, 5);
+  assert.deepEqual([s.messageOf(state, id).reason, state.activeId, state.isBehind], ["interrupted", 0, true]);
 });
 
 test("a question that ollama refused meanwhile is refused", () => {
-  const state = recovered(cut("network"), [said("user", "go", { refused: true })]);
+  const state = recovered(reopened(cut("network"), 4), [said("user", "go", { refused: true })], 5);
   assert.equal(s.lastMessage(state).failure.code, "upstream_refused");
 });
 

@@ -275,13 +275,9 @@ def test_gateway_that_goes_and_comes_back_goes_on_with_the_whole_conversation(
     page.until_idle()
     page.until("document.querySelector('[data-link-text]').textContent === 'Disconnected'")
     page.send("three")
-    page.until_shown("[data-failure]")
-    assert page.js("[...document.querySelectorAll('[data-failure-title]')].pop().textContent").startswith(
-        "The connection"
-    )
+    page.until("[...document.querySelectorAll('[data-progress]')].pop().dataset.progress === 'reconnecting'")
     gateway(server={"port": first.port})
     page.until("document.querySelector('[data-link-text]').textContent === 'Connected'")
-    page.driver.execute_script("[...document.querySelectorAll('[data-do=retry]')].pop().click()")
     page.until_answer("Hello.")
     assert [m["content"] for m in ollama.chats[-1].messages] == ["one", "Hello.", "two", "Par", "three"]
     page.leave()
@@ -296,9 +292,8 @@ def test_crash_of_the_worker_says_what_happened_and_goes_on_from_the_text(
     page.send("go")
     page.until_answer("Half")
     started.kill_worker()
-    page.until(
-        "document.querySelector('[data-alert]').textContent.startsWith('The connection to the gateway was lost.')"
-    )
+    page.until("document.querySelector('[data-notice-text]').textContent.startsWith('The connection was cut.')")
+    page.until("document.querySelector('[data-announcer]').textContent.startsWith('Interrupted')")
     ollama.script(text(" and half."), done())
     page.click("[data-do=continue]")
     page.until_answer("Half and half.")
@@ -382,10 +377,12 @@ def test_reload_of_a_forgotten_session_shows_the_browsers_copy_and_goes_on(
     assert [m["content"] for m in upstream.chats[-1].messages] == ["one", "Hello.", "two"]
 
 
-def test_reload_during_an_answer_shows_the_partial_text_and_continues(page: Page, upstream: ScriptedOllama) -> None:
+def test_reload_after_an_interrupt_shows_the_partial_text_and_continues(page: Page, upstream: ScriptedOllama) -> None:
     upstream.script(text("Half"), hang())
     page.send("go")
     page.until_answer("Half")
+    page.press(ESCAPE)
+    page.until_idle()
     page.reload()
     page.until_answer("Half")
     upstream.script(text(" whole."), done())

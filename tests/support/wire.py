@@ -29,6 +29,9 @@ class Wire:
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
         self._dead = 0
+        self._over = 0
+        self._is_down = False
+        self._loses_next = False
         self._answer = b""
         self._keeps_streams = False
         self._server = SocketServer(self._serve, host="127.0.0.1", port=0)
@@ -52,6 +55,19 @@ class Wire:
         """Let the present streams die without a word: they stay open, and nothing passes any more; others are ended."""
         self._dead = self._server.count
 
+    def cut(self, *, stays_down: bool = False) -> None:
+        """End all present connections; where it stays down, all that come, too, until `mend`."""
+        self._is_down = stays_down
+        self._over = self._server.count
+
+    def mend(self) -> None:
+        """Let connections pass again."""
+        self._is_down = False
+
+    def lose_next_head(self) -> None:
+        """Pass the next question on, and end its connection before the first byte of its stream has passed."""
+        self._loses_next = True
+
     def answer(self, response: bytes, *, keeps_streams: bool = False) -> None:
         """Answer every request with these bytes from now on, in the gateway's place; b"" lets them pass again."""
         self._answer = response
@@ -62,11 +78,15 @@ class Wire:
             if read_request(connection) is not None:
                 connection.send(self._answer)
             return
+        if self._is_down:
+            return
         with socket.create_connection(self._target, DEADLINE_S) as upstream:
             ends = {connection.sock: upstream, upstream: connection.sock}
             upstream.settimeout(DEADLINE_S)
             is_stream = False
             while not connection.over.is_set() and not (self._answer and not (is_stream and self._keeps_streams)):
+                if connection.number <= self._over:
+                    return
                 if connection.number <= self._dead:
                     if not is_stream:
                         return
@@ -80,6 +100,9 @@ class Wire:
                         if not data:
                             return
                         is_stream = is_stream or b"Content-Type: text/event-stream" in data
+                        if is_stream and self._loses_next:
+                            self._loses_next = False
+                            return
                         ends[end].sendall(data)
                     except OSError:
                         return

@@ -1,6 +1,7 @@
 // @ts-check
 /** The gateway as functions: the only file that calls fetch. Failures are ApiErrors with the gateway's own code. */
 
+import { ApiError, SMALL_MS, failureOf, standIn, typeOf, within } from "./failing.js";
 import { createRenderings, retryMs } from "./renderings.js";
 import { createParser } from "./sse.js";
 
@@ -10,45 +11,16 @@ import { createParser } from "./sse.js";
  * @typedef {{session_id: string, messages: WireMessage[], streaming: boolean, run_id: string | null}} SessionView
  * @typedef {{reachable: boolean, version: string | null, model_ready: boolean, embedded: boolean}} Upstream
  * @typedef {{model: string, models: import("./settings.js").Model[], upstream: Upstream, streams: number, max_streams: number, version: string}} Status
+ * @typedef {{at: string, data: any}} StreamEvent at: its id; "" where it has none
+ * @typedef {{signal?: AbortSignal, headers?: Record<string, string>, keepalive?: boolean}} Options
  */
 
+const JSON_TYPE = "application/json";
+const HTML_TYPE = "text/html";
+const STREAM_TYPE = "text/event-stream";
+const NO_CONTENT = 204;
 const FIRST_WAIT_MS = 100;
-const SMALL_MS = 3000; // what a small request gets, its answer's body included: longer silence is the gateway's
 const PAGE_MS = 6000; // /setup asks Ollama and nginx first
-
-/**
- * A request that failed. `code` is the gateway's, or one of the page's own: "network" where nothing answered, "sign_in"
- * where something in front answered in the gateway's place and wants its reader to sign in, "proxy" where it answered
- * with something else, and `message` is what it said. `words`: what the gateway quotes of Ollama.
- */
-export class ApiError extends Error {
-  /**
-   * @param {string} code
-   * @param {string} message
-   * @param {number} status
-   * @param {number} retryAfterMs when the gateway wants to be asked again, 0 where it does not say
-   * @param {string} words
-   */
-  constructor(code, message, status = 0, retryAfterMs = 0, words = "") {
-    super(message);
-    this.code = code;
-    this.status = status;
-    this.retryAfterMs = retryAfterMs;
-    this.words = words;
-  }
-}
-
-/**
- * Make a signal that gives a request up after a while; `AbortSignal.timeout` is younger than some browsers.
- * @param {number} ms
- * @returns {AbortSignal}
- */
-function within(ms) {
-  if (AbortSignal.timeout) return AbortSignal.timeout(ms);
-  const abort = new AbortController();
-  setTimeout(() => abort.abort(), ms);
-  return abort.signal;
-}
 
 /**
  * Return the wait before a text is sent again that found every place to render taken. All pages share two places, and a
@@ -76,6 +48,28 @@ function restMs(error, tries) {
 }
 
 /**
+ * Yield the events of a stream.
+ * @param {Response} response
+ * @returns {AsyncGenerator<StreamEvent>}
+ */
+async function* eventsOf(response) {
+  if (!response.body) throw new ApiError("network", "the answer has no body");
+  const reader = response.body.getReader();
+  const parser = createParser();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      for (const event of parser.feed(value)) yield { at: event.id, data: JSON.parse(event.data) };
+    }
+  } catch (error) {
+    throw new ApiError("network", String(error));
+  } finally {
+    reader.cancel().catch(() => undefined);
+  }
+}
+
+/**
  * Bind the calls to where the page was served from.
  * @param {string} base the page's own folder, "http://localhost:8080/" or "https://a.example/chat/"
  * @param {() => string | null} token what the gateway wants, where it wants one
@@ -86,7 +80,7 @@ export function createApi(base, token, onFailure = () => undefined) {
    * @param {string} method
    * @param {string} path
    * @param {unknown} [body]
-   * @param {RequestInit} [options]
+   * @param {Options} [options]
    * @param {string} [expected] the type of the answer
    */
   async function ask(method, path, body, options, expected = JSON_TYPE) {
@@ -102,12 +96,12 @@ export function createApi(base, token, onFailure = () => undefined) {
    * @param {string} method
    * @param {string} path
    * @param {unknown} body
-   * @param {RequestInit | undefined} options
+   * @param {Options | undefined} options
    * @param {string} expected
    */
   async function send(method, path, body, options, expected) {
     /** @type {Record<string, string>} */
-    const headers = {};
+    const headers = { ...options?.headers };
     if (expected === HTML_TYPE) headers["Accept"] = expected;
     headers["X-Clawgate-Token"] = token() ?? ""; // Authorization may belong to a proxy in front
     if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -115,11 +109,11 @@ export function createApi(base, token, onFailure = () => undefined) {
     try {
       response = await fetch(base + path, {
         method,
-        headers,
         body: body === undefined ? undefined : JSON.stringify(body),
         cache: "no-store",
         redirect: "manual", // the gateway sends no call elsewhere: a redirect leads to a proxy's sign-in
         ...options,
+        headers,
       });
     } catch (error) {
       throw new ApiError("network", String(error));
@@ -159,27 +153,31 @@ export function createApi(base, token, onFailure = () => undefined) {
 
   return {
     /**
-     * Ask for an answer and yield the data of each event of its stream.
+     * Ask for an answer. It waits for a reader that was cut off.
      * @param {object} order the body of POST /api/chat
+     * @param {string} key the same request under the same key never starts a second answer
      * @param {AbortSignal} signal
-     * @returns {AsyncGenerator<any>}
+     * @returns {AsyncGenerator<StreamEvent>}
      */
-    async *chat(order, signal) {
-      const response = await ask("POST", "api/chat", order, { signal }, "text/event-stream");
-      if (!response.body) throw new ApiError("network", "the answer has no body");
-      const reader = response.body.getReader();
-      const parser = createParser();
-      try {
-        for (;;) {
-          const { done, value } = await reader.read();
-          if (done) return;
-          for (const event of parser.feed(value)) yield JSON.parse(event.data);
-        }
-      } catch (error) {
-        throw new ApiError("network", String(error));
-      } finally {
-        reader.cancel().catch(() => undefined);
-      }
+    async *chat(order, key, signal) {
+      const headers = { "Idempotency-Key": key };
+      yield* eventsOf(await ask("POST", "api/chat", { ...order, on_disconnect: "detach" }, { signal, headers }, STREAM_TYPE));
+    },
+
+    /**
+     * Read a session's answer on.
+     * @param {string} sessionId
+     * @param {string} place the id of the last event that is there; "": from the answer's beginning
+     * @param {AbortSignal} signal
+     * @returns {AsyncGenerator<StreamEvent>}
+     * @throws {ApiError} "nothing_left", where nothing more comes
+     */
+    async *follow(sessionId, place, signal) {
+      /** @type {Record<string, string>} */
+      const headers = place ? { "Last-Event-ID": place } : {};
+      const response = await ask("GET", `api/sessions/${sessionId}/stream`, undefined, { signal, headers }, STREAM_TYPE);
+      if (response.status === NO_CONTENT) throw new ApiError("nothing_left", "");
+      yield* eventsOf(response);
     },
 
     /**
@@ -235,65 +233,3 @@ export function createApi(base, token, onFailure = () => undefined) {
 }
 
 /** @typedef {ReturnType<typeof createApi>} Api */
-
-const CHALLENGE = 'Bearer realm="clawgate"'; // a proxy's own realm may have the same name
-const JSON_TYPE = "application/json";
-const HTML_TYPE = "text/html";
-const NO_CONTENT = 204;
-const SIGN_INS = [401, 403, 407];
-const MAX_TITLE = 100;
-
-/** @param {Response} response */
-const typeOf = (response) => (response.headers.get("Content-Type") ?? "").split(";")[0]?.trim().toLowerCase();
-
-/**
- * Tell what answered well in the gateway's place: a page is as a rule the sign-in of a proxy, or of a hotel's network.
- * @param {Response} response
- * @returns {Promise<ApiError>}
- */
-async function standIn(response) {
-  return new ApiError(typeOf(response) === HTML_TYPE ? "sign_in" : "proxy", await titleOf(response), response.status);
-}
-
-/**
- * @param {Response} response
- * @returns {Promise<ApiError>}
- */
-async function failureOf(response) {
-  if (response.headers.get("WWW-Authenticate")?.includes(CHALLENGE)) {
-    return new ApiError("unauthorized", "", response.status);
-  }
-  try {
-    const { error } = await response.clone().json();
-    if (typeof error.code !== "string") throw new TypeError("not the gateway's");
-    const retryAfterMs = 1000 * Number(response.headers.get("Retry-After"));
-    return new ApiError(error.code, String(error.message), response.status, retryAfterMs, String(error.words ?? ""));
-  } catch {
-    // no JSON of the gateway's: a proxy's page, when the gateway is down or the proxy refuses
-    const code = SIGN_INS.includes(response.status) ? "sign_in" : "proxy";
-    return new ApiError(code, await titleOf(response), response.status);
-  }
-}
-
-/**
- * @param {number} ms
- * @returns {Promise<string>}
- */
-const nothingAfter = (ms) => new Promise((resolve) => within(ms).addEventListener("abort", () => resolve("")));
-
-/**
- * Quote what is no answer of the gateway's: its status, and the title of a page.
- * @param {Response} response
- * @returns {Promise<string>}
- */
-async function titleOf(response) {
-  const status = `HTTP ${response.status}`;
-  try {
-    const body = await Promise.race([response.text(), nothingAfter(SMALL_MS)]); // a stream may never end
-    const found = /<(title|h1)\b[^>]*>([^<]+)/i.exec(body);
-    const title = found?.[2]?.replace(/\s+/g, " ").trim().slice(0, MAX_TITLE);
-    return title ? `${status}: ${title}` : status;
-  } catch {
-    return status;
-  }
-}

@@ -4,6 +4,7 @@
  * them has added hangs beside what the other has added, as another way.
  */
 
+import { runOf, step } from "./place.js";
 import { IDLE, PAGE_WIDE } from "./state.js";
 
 /**
@@ -37,11 +38,13 @@ const isSame = (one, other) =>
   one.role === other.role && (one.content.startsWith(other.content) || other.content.startsWith(one.content));
 
 /**
- * Choose the later of two moments of a message: the one that says more, or has ended.
+ * Choose the later of two moments of a message: the one that has more of their run, says more, or has ended.
  * @param {Message} mine
  * @param {Message} theirs
  */
 function later(mine, theirs) {
+  const isOneRun = mine.place !== "" && runOf(mine.place) === runOf(theirs.place);
+  if (isOneRun && mine.place !== theirs.place) return step(mine.place, theirs.place) === "known" ? mine : theirs;
   if (mine.content.length !== theirs.content.length) return mine.content.length > theirs.content.length ? mine : theirs;
   return mine.phase === "done" ? mine : theirs;
 }

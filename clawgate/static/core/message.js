@@ -29,7 +29,11 @@
  * @property {boolean} isUnloading it is awaited because a request hung, and the model is unloaded
  * @property {boolean} isEvaluating it is awaited because Ollama, which is not away, evaluates a prompt
  * @property {boolean} isRefused Ollama refused its question, and has not begun to answer it since
+ * @property {string} place the id of the last event that has come of its run; "" where none has
+ * @property {Base} base what it had when that run began
  */
+
+/** @typedef {{content: number, thinking: number, tools: number}} Base lengths; what follows is the run's own */
 
 /**
  * @param {number} id
@@ -58,6 +62,8 @@ export function createMessage(id, role, given) {
     isUnloading: false,
     isEvaluating: false,
     isRefused: false,
+    place: "",
+    base: { content: 0, thinking: 0, tools: 0 },
     ...given,
   };
 }
@@ -128,6 +134,30 @@ export const ended = (old, event, now) => ({
   stats: event.stats?.eval_count ? event.stats : old.stats,
 });
 
+/** @param {any[]} calls @returns {string[]} */
+const toolNames = (calls) => calls.map((call) => String(call.function?.name ?? "?"));
+
+/**
+ * Tell what changes where a run says anew all that it has said so far; what was there before the run stays.
+ * @param {Message} old
+ * @param {any} event
+ * @param {number} now
+ * @returns {Partial<Message>}
+ */
+function rewritten(old, event, now) {
+  const phase = event.text ? "text" : event.thinking ? "thinking" : "waiting";
+  return {
+    ...(old.phase === phase ? {} : settled(old, now)),
+    ...written(old, now),
+    content: old.content.slice(0, old.base.content) + event.text,
+    thinking: old.thinking.slice(0, old.base.thinking) + (event.thinking ?? ""),
+    tools: [...old.tools.slice(0, old.base.tools), ...toolNames(event.tool_calls ?? [])],
+    phase: old.phase === "done" ? "done" : phase,
+    thinkingSince: old.phase === phase ? old.thinkingSince : now,
+    attempt: 0,
+  };
+}
+
 /**
  * Tell what an event between start and end changes.
  * @param {Message} old
@@ -144,11 +174,11 @@ export function grown(old, event, now) {
     return { attempt: event.attempt, isUnloading, isEvaluating, askedAt, writtenAt: 0 };
   }
   if (event.status === "resumed") return { attempt: 0, askedAt: now };
-  if (event.status === "restarted") return { attempt: 0, askedAt: now, thinking: "", phase: isOver ? "done" : "waiting" };
-  if (event.tool_calls) {
-    const names = event.tool_calls.map((/** @type {any} */ call) => String(call.function?.name ?? "?"));
-    return { tools: [...old.tools, ...names], attempt: 0, isRefused: false };
+  if (event.status === "restarted") {
+    return { attempt: 0, askedAt: now, thinking: old.thinking.slice(0, old.base.thinking), phase: isOver ? "done" : "waiting" };
   }
+  if (event.status === "reset") return rewritten(old, event, now);
+  if (event.tool_calls) return { tools: [...old.tools, ...toolNames(event.tool_calls)], attempt: 0, isRefused: false };
   if (event.thinking) {
     const begins = old.phase !== "thinking";
     return {

@@ -3,9 +3,10 @@
 
 import { without } from "./fields.js";
 import { createMessage } from "./message.js";
+import { runOf } from "./place.js";
 import { queueOf } from "./queue.js";
 import { settingsOf } from "./settings.js";
-import { IDLE, PAGE_WIDE } from "./state.js";
+import { IDLE, PAGE_WIDE, streamingId } from "./state.js";
 
 /**
  * @typedef {import("./state.js").State} State
@@ -15,19 +16,21 @@ import { IDLE, PAGE_WIDE } from "./state.js";
  */
 
 /** What a kept conversation has no use for, or finds out anew. */
-const LEFT_OUT = [...PAGE_WIDE, "isInterrupting", "elsewhereId"];
+const LEFT_OUT = [...PAGE_WIDE, "isInterrupting", "elsewhereId", "cutAt"];
 
 /** What changes without a change of what is kept: it goes along with the messages that change with it. */
 const FLEETING = [...LEFT_OUT, "nextId", ...Object.keys(IDLE)];
 
 /**
- * Tell whether there is anything to keep in one state that is not in the other.
+ * Tell whether there is anything to keep in one state that is not in the other. The messages of a conversation whose
+ * answer streams to another window are that window's to keep.
  * @param {State} one
  * @param {State} other
  */
 export function isChanged(one, other) {
   const before = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (one));
-  return Object.entries(other).some(([name, value]) => !FLEETING.includes(name) && before[name] !== value);
+  const others = other.elsewhereId ? [...FLEETING, "messages"] : FLEETING;
+  return Object.entries(other).some(([name, value]) => !others.includes(name) && before[name] !== value);
 }
 
 /**
@@ -52,7 +55,7 @@ export function packed(state) {
     });
   const own = without(state, LEFT_OUT);
   const others = state.others.map((tail) => ({ ...tail, messages: bare(tail.messages) }));
-  return { body: { ...own, messages: bare(state.messages), others }, pictures };
+  return { body: { ...own, activeId: streamingId(state), messages: bare(state.messages), others }, pictures };
 }
 
 /**
@@ -60,24 +63,25 @@ export function packed(state) {
  * @param {State} state the page's
  * @param {any} body of this version, or of the first, which had neither branches nor a draft
  * @param {Pictures} pictures
- * @param {boolean} isLive its last answer streams in another tab; else it was cut off when the page was left
+ * @param {"" | "here" | "elsewhere"} streams where the answer that streamed is read on; "": nowhere, it was cut off
  * @returns {State} the one that was given, where the body is none
  */
-export function unpacked(state, body, pictures = {}, isLive = false) {
+export function unpacked(state, body, pictures = {}, streams = "") {
   if (!body || !Array.isArray(body.messages)) return state;
-  const liveId = isLive ? Number(body.activeId ?? 0) : 0;
+  const liveId = streams ? Number(body.activeId ?? 0) : 0;
   const revive = (/** @type {any[]} */ messages) => messages.map((each) => revived(each, pictures, liveId));
   const messages = revive(body.messages);
   const others = (body.others ?? []).map((/** @type {any} */ tail) => ({ ...tail, messages: revive(tail.messages) }));
-  const ids = [...messages, ...others.flatMap((/** @type {any} */ tail) => tail.messages)].map((each) => each.id);
+  const all = [...messages, ...others.flatMap((/** @type {any} */ tail) => tail.messages)];
   const own = without(body, LEFT_OUT);
-  const nextId = ids.reduce((most, id) => Math.max(most, id + 1), Number(body.nextId) || 1);
+  const live = all.find((each) => each.id === liveId);
+  const nextId = all.reduce((most, { id }) => Math.max(most, id + 1), Number(body.nextId) || 1);
   const queue = queueOf(body.queue, nextId);
   return {
     ...state,
     ...own,
     ...IDLE,
-    ...(liveId ? { elsewhereId: liveId, runId: body.runId } : {}),
+    ...(live ? { [streams === "here" ? "activeId" : "elsewhereId"]: liveId, runId: runOf(live.place) } : {}),
     messages,
     others,
     settings: settingsOf(body.settings),

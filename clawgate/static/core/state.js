@@ -6,6 +6,7 @@
 
 import { othersWith } from "./branches.js";
 import { createMessage, ended, grown, isUnfinished, settled } from "./message.js";
+import { step } from "./place.js";
 import { DEFAULTS } from "./settings.js";
 
 /**
@@ -24,10 +25,11 @@ import { DEFAULTS } from "./settings.js";
  * @property {readonly import("./branches.js").Tail[]} others what other ways the conversation has taken
  * @property {string} draft the message that is being written
  * @property {string} edit the text of the question that is being edited
- * @property {number} elsewhereId the answer that streams in another tab; 0 for none
+ * @property {number} elsewhereId the answer that streams to another window, which keeps it, and is read here too; 0 for none
  * @property {number} activeId the answer that streams; 0 for none
  * @property {string} runId of the answer that streams; "" before its start event
  * @property {boolean} isInterrupting
+ * @property {number} cutAt when the stream was cut, and has not been connected again since; 0: it is not cut
  * @property {number} editingId the question that the next message replaces; 0 for none
  * @property {import("./settings.js").Settings} settings of this conversation
  * @property {readonly import("./queue.js").Queued[]} queue the messages that wait behind the answer that streams
@@ -38,7 +40,7 @@ import { DEFAULTS } from "./settings.js";
  */
 
 /** The part of the state that is the same whenever nothing streams. */
-export const IDLE = { activeId: 0, elsewhereId: 0, runId: "", isInterrupting: false };
+export const IDLE = { activeId: 0, elsewhereId: 0, runId: "", isInterrupting: false, cutAt: 0 };
 
 /** The names in the state of what is the page's own, and no conversation's: it is not kept, and stays at a switch. */
 export const PAGE_WIDE = ["link", "isFull", "models"];
@@ -118,18 +120,30 @@ export const lastMessage = (state) => state.messages[state.messages.length - 1];
 /** @param {State} state @returns {Message | undefined} */
 export const activeAnswer = (state) => state.messages.find((each) => each.id === state.activeId);
 
+/** @param {State} state @returns {number} the answer that streams, here or in another window; 0 for none */
+export const streamingId = (state) => state.activeId || state.elsewhereId;
+
+/**
+ * Find a message, on the path that is shown or on another one.
+ * @param {State} state
+ * @param {number} id
+ * @returns {Message | undefined}
+ */
+export const messageOf = (state, id) =>
+  [state.messages, ...state.others.map((tail) => tail.messages)].flat().find((each) => each.id === id);
+
 /** @param {State} state @returns {Message | undefined} */
 export const lastQuestion = (state) => state.messages.filter((each) => each.role === "user").pop();
 
 /** @param {State} state @returns {boolean} */
-export const canInterrupt = (state) => (state.activeId || state.elsewhereId) !== 0 && !state.isInterrupting;
+export const canInterrupt = (state) => streamingId(state) !== 0 && !state.isInterrupting;
 
 /**
  * Tell whether this answer streams, here or in another tab.
  * @param {State} state
  * @param {Message} each
  */
-export const isStreaming = (state, each) => each.id === state.activeId || each.id === state.elsewhereId;
+export const isStreaming = (state, each) => each.id === streamingId(state);
 
 /**
  * Tell whether this message's answer can go on where it stopped.
@@ -155,7 +169,7 @@ export const mustBeginAnew = (state) => lastMessage(state)?.failure?.code === "c
  * @returns {State}
  */
 function cutOff(state, now) {
-  const id = state.activeId || state.elsewhereId;
+  const id = streamingId(state);
   if (id === 0) return state;
   const cut = changed(state, id, (old) => ({ ...settled(old, now), reason: "superseded" }));
   return { ...cut, ...IDLE };
@@ -200,8 +214,9 @@ export function resumed(state, now) {
   const answer = lastMessage(state);
   if (!answer || answer.role !== "assistant") return state;
   const thinking = answer.content ? answer.thinking : "";
+  const base = { content: answer.content.length, thinking: thinking.length, tools: answer.tools.length };
   return {
-    ...changed(state, answer.id, () => ({ phase: "waiting", reason: "", failure: null, askedAt: now, thinking })),
+    ...changed(state, answer.id, () => ({ phase: "waiting", reason: "", failure: null, askedAt: now, thinking, place: "", base })),
     ...IDLE,
     activeId: answer.id,
   };
@@ -230,27 +245,36 @@ export function regenerated(state, now, id = lastMessage(state)?.id) {
 }
 
 /**
- * Take one event of an answer's stream.
+ * Take one event of an answer's stream, unless it has been taken already: a reader that was cut off may get some twice.
  * @param {State} state
  * @param {number} id the answer's
  * @param {any} event the data of the event
  * @param {number} now
+ * @param {string} [at] the event's id
  * @returns {State}
  */
-export function received(state, id, event, now) {
-  if (event.ping !== undefined) return state;
-  const isActive = id === state.activeId;
+export function received(state, id, event, now, at = "") {
+  if (event.ping !== undefined || step(messageOf(state, id)?.place ?? "", at) === "known") return state;
+  const streams = id === streamingId(state);
+  const placed = at ? { place: at } : {};
   if (event.done) {
-    const over = changed(state, id, (old) => ended(old, event, now));
-    return isActive ? { ...over, ...IDLE } : over;
+    const over = changed(state, id, (old) => ({ ...ended(old, event, now), ...placed }));
+    return streams ? { ...over, ...IDLE } : over;
   }
-  if (event.run_id !== undefined && event.model !== undefined) {
-    if (!isActive) return state;
+  if (event.run_id !== undefined && event.status === undefined) {
+    if (!streams) return state;
     const isShown = state.messages.some((each) => each.id === id); // else its way has been left meanwhile
-    return { ...state, sessionId: event.session_id, runId: event.run_id, isBehind: state.isBehind && !isShown };
+    const isBehind = state.isBehind && !(isShown && id === state.activeId);
+    return { ...changed(state, id, () => placed), sessionId: event.session_id, runId: event.run_id, isBehind };
   }
-  return changed(state, id, (old) => grown(old, event, now));
+  return changed(state, id, (old) => ({ ...grown(old, event, now), ...placed }));
 }
+
+/** Note that the stream is cut. @param {State} state @param {number} now @returns {State} */
+export const cut = (state, now) => (state.cutAt ? state : { ...state, cutAt: now });
+
+/** Note that something has come, so that the stream is not cut. @param {State} state @returns {State} */
+export const heard = (state) => (state.cutAt ? { ...state, cutAt: 0 } : state);
 
 /**
  * Note that an answer's request failed, or that its stream broke off without an end.
@@ -292,7 +316,7 @@ export function drafted(state, text) {
 }
 
 /**
- * Note that nothing more comes of an answer that streamed in another tab: it is gone.
+ * Note that an answer that streams to another window is not read here any more.
  * @param {State} state
  * @param {number} now
  * @returns {State}
@@ -301,6 +325,13 @@ export function abandoned(state, now) {
   const cut = changed(state, state.elsewhereId, (old) => ({ ...settled(old, now), reason: "interrupted" }));
   return state.elsewhereId ? { ...cut, ...IDLE, activeId: state.activeId } : state;
 }
+
+/**
+ * Keep here the answer that streamed to another window: it is gone, and nobody else writes down how it ends.
+ * @param {State} state
+ * @returns {State}
+ */
+export const adopted = (state) => (state.elsewhereId ? { ...state, activeId: state.elsewhereId, elsewhereId: 0 } : state);
 
 /**
  * Take what the gateway says of itself and of Ollama; null: it does not answer.

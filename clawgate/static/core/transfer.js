@@ -35,6 +35,8 @@ export class TransferError extends Error {
  * without its reader.
  */
 const OWN = ["id", "sessionId", "isBehind", "activeId", "runId", "nextId", "draft", "edit", "editingId", "queue"];
+/** So does what names a message's run. */
+const OF_MESSAGES = ["place", "base"];
 /** Far fewer than the whole numbers that add up: the next messages count on from the greatest id. */
 const MAX_ID = 2 ** 40;
 
@@ -47,7 +49,7 @@ const MAX_ID = 2 ** 40;
 export function toJson(body, pictures) {
   const own = without(body, OWN);
   const whole = (/** @type {any[]} */ messages) =>
-    messages.map((each) => (pictures[each.id] ? { ...each, images: pictures[each.id] } : each));
+    messages.map((each) => ({ ...without(each, OF_MESSAGES), ...(pictures[each.id] ? { images: pictures[each.id] } : {}) }));
   const others = body["others"].map((/** @type {any} */ tail) => ({ ...tail, messages: whole(tail.messages) }));
   return JSON.stringify({ ...own, messages: whole(body["messages"]), others });
 }
@@ -110,6 +112,8 @@ const MESSAGE = {
   writtenMs: isNumber,
   attempt: isNumber,
   isRefused: isFlag,
+  place: isText,
+  base: (value) => isObject(value) && ["content", "thinking", "tools"].every((name) => isCount(value[name])),
 };
 const NEEDED = ["id", "role", "content"];
 

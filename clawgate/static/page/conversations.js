@@ -267,9 +267,7 @@ export function mountConversations({ archive, shown, api, view, access, status, 
 
   const opening = mountOpening({ archive, shelf, view, onWritten });
   tabs.watch(api, (id) => entries.get(id)?.sessionId ?? null, (id) => {
-    const live = shelf.lives.get(id);
-    live?.store.set(moves.abandoned(live.store.get(), Date.now()));
-    if (live === shelf.open()) reconcile();
+    shelf.lives.get(id)?.talk.adopt();
     paint();
   });
   mountFiles({ transfers, entries, saveAll, view, onImported: ([first, ...others]) => first && !others.length && open(first.id) });
@@ -283,7 +281,7 @@ export function mountConversations({ archive, shown, api, view, access, status, 
     withdraw: (/** @type {number} */ id) => shelf.open().line.withdraw(id),
     listen: () => shelf.lives.forEach(({ talk }) => talk.listen()),
     /** The gateway answers: what was cut off on its way can go on. */
-    comeBack: () => shelf.lives.forEach((live) => live.comeBack()),
+    comeBack: () => shelf.lives.forEach(({ talk }) => talk.comeBack()),
     silentMs: () => shelf.open().talk.silentMs(),
     /** Show what was shown when the page was left. The list is there before the server has been asked. */
     async restore() {

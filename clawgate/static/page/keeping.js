@@ -7,7 +7,7 @@
 import { titleOf } from "../core/conversations.js";
 import { merged } from "../core/merging.js";
 import { isChanged, packed, unpacked } from "../core/packing.js";
-import { inPlaceOf, initial, lastMessage } from "../core/state.js";
+import { IDLE, inPlaceOf, initial, lastMessage, messageOf, streamingId } from "../core/state.js";
 
 /**
  * @typedef {import("../core/state.js").State} State
@@ -19,6 +19,8 @@ import { inPlaceOf, initial, lastMessage } from "../core/state.js";
  * @property {(error: unknown) => Promise<boolean>} makeRoom false: there is no more to be had
  * @property {(id: string) => boolean} answersElsewhere
  * @property {() => Promise<void>} askWho asks the other windows which conversations answer there, and waits a moment
+ * @property {(news: import("./tabs.js").News) => void} tell tells the other windows
+ * @property {(id: string) => void} forget notes that no other window's answer streams there any more
  * @property {(entry: Entry, isAnswering: boolean) => void} onWritten
  * @property {(id: string) => void} onGone another window has erased it
  */
@@ -80,7 +82,7 @@ export function mountKeeping(store, first, known, { archive, makeRoom, answersEl
         if (done === "gone") return gone();
         if (done === "newer") return void (await catchUp());
         [entry, saved] = [done, state];
-        return onWritten(entry, state.activeId !== 0);
+        return onWritten(entry, streamingId(state) !== 0);
       } catch (error) {
         if (!(await makeRoom(error))) return;
       }
@@ -105,11 +107,13 @@ export function mountKeeping(store, first, known, { archive, makeRoom, answersEl
     const kept = await archive.read(entry.id);
     if (!kept) return gone();
     const mine = store.get();
-    const theirs = unpacked(initial(), kept.body, kept.pictures, !mine.activeId && answersElsewhere(entry.id));
-    const hasMore = mine.activeId !== 0 || isChanged({ ...saved, draft: mine.draft, edit: mine.edit, editingId: mine.editingId }, mine);
+    const isRead = !mine.activeId && answersElsewhere(entry.id);
+    const theirs = unpacked(initial(), kept.body, kept.pictures, isRead ? "elsewhere" : "");
+    const hasMore = streamingId(mine) !== 0 || isChanged({ ...saved, draft: mine.draft, edit: mine.edit, editingId: mine.editingId }, mine);
     const { draft, edit, editingId, isInterrupting } = mine; // these are this window's own
-    const { elsewhereId, runId } = mine.activeId ? mine : theirs;
     const next = hasMore ? merged(mine, theirs, saved) : theirs;
+    const hasEnded = messageOf(next, theirs.elsewhereId)?.phase === "done"; // it was read to its end here meanwhile
+    const { elsewhereId, runId } = mine.activeId ? mine : hasEnded ? IDLE : theirs;
     entry = kept.entry;
     const isOn = isInterrupting && (mine.activeId || elsewhereId) !== 0;
     const whole = { ...inPlaceOf(next, mine), draft, edit, editingId, elsewhereId, runId, isInterrupting: isOn };

@@ -53,6 +53,7 @@ export function mountOpening({ archive, shelf, view, onWritten }) {
   }
 
   window.addEventListener("pagehide", leave);
+  window.addEventListener("pageshow", ({ persisted }) => persisted && shelf.lives.forEach(({ talk }) => talk.resume()));
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) for (const each of shelf.lives.values()) each.keeping.save();
   });

@@ -1,12 +1,9 @@
 // @ts-check
 /** Brings a conversation and its session on the server together, after it has been read from this browser. */
 
-import { ApiError } from "../core/api.js";
+import { ApiError } from "../core/failing.js";
 import { reconciled } from "../core/history.js";
-import { pause } from "../core/pause.js";
-
-const SETTLE_TRIES = 10;
-const SETTLE_MS = 200;
+import { streamingId } from "../core/state.js";
 
 /**
  * @param {import("../core/store.js").Store} store of the conversation
@@ -21,13 +18,10 @@ export function mountReconciling(store, api, access, isNew) {
   async function reconcile() {
     const { sessionId } = store.get();
     if (!sessionId || isDone) return "known";
+    if (!isStill(sessionId)) return "later"; // what streams is read to its end
     try {
-      let seen = await api.session(sessionId);
-      for (let tries = 0; seen?.streaming && isStill(sessionId) && tries < SETTLE_TRIES; tries += 1) {
-        await pause(SETTLE_MS); // the gateway settles the cut answer in a moment
-        seen = await api.session(sessionId);
-      }
-      if (seen?.streaming) return "later"; // another window reads it, or whoever asks next supersedes it
+      const seen = await api.session(sessionId);
+      if (seen?.streaming) return "later"; // another client reads it, or whoever asks next supersedes it
       isDone = true;
       if (!isStill(sessionId)) return "known";
       store.set(reconciled(store.get(), seen?.messages ?? null));
@@ -41,7 +35,7 @@ export function mountReconciling(store, api, access, isNew) {
   /** Tell whether nothing has been asked meanwhile, here or in another window. @param {string} sessionId */
   function isStill(sessionId) {
     const now = store.get();
-    return now.sessionId === sessionId && now.activeId === 0 && now.elsewhereId === 0;
+    return now.sessionId === sessionId && streamingId(now) === 0;
   }
 
   return {

@@ -4,7 +4,7 @@
  * not done then (the window was closed, the server was away) is done later.
  */
 
-import { ApiError } from "../core/api.js";
+import { ApiError } from "../core/failing.js";
 
 /** @typedef {import("../core/conversations.js").Entry} Entry */
 

@@ -4,7 +4,8 @@
  * nothing comes any more, no state is shown as known.
  */
 
-import { ApiError, createApi } from "../core/api.js";
+import { createApi } from "../core/api.js";
+import { ApiError } from "../core/failing.js";
 import { copyWith } from "../parts/copy.js";
 import { hook } from "../parts/dom.js";
 import { files, home } from "../parts/place.js";

@@ -7,10 +7,9 @@
 import { newEntry, newId } from "../core/conversations.js";
 import { merged } from "../core/merging.js";
 import { unpacked } from "../core/packing.js";
-import { begun, inPlaceOf, initial } from "../core/state.js";
+import { begun, inPlaceOf, initial, streamingId } from "../core/state.js";
 import { createStore } from "../core/store.js";
 import { isSound } from "../core/transfer.js";
-import { mountComeback } from "./comeback.js";
 import { mountKeeping } from "./keeping.js";
 import { mountLine } from "./queue.js";
 import { mountReconciling } from "./reconciling.js";
@@ -26,7 +25,6 @@ import { mountTalk } from "./talk.js";
  * @property {import("./keeping.js").Keeping} keeping
  * @property {ReturnType<typeof mountTalk>} talk
  * @property {ReturnType<typeof mountLine>} line
- * @property {ReturnType<typeof mountComeback>} comeBack
  * @property {ReturnType<typeof mountReconciling>} server
  *
  * @typedef {ReturnType<typeof mountShelf>} Shelf
@@ -62,23 +60,27 @@ export function mountShelf({ shown, api, view, access, status, surroundings, ask
     const voice = { ...view, notice: said(view.notice), hideNotice: said(view.hideNotice), announce: said(view.announce), announceEnd: said(view.announceEnd) };
     const talk = mountTalk({ store, api, view: voice, access, status, keeping, onEnd: ended });
     const line = mountLine(store, voice, (text, images) => ask(live, text, images));
-    const comeBack = mountComeback(store, api, voice, keeping);
     /** @type {Live} */
-    const live = { id: entry.id, store, keeping, talk, line, comeBack, server: mountReconciling(store, api, access, entry.revision === 0) };
+    const live = { id: entry.id, store, keeping, talk, line, server: mountReconciling(store, api, access, entry.revision === 0) };
     lives.set(live.id, live);
     shown.follow(store);
 
-    /** @param {import("../core/message.js").Message} answer */
-    function ended(answer) {
-      line.next(answer);
+    /**
+     * @param {import("../core/message.js").Message} answer
+     * @param {boolean} isOwn
+     */
+    function ended(answer, isOwn) {
+      surroundings.forget(live.id);
+      if (isOwn) line.next(answer);
       onEnd(answer);
     }
 
     let answering = 0;
     store.watch((now) => {
-      const isNews = answering !== (now.activeId || now.elsewhereId);
-      answering = now.activeId || now.elsewhereId;
+      const isNews = answering !== streamingId(now);
+      answering = streamingId(now);
       if (isNews) onChange();
+      if (isNews && now.elsewhereId && live === open) talk.resume();
       if (isNews && answering === 0) leave(live);
     });
     return live;
@@ -102,6 +104,8 @@ export function mountShelf({ shown, api, view, access, status, surroundings, ask
     if (before !== live) leave(before);
     view.turnTo(live.store.get());
     onChange();
+    if (before !== live && before.store.get().elsewhereId) before.talk.leave();
+    live.talk.resume();
   }
 
   /**
@@ -137,13 +141,14 @@ export function mountShelf({ shown, api, view, access, status, surroundings, ask
     const kept = read && isSound(read.body) ? read : null;
     if (kept?.body["activeId"] && !surroundings.answersElsewhere(id)) await surroundings.askWho();
     if (kept ? kept.entry.removedAt : !left || left.revision > 0) return null;
-    const isLive = surroundings.answersElsewhere(id);
-    const known = kept ? unpacked({ ...initial(), id }, kept.body, kept.pictures, isLive) : { ...initial(), id };
+    const streams = surroundings.answersElsewhere(id) ? "elsewhere" : "here";
+    const known = kept ? unpacked({ ...initial(), id }, kept.body, kept.pictures, streams) : { ...initial(), id };
     const entry = kept?.entry ?? newEntry(id, left?.body.sessionId ?? null, Date.now());
-    if (!left) return lives.get(id) ?? enliven(createStore(known), entry, known);
-    const own = unpacked(known, left.body, kept?.pictures);
-    const state = left.revision === entry.revision ? own : { ...merged(own, known, known), ...draftOf(own) };
-    return lives.get(id) ?? enliven(createStore(state), entry, known);
+    const live = lives.get(id) ?? enliven(createStore(left ? withLeft(known, entry, left, kept?.pictures) : known), entry, known);
+    if (live.store.get().activeId === 0) return live;
+    surroundings.tell({ kind: "answering", id });
+    live.talk.resume();
+    return live;
   }
 
   return {
@@ -172,6 +177,18 @@ export function mountShelf({ shown, api, view, access, status, surroundings, ask
     /** @returns {string[]} the conversations whose answers stream to this window */
     answering: () => [...lives.values()].filter((each) => each.store.get().activeId !== 0).map((each) => each.id),
   };
+}
+
+/**
+ * Add what a window had not written when it was left.
+ * @param {import("../core/state.js").State} known
+ * @param {Entry} entry
+ * @param {{revision: number, body: any}} left
+ * @param {import("../core/packing.js").Pictures} [pictures]
+ */
+function withLeft(known, entry, left, pictures) {
+  const own = unpacked(known, left.body, pictures, known.elsewhereId ? "elsewhere" : "here");
+  return left.revision === entry.revision ? own : { ...merged(own, known, known), ...draftOf(own) };
 }
 
 /** @param {import("../core/state.js").State} state */

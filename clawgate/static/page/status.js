@@ -1,7 +1,7 @@
 // @ts-check
 /** What the gateway says of itself, of Ollama and of its model, in the page; a reload of its configuration, too. */
 
-import { ApiError } from "../core/api.js";
+import { ApiError } from "../core/failing.js";
 import { modelOf } from "../core/settings.js";
 import { linked } from "../core/state.js";
 import { mountLink } from "./link.js";

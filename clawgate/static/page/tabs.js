@@ -54,6 +54,8 @@ export function mountTabs({ onNews, answering }) {
     tell,
     /** @param {string} id */
     answersElsewhere: (id) => heard.has(id),
+    /** Note that the answer of another window has ended. @param {string} id */
+    forget: (id) => void heard.delete(id),
     answering: () => [...heard.keys()],
     /**
      * Give up waiting for a window that says nothing any more, where the server makes no answer for it.

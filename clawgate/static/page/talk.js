@@ -1,12 +1,14 @@
 // @ts-check
 /** The talk itself: a question becomes a request, its stream the answer, and an interrupt ends it wherever it is. */
 
-import { ApiError } from "../core/api.js";
+import { ApiError } from "../core/failing.js";
 import { newId } from "../core/conversations.js";
 import { orderFor } from "../core/history.js";
 import { pause } from "../core/pause.js";
-import { questionOf, withoutEditedRefusal, withoutRefused } from "../core/recovery.js";
+import { isCutOff, questionOf, recovered, reopened, withoutEditedRefusal, withoutRefused } from "../core/recovery.js";
 import * as moves from "../core/state.js";
+import { mountAttach } from "./attach.js";
+import { mountUntold } from "./untold.js";
 
 /**
  * @typedef {object} Page what the talk needs of the page around it
@@ -16,51 +18,30 @@ import * as moves from "../core/state.js";
  * @property {import("./access.js").Access} access
  * @property {import("./status.js").Standing} status
  * @property {import("./keeping.js").Keeping} keeping
- * @property {(answer: import("../core/message.js").Message) => void} onEnd an answer has ended
+ * @property {(answer: import("../core/message.js").Message, isOwn: boolean) => void} onEnd an answer has ended; its own: it
+ *   streamed to this window alone, or first
+ *
+ * @typedef {object} Current the answer that is being read
+ * @property {number} id
+ * @property {AbortController} abort
+ * @property {Promise<void>} started settled once its session is known or it has failed
+ * @property {() => void} settle
+ * @property {string | null} sessionId
+ * @property {string} runId
  */
 
 const START_MS = 3000; // what a request gets to start before an interrupt, or the next message, cuts it off
 const END_MS = 3000; // what an interrupted stream gets to end
-const SILENT_MS = 10000;
-const LISTEN_MS = 5000;
+/** Why a reading ends that another window, or this page when it comes back, goes on with. */
+const LEFT = new ApiError("left", "");
 
 /** @param {Page} page */
 export function mountTalk({ store, api, view, access, status, keeping, onEnd }) {
   const pictureBytes = Number(document.body.dataset.pictureBytes ?? Infinity);
-  const heartbeatMs = Number(document.body.dataset.heartbeat ?? "5") * 1000;
-  let heardAt = 0;
-  /**
-   * The request that streams: `started` is settled once its session is known or it has failed.
-   * @type {{abort: AbortController, started: Promise<void>} | null}
-   */
+  const attach = mountAttach(store, api, status);
+  const untold = mountUntold(store, api);
+  /** @type {Current | null} */
   let current = null;
-  let listenedAt = 0;
-
-  /**
-   * Tell how long the gateway has said nothing, where that is too long: its heartbeats are missed, or, where they are
-   * far between, neither the stream nor the status has brought anything.
-   */
-  function silentMs() {
-    if (heardAt === 0) return 0;
-    const quiet = Date.now() - heardAt;
-    const missed = heartbeatMs * 3 <= SILENT_MS ? heartbeatMs * 3 : Math.max(SILENT_MS, heartbeatMs * 2);
-    if (quiet > Math.max(missed, START_MS)) return quiet;
-    const silent = Math.min(quiet, status.silentMs());
-    return silent > SILENT_MS ? silent : 0;
-  }
-
-  /** Where the stream is silent, ask whether its answer is still being made: a broken connection may never say so. */
-  async function listen() {
-    const { sessionId, runId, activeId } = store.get();
-    const mine = current;
-    if (!silentMs() || !sessionId || !runId || Date.now() < listenedAt + LISTEN_MS) return;
-    listenedAt = Date.now();
-    const isOver = await api.session(sessionId).then(
-      (seen) => seen?.run_id !== runId,
-      () => false,
-    );
-    if (isOver && store.get().activeId === activeId) mine?.abort.abort(new ApiError("network", "the stream broke off"));
-  }
 
   /**
    * @param {string} text
@@ -121,52 +102,114 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
   }
 
   /**
-   * Ask for the active answer and take its stream to the end. It never throws: the answer shows its failure.
+   * Ask for the active answer.
    * @param {"message" | "continue"} way
    * @returns {Promise<void>}
    */
   async function stream(way) {
-    const id = store.get().activeId;
-    const abort = new AbortController();
-    /** @type {() => void} */
-    let settle = () => undefined;
-    current = { abort, started: new Promise((resolve) => (settle = resolve)) };
-    heardAt = Date.now();
-    view.announce("announce.answering", "");
     const think = status.canThink() ? store.get().settings.think : null;
+    const order = orderFor(store.get(), way, think, pictureBytes);
+    const key = newId("key");
+    view.announce("announce.answering", "");
+    await read(store.get().activeId, (signal) => api.chat(order, key, signal));
+  }
+
+  /**
+   * Take an answer's stream to its end. It never throws: the answer shows its failure.
+   * @param {number} id
+   * @param {import("./attach.js").Ask | null} ask null: it was asked before, here or in another window
+   * @returns {Promise<void>}
+   */
+  async function read(id, ask) {
+    const isOwn = id === store.get().activeId;
+    const mine = begun(id);
+    const { signal } = mine.abort;
     try {
-      let isEnded = false;
-      for await (const event of api.chat(orderFor(store.get(), way, think, pictureBytes), abort.signal)) {
-        if (event.run_id) settle();
-        take(event, id);
-        isEnded ||= event.done === true;
+      for await (const { at, data } of attach.events(id, ask, signal)) {
+        if (data.run_id) mine.settle();
+        if ("over" in data) takeOver(data.over);
+        else take(data, mine, at);
       }
-      if (!isEnded) throw new ApiError("network", "the stream broke off");
     } catch (error) {
       const failure = error instanceof ApiError ? error : new ApiError("internal", String(error));
       const { activeId, isBehind } = store.get();
-      if (abort.signal.reason instanceof ApiError) fail(id, abort.signal.reason);
-      else if (abort.signal.aborted) cutOff(id);
-      else if (isForgotten(failure) && id === activeId && !isBehind) return resend(failure);
-      else fail(id, failure);
+      if (signal.reason === LEFT) return;
+      if (signal.aborted) cutOff(mine);
+      else if (ask && isForgotten(failure) && id === activeId && !isBehind) return resend(failure);
+      else if (isOwn) fail(id, failure);
+      else store.set(moves.abandoned(store.get(), Date.now()));
     } finally {
-      settle();
+      mine.settle();
+      if (current === mine) current = null;
     }
-    if (store.get().activeId === 0) ended(id);
+    if (moves.streamingId(store.get()) === 0) ended(id, isOwn);
+  }
+
+  /** @param {number} id @returns {Current} */
+  function begun(id) {
+    /** @type {() => void} */
+    let settle = () => undefined;
+    const started = /** @type {Promise<void>} */ (new Promise((resolve) => (settle = resolve)));
+    const { sessionId, runId } = store.get();
+    if (runId) settle();
+    current = { id, abort: new AbortController(), started, settle, sessionId, runId };
+    return current;
+  }
+
+  /** Read on what streams, where nothing reads it here: it was asked in another window, or before the page was left. */
+  function resume() {
+    const id = moves.streamingId(store.get());
+    if (id !== 0 && current?.id !== id) read(id, null);
+  }
+
+  /** Read on, and keep, what streamed to a window that is gone. */
+  function adopt() {
+    store.set(moves.adopted(store.get()));
+    attach.wake();
+    resume();
+  }
+
+  /** Leave what is being read: the page is left, or shows something else. It goes on without this reader for a while. */
+  function leave() {
+    current?.abort.abort(LEFT);
+    current = null;
+  }
+
+  /** The gateway answers: what was cut off goes on, and what it has not heard is told. */
+  function comeBack() {
+    attach.wake();
+    untold.tell();
+    reopen();
+  }
+
+  function reopen() {
+    if (!isCutOff(store.get())) return;
+    store.set(reopened(store.get(), Date.now()));
+    resume();
   }
 
   /**
    * @param {any} event
-   * @param {number} id the answer's
+   * @param {Current} mine
+   * @param {string} at
    */
-  function take(event, id) {
+  function take(event, mine, at) {
+    const { id } = mine;
     const isActive = id === store.get().activeId;
-    if (isActive) heardAt = Date.now();
     if (isActive && event.done_reason === "superseded") view.notice("notice.superseded");
-    store.set(moves.received(store.get(), id, event, Date.now()));
+    store.set(moves.received(store.get(), id, event, Date.now(), at));
+    if (event.run_id) [mine.sessionId, mine.runId] = [event.session_id, event.run_id];
     if (event.dropped_turns) view.notice("notice.dropped");
-    if (event.run_id && !event.done && store.get().isInterrupting && isActive) tellInterrupt();
+    if (event.run_id && !event.done && store.get().isInterrupting && id === moves.streamingId(store.get())) tellInterrupt();
     if (event.thinking) status.sawThinking();
+  }
+
+  /** @param {import("../core/api.js").WireMessage[] | null} given what the gateway has, where nothing more comes */
+  function takeOver(given) {
+    const wasCut = store.get().cutAt !== 0;
+    const id = moves.streamingId(store.get());
+    store.set(recovered(store.get(), given, Date.now()));
+    if (wasCut) view.notice(moves.messageOf(store.get(), id)?.reason === "stop" ? "notice.whole" : "notice.back");
   }
 
   /** @param {ApiError} failure */
@@ -182,10 +225,11 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
     return stream("message");
   }
 
-  /** @param {number} id of an answer whose request was given up, because the gateway did not end it */
-  function cutOff(id) {
+  /** Let an answer end here, because the gateway did not end it: it is told as soon as it answers. @param {Current} mine */
+  function cutOff(mine) {
     const end = { done: true, done_reason: "interrupted" };
-    store.set({ ...moves.received(store.get(), id, end, Date.now()), isBehind: true });
+    store.set({ ...moves.received(store.get(), mine.id, end, Date.now()), isBehind: true });
+    untold.add(mine.sessionId, mine.runId);
     status.look();
   }
 
@@ -202,24 +246,28 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
   /** @param {number} id of the answer that had no token */
   function sendAgain(id) {
     const last = moves.lastMessage(store.get());
-    if (last?.id === id && last.failure?.code === "unauthorized") act("retry", id);
+    if (last?.id !== id || last.failure?.code !== "unauthorized") return;
+    if (isCutOff(store.get())) reopen();
+    else act("retry", id);
   }
 
-  /** @param {number} id */
-  function ended(id) {
-    heardAt = 0;
-    keeping.save();
-    const answer = store.get().messages.find((each) => each.id === id);
+  /**
+   * @param {number} id
+   * @param {boolean} isOwn
+   */
+  function ended(id, isOwn) {
+    if (isOwn) keeping.save();
+    const answer = moves.messageOf(store.get(), id);
     if (!answer) return;
     view.announceEnd(answer);
     if (answer.failure) status.look();
-    onEnd(answer);
+    onEnd(answer, isOwn);
   }
 
   async function interrupt() {
     if (!moves.canInterrupt(store.get())) return;
     const mine = current;
-    const isSilent = silentMs() > 0;
+    const isSilent = attach.silentMs() > 0;
     store.set(moves.interrupting(store.get()));
     if (store.get().runId) tellInterrupt();
     // not begun yet: the start event brings the run's id, and take() goes on from there
@@ -231,12 +279,13 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
     return Promise.race([current?.started.then(() => true), pause(START_MS).then(() => false)]);
   }
 
-  /** End the answer on the gateway, and leave it where that does not end it here: a reader that leaves stops it, too. */
+  /** End the answer on the gateway, and leave it where that does not end it here. */
   async function tellInterrupt() {
     const mine = current;
     const { sessionId, runId } = store.get();
     try {
       await api.interrupt(sessionId ?? "", runId);
+      attach.wake(); // where the stream is cut, its end waits
       await pause(END_MS);
     } catch {
       // it did not hear
@@ -244,10 +293,5 @@ export function mountTalk({ store, api, view, access, status, keeping, onEnd }) 
     mine?.abort.abort();
   }
 
-  /** Leave the stream: a page that is gone, but kept by the browser for the way back, would read it on. */
-  function leave() {
-    current?.abort.abort();
-  }
-
-  return { send, act, interrupt, leave, silentMs, listen };
+  return { send, act, interrupt, resume, adopt, leave, comeBack, silentMs: attach.silentMs, listen: attach.listen };
 }

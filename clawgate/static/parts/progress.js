@@ -12,6 +12,7 @@ import { filled, seconds } from "./words.js";
  */
 
 const SHOWN_AFTER_MS = 1500; // no words for waits that nobody notices
+const CUT_AFTER_MS = 500;
 
 /** @param {Message} message @returns {string} */
 const wait = (message) => (message.isUnloading ? "unloading" : message.isEvaluating ? "evaluating" : "waiting");
@@ -31,10 +32,12 @@ export function showProgress(root, message, state, now, page) {
   let key = "";
   if (isActive && state.isInterrupting) key = "interrupting";
   else if (isActive && silent) key = "silent";
+  else if (isActive && state.cutAt && now - state.cutAt > CUT_AFTER_MS) key = "reconnecting";
   else if (message.phase !== "done" && message.attempt) key = wait(message);
   else if (message.phase === "waiting") key = state.runId && waited > SHOWN_AFTER_MS ? "loading" : "connecting";
   hide(root, "[data-progress]", key === "");
   hook(root, "progress").dataset.progress = key;
-  const values = { seconds: seconds(key === "silent" ? silent : waited), attempt: message.attempt };
+  const since = { silent, reconnecting: now - state.cutAt }[key] ?? waited;
+  const values = { seconds: seconds(since), attempt: message.attempt };
   write(hook(root, "progress-text"), key && filled(page.words()[key] ?? "", values));
 }

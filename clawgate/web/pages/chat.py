@@ -30,5 +30,6 @@ class PageRoutes:
             model=model,
             thinks={True: "yes", False: "no", None: "unknown"}[self._abilities.of(model).thinking],
             heartbeat_s=self._config.stream.heartbeat_seconds,
+            detach_s=self._config.stream.detach_seconds,
             picture_bytes=min(self._config.session.max_image_bytes, self._config.server.max_body_bytes * 3 // 4),
         )

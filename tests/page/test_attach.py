@@ -260,19 +260,28 @@ def test_an_interrupt_while_the_stream_is_cut_wins(page: Page, gate: Gateway, up
 
 
 def test_a_page_that_was_frozen_goes_on(page: Page, gate: Gateway, upstream: ScriptedOllama) -> None:
-    with Wire(gate.port) as wire:
-        pieces = begin(page, upstream, wire.base_url)
-        page.cdp("Page.setWebLifecycleState", state="frozen")
-        wire.swallow()
-        pieces.go_on(3)
-        page.cdp("Page.setWebLifecycleState", state="active")
-        page.driver.execute_script(
-            "const now = Date.now; Date.now = () => now() + 60000; document.dispatchEvent(new Event('resume'))"
-        )
-        page.until_answer(pieces.until(4))
-        pieces.go_on(2)
-        until_whole(page, pieces.until(6), upstream)
-        page.leave()
+    """It is frozen in a tab of its own, which is hidden from then on: what it has is seen in what it keeps."""
+    first = page.driver.current_window_handle
+    page.driver.switch_to.new_window("tab")
+    try:
+        with Wire(gate.port) as wire:
+            pieces = begin(page, upstream, wire.base_url)
+            page.cdp("Page.setWebLifecycleState", state="frozen")
+            wire.swallow()
+            pieces.go_on(3)
+            page.cdp("Page.setWebLifecycleState", state="active")
+            page.driver.execute_script(
+                "const now = Date.now; Date.now = () => now() + 60000; document.dispatchEvent(new Event('resume'))"
+            )
+            wait_for(lambda: page.kept()[-1]["messages"][-1]["content"] == pieces.until(4), "it has gone on")
+            pieces.go_on(2)
+            wait_for(lambda: page.kept()[-1]["messages"][-1]["reason"] == "stop", "it has ended")
+            assert page.kept()[-1]["messages"][-1]["content"] == pieces.until(6)
+            assert len(upstream.chats) == 1
+            page.leave()
+    finally:
+        page.driver.close()
+        page.driver.switch_to.window(first)
 
 
 def test_a_phone_that_was_put_away_goes_on(page: Page, gate: Gateway, upstream: ScriptedOllama) -> None:
@@ -307,7 +316,7 @@ def test_a_reader_that_is_too_far_behind_gets_all_anew(
         blank.until_answer("Half")
         blank.press(ESCAPE)
         blank.until_idle()
-        pieces = Pieces(" a", *(f" {number:03}" for number in range(150)))
+        pieces = Pieces(" a", *(f" {number:03}{'x' * 60}" for number in range(150)))
         ollama.script(*pieces.steps())
         blank.click("[data-do=continue]")
         blank.until_answer("Half a")

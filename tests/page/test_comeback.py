@@ -217,6 +217,6 @@ def test_a_second_message_waits_no_longer_for_a_first_that_does_not_begin(
     blank.session("two")
     (kept,) = blank.kept()
     assert [m["content"] for m in kept["messages"] if m["role"] == "user"] == ["one", "two"]
-    wait_for(lambda: ollama.chats, "it was asked")
-    assert [m["content"] for m in ollama.chats[-1].messages][-1] == "two"
+    questions = [[m["content"] for m in chat.messages if m["role"] == "user"] for chat in ollama.chats]
+    assert ["one", "two"] in questions, "it was asked; the first one may arrive late, in a session of its own"
     blank.leave()

@@ -74,10 +74,11 @@ export function mountAttach(store, api, status) {
         const cutAt = Date.now();
         try {
           for await (const event of connection(reading, ask)) {
+            const isOver = "over" in event.data;
             reading.heardAt = Date.now();
-            if (isRead(id)) store.set(moves.heard(store.get()));
+            if (isRead(id) && !isOver) store.set(moves.heard(store.get()));
             yield event;
-            if (event.data.done || "over" in event.data) return;
+            if (event.data.done || isOver) return;
           }
           throw new ApiError("network", "the stream broke off");
         } catch (error) {

@@ -1,6 +1,8 @@
 // @ts-check
 /** The interrupts that the gateway has not heard: an answer without a reader goes on for a while, so they are told late. */
 
+import { streamingId } from "../core/state.js";
+
 const LATE_MS = 10_000; // so long a request that was given up before it began may still reach the gateway
 
 /**
@@ -14,8 +16,8 @@ export function mountUntold(store, api) {
   /** @param {string} sessionId @returns {Promise<string>} the run in flight, where no other can be meant; else "" */
   async function runOf(sessionId) {
     const seen = await api.session(sessionId);
-    const { activeId, elsewhereId, sessionId: own } = store.get();
-    return (own === sessionId && !activeId && !elsewhereId && seen?.run_id) || "";
+    const isOther = store.get().sessionId === sessionId && streamingId(store.get()) !== 0;
+    return (!isOther && seen?.run_id) || "";
   }
 
   return {

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.gateway import Gateway
 from tests.support.nginx import Nginx
 from tests.support.ollama import ScriptedOllama, Step, done, hang, text, thinking, wait
@@ -19,7 +21,7 @@ from tests.support.wire import Wire
 if TYPE_CHECKING:
     from tests.page.chromium import Page
 
-ESCAPE = "\ue00c"
+ESCAPE, ENTER, ALT = "\ue00c", "\ue007", "\ue00a"
 LINK = "document.querySelector('[data-link]').dataset.link"
 CUT = "document.querySelector('[data-progress]:not([hidden])')?.dataset.progress === 'reconnecting'"
 STREAMING = "document.body.classList.contains('streaming')"
@@ -162,6 +164,23 @@ def test_a_reload_before_the_first_word_waits_for_it_and_thoughts_come_once(
     may_say.set()
     until_whole(page, "Yes.", upstream)
     assert page.kept()[-1]["messages"][-1]["thinking"] == "Hmm."
+
+
+def test_what_waits_behind_an_answer_goes_out_after_a_reload_too(
+    page: Page, gate: Gateway, upstream: ScriptedOllama
+) -> None:
+    pieces = begin(page, upstream, gate.base_url)
+    page.write("next")
+    page.find("[data-input]").send_keys(ALT + ENTER)
+    wait_for(lambda: page.kept()[-1]["queue"], "it waits")
+    page.reload()
+    page.until(STREAMING)
+    pieces.go_on(5)
+    page.until("document.querySelectorAll('[data-message]').length === 4")
+    page.until_answer("Hello.")
+    page.until_idle()
+    assert [m["content"] for m in upstream.chats[-1].messages] == ["go", pieces.until(6), "next"]
+    assert len(upstream.chats) == 2
 
 
 def test_a_network_that_goes_and_comes_back_costs_no_word(page: Page, gate: Gateway, upstream: ScriptedOllama) -> None:
@@ -374,15 +393,19 @@ def test_a_session_that_is_gone_leaves_the_text_and_a_way_on(
         page.leave()
 
 
-def test_a_gateway_that_waits_for_nobody_offers_to_go_on(
-    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama
+@pytest.mark.parametrize("detach_seconds", [0, 1])
+def test_a_gateway_that_has_not_waited_so_long_offers_to_go_on(
+    blank: Page, gateway: Callable[..., Gateway], ollama: ScriptedOllama, detach_seconds: int
 ) -> None:
-    started = gateway(stream={"detach_seconds": 0, "stall_seconds": 60})
+    started = gateway(stream={"detach_seconds": detach_seconds, "stall_seconds": 60})
     ollama.script(text("Half"), hang())
     page = blank.open(started.base_url + "/")
     page.send("go")
     page.until_answer("Half")
-    page.reload()
+    address = page.js("location.href")
+    page.driver.get("about:blank")
+    wait_for(lambda: started.streams == 0, "it has waited in vain")
+    page.open(address)
     page.until_shown("[data-do=continue]")
-    assert (page.answer(), page.js(MARK)) == ("Half", "Interrupted")
+    assert (page.answer(), page.js(MARK), page.js(NOTICE)) == ("Half", "Interrupted", "")
     page.leave()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.page.test_attach import begin, until_whole
 from tests.page.test_conversations import BLANK, ask, choose, forbid, open_one, titles, until_titles
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
@@ -263,6 +264,29 @@ def test_a_window_that_is_gone_leaves_its_answer_to_the_other(windows: Windows, 
     page.until_answer("Half whole.")
     assert not page.is_shown("[data-mark]")
     assert len(upstream.chats) == 1
+
+
+def test_both_windows_are_left_and_come_back_during_an_answer(
+    windows: Windows, upstream: ScriptedOllama, gate: Gateway
+) -> None:
+    """Whichever of them keeps it then, it is kept once."""
+    pieces = begin(windows.first(), upstream, gate.base_url)
+    windows.first().session("one")
+    windows.second().until_answer("one")
+    for count in range(2, 5):
+        windows.first().reload()
+        if count == 3:
+            windows.second().reload()
+        pieces.go_on()
+        for turn in (windows.first, windows.second):
+            turn().until_answer(pieces.until(count))
+    pieces.go_on(2)
+    until_whole(windows.first(), pieces.until(6), upstream)
+    page = windows.second()
+    page.until_answer(pieces.until(6))
+    page.until("document.querySelector('[data-tag]').hidden")
+    (kept,) = page.kept()
+    assert ([m["content"] for m in kept["messages"]], kept["others"]) == (["go", pieces.until(6)], [])
 
 
 def test_a_window_reads_along_only_what_it_shows(windows: Windows, upstream: ScriptedOllama, gate: Gateway) -> None:

@@ -69,6 +69,7 @@ export function mountAttach(store, api, status) {
     latest = reading;
     const leave = () => (reading.connection.abort(), wake());
     signal.addEventListener("abort", leave);
+    let lostAt = 0;
     try {
       for (let tries = 0; ; tries += 1) {
         const cutAt = Date.now();
@@ -76,6 +77,7 @@ export function mountAttach(store, api, status) {
           for await (const event of connection(reading, ask)) {
             const isOver = "over" in event.data;
             reading.heardAt = Date.now();
+            lostAt = 0;
             if (isRead(id) && !isOver) store.set(moves.heard(store.get()));
             yield event;
             if (event.data.done || isOver) return;
@@ -85,8 +87,9 @@ export function mountAttach(store, api, status) {
           if (!isRead(id) && !signal.aborted) return; // something else has been asked meanwhile
           if (signal.aborted || !passes(error, placeOf(id) || !ask ? PASSING : LOST)) throw error;
           if (reading.heardAt > cutAt + STEADY_MS) tries = 0;
-          store.set(moves.cut(store.get(), Date.now()));
-          if (Date.now() > store.get().cutAt + patientMs) throw error;
+          lostAt ||= Date.now();
+          if (!reading.connection.signal.aborted) store.set(moves.cut(store.get(), lostAt)); // else it is silent
+          if (Date.now() > lostAt + patientMs) throw error;
         }
         await rest(tries);
         if (signal.aborted) throw new ApiError("network", "it was left");

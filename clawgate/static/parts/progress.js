@@ -31,8 +31,8 @@ export function showProgress(root, message, state, now, page) {
   const isActive = isStreaming(state, message);
   let key = "";
   if (isActive && state.isInterrupting) key = "interrupting";
-  else if (isActive && silent) key = "silent";
   else if (isActive && state.cutAt && now - state.cutAt > CUT_AFTER_MS) key = "reconnecting";
+  else if (isActive && silent) key = "silent";
   else if (message.phase !== "done" && message.attempt) key = wait(message);
   else if (message.phase === "waiting") key = state.runId && waited > SHOWN_AFTER_MS ? "loading" : "connecting";
   hide(root, "[data-progress]", key === "");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { siblings } from "../../clawgate/static/core/branches.js";
 import * as c from "../../clawgate/static/core/conversations.js";
-import { merged } from "../../clawgate/static/core/merging.js";
+import { merged, withLater } from "../../clawgate/static/core/merging.js";
 import { isChanged, packed, unpacked } from "../../clawgate/static/core/packing.js";
 import * as s from "../../clawgate/static/core/state.js";
 import * as t from "../../clawgate/static/core/transfer.js";
@@ -92,7 +92,10 @@ test("the messages of an answer that another window keeps are not this window's 
   const seen = copy(said(base(), "more", { message: "b" }), "elsewhere");
   const more = s.received(seen, seen.elsewhereId, { message: "c" }, 5);
   assert.deepEqual([isChanged(seen, more), isChanged(seen, { ...more, draft: "x" })], [false, true]);
-  assert.equal(isChanged(seen, s.received(more, seen.elsewhereId, END, 5)), true, "its end is");
+  const ended = s.received(more, seen.elsewhereId, END, 5);
+  assert.deepEqual([isChanged(seen, ended), isChanged(seen, ended, seen.elsewhereId)], [true, false]);
+  const longer = [...ended.messages, ended.messages[0]];
+  assert.equal(isChanged(seen, { ...ended, messages: longer }, seen.elsewhereId), true, "something was added here");
 });
 
 test("of two copies of an answer the one that has more of its run is the later", () => {
@@ -103,6 +106,7 @@ test("of two copies of an answer the one that has more of its run is the later",
   const ahead = at(behind, 10, { thinking: "m", message: "" });
   for (const [mine, theirs] of [[ahead, copy(behind, "elsewhere")], [copy(behind, "elsewhere"), copy(ahead, "elsewhere")]]) {
     assert.equal(s.lastMessage(merged({ ...mine, activeId: 0 }, theirs, old)).thinking, "hm");
+    assert.equal(s.lastMessage(withLater(theirs, s.lastMessage(mine))).thinking, "hm");
   }
 });
 

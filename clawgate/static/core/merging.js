@@ -49,6 +49,19 @@ function later(mine, theirs) {
   return mine.phase === "done" ? mine : theirs;
 }
 
+/**
+ * Take another copy, but the later moment of the one answer that is read here, too.
+ * @param {State} theirs
+ * @param {Message | undefined} mine
+ * @returns {State}
+ */
+export function withLater(theirs, mine) {
+  const place = theirs.messages.findIndex((each) => each.id === mine?.id);
+  const own = theirs.messages[place];
+  if (!mine || !own || !isSame(mine, own) || later(mine, own) === own) return theirs;
+  return { ...theirs, messages: theirs.messages.with(place, mine) };
+}
+
 /** @param {Tree} tree @returns {Map<number, number[]>} the ids of the messages that follow each */
 function followingIn(tree) {
   /** @type {Map<number, number[]>} */

@@ -22,16 +22,24 @@ const LEFT_OUT = [...PAGE_WIDE, "isInterrupting", "elsewhereId", "cutAt"];
 const FLEETING = [...LEFT_OUT, "nextId", ...Object.keys(IDLE)];
 
 /**
- * Tell whether there is anything to keep in one state that is not in the other. The messages of a conversation whose
- * answer streams to another window are that window's to keep.
+ * Tell whether there is anything to keep in one state that is not in the other.
  * @param {State} one
  * @param {State} other
+ * @param {number} [readId] the answer that is read along: it is another window's to keep
  */
-export function isChanged(one, other) {
+export function isChanged(one, other, readId = other.elsewhereId) {
   const before = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (one));
-  const others = other.elsewhereId ? [...FLEETING, "messages"] : FLEETING;
-  return Object.entries(other).some(([name, value]) => !others.includes(name) && before[name] !== value);
+  const same = readId && isSameBut(one.messages, other.messages, readId) ? [...FLEETING, "messages"] : FLEETING;
+  return Object.entries(other).some(([name, value]) => !same.includes(name) && before[name] !== value);
 }
+
+/**
+ * @param {readonly Message[]} before
+ * @param {readonly Message[]} now
+ * @param {number} id of the message that may differ
+ */
+const isSameBut = (before, now, id) =>
+  before.length === now.length && now.every((each, place) => each === before[place] || (each.id === id && before[place]?.id === id));
 
 /**
  * Tell whether nothing has been said or written yet.

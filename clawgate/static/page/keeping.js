@@ -5,7 +5,7 @@
  */
 
 import { titleOf } from "../core/conversations.js";
-import { merged } from "../core/merging.js";
+import { merged, withLater } from "../core/merging.js";
 import { isChanged, packed, unpacked } from "../core/packing.js";
 import { IDLE, inPlaceOf, initial, lastMessage, messageOf, streamingId } from "../core/state.js";
 
@@ -41,6 +41,7 @@ export function mountKeeping(store, first, known, { archive, makeRoom, answersEl
   let pauseMs = SAVE_MS;
   let isAgain = false;
   let isGone = false;
+  let readId = 0; // the answer of another window that was read along last, and has not been gone on with here
   /** @type {Promise<void> | null} */
   let writing = null;
 
@@ -109,19 +110,20 @@ export function mountKeeping(store, first, known, { archive, makeRoom, answersEl
     const mine = store.get();
     const isRead = !mine.activeId && answersElsewhere(entry.id);
     const theirs = unpacked(initial(), kept.body, kept.pictures, isRead ? "elsewhere" : "");
-    const hasMore = streamingId(mine) !== 0 || isChanged({ ...saved, draft: mine.draft, edit: mine.edit, editingId: mine.editingId }, mine);
     const { draft, edit, editingId, isInterrupting } = mine; // these are this window's own
-    const next = hasMore ? merged(mine, theirs, saved) : theirs;
+    const hasMore = mine.activeId !== 0 || isChanged({ ...saved, draft, edit, editingId }, mine, readId);
+    const next = hasMore ? merged(mine, theirs, saved) : withLater(theirs, messageOf(mine, readId));
     const hasEnded = messageOf(next, theirs.elsewhereId)?.phase === "done"; // it was read to its end here meanwhile
     const { elsewhereId, runId } = mine.activeId ? mine : hasEnded ? IDLE : theirs;
     entry = kept.entry;
     const isOn = isInterrupting && (mine.activeId || elsewhereId) !== 0;
     const whole = { ...inPlaceOf(next, mine), draft, edit, editingId, elsewhereId, runId, isInterrupting: isOn };
-    saved = hasMore ? theirs : whole;
+    saved = hasMore ? theirs : { ...whole, messages: theirs.messages };
     store.set(whole);
   }
 
   store.watch((next) => {
+    readId = next.elsewhereId || (next.activeId ? 0 : readId);
     if (isGone || !isChanged(saved, next)) return;
     if (!writing && next.messages.length !== saved.messages.length) save();
     else timer ||= window.setTimeout(save, pauseMs);

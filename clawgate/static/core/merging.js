@@ -56,10 +56,9 @@ function later(mine, theirs) {
  * @returns {State}
  */
 export function withLater(theirs, mine) {
-  const place = theirs.messages.findIndex((each) => each.id === mine?.id);
-  const own = theirs.messages[place];
+  const own = theirs.messages.find((each) => each.id === mine?.id);
   if (!mine || !own || !isSame(mine, own) || later(mine, own) === own) return theirs;
-  return { ...theirs, messages: theirs.messages.with(place, mine) };
+  return { ...theirs, messages: theirs.messages.map((each) => (each === own ? mine : each)) };
 }
 
 /** @param {Tree} tree @returns {Map<number, number[]>} the ids of the messages that follow each */

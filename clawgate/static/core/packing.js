@@ -25,7 +25,7 @@ const FLEETING = [...LEFT_OUT, "nextId", ...Object.keys(IDLE)];
  * Tell whether there is anything to keep in one state that is not in the other.
  * @param {State} one
  * @param {State} other
- * @param {number} [readId] the answer that is read along: it is another window's to keep
+ * @param {number} [readId] the answer that is read along: it is another tab's to keep
  */
 export function isChanged(one, other, readId = other.elsewhereId) {
   const before = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (one));

@@ -25,7 +25,7 @@ import { DEFAULTS } from "./settings.js";
  * @property {readonly import("./branches.js").Tail[]} others what other ways the conversation has taken
  * @property {string} draft the message that is being written
  * @property {string} edit the text of the question that is being edited
- * @property {number} elsewhereId the answer that streams to another window, which keeps it, and is read here too; 0 for none
+ * @property {number} elsewhereId the answer that streams to another tab, which keeps it, and is read here too; 0 for none
  * @property {number} activeId the answer that streams; 0 for none
  * @property {string} runId of the answer that streams; "" before its start event
  * @property {boolean} isInterrupting
@@ -120,7 +120,7 @@ export const lastMessage = (state) => state.messages[state.messages.length - 1];
 /** @param {State} state @returns {Message | undefined} */
 export const activeAnswer = (state) => state.messages.find((each) => each.id === state.activeId);
 
-/** @param {State} state @returns {number} the answer that streams, here or in another window; 0 for none */
+/** @param {State} state @returns {number} the answer that streams, here or in another tab; 0 for none */
 export const streamingId = (state) => state.activeId || state.elsewhereId;
 
 /**
@@ -316,7 +316,7 @@ export function drafted(state, text) {
 }
 
 /**
- * Note that an answer that streams to another window is not read here any more.
+ * Note that an answer that streams to another tab is not read here any more.
  * @param {State} state
  * @param {number} now
  * @returns {State}
@@ -327,7 +327,7 @@ export function abandoned(state, now) {
 }
 
 /**
- * Keep here the answer that streamed to another window: it is gone, and nobody else writes down how it ends.
+ * Keep here the answer that streamed to another tab: it is gone, and nobody else writes down how it ends.
  * @param {State} state
  * @returns {State}
  */

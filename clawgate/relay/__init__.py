@@ -4,6 +4,7 @@
                                      ▼
                                     log ─► reader ─► events (web/)
 
-A reader that comes back is given its place in the log (following.py), and a run whose reader has left has a thread of
-its own (driver.py). web/ is the only caller. The relay uses ollama/ and sessions/, and knows neither HTTP nor any wire format.
+A reader that comes back is given its place in the log (following.py). A run that has several readers, or whose reader
+has left, has a thread of its own (driver.py). web/ is the only caller. The relay uses ollama/ and sessions/, and knows
+neither HTTP nor any wire format.
 """

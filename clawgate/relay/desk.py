@@ -80,13 +80,13 @@ class Desk:
         self._roster = Roster(max_streams)
         self._locks = SessionLocks()
         self._replays = Replays(keeping or Keeping(), store.has)
-        self._following = Following(store, self._roster, self._replays, clock)
+        self._drivers: dict[str, Driver] = {}
+        self._following = Following(store, self._roster, self._replays, self._drivers, clock)
         self._keys = Keys(self._following.has)
         self._key_locks = SessionLocks()
         self._admission = Admission(store, self._roster, self._locks, Closings(), self._replays)
         self._continuation = ContinuationCheck()
         self._recorders: dict[str, Recorder] = {}
-        self._drivers: dict[str, Driver] = {}
         self._shared = Shared(Load(), ContextSizes(), Places(MAX_LOOKING))
 
     @property

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
 from clawgate.errors import Busy
+from clawgate.relay.driver import Driver
 from clawgate.relay.events import Event
 from clawgate.relay.log import Log
 from clawgate.relay.reader import Reader, Watch
@@ -53,15 +54,22 @@ class Reading(NamedTuple):
 class Following:
     """Finds the runs that are in flight, and those whose log is kept.
 
+    drivers: of the runs whose asker is still there, by the run's id.
     Threads: any.
     """
 
     def __init__(
-        self, store: SessionStore, roster: Roster, replays: Replays, clock: Callable[[], float] = time.monotonic
+        self,
+        store: SessionStore,
+        roster: Roster,
+        replays: Replays,
+        drivers: Mapping[str, Driver],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._roster = roster
         self._replays = replays
+        self._drivers = drivers
         self._clock = clock
 
     def has(self, run_id: str) -> bool:
@@ -99,6 +107,9 @@ class Following:
         except OSError as error:
             self._leave(run)
             raise Busy(f"no further answer can be read ({error.strerror}); try again in a moment") from error
+        driver = self._drivers.get(run.run_id)
+        if driver is not None:
+            driver.share()
         free = partial(self._roster.give_slot_back, run.run_id)
         reader = Reader(run, watch, heartbeat_s, client, free, lambda: True, found.number, self._clock)
         return Reading(reader.events(), partial(self._leave, run, watch))

@@ -93,6 +93,10 @@ class Roster:
         """Tell whether anybody reads a run."""
         return bool(self._readers.get(run_id))
 
+    def is_shared(self, run_id: str) -> bool:
+        """Tell whether more than one reads a run."""
+        return self._readers.get(run_id, 0) > 1
+
     def _check_free(self) -> None:
         if self._taken >= self._max_streams:
             raise Busy(f"all {self._max_streams} streams are taken; try again in a moment")

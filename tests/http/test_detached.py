@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import ExitStack
 
 from tests.http.asking import (
@@ -21,7 +22,7 @@ from tests.http.asking import (
     start,
     streams_of,
 )
-from tests.support.client import get, post
+from tests.support.client import StreamClient, get, post
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, batch, done, hang, text, thinking, tool_calls, wait
 from tests.support.sse import text_of
@@ -160,3 +161,44 @@ def test_a_reader_that_follows_gets_heartbeats(gate: Gateway, upstream: Scripted
             stream.read_until(lambda event: event.is_ping)
         interrupt(gate, "s-beat")
         rest_of(stream)
+
+
+@configured(stream={"smoothing_ms": 0, "stall_seconds": 60})
+def test_a_reader_whose_network_is_gone_holds_up_no_other(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """The one that asked reads nothing: it would hold its thread for two time-outs of 15 s."""
+    much = "x" * 100_000
+    goes_on = [threading.Event() for _ in range(20)]
+    upstream.script(*[step for each in goes_on for step in (text(much), wait(each))], text("end"), done())
+    with StreamClient(gate.base_url, opening("s-stuck"), receive_buffer_bytes=4096) as asker:
+        start(asker)
+        for each in goes_on[:10]:
+            each.set()
+        with follow(gate, "s-stuck") as follower:
+            started_at = time.monotonic()
+            start(follower)
+            for each in goes_on[10:]:
+                each.set()
+            rest = rest_of(follower)
+        assert text_of(rest) == much * 20 + "end"
+        assert reason(rest) == "stop"
+        assert time.monotonic() - started_at < 10
+
+
+def test_the_one_that_asked_reads_on_beside_others(gate: Gateway, upstream: ScriptedOllama) -> None:
+    """Its answer is in other hands by then: it gets each event once, an interrupt's end, and may leave."""
+    pieces = [f"{number} " for number in range(10)]
+    go = [threading.Event() for _ in pieces]
+    steps = [step for each, words in zip(go, pieces, strict=True) for step in (wait(each), text(words))]
+    upstream.script(*steps, hang())
+    with gate.stream(opening("s-beside")) as asker:
+        start(asker)
+        for number, words in enumerate(pieces):
+            with follow(gate, "s-beside") as follower:
+                start(follower)
+                go[number].set()
+                follower.read_text(words)
+                asker.read_text(words)
+        assert interrupt(gate, "s-beside")["partial"] == "".join(pieces)
+        events = finish(asker)
+    assert (text_of(events), reason(events)) == ("".join(pieces), "interrupted")
+    wait_for(lambda: streams_of(gate) == 0, "nothing is in flight")

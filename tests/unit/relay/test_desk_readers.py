@@ -12,10 +12,11 @@ import pytest
 
 from clawgate.errors import Busy
 from clawgate.relay import continuation, reader
-from clawgate.relay.events import Ended, Event, Reset
+from clawgate.relay.events import Ended, Event, Reset, Text
 from clawgate.relay.following import Place
 from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.run import Run
+from clawgate.relay.wait import WakeEvent
 from tests.support.tools import DEADLINE_S, wait_for
 from tests.unit.relay.desk_room import QUESTION, MakeRoom, Room
 
@@ -60,7 +61,7 @@ def test_where_the_system_gives_no_thread_the_answer_ends_and_its_text_is_kept(
     started = threading.Thread.start
 
     def start(thread: threading.Thread) -> None:
-        if thread.name == "detached":
+        if thread.name == "answer":
             raise RuntimeError("can't start new thread")
         started(thread)
 
@@ -206,3 +207,35 @@ def test_without_a_wish_and_readers_nothing_is_waited_for(room: MakeRoom) -> Non
     assert run.ended is not None
     assert run.ended.done_reason == "interrupted"
     assert here.desk.streams == 0
+
+
+@pytest.mark.parametrize("lacks", ["thread", "fd"])
+def test_where_the_system_gives_no_more_the_one_that_asked_goes_on_driving(
+    room: MakeRoom, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    started = threading.Thread.start
+    watches: list[WakeEvent] = []
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "answer" and lacks == "thread":
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    def make() -> WakeEvent:
+        if watches and lacks == "fd":  # the follower has one, the asker gets none
+            raise OSError(errno.EMFILE, "Too many open files")
+        watches.append(WakeEvent())
+        return watches[-1]
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(reader, "WakeEvent", make)
+    here = room()
+    asker = here.ask()
+    exchange = here.exchange(said="one ")
+    found = here.desk.find("s", None)
+    assert found is not None
+    reading = here.desk.read(found, None)
+    exchange.say("two", is_done=True)
+    assert "".join(event.text for event in reading.events if isinstance(event, Text)) == "one two"
+    reading.release()
+    assert asker.end().done_reason == "stop"

@@ -123,10 +123,16 @@ export function mountMarkdown(root, id, page) {
     try {
       const isWanted = () => piece.asked === turn;
       const html = await page.render(text, { definitions: needed, order: id, patientMs: isOver ? 0 : PATIENT_MS.unit, isWanted });
-      page.later(() => piece.asked === turn && show(unit, html));
+      page.later(() => {
+        if (piece.asked === turn) show(unit, html);
+        arrived();
+      });
     } catch {
-      // the provisional form stays
+      arrived(); // the provisional form stays
     }
+  }
+
+  function arrived() {
     awaited -= 1;
     translatable();
   }

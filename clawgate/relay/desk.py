@@ -82,7 +82,7 @@ class Desk:
         self._replays = Replays(keeping or Keeping(), store.has)
         self._drivers: dict[str, Driver] = {}
         self._following = Following(store, self._roster, self._replays, self._drivers, clock)
-        self._keys = Keys(self._following.has)
+        self._keys = Keys(store.has)
         self._key_locks = SessionLocks()
         self._admission = Admission(store, self._roster, self._locks, Closings(), self._replays)
         self._continuation = ContinuationCheck()
@@ -130,35 +130,33 @@ class Desk:
         self._recorders[run.run_id] = Recorder(run, self._observers, self._clock())
         return run
 
-    def admit_once(self, request: ChatRequest, key: str, asked: ChatRequest) -> Run | Found:
+    def admit_once(self, request: ChatRequest, key: str, asked: ChatRequest) -> Run | Found | None:
         """Admit a request, or find its run where the same request came before under this key.
+
+        None where that run has nothing to say any more.
 
         asked: the request as its client sent it, without what the operator adds.
 
         Errors: those of `admit`; BadRequest where another request came under the key.
         """
-        found = self._under(key, asked)
-        if found is not None:
-            return found
+        run_id = self._keys.run_of(key, asked)
+        if run_id is not None:
+            return self.find_run(Place(run_id, 0))
         try:
             is_able = self._is_able(request)  # not under the lock: who waits for that has no slot
         except ClawgateError:
             with self._key_locks.of(key):
-                found = self._under(key, asked)
-            if found is None:
+                run_id = self._keys.run_of(key, asked)
+            if run_id is None:
                 raise
-            return found  # the same request was quicker, and this one is refused because of that
+            return self.find_run(Place(run_id, 0))  # the same request was quicker: this one is refused because of that
         with self._key_locks.of(key):
-            found = self._under(key, asked)
-            if found is not None:
-                return found
+            run_id = self._keys.run_of(key, asked)
+            if run_id is not None:
+                return self.find_run(Place(run_id, 0))
             run = self._admit(request, is_able)
-            self._keys.note(key, asked, run.run_id)
+            self._keys.note(key, asked, run.session_id, run.run_id)
             return run
-
-    def _under(self, key: str, asked: ChatRequest) -> Found | None:
-        run_id = self._keys.run_of(key, asked)
-        return None if run_id is None else self.find_run(Place(run_id, 0))
 
     def pump(self, run: Run, client: socket.socket | None) -> Iterator[Event]:
         """Yield the run's events; the thread that iterates drives the run, until the client has left."""

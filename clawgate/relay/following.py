@@ -72,10 +72,6 @@ class Following:
         self._drivers = drivers
         self._clock = clock
 
-    def has(self, run_id: str) -> bool:
-        """Tell whether a run is in flight, or its log is kept."""
-        return _unforgotten(self._roster.of_id(run_id)) is not None or self._replays.of_run(run_id) is not None
-
     def of_session(self, session_id: str, place: Place | None) -> Found | None:
         """Find what a session's answer in flight, or else its last one, has to say behind an event.
 

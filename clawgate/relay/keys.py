@@ -12,18 +12,23 @@ import msgspec
 from clawgate.errors import BadRequest
 from clawgate.relay.prompt import ChatRequest
 
+MAX_KEYS = 10_000
+"""Each takes some 0.5 KB."""
+
 
 class Keys:
-    """Keeps the run of each key, as long as a reader can still be given that run.
+    """Keeps the run of each key as long as the run's session is known: so long the same question is not asked again.
 
-    is_kept: tells whether a run is in flight, or its log is kept.
+    Beyond `MAX_KEYS` the oldest go.
+
+    has_session: tells whether a session is known.
     Threads: `_lock` guards the dict, and is held for memory only.
     """
 
-    def __init__(self, is_kept: Callable[[str], bool]) -> None:
-        self._is_kept = is_kept
+    def __init__(self, has_session: Callable[[str], bool]) -> None:
+        self._has_session = has_session
         self._lock = threading.Lock()
-        self._known: dict[str, _Known] = {}  # the oldest first
+        self._known: dict[str, _Known] = {}  # those that were looked at last are last
 
     def run_of(self, key: str, request: ChatRequest) -> str | None:
         """Return the run that a key stands for; None where it is a new one.
@@ -32,26 +37,32 @@ class Keys:
         """
         with self._lock:
             known = self._known.get(key)
-        if known is None or not self._is_kept(known.run_id):
+        if known is None or not self._has_session(known.session_id):
             return None
         if known.fingerprint != _fingerprint(request):
             raise BadRequest("Idempotency-Key: expected a new key for another request, got one that is in use")
         return known.run_id
 
-    def note(self, key: str, request: ChatRequest, run_id: str) -> None:
+    def note(self, key: str, request: ChatRequest, session_id: str, run_id: str) -> None:
         """Note the run of a key. With each new one, two old ones are looked at, and go where nobody needs them."""
-        known = _Known(run_id, _fingerprint(request))
+        known = _Known(session_id, run_id, _fingerprint(request))
         with self._lock:
-            self._known.pop(key, None)
             oldest = [(each, old) for (each, old), _ in zip(self._known.items(), range(2), strict=False)]
-            self._known[key] = known
+        forgotten = {each for each, old in oldest if not self._has_session(old.session_id)}
+        with self._lock:
             for each, old in oldest:
-                del self._known[each]
-                if self._is_kept(old.run_id):
-                    self._known[each] = old  # behind the others, to be looked at again after them
+                if self._known.get(each) is old:
+                    del self._known[each]
+                    if each not in forgotten:
+                        self._known[each] = old  # behind the others, to be looked at again after them
+            self._known.pop(key, None)
+            self._known[key] = known
+            while len(self._known) > MAX_KEYS:
+                del self._known[next(iter(self._known))]
 
 
 class _Known(NamedTuple):
+    session_id: str
     run_id: str
     fingerprint: bytes
 

@@ -411,6 +411,30 @@ def test_a_key_that_two_might_come_upon_is_refused(gate: Gateway, upstream: Scri
     assert upstream.chats == []
 
 
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_a_late_copy_of_a_question_ends_no_newer_answer(
+    gate: Gateway, upstream: ScriptedOllama, key: dict[str, str], is_streamed: bool
+) -> None:
+    question = {**opening("s-late"), "stream": is_streamed}
+    upstream.script(text("one "), hang())
+    with StreamClient(gate.base_url, question, headers=key):
+        wait_for(lambda: upstream.chats and upstream.chats[0].text_sent, "it is being made")
+        go = threading.Event()
+        upstream.script(text("two "), wait(go), text("three"), done())
+        with gate.stream({"message": "and?", "session_id": "s-late"}) as newer:
+            newer.read_text("two ")
+            late = post(gate.base_url, "/api/chat", question, key)
+            assert late.status == 204
+            go.set()
+            assert reason(finish(newer)) == "stop"
+    assert post(gate.base_url, "/api/chat", question, key).status == 204
+    assert len(upstream.chats) == 2
+    assert [message["content"] for message in session(gate, "s-late")["messages"] if message["role"] == "user"] == [
+        "hi",
+        "and?",
+    ]
+
+
 def test_after_the_session_has_gone_a_key_asks_anew(
     gate: Gateway, upstream: ScriptedOllama, key: dict[str, str]
 ) -> None:

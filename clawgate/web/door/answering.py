@@ -79,7 +79,7 @@ class Answering:
         asked, chat = chat, replace(chat, request_id=g.request_id, extras=self._with_options(chat.extras))
         key = key_of(request)
         run = self._desk.admit(chat) if key is None else self._desk.admit_once(chat, key, asked)
-        if isinstance(run, Found):
+        if run is None or isinstance(run, Found):
             return self._read_on(wire, run, is_streamed)
         with Held(partial(self._desk.release, run)) as held:
             events = self._desk.pump(run, self._socket_of(run.session_id, run.run_id))

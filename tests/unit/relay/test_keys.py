@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from clawgate.errors import BadRequest
+from clawgate.relay import keys as keys_module
 from clawgate.relay.keys import Keys
 from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Message
@@ -18,7 +19,7 @@ ASKED = ChatRequest(model="m", message=Message(role="user", content="q"), reques
 def test_the_same_request_finds_its_run_whatever_its_own_id() -> None:
     keys = Keys(lambda _: True)
     assert keys.run_of("k", ASKED) is None
-    keys.note("k", ASKED, "r")
+    keys.note("k", ASKED, "s", "r")
     assert keys.run_of("k", replace(ASKED, request_id="two")) == "r"
     assert keys.run_of("other", ASKED) is None
 
@@ -34,7 +35,7 @@ def test_the_same_request_finds_its_run_whatever_its_own_id() -> None:
 )
 def test_another_request_under_a_key_is_refused(other: ChatRequest) -> None:
     keys = Keys(lambda _: True)
-    keys.note("k", ASKED, "r")
+    keys.note("k", ASKED, "s", "r")
     with pytest.raises(BadRequest, match="Idempotency-Key: expected a new key for another request"):
         keys.run_of("k", other)
 
@@ -44,27 +45,36 @@ def test_a_key_is_found_while_another_is_noted() -> None:
     found: list[str | None] = []
     asking = threading.Thread(target=lambda: found.append(keys.run_of("k", ASKED)))
 
-    def is_kept(_: str) -> bool:
+    def has_session(_: str) -> bool:
         if not (found or asking.is_alive()):
             asking.start()
             asking.join(0.05)
         return True
 
-    keys = Keys(is_kept)
-    keys.note("k", ASKED, "r")
-    keys.note("other", ASKED, "r2")
+    keys = Keys(has_session)
+    keys.note("k", ASKED, "s", "r")
+    keys.note("other", ASKED, "s", "r2")
     asking.join()
     assert found == ["r"]
 
 
-def test_a_key_goes_with_its_run() -> None:
-    kept = {f"r{number}" for number in range(1000)}
-    keys = Keys(kept.__contains__)
+def test_a_key_goes_with_its_session() -> None:
+    known = {f"s{number}" for number in range(1000)}
+    keys = Keys(known.__contains__)
     for number in range(1000):
-        keys.note(f"k{number}", ASKED, f"r{number}")
-        kept.discard(f"r{number - 5}")
+        keys.note(f"k{number}", ASKED, f"s{number}", f"r{number}")
+        known.discard(f"s{number - 5}")
     assert keys.run_of("k0", ASKED) is None
     assert [keys.run_of(f"k{number}", ASKED) for number in range(995, 1000)] == [f"r{n}" for n in range(995, 1000)]
     assert len(keys._known) < 20
-    keys.note("k0", ASKED, "r999")
-    assert keys.run_of("k0", ASKED) == "r999"
+    keys.note("k0", ASKED, "s999", "r")
+    assert keys.run_of("k0", ASKED) == "r"
+
+
+def test_there_are_not_more_than_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys_module, "MAX_KEYS", 100)
+    keys = Keys(lambda _: True)
+    for number in range(1000):
+        keys.note(f"k{number}", ASKED, "s", f"r{number}")
+    assert len(keys._known) == 100
+    assert keys.run_of("k999", ASKED) == "r999"

@@ -24,6 +24,10 @@ WHEN_MARKED = (
     "new MutationObserver(() => { if (document.querySelector('[data-mark]:not([hidden])')) "
     "window.markedAt ??= Date.now() }).observe(document.body, {subtree: true, attributes: true})"
 )
+LOOK_AWAY = (
+    "Object.defineProperty(document, 'hidden', {value: true}); document.dispatchEvent(new Event('visibilitychange'))"
+)
+MARK = "document.querySelector('[data-mark]:not([hidden])')?.textContent ?? ''"
 NOTICE = "document.querySelector('[data-notice]:not([hidden]) [data-notice-text]')?.textContent ?? ''"
 
 
@@ -305,3 +309,45 @@ def test_a_window_reads_along_only_what_it_shows(windows: Windows, upstream: Scr
     open_one(page, "tell")
     wait_for(lambda: gate.streams == 2, "both read again")
     page.until_answer("Half")
+
+
+def test_an_answer_in_many_windows_leaves_the_browser_its_connections(
+    page: Page, upstream: ScriptedOllama, gate: Gateway
+) -> None:
+    """A browser has six to one server, for all windows: the seventh would not load, and an interrupt would wait."""
+    begin(page, upstream, gate.base_url)
+    page.session("one")
+    address, handles = page.js("location.href"), page.driver.window_handles
+    try:
+        for _ in range(7):
+            page.driver.switch_to.new_window("tab")
+            page.open(address).until_answer("one")
+        assert gate.streams <= 2, "the one that has asked, and the one that is looked at"
+        page.click("[data-interrupt]")
+        assert upstream.chats[0].closed.wait(DEADLINE_S)
+        for handle in page.driver.window_handles:
+            page.driver.switch_to.window(handle)
+            page.until(f"({MARK}) === 'Interrupted'")
+    finally:
+        for handle in set(page.driver.window_handles) - set(handles):
+            page.driver.switch_to.window(handle)
+            page.driver.close()
+        page.driver.switch_to.window(handles[0])
+
+
+def test_a_window_that_nobody_looks_at_reads_on_for_one_that_is_gone(
+    windows: Windows, upstream: ScriptedOllama, gate: Gateway
+) -> None:
+    pieces = begin(windows.first(), upstream, gate.base_url)
+    windows.first().session("one")
+    page = windows.second()
+    page.until_answer("one")
+    page.driver.execute_script(LOOK_AWAY)
+    wait_for(lambda: gate.streams == 1, "it reads along no more")
+    pieces.go_on()
+    page.until_answer(pieces.until(2))
+    windows.first().driver.get("about:blank")
+    pieces.go_on()
+    windows.second().until_answer(pieces.until(3))
+    pieces.go_on(3)
+    until_whole(page, pieces.until(6), upstream)

@@ -42,7 +42,7 @@ export function mountConversations({ archive, shown, api, view, access, status, 
   /** @type {Map<string, Entry>} */
   const entries = new Map();
   const list = mountList({ open, rename, choose, search }, view.words);
-  const tabs = mountTabs({ onNews: hear, answering: () => shelf.answering() });
+  const tabs = mountTabs({ onNews: hear, answering: () => shelf.answering(), readOn: (id) => shelf.readOn(id) });
   const makeRoom = mountRoom(archive, () => new Set(shelf.lives.keys()), onErased, view.notice);
   const shelf = mountShelf({ shown, api, view, access, status, surroundings: { archive, makeRoom, ...tabs, askWho, onWritten, onGone }, ask, onEnd, onChange: paint });
   const removal = mountRemoval({ archive, api, tell: tabs.tell, undo, onEntry: note, notice: view.notice });

@@ -80,7 +80,7 @@ export function mountShelf({ shown, api, view, access, status, surroundings, ask
       const isNews = answering !== streamingId(now);
       answering = streamingId(now);
       if (isNews) onChange();
-      if (isNews && now.elsewhereId && live === open) talk.resume();
+      if (isNews && now.elsewhereId && live === open) readAlong();
       if (isNews && answering === 0) leave(live);
     });
     return live;
@@ -105,8 +105,19 @@ export function mountShelf({ shown, api, view, access, status, surroundings, ask
     view.turnTo(live.store.get());
     onChange();
     if (before !== live && before.store.get().elsewhereId) before.talk.leave();
-    live.talk.resume();
+    readAlong();
   }
+
+  /**
+   * Read what streams in the conversation that is shown. An answer of another window is read along only while somebody
+   * looks: a browser has six connections to one server, so that a seventh window would not even load.
+   */
+  function readAlong() {
+    if (!document.hidden || !open.store.get().elsewhereId) open.talk.resume();
+    else open.talk.leave();
+  }
+
+  document.addEventListener("visibilitychange", readAlong);
 
   /**
    * Begin a conversation and show it.
@@ -158,6 +169,16 @@ export function mountShelf({ shown, api, view, access, status, surroundings, ask
     turnTo,
     load,
     leave,
+    /**
+     * Read an answer on whose window has been left, so that it has a reader.
+     * @param {string} id
+     * @returns {boolean} false: it is not read along here
+     */
+    readOn(id) {
+      if (open.id !== id || !open.store.get().elsewhereId) return false;
+      open.talk.resume();
+      return true;
+    },
     /**
      * Let go of a conversation that another window has removed; what is being written stays in the field.
      * @param {string} id

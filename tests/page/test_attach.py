@@ -303,6 +303,31 @@ def test_a_page_that_was_frozen_goes_on(page: Page, gate: Gateway, upstream: Scr
         page.driver.switch_to.window(first)
 
 
+def test_a_page_that_the_browser_threw_away_without_a_word_goes_on(
+    page: Page, gate: Gateway, upstream: ScriptedOllama
+) -> None:
+    """It comes back with the conversation that was shown, and its answer is read."""
+    page.send("other")
+    page.until_answer("Hello.")
+    page.until_idle()
+    page.reload()
+    page.click("[data-new]")
+    pieces = Pieces(*WORDS)
+    upstream.script(*pieces.steps())
+    page.send("go")
+    page.until_answer("one")
+    page.session("one")
+    page.driver.execute_script("Storage.prototype.setItem = () => undefined")
+    page.reload()
+    page.until_answer("one")
+    wait_for(lambda: gate.streams == 1, "it is read")
+    pieces.go_on(5)
+    page.until_answer(pieces.until(6))
+    page.until_idle()
+    assert page.js(MARK) == ""
+    assert len(upstream.chats) == 2
+
+
 def test_a_phone_that_was_put_away_goes_on(page: Page, gate: Gateway, upstream: ScriptedOllama) -> None:
     with Wire(gate.port) as wire:
         page.resize(390, 844)

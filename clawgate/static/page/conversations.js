@@ -265,7 +265,7 @@ export function mountConversations({ archive, shown, api, view, access, status, 
 
   const saveAll = () => Promise.all([...shelf.lives.values()].map((each) => each.keeping.save()));
 
-  const opening = mountOpening({ archive, shelf, view, onWritten });
+  const opening = mountOpening({ archive, shown, shelf, view, onWritten });
   tabs.watch(api, (id) => entries.get(id)?.sessionId ?? null, (id) => {
     shelf.lives.get(id)?.talk.adopt();
     paint();

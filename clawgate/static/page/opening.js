@@ -14,11 +14,12 @@ const VERSION = 1; // of the one conversation that the page kept before there wa
 /**
  * @param {object} page
  * @param {import("../parts/archive.js").Archive} page.archive
+ * @param {import("../core/store.js").Store} page.shown
  * @param {import("./shelf.js").Shelf} page.shelf
  * @param {import("./view.js").View} page.view
  * @param {(entry: Entry, isAnswering: boolean) => void} page.onWritten
  */
-export function mountOpening({ archive, shelf, view, onWritten }) {
+export function mountOpening({ archive, shown, shelf, view, onWritten }) {
   const openId = kept("open", () => sessionStorage);
   const unsaved = kept("unsaved", () => sessionStorage);
   const former = kept("chat");
@@ -42,9 +43,7 @@ export function mountOpening({ archive, shelf, view, onWritten }) {
 
   /** Write down what could not be written in time: the browser waits for no database when a page is left. */
   function leave() {
-    const { id, keeping } = shelf.open();
-    openId.set(id);
-    const left = keeping.unsaved();
+    const left = shelf.open().keeping.unsaved();
     unsaved.set(left && JSON.stringify(left));
     for (const each of shelf.lives.values()) {
       each.keeping.save();
@@ -68,6 +67,10 @@ export function mountOpening({ archive, shelf, view, onWritten }) {
       const id = openId.get() ?? listed(entries.values())[0]?.id;
       const isThere = id !== undefined && (await shelf.turnTo(id, left?.id === id ? left : null));
       if (!isThere) view.turnTo(shelf.open().store.get());
+      let before = "";
+      const note = () => before !== shelf.open().id && openId.set((before = shelf.open().id));
+      shown.watch(note); // at once: a browser that is short of memory throws a page away without a word
+      note();
     },
   };
 }

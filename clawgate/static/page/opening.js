@@ -22,6 +22,7 @@ const VERSION = 1; // of the one conversation that the page kept before there wa
 export function mountOpening({ archive, shown, shelf, view, onWritten }) {
   const openId = kept("open", () => sessionStorage);
   const unsaved = kept("unsaved", () => sessionStorage);
+  const answering = kept("answering", () => sessionStorage);
   const former = kept("chat");
 
   /** Take over the conversation of a page of an earlier version, once. */
@@ -45,17 +46,27 @@ export function mountOpening({ archive, shown, shelf, view, onWritten }) {
   function leave() {
     const left = shelf.open().keeping.unsaved();
     unsaved.set(left && JSON.stringify(left));
-    for (const each of shelf.lives.values()) {
-      each.keeping.save();
-      each.talk.leave();
+    saveAll();
+    for (const { talk } of shelf.lives.values()) talk.leave();
+  }
+
+  /** Save what is said, and note which answers come, so that those behind the one that is shown are read on, too. */
+  function saveAll() {
+    answering.set(JSON.stringify(shelf.answering()));
+    for (const { keeping } of shelf.lives.values()) keeping.save();
+  }
+
+  /** @param {readonly string[]} ids */
+  async function readOn(ids) {
+    for (const id of ids) {
+      const live = await shelf.load(id);
+      if (live) shelf.leave(live);
     }
   }
 
   window.addEventListener("pagehide", leave);
   window.addEventListener("pageshow", ({ persisted }) => persisted && shelf.lives.forEach(({ talk }) => talk.resume()));
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) for (const each of shelf.lives.values()) each.keeping.save();
-  });
+  document.addEventListener("visibilitychange", () => document.hidden && saveAll());
 
   return {
     /** @param {ReadonlyMap<string, Entry>} entries */
@@ -64,6 +75,7 @@ export function mountOpening({ archive, shown, shelf, view, onWritten }) {
       const written = parsed(unsaved.get());
       const left = isSound(written?.body) ? written : null;
       unsaved.set(null);
+      const behind = parsed(answering.get());
       const id = openId.get() ?? listed(entries.values())[0]?.id;
       const isThere = id !== undefined && (await shelf.turnTo(id, left?.id === id ? left : null));
       if (!isThere) view.turnTo(shelf.open().store.get());
@@ -71,6 +83,7 @@ export function mountOpening({ archive, shown, shelf, view, onWritten }) {
       const note = () => before !== shelf.open().id && openId.set((before = shelf.open().id));
       shown.watch(note); // at once: a browser that is short of memory throws a page away without a word
       note();
+      if (Array.isArray(behind)) readOn(behind.filter((each) => each !== id)).catch(() => undefined);
     },
   };
 }

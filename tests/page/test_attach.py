@@ -183,6 +183,47 @@ def test_what_waits_behind_an_answer_goes_out_after_a_reload_too(
     assert len(upstream.chats) == 2
 
 
+def test_what_answers_behind_the_conversation_that_is_shown_is_read_on_after_a_reload_too(
+    page: Page, gate: Gateway, upstream: ScriptedOllama
+) -> None:
+    behind = begin(page, upstream, gate.base_url)
+    page.session("one")
+    page.click("[data-new]")
+    shown = Pieces("Eins", " zwei")
+    upstream.script(*shown.steps())
+    page.send("los")
+    page.until_answer("Eins")
+    page.session("Eins")
+    page.reload()
+    page.until_answer("Eins")
+    page.until("document.querySelectorAll('[data-pulse]:not([hidden])').length === 2", "the list names both")
+    behind.go_on(5)
+
+    def ends() -> dict[str, str]:
+        return {said["content"]: said["reason"] for *_, said in (each["messages"] for each in page.kept())}
+
+    wait_for(lambda: ends().get(behind.until(6)) == "stop", "its end is kept")
+    shown.go_on()
+    page.until_answer("Eins zwei")
+    page.until_idle()
+    assert len(upstream.chats) == 2
+
+
+def test_a_reload_before_the_conversation_is_shown_comes_back_to_it(
+    page: Page, gate: Gateway, upstream: ScriptedOllama
+) -> None:
+    pieces = begin(page, upstream, gate.base_url)
+    never = "IDBObjectStore.prototype.get = () => ((window.isAsked = true), {})"
+    script = page.cdp("Page.addScriptToEvaluateOnNewDocument", source=never)["identifier"]
+    page.driver.refresh()
+    page.until("window.isAsked", "it reads the conversation")
+    page.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+    page.reload()
+    page.until_answer("one")
+    pieces.go_on(5)
+    until_whole(page, pieces.until(6), upstream)
+
+
 def test_a_network_that_goes_and_comes_back_costs_no_word(page: Page, gate: Gateway, upstream: ScriptedOllama) -> None:
     with Wire(gate.port) as wire:
         pieces = begin(page, upstream, wire.base_url)

@@ -16,6 +16,7 @@
  * @property {string | null} sessionId
  * @property {number} removedAt when it was removed; 0: it was not. It can be brought back until it is erased
  * @property {boolean} isErased nothing is left of it here, and the server has yet to hear that
+ * @property {boolean} [isAnswering] an answer streamed when it was last written
  */
 
 const MAX_TITLE = 80;

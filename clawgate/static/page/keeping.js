@@ -76,6 +76,7 @@ export function mountKeeping(store, first, known, { archive, makeRoom, answersEl
       count: state.messages.length,
       pictures: Object.values(pictures).flat().length,
       sessionId: state.sessionId,
+      isAnswering: streamingId(state) !== 0,
     };
     for (;;) {
       try {

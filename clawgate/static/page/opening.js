@@ -22,8 +22,8 @@ const VERSION = 1; // of the one conversation that the page kept before there wa
 export function mountOpening({ archive, shown, shelf, view, onWritten }) {
   const openId = kept("open", () => sessionStorage);
   const unsaved = kept("unsaved", () => sessionStorage);
-  const answering = kept("answering", () => sessionStorage);
   const former = kept("chat");
+  let isRestored = false;
 
   /** Take over the conversation of a page of an earlier version, once. */
   async function takeOver() {
@@ -44,22 +44,21 @@ export function mountOpening({ archive, shown, shelf, view, onWritten }) {
 
   /** Write down what could not be written in time: the browser waits for no database when a page is left. */
   function leave() {
+    if (!isRestored) return; // left at once: what it was left with the last time holds
     const left = shelf.open().keeping.unsaved();
     unsaved.set(left && JSON.stringify(left));
     saveAll();
     for (const { talk } of shelf.lives.values()) talk.leave();
   }
 
-  /** Save what is said, and note which answers come, so that those behind the one that is shown are read on, too. */
   function saveAll() {
-    answering.set(JSON.stringify(shelf.answering()));
     for (const { keeping } of shelf.lives.values()) keeping.save();
   }
 
-  /** @param {readonly string[]} ids */
-  async function readOn(ids) {
-    for (const id of ids) {
-      const live = await shelf.load(id);
+  /** Read on what answered behind the conversation that is shown. @param {Entry[]} others */
+  async function readOn(others) {
+    for (const { id, isAnswering, removedAt } of others) {
+      const live = isAnswering && !removedAt ? await shelf.load(id) : null;
       if (live) shelf.leave(live);
     }
   }
@@ -74,16 +73,16 @@ export function mountOpening({ archive, shown, shelf, view, onWritten }) {
       await takeOver();
       const written = parsed(unsaved.get());
       const left = isSound(written?.body) ? written : null;
-      unsaved.set(null);
-      const behind = parsed(answering.get());
       const id = openId.get() ?? listed(entries.values())[0]?.id;
       const isThere = id !== undefined && (await shelf.turnTo(id, left?.id === id ? left : null));
       if (!isThere) view.turnTo(shelf.open().store.get());
+      isRestored = true;
+      unsaved.set(null);
       let before = "";
       const note = () => before !== shelf.open().id && openId.set((before = shelf.open().id));
       shown.watch(note); // at once: a browser that is short of memory throws a page away without a word
       note();
-      if (Array.isArray(behind)) readOn(behind.filter((each) => each !== id)).catch(() => undefined);
+      readOn([...entries.values()].filter((each) => each.id !== id)).catch(() => undefined); // the next opening does it again
     },
   };
 }

@@ -17,7 +17,7 @@ from tests.support.tools import DEADLINE_S, wait_for
 if TYPE_CHECKING:
     from tests.page.chromium import Page
 
-ESCAPE, ENTER = "\ue00c", "\ue007"
+ESCAPE, ENTER, ALT = "\ue00c", "\ue007", "\ue00a"
 COUNT = "document.querySelectorAll('[data-message]').length"
 MUTE = "(BroadcastChannel.prototype.postMessage = () => undefined)"
 WHEN_MARKED = (
@@ -336,6 +336,9 @@ def test_an_answer_in_many_windows_leaves_the_browser_its_connections(
 
 
 def test_a_window_that_nobody_looks_at_reads_on_for_one_that_is_gone(
+
+
+def test_what_waits_behind_an_answer_can_come_from_either_window(
     windows: Windows, upstream: ScriptedOllama, gate: Gateway
 ) -> None:
     pieces = begin(windows.first(), upstream, gate.base_url)
@@ -351,3 +354,18 @@ def test_a_window_that_nobody_looks_at_reads_on_for_one_that_is_gone(
     windows.second().until_answer(pieces.until(3))
     pieces.go_on(3)
     until_whole(page, pieces.until(6), upstream)
+
+
+    page.until("!document.querySelector('[data-tag]').hidden", "it is shown as one that streams")
+    for turn, said in ((windows.second, "next"), (windows.first, "last")):
+        page = turn()
+        page.write(said)
+        page.find("[data-input]").send_keys(ALT + ENTER)
+        for each in (windows.first, windows.second):
+            each().until(f"document.querySelector('[data-queue]').innerText.includes({said!r})")
+    pieces.go_on(5)
+    for turn in (windows.first, windows.second):
+        turn().until(f"{COUNT} === 6")
+        turn().until("document.querySelectorAll('[data-queue] li').length === 0")
+    assert [m["content"] for m in upstream.chats[-1].messages][::2] == ["go", "next", "last"]
+    assert not upstream.chats[0].closed.is_set()

@@ -1,6 +1,8 @@
 // @ts-check
 /** The messages that wait behind the running answer: pure. Each is sent once the answer before it has ended by itself. */
 
+import { streamingId } from "./state.js";
+
 /**
  * @typedef {import("./state.js").State} State
  * @typedef {import("./message.js").Message} Message
@@ -38,7 +40,7 @@ export const withdrawn = (state, id) => ({ ...state, queue: state.queue.filter((
  */
 export function nextQueued(state, answer) {
   const isWhole = answer.reason === "stop" || answer.reason === "length";
-  return isWhole && state.activeId === 0 && state.editingId === 0 ? state.queue[0] : undefined;
+  return isWhole && streamingId(state) === 0 && state.editingId === 0 ? state.queue[0] : undefined;
 }
 
 /**

@@ -3,6 +3,7 @@
 
 import { MAX_QUEUED, canQueue, nextQueued, queued, withdrawn } from "../core/queue.js";
 import { modelOf } from "../core/settings.js";
+import { streamingId } from "../core/state.js";
 
 /**
  * @param {import("../core/store.js").Store} store
@@ -24,7 +25,7 @@ export function mountLine(store, view, ask) {
         view.notice("attach.blind", { model: model.name });
         return false;
       }
-      if (way === "now" || state.activeId === 0 || state.editingId !== 0) {
+      if (way === "now" || streamingId(state) === 0 || state.editingId !== 0) {
         ask(text, images);
         return true;
       }

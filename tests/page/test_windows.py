@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.page.test_attach import begin, until_whole
+from tests.page.test_attach import CUT, begin, until_whole
 from tests.page.test_conversations import BLANK, ask, choose, forbid, open_one, titles, until_titles
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
@@ -369,3 +369,30 @@ def test_what_waits_behind_an_answer_can_come_from_either_window(
         turn().until("document.querySelectorAll('[data-queue] li').length === 0")
     assert [m["content"] for m in upstream.chats[-1].messages][::2] == ["go", "next", "last"]
     assert not upstream.chats[0].closed.is_set()
+
+
+def test_an_answer_that_cannot_be_read_along_is_told_by_the_window_that_keeps_it(
+    windows: Windows, upstream: ScriptedOllama
+) -> None:
+    goes_on = threading.Event()
+    page = windows.first()
+    ask(page, "one")
+    page.session("Hello.")
+    windows.second().until_answer("Hello.")
+    windows.first().driver.execute_script(
+        "const really = window.fetch; window.fetch = (url, ...rest) => {"
+        "if (url.endsWith('api/chat')) window.asked = JSON.parse(rest[0].body);"
+        "const isOver = url.endsWith('/stream');"
+        "return isOver ? Promise.resolve(new Response(null, {status: 204})) : really(url, ...rest) }"
+    )
+    upstream.script(text("Half"), wait(goes_on), text(" whole."), done())
+    windows.second().send("two")
+    page = windows.first()
+    page.until(CUT, "it waits to be told")
+    goes_on.set()
+    page.until_answer("Half whole.")
+    page.until(f"!({CUT})")
+    page.js("window.dispatchEvent(new Event('online'))")  # it need not wait
+    ask(page, "three")
+    assert (page.js("window.asked.message"), page.js(NOTICE)) == ("three", ""), "nothing has to be told again"
+    assert len(upstream.chats) == 3

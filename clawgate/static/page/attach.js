@@ -76,6 +76,7 @@ export function mountAttach(store, api, status) {
         try {
           for await (const event of connection(reading, ask)) {
             const isOver = "over" in event.data;
+            if (isOver && !isRead(id)) return; // another window has told how it ended
             reading.heardAt = Date.now();
             lostAt = 0;
             if (isRead(id) && !isOver) store.set(moves.heard(store.get()));
@@ -93,6 +94,7 @@ export function mountAttach(store, api, status) {
         }
         await rest(tries);
         if (signal.aborted) throw new ApiError("network", "it was left");
+        if (!isRead(id)) return;
       }
     } finally {
       signal.removeEventListener("abort", leave);

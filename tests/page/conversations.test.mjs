@@ -134,6 +134,14 @@ test("two copies that have both gone on become two ways, and nothing is lost", (
   assert.deepEqual([contents(back), back.others.length], [["hi", "a", "theirs", "t"], 1]);
 });
 
+test("a question that is edited into a longer one is another question, and the one before stays", () => {
+  const old = base();
+  const theirs = said(s.editing(old, 1), "hi there", { message: "b" }, END);
+  const both = merged(said(old, "more", { message: "c" }, END), copy(theirs), old);
+  assert.deepEqual(contents(both), ["hi", "a", "more", "c"]);
+  assert.deepEqual(both.others.map(contents), [["hi there", "b"]]);
+});
+
 test("branches of both copies stay", () => {
   const old = base();
   const mine = play(s.regenerated(old, 1), START, { message: "b" }, END);

@@ -30,12 +30,14 @@ function treeOf(state) {
 }
 
 /**
- * Tell whether two messages with one id are the same one, at two moments.
+ * Tell whether two messages with one id are the same one, at two moments: answers grow, questions do not.
  * @param {Message} one
  * @param {Message} other
  */
-const isSame = (one, other) =>
-  one.role === other.role && (one.content.startsWith(other.content) || other.content.startsWith(one.content));
+function isSame(one, other) {
+  if (one.role !== other.role || one.role === "user") return one.role === other.role && one.content === other.content;
+  return one.content.startsWith(other.content) || other.content.startsWith(one.content);
+}
 
 /**
  * Choose the later of two moments of a message: the one that has more of their run, says more, or has ended.

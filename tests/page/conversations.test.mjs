@@ -142,6 +142,16 @@ test("a question that is edited into a longer one is another question, and the o
   assert.deepEqual(both.others.map(contents), [["hi there", "b"]]);
 });
 
+test("an answer that was superseded by another copy leaves its way to that one", () => {
+  const old = base();
+  const asked = said(old, "more", { message: "c" });
+  const mine = play(asked, { ...END, done_reason: "superseded" });
+  const theirs = play(s.regenerated(asked, 1, 2), START, { message: "b" }, END);
+  const both = merged(mine, copy(theirs), asked);
+  assert.deepEqual([contents(both), both.isBehind], [["hi", "b"], false]);
+  assert.deepEqual(both.others.map(contents), [["a", "more", "c"]]);
+});
+
 test("branches of both copies stay", () => {
   const old = base();
   const mine = play(s.regenerated(old, 1), START, { message: "b" }, END);

@@ -336,9 +336,6 @@ def test_an_answer_in_many_windows_leaves_the_browser_its_connections(
 
 
 def test_a_window_that_nobody_looks_at_reads_on_for_one_that_is_gone(
-
-
-def test_what_waits_behind_an_answer_can_come_from_either_window(
     windows: Windows, upstream: ScriptedOllama, gate: Gateway
 ) -> None:
     pieces = begin(windows.first(), upstream, gate.base_url)
@@ -356,6 +353,13 @@ def test_what_waits_behind_an_answer_can_come_from_either_window(
     until_whole(page, pieces.until(6), upstream)
 
 
+def test_what_waits_behind_an_answer_can_come_from_either_window(
+    windows: Windows, upstream: ScriptedOllama, gate: Gateway
+) -> None:
+    pieces = begin(windows.first(), upstream, gate.base_url)
+    windows.first().session("one")
+    page = windows.second()
+    page.until_answer("one")
     page.until("!document.querySelector('[data-tag]').hidden", "it is shown as one that streams")
     for turn, said in ((windows.second, "next"), (windows.first, "last")):
         page = turn()

@@ -5,7 +5,7 @@
  */
 
 import { runOf, step } from "./place.js";
-import { IDLE, PAGE_WIDE } from "./state.js";
+import { IDLE, PAGE_WIDE, lastMessage } from "./state.js";
 
 /**
  * @typedef {import("./state.js").State} State
@@ -144,7 +144,8 @@ function withTheirs(mine, theirs, base) {
 }
 
 /**
- * Put two copies together. The path that is shown is the one that goes on from the other; where both have gone on, mine.
+ * Put two copies together. The path that is shown is the one that goes on from the other; where both have gone on, mine,
+ * unless what was asked in theirs has ended mine.
  * @param {State} mine
  * @param {State} theirs
  * @param {State} base mine, as it was when both were the same
@@ -157,13 +158,14 @@ export function merged(mine, theirs, base) {
   const other = theirs.messages.map((each) => ids.get(each.id) ?? each.id);
   const isBehindThem = own.every((id, place) => other[place] === id);
   const isBeforeThem = other.every((id, place) => own[place] === id);
-  const path = isBehindThem ? other : own;
+  const isEnded = !isBeforeThem && lastMessage(mine)?.reason === "superseded";
+  const path = isBehindThem || isEnded ? other : own;
   const messages = path.flatMap((id) => tree.get(id)?.message ?? []);
   return {
     ...withTheirs(mine, theirs, base),
     messages,
     others: tailsBeside(tree, new Set(path)),
-    isBehind: isBehindThem ? theirs.isBehind : mine.isBehind || !isBeforeThem,
+    isBehind: isBehindThem || isEnded ? theirs.isBehind : mine.isBehind || !isBeforeThem,
     nextId,
   };
 }

@@ -39,6 +39,8 @@ ARGUMENTS = (
 )
 
 
+PATIENCE_S = 2 * DEADLINE_S
+"""Several browsers share the cores: the same page may take ten times as long as alone."""
 FORGET = """
 Storage.prototype.setItem = () => undefined;
 IDBDatabase.prototype.transaction = () => { throw new DOMException("", "InvalidStateError"); };
@@ -180,7 +182,7 @@ class Page:
         """Evaluate an expression in the page."""
         return self.driver.execute_script(f"return ({expression})", *arguments)
 
-    def until(self, expression: str, what: str = "", deadline_s: float = DEADLINE_S) -> Any:
+    def until(self, expression: str, what: str = "", deadline_s: float = PATIENCE_S) -> Any:
         """Wait for an expression to be true in the page, and give its value."""
         return wait_for(lambda: self._watched(expression), what or expression, deadline_s)
 

@@ -369,30 +369,6 @@ def test_a_page_that_the_browser_threw_away_without_a_word_goes_on(
     assert len(upstream.chats) == 2
 
 
-def test_an_answer_behind_the_conversation_that_is_shown_goes_on_after_a_reload(
-    page: Page, gate: Gateway, upstream: ScriptedOllama
-) -> None:
-    behind = begin(page, upstream, gate.base_url)
-    page.session("one")
-    page.click("[data-new]")
-    shown = Pieces(*WORDS)
-    upstream.script(*shown.steps())
-    page.send("and")
-    page.until_answer("one")
-    page.session("and")
-    page.reload()
-    page.until_answer("one")
-    behind.go_on()
-    wait_for(lambda: [each for each in page.kept() if each["messages"][-1]["content"] == "one two"], "it is read")
-    behind.go_on(4)
-    shown.go_on(5)
-    page.until_answer(shown.until(6))
-    page.until_idle()
-    wait_for(lambda: [each["messages"][-1]["reason"] for each in page.kept()] == ["stop"] * 2, "both are kept")
-    assert [each["messages"][-1]["content"] for each in page.kept()] == [behind.until(6)] * 2
-    assert len(upstream.chats) == 2
-
-
 def test_a_phone_that_was_put_away_goes_on(page: Page, gate: Gateway, upstream: ScriptedOllama) -> None:
     with Wire(gate.port) as wire:
         page.resize(390, 844)

@@ -30,11 +30,12 @@ class Log:
     on top once some have fallen out.
     """
 
-    __slots__ = ("_calls", "_events", "_fallen", "_max_bytes", "_texts", "_thinking", "event_bytes", "started")
+    __slots__ = ("_calls", "_events", "_fallen", "_max_bytes", "_texts", "_thinking", "event_bytes", "last", "started")
 
     def __init__(self, started: Started, max_bytes: float) -> None:
         self.started = started
         self.event_bytes = EVENT_BYTES
+        self.last = 1  # the number of the last event
         self._max_bytes = max_bytes
         self._events: list[Event] = [started]
         self._fallen = 0
@@ -43,9 +44,9 @@ class Log:
         self._calls: list[dict[str, Any]] = []
 
     @property
-    def last(self) -> int:
-        """Return the number of the last event."""
-        return self._fallen + len(self._events)
+    def is_full(self) -> bool:
+        """True once the events take more than they may."""
+        return self.event_bytes > self._max_bytes
 
     @property
     def is_ended(self) -> bool:
@@ -97,10 +98,11 @@ class Log:
             self._calls.extend(event.calls)
         self._events.append(event)
         self.event_bytes += _size_of(event)
+        self.last += 1
 
     def make_room(self) -> None:
         """Let the oldest events fall out where there are too many."""
-        if self.event_bytes > self._max_bytes:
+        if self.is_full:
             self._shorten()
 
     def forget_thinking(self) -> None:

@@ -109,9 +109,10 @@ class Run:
 
     def make_room(self) -> None:
         """Let the log's oldest events fall out where there are too many; the reader that drives the run has them."""
-        with self._lock:
-            if self._outcome is None:
-                self.log.make_room()
+        if self.log.is_full:  # without the lock, since the pump alone makes it so
+            with self._lock:
+                if self._outcome is None:
+                    self.log.make_room()
 
     def publish(self, events: Sequence[Event]) -> None:
         """Append events to the log and gather the answer; after the end do nothing."""
@@ -138,6 +139,8 @@ class Run:
 
     def after(self, number: int) -> Sequence[Event]:
         """Return the events behind this number, or a `Reset` where that is no place in the log."""
+        if self.log.last == number:  # without the lock: what is added a moment later wakes the reader
+            return ()
         with self._lock:
             return self.log.after(number)
 

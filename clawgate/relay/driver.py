@@ -84,7 +84,7 @@ class Driver:
     def share(self) -> None:
         """Go on with a thread of the run's own, because the asker is not the only reader any more; again is harmless.
 
-        Where the system has no thread or fd left, the asker goes on.
+        The asker goes on where the system has no thread or fd left.
         """
         with self._sharing:
             if self._has_thread or self._run.has_outcome:

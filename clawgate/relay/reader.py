@@ -17,7 +17,7 @@ from clawgate.relay.wait import Waiter, WakeEvent
 
 
 class Steps(Protocol):
-    """What a reader does until there is more to read: one step at a time, each of which waits at most once."""
+    """The doing of a reader until there is more to read: one step at a time, each of which waits at most once."""
 
     def watch_client(self, client: socket.socket | None) -> None:
         """Watch from now on whether this client hangs up; None for no client."""

@@ -140,7 +140,7 @@ def test_an_answer_is_kept_as_long_as_its_session(gate: Gateway, upstream: Scrip
 
 @SMALL
 def test_the_reader_that_asked_gets_every_event_however_large(gate: Gateway, upstream: ScriptedOllama) -> None:
-    """What comes in one piece may be more than the log keeps, and its only reader has not left."""
+    """One piece may be more than the log keeps, and its only reader has not left."""
     call = {"function": {"name": "f", "arguments": {"a": "x" * 30_000}}}
     upstream.script(batch(thinking("y" * 30_000), text("one "), tool_calls([call]), text("two"), done()))
     events = ask(gate, opening("s-piece"))

@@ -32,7 +32,7 @@ DETACHED_RUNS = 200
 MAX_THREADS = 150
 """The worker's pool has some 45 to 75 by then; with a thread of each run there were 200 more."""
 MAX_GROWTH_BYTES = 12 << 20
-"""What a process may keep: freed memory that the allocator has not given back, and some replays of a few words each."""
+"""So much a process may keep: freed memory that the allocator has not given back, and some replays of a few words."""
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ class Page:
         The page keeps its conversation as it is left, and its process may do so after the browser has been cleared: one
         of 40 tests found the conversation of the one before. So the page is forbidden to store anything first.
 
-        What streams is interrupted: it would wait for its reader.
+        An answer that streams is interrupted: it would wait for its reader.
         """
         origin = self.js("location.origin")
         if not origin.startswith("http"):

@@ -138,7 +138,7 @@ class Answering:
 
 
 class Held:
-    """What is released once: at the end of the block, or later by the response that keeps it.
+    """A hold that is released once: at the end of the block, or later by the response that keeps it.
 
     An ExitStack does the same for 1.4 KB a stream.
     """

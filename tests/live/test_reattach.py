@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.scale import scaled
 from tests.http.asking import DETACHED, cut_at, follow, opening, session
 from tests.support.client import StreamClient
 from tests.support.gateway import Gateway
@@ -26,7 +26,7 @@ from tests.support.tools import DEADLINE_S, require, require_package, require_pr
 
 HERE = Path(__file__).parent
 WORDS = [f"词{index} " for index in range(200)]
-CUTS = 1000 if os.environ.get("CHAOS") == "long" else 250
+CUTS = scaled(250, 1000)
 READERS = 6
 DETACHED_RUNS = 200
 MAX_THREADS = 150

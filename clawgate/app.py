@@ -11,7 +11,7 @@ import secrets
 from functools import partial
 from typing import NamedTuple
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, Request
 
 from clawgate.config import Change, Config, ServerConfig, change_between
 from clawgate.ollama.abilities import KnownAbilities
@@ -27,12 +27,15 @@ from clawgate.web.api.chat import ChatRoutes
 from clawgate.web.api.health import HealthRoutes
 from clawgate.web.api.sessions import MAX_DIGESTS, SessionRoutes
 from clawgate.web.described.openapi import OpenApiRoutes
+from clawgate.web.door.allowed import AllowedModels
 from clawgate.web.door.answering import Answering
 from clawgate.web.door.caller import Caller
 from clawgate.web.door.concurrency import ConcurrencyLimit
 from clawgate.web.door.guard import Guard
 from clawgate.web.door.hosts import Hosts
+from clawgate.web.door.passing import Passing
 from clawgate.web.door.prefix import PathPrefix
+from clawgate.web.door.responses import ErrorShape, shape_errors
 from clawgate.web.pages.appearance import Appearance, templates
 from clawgate.web.pages.chat import PageRoutes
 from clawgate.web.pages.files import Files
@@ -106,6 +109,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     blueprint = Blueprint("clawgate", __name__, template_folder=templates())
     page_files = Files()
     page_files.install(blueprint)
+    allowed, passing = AllowedModels(config.model), Passing(desk.passages, gateway.clients)
     answering = Answering(config.server.max_body_bytes, config.model, desk, gateway.clients, gateway.via)
     ChatRoutes(config.model, answering).install(blueprint)
     SessionRoutes(config.server, desk, gateway.clients, gateway.digest_limit).install(blueprint)
@@ -121,8 +125,19 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     return blueprint
 
 
+SHAPES: dict[str, ErrorShape] = {}
+"""The shapes of errors by the first word of an endpoint's name: the wire format's."""
+
+
+def shape_of(request: Request) -> ErrorShape | None:
+    """Choose the shape of a request's error: its route's wire format says it, or else its address."""
+    endpoint = (request.endpoint or "").rpartition(".")[2]
+    return SHAPES.get(endpoint.partition("_")[0])
+
+
 def guard(gateway: Gateway, entrance: Entrance, routes: Blueprint | Flask) -> None:
     """Put the request's id and every check in front of these routes."""
+    shape_errors(routes, shape_of)
     entrance.caller.install(routes)
     Guard(gateway.config.server, entrance.hosts).install(routes)
 

@@ -33,6 +33,11 @@ An interrupt is an outcome, not an error: it is not here.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class ClawgateError(Exception):
     """The root of the tree: the answer to a failed request is made of one."""
@@ -42,6 +47,14 @@ class ClawgateError(Exception):
     retry_after_s: int | None = None
     words = ""
     """Ollama's own words, where the message quotes them and says more beside."""
+    upstream_status: int | None = None
+    upstream_words = ""
+    """What Ollama itself answered, where it did: for its own clients."""
+
+    def said_by_ollama(self, words: str, status: int | None = None) -> Self:
+        """Keep what Ollama itself answered."""
+        self.upstream_words, self.upstream_status = words, status
+        return self
 
     @property
     def message(self) -> str:

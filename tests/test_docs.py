@@ -17,7 +17,7 @@ from clawgate.config import Config, load, settings
 from clawgate.errors import CannotContinue, ClawgateError, ConfigError, UpstreamFailure, UpstreamRefused
 from clawgate.relay import events
 from clawgate.web.api import sse
-from clawgate.web.api.requests import ChatBody
+from clawgate.web.door.chat_body import ChatBody
 from docs import generate
 from tests.support.tools import ROOT
 

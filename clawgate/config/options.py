@@ -1,7 +1,7 @@
 """Ollama's options, for both who give them: the configuration and a request.
 
 Known ones are checked by type; unknown ones pass while they are few and small, since Ollama adds options with each
-version. web/api/options.py reads a request's.
+version. web/door/options.py reads a request's.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import re
 import time
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,7 +22,7 @@ from clawgate.errors import UpstreamFailure
 from clawgate.ollama.capture import SingleUseAdapter
 from clawgate.ollama.connecting import is_cut_off, reason_of
 from clawgate.ollama.exchange import Exchange
-from clawgate.ollama.failures import CONNECT_TIMEOUT_S, CannotContinue, refusal_of
+from clawgate.ollama.failures import AWAY, CONNECT_TIMEOUT_S, CannotContinue, refusal_of
 from clawgate.ollama.finding import Finding, Unreached, Unusable
 from clawgate.ollama.ndjson import UNREADABLE
 from clawgate.ollama.observations import Observations
@@ -41,6 +41,13 @@ FAILURES = (requests.RequestException, HTTPError, OSError)
 HEADERS = {"Accept": "application/x-ndjson", "Accept-Encoding": "identity", "Content-Type": "application/json"}
 
 
+class Fetched(NamedTuple):
+    """A document as Ollama sent it: the HTTP status and the JSON."""
+
+    status: int
+    body: bytes
+
+
 class OllamaClient:
     """Makes exchanges with one Ollama, and asks it small questions.
 
@@ -56,7 +63,7 @@ class OllamaClient:
         self.endpoint = endpoint
         is_secure = urlsplit(endpoint).scheme == "https"
         self._session = _session(SingleUseAdapter(trusting(ca_file, verify) if is_secure else None), via)
-        self._chat = self._session.prepare_request(requests.Request("POST", f"{endpoint}/api/chat", HEADERS))
+        self._prepared: dict[str, requests.PreparedRequest] = {}
         self._adapter = self._session.get_adapter(endpoint)
         place = urlsplit(endpoint)
         self._is_near = place.scheme == "http" and is_loopback_address(place.hostname or "")
@@ -67,9 +74,12 @@ class OllamaClient:
         """Make the client that a configuration asks for."""
         return cls(model.endpoint, model.ca_file, verify=model.verify, via=via)
 
-    def chat(self, request: dict[str, Any], is_going_on: bool = False, request_id: str = "") -> Exchange:
+    def chat(
+        self, request: dict[str, Any], is_going_on: bool = False, request_id: str = "", path: str = "/api/chat"
+    ) -> Exchange:
         """Prepare an exchange; nothing is sent before it is opened.
 
+        path: that of `/api/generate`, which answers in the same way.
         is_going_on: its last message is a partial answer; the model's template is asked first whether it can.
         request_id: goes along, for the log of a proxy in front of Ollama.
         """
@@ -78,7 +88,7 @@ class OllamaClient:
         is_quick = self._is_near and len(body) <= AT_ONCE_BYTES
         model = request["model"]
         return Exchange(
-            partial(self._post, request_id),
+            partial(self._post, path, request_id),
             body,
             partial(refusal_of, self.endpoint),
             is_quick=is_quick,
@@ -87,9 +97,22 @@ class OllamaClient:
             on_given_up=partial(self._note_given_up, model),
         )
 
-    def _post(self, request_id: str, body: bytes) -> requests.Response:
-        """Send a chat; all but its body was prepared once, since preparing takes a third of what requests does."""
-        chat = self._chat.copy()
+    def call(self, path: str, body: bytes, model: str, request_id: str = "") -> Exchange:
+        """Prepare a call of a model's whose answer is one JSON document; nothing is sent before it is opened."""
+        return Exchange(
+            partial(self._post, path, request_id),
+            body,
+            partial(refusal_of, self.endpoint),
+            floor_s=self._observations.floor_s(model),
+        )
+
+    def _post(self, path: str, request_id: str, body: bytes) -> requests.Response:
+        """Send a request; all but its body is prepared once, since preparing takes a third of what requests does."""
+        prepared = self._prepared.get(path)
+        if prepared is None:
+            prepared = self._session.prepare_request(requests.Request("POST", f"{self.endpoint}{path}", HEADERS))
+            self._prepared[path] = prepared
+        chat = prepared.copy()
         chat.body = body
         chat.headers["Content-Length"] = str(len(body))
         if request_id:
@@ -140,27 +163,48 @@ class OllamaClient:
         Units: timeout_s bounds connecting, each read of the head, and the body as a whole.
         Errors: Unreached; Unusable for another status than 200, a body that is not JSON or no small one.
         """
+        _, _, document = self._ask(path, timeout_s, None if json is None else msgspec.json.encode(json))
+        return document
+
+    def fetch(self, path: str, timeout_s: float, body: bytes | None = None, request_id: str = "") -> Fetched:
+        """GET (with a body: POST) a small JSON document as `ask` does; return it as it came, a refusal too.
+
+        Errors: Unreached; Unusable for a body that is not JSON or no small one.
+        """
+        status, given, _ = self._ask(path, timeout_s, body, request_id, takes_refusals=True)
+        return Fetched(status, given)
+
+    def _ask(
+        self, path: str, timeout_s: float, body: bytes | None, request_id: str = "", *, takes_refusals: bool = False
+    ) -> tuple[int, bytes, Any]:
         ends_at = time.monotonic() + timeout_s
+        ask = partial(self._ask_once, path, body, request_id, takes_refusals)
         try:
             try:
-                return self._ask_once(path, timeout_s, json)
+                return ask(timeout_s)
             except FAILURES as error:
                 left_s = ends_at - time.monotonic()
                 if left_s <= 0 or not is_cut_off(error):
                     raise
-            return self._ask_once(path, left_s, json)
+            return ask(left_s)
         except FAILURES as error:
             raise Unreached(reason_of(error)) from error
 
-    def _ask_once(self, path: str, timeout_s: float, json: Any) -> Any:
-        method = "GET" if json is None else "POST"
-        asked = self._session.prepare_request(requests.Request(method, f"{self.endpoint}{path}", json=json))
+    def _ask_once(
+        self, path: str, given: bytes | None, request_id: str, takes_refusals: bool, timeout_s: float
+    ) -> tuple[int, bytes, Any]:
+        headers = {} if given is None else {"Content-Type": "application/json"}
+        if request_id:
+            headers["X-Request-Id"] = request_id
+        method = "GET" if given is None else "POST"
+        asked = self._session.prepare_request(requests.Request(method, f"{self.endpoint}{path}", headers, data=given))
         # not by the session: it reads a redirect's body to its end, however long that is, even where it follows none
         with self._adapter.send(asked, stream=True, timeout=timeout_s, proxies={}) as response:
             body = _small_body(response, time.monotonic() + timeout_s)
-            if response.status_code == 200:
+            is_refusal = takes_refusals and response.status_code >= 400 and response.status_code not in AWAY
+            if response.status_code == 200 or is_refusal:
                 try:
-                    return msgspec.json.decode(body)
+                    return response.status_code, body, msgspec.json.decode(body)
                 except UNREADABLE:
                     if not body and "Content-Length" not in response.headers:  # the head was cut, which nothing told
                         raise ConnectionResetError from None

@@ -79,19 +79,21 @@ def failure_of(status: int, body: bytes) -> OpenFailure:
     """Read what Ollama says of a request that it does not answer."""
     words = words_of(body)[:MAX_READ]
     if status == 404 and "not found" in words and "model" in words:
-        return OpenFailure(ModelNotFound(words), is_retryable=False)
+        return OpenFailure(ModelNotFound(words).said_by_ollama(words, status), is_retryable=False)
     if is_refusal(status, words):
-        return OpenFailure(UpstreamRefused(words or f"status {status}"), is_retryable=False)
+        refused = UpstreamRefused(words or f"status {status}").said_by_ollama(words, status)
+        return OpenFailure(refused, is_retryable=False)
     message = f"Ollama answered with status {status}" + (f": {words}" if words else "")
     is_dead = status == 500 and says_runner_is_dead(words)
-    return OpenFailure(UpstreamError(message), is_retryable=status in AWAY or is_dead, is_runner_dead=is_dead)
+    error = UpstreamError(message).said_by_ollama(words, status)
+    return OpenFailure(error, is_retryable=status in AWAY or is_dead, is_runner_dead=is_dead)
 
 
 def failure_in(words: str) -> OpenFailure:
     """Read the error with which Ollama ends an answer that has begun: it is none of the request's any more."""
     words = words[:MAX_READ]
     is_dead = says_runner_is_dead(words)
-    return OpenFailure(UpstreamError(words), is_retryable=is_dead, is_runner_dead=is_dead)
+    return OpenFailure(UpstreamError(words).said_by_ollama(words), is_retryable=is_dead, is_runner_dead=is_dead)
 
 
 def is_refusal(status: int, words: str) -> bool:

@@ -34,11 +34,16 @@ class FrameMessage(msgspec.Struct, frozen=True, gc=False):
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """One NDJSON object of Ollama's stream; `{"error": …}` is a frame too, and an end, unless the error is empty.
 
+    `/api/generate` has `response`, `thinking` and `context` in place of a message.
+
     Units: durations in nanoseconds, counts in tokens.
     Source: Ollama docs/api.md, "Generate a chat completion", Response.
     """
 
     message: FrameMessage | None = None
+    response: str | None = None
+    thinking: str | None = None
+    context: msgspec.Raw = msgspec.Raw()
     done: bool = False
     done_reason: str | None = None
     error: str | None = None
@@ -51,6 +56,13 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 _decoder = msgspec.json.Decoder(Frame)
+
+
+def as_chat(frame: Frame) -> Frame:
+    """Return a frame of `/api/generate` as one of `/api/chat`."""
+    if frame.message is not None or not (frame.response or frame.thinking):
+        return frame
+    return msgspec.structs.replace(frame, message=FrameMessage(frame.response, frame.thinking))
 
 
 def _shallow(frame: Frame) -> Frame:

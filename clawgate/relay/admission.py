@@ -18,7 +18,7 @@ from clawgate.relay.replays import Replays
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
-from clawgate.sessions import Message, Session, SessionStore
+from clawgate.sessions import Dropped, Message, Session, SessionStore
 
 
 class Admission:
@@ -61,7 +61,7 @@ class Admission:
             wake_event = WakeEvent()  # first, so that a process without fds refuses before it changes anything
         except OSError as error:
             raise Busy(f"no further answer can be started ({error.strerror}); try again in a moment") from error
-        session_id = request.session_id or f"sess_{secrets.token_hex(16)}"
+        session_id = (request.is_kept and request.session_id) or f"sess_{secrets.token_hex(16)}"
         try:
             with self._locks.of(session_id):
                 return self._admit(request, session_id, wake_event, is_able)
@@ -71,7 +71,7 @@ class Admission:
 
     def _admit(self, request: ChatRequest, session_id: str, wake_event: WakeEvent, is_able: bool) -> Run:
         self._roster.check_admits()
-        is_known = request.session_id is not None and request.messages is None
+        is_known = request.is_kept and request.session_id is not None and request.messages is None
         session = self.known(session_id) if is_known else None
         old = self._roster.of_session(session_id)
         self._check(request, session, old)
@@ -84,7 +84,7 @@ class Admission:
             with old.ending("superseded") if old is not None else nullcontext() as answer:
                 context = context_of(request, session, answer)
                 prompt = make_prompt(request, context, is_able)
-                dropped = self._store.begin(session_id, run_id, context).dropped
+                dropped = self._store.begin(session_id, run_id, context).dropped if request.is_kept else Dropped()
         except BaseException:
             self._roster.give_slot_back(run_id)
             raise
@@ -92,7 +92,7 @@ class Admission:
             session_id,
             run_id,
             prompt,
-            partial(self._store.settle, session_id, run_id),
+            partial(self._store.settle, session_id, run_id) if request.is_kept else _forget_answer,
             wake_event,
             request.ignored,
             request.request_id,
@@ -100,7 +100,8 @@ class Admission:
             session_lock=partial(self._locks.of, session_id),
             dropped=session.untold.and_then(dropped) if session is not None else dropped,
             closings=self._closings,
-            is_detachable=request.on_disconnect == "detach",
+            is_detachable=request.on_disconnect == "detach" and request.is_kept,
+            is_kept=request.is_kept,
             max_log_bytes=self._replays.max_log_bytes,
         )
         if not self._roster.add(run):
@@ -135,6 +136,11 @@ class Admission:
         if session is None:
             raise UnknownSession("this session does not exist (any more); send the full history as `messages`")
         return session
+
+
+def _forget_answer(_answer: Message) -> bool:
+    """Settle an answer that belongs to no session."""
+    return False
 
 
 def _unsettled(run: Run | None) -> Message | None:

@@ -27,6 +27,7 @@ from clawgate.relay.events import Event
 from clawgate.relay.following import Following, Found, Place, Reading
 from clawgate.relay.keys import Keys
 from clawgate.relay.locks import SessionLocks
+from clawgate.relay.passage import Passages
 from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.pump import Pump, Shared
 from clawgate.relay.recorder import Recorder
@@ -82,9 +83,16 @@ class Desk:
         self._replays = Replays(keeping or Keeping(), store.has)
         self._drivers: dict[str, Driver] = {}
         self._following = Following(store, self._roster, self._replays, self._drivers, clock)
-        self._keys = Keys(store.has)
+        self._keys = Keys(self._is_known)
         self._key_locks = SessionLocks()
-        self._admission = Admission(store, self._roster, self._locks, Closings(), self._replays)
+        closings = Closings()
+        self._admission = Admission(store, self._roster, self._locks, closings, self._replays)
+        self.passages = Passages(
+            self._roster,
+            closings,
+            lambda: self._in_force.client,
+            lambda: self._in_force.limits.first_frame_seconds,
+        )
         self._continuation = ContinuationCheck()
         self._recorders: dict[str, Recorder] = {}
         self._shared = Shared(Load(), ContextSizes(), Places(MAX_LOOKING))
@@ -115,6 +123,11 @@ class Desk:
         nothing has changed.
         """
         return self._admit(request, self._is_able(request))
+
+    def _is_known(self, session_id: str) -> bool:
+        """Tell whether a session exists; a run that belongs to none is known while it is in flight."""
+        run = self._roster.of_session(session_id)
+        return (run is not None and not run.is_kept) or self._store.has(session_id)
 
     def _is_able(self, request: ChatRequest) -> bool:
         """Tell whether the model is known to be able to go on with the answer that a request continues; may take long.
@@ -224,9 +237,10 @@ class Desk:
                 run = self._roster.of_session(session_id)
             is_meant = run is not None and run_id in (None, run.run_id)
             if run is None or not is_meant or not run.end("interrupted"):
-                return Interruption(whose, run_id, interrupted=False)
+                return Interruption(None if run is not None and not run.is_kept else whose, run_id, interrupted=False)
         run.close()
-        return Interruption(run.session_id, run.run_id, interrupted=True, partial=run.text)
+        session = run.session_id if run.is_kept else None
+        return Interruption(session, run.run_id, interrupted=True, partial=run.text)
 
     def session(self, session_id: str) -> Session:
         """Return a session.
@@ -259,6 +273,7 @@ class Desk:
         if self._roster.wait_until_empty(grace_s):
             return
         left = self._roster.runs_to_end()
+        self.passages.end_all()
         for run in left:
             run.end("interrupted")
         for run in left:

@@ -87,6 +87,8 @@ class Ended(Event, frozen=True):
     """The one end. `error` is set exactly where done_reason is "error".
 
     is_empty: the model came to its end without any text.
+    done_reason: also "load" and "unload", for a request without messages.
+    context: the JSON of the tokens of an answer by `/api/generate`, where Ollama gives them.
     """
 
     session_id: str
@@ -95,6 +97,7 @@ class Ended(Event, frozen=True):
     stats: Stats = NO_STATS
     error: ClawgateError | None = None
     is_empty: bool = False
+    context: msgspec.Raw | None = None
 
 
 PING = Ping()

@@ -39,6 +39,11 @@ class Found(NamedTuple):
         return self.log.started.run_id
 
     @property
+    def is_kept(self) -> bool:
+        """True where the run belongs to a session that its client knows."""
+        return self.run is None or self.run.is_kept
+
+    @property
     def session_id(self) -> str:
         """The id of the run's session."""
         return self.log.started.session_id
@@ -85,7 +90,8 @@ class Following:
         """Find what a run has to say behind an event of it; None where it has said all, or is not known any more."""
         run = _unforgotten(self._roster.of_id(place.run_id))
         log = run.log if run is not None else self._replays.of_run(place.run_id)
-        if log is None or not self._store.has(log.started.session_id):
+        is_without_session = run is not None and not run.is_kept
+        if log is None or not (is_without_session or self._store.has(log.started.session_id)):
             return None
         return _found(log, run, place)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clawgate.errors import UpstreamBadFrames
 from clawgate.ollama.body import MalformedBody
 from clawgate.ollama.exchange import Exchange
-from clawgate.ollama.ndjson import Frame, FrameReader
+from clawgate.ollama.ndjson import Frame, FrameReader, as_chat
 
 MAX_ANSWER_BYTES = 1 << 25
 """A limit on Ollama's stream, some 200,000 tokens: a model that never ends would take all memory."""
@@ -17,9 +17,11 @@ class FrameSource:
     Threads: the one that drives the pump.
     """
 
-    __slots__ = ("_exchange", "_frames", "_max_bad_frames", "_taken_bytes", "fault")
+    __slots__ = ("_exchange", "_frames", "_is_generated", "_max_bad_frames", "_taken_bytes", "fault")
 
-    def __init__(self, max_bad_frames: int) -> None:
+    def __init__(self, max_bad_frames: int, *, is_generated: bool = False) -> None:
+        """is_generated: some of the frames may be those of `/api/generate`."""
+        self._is_generated = is_generated
         self._max_bad_frames = max_bad_frames
         self._taken_bytes = 0
         self._exchange: Exchange | None = None
@@ -45,11 +47,14 @@ class FrameSource:
             payload = error.payload
             self.fault = UpstreamBadFrames(f"Ollama's stream cannot be read: {error}")
         self._taken_bytes += len(payload)
-        frames = self._frames.feed(payload)
+        frames = self._as_chat(self._frames.feed(payload))
         if self._frames.is_broken and self.fault is None:
             self.fault = UpstreamBadFrames(f"{self._frames.bad} frames of Ollama's stream could not be read")
         return frames
 
     def finish(self) -> list[Frame]:
         """Return the last frame where the stream ended without its line end."""
-        return self._frames.finish()
+        return self._as_chat(self._frames.finish())
+
+    def _as_chat(self, frames: list[Frame]) -> list[Frame]:
+        return [as_chat(frame) for frame in frames] if self._is_generated else frames

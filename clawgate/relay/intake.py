@@ -13,7 +13,7 @@ from clawgate.ollama.ndjson import Frame
 from clawgate.relay.gauge import ContextGauge
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.run import Run
-from clawgate.relay.smoothing import Window, merge
+from clawgate.relay.smoothing import Window, apart, merge
 from clawgate.relay.stats import Stats
 from clawgate.relay.thinking import ContentThinking
 from clawgate.relay.timeouts import Timeouts
@@ -78,7 +78,8 @@ class Intake:
         self._timeouts.heard_at = now
         self._client.note_answer(run.prompt.model, now)
         parting = self._content_thinking
-        events, end = merge(frames if parting is None else parting.part(frames))
+        said = frames if parting is None else parting.part(frames)
+        events, end = merge(said) if self._window.length_s else apart(said)
         if events:
             self._timeouts.note_progress(now)
             self._recorder.note_token(now)
@@ -97,7 +98,8 @@ class Intake:
         run = self._run
         if self._is_again and not run.resume():
             self.tokens = 0
-        self._content_thinking = None if run.log.has_text or run.prompt.goes_on else ContentThinking()
+        has_begun = run.log.has_text or run.prompt.goes_on
+        self._content_thinking = None if has_begun or run.prompt.is_free_form else ContentThinking()
         self._timeouts.note_first_frame(now)
         self._gauge.note_first_frame(self._client, self._timeouts.asked_at, now)
 

@@ -19,11 +19,19 @@ from clawgate.errors import NothingToContinue
 from clawgate.sessions import Message, Session, prompt_of, with_answer
 from clawgate.sessions.message import join_texts
 
+CHAT = "/api/chat"
+GENERATE = "/api/generate"
+FREE_FORM = frozenset({"raw", "suffix", "template", "context"})
+"""The fields of `/api/generate` whose prompt is no conversation."""
+
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A checked request for an answer. Exactly one of messages, message and is_continue is given.
 
     request_id: the id under which logs, and Ollama, know the HTTP request; a wire format leaves it out.
+    is_kept: the answer is settled in a session; False, where the client has named none, and will not know one.
+    generate: the fields of a request for `/api/generate` that `/api/chat` does not have; then `messages` is the
+    conversation that means the same, with which a cut answer is gone on with.
     """
 
     model: str
@@ -36,6 +44,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     on_disconnect: Literal["stop", "detach"] = "stop"
     ignored: tuple[str, ...] = ()
     request_id: str = ""
+    is_kept: bool = True
+    generate: dict[str, Any] | None = None
 
 
 def context_of(request: ChatRequest, session: Session | None, answer: Message | None) -> Sequence[Message]:
@@ -84,6 +94,22 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     extras: dict[str, Any] = {}
     is_continuation: bool = False
     is_accepted: bool = False
+    generate: dict[str, Any] | None = None
+
+    @property
+    def path(self) -> str:
+        """The address of the first request."""
+        return CHAT if self.generate is None else GENERATE
+
+    @property
+    def is_free_form(self) -> bool:
+        """True for a prompt that is no conversation, and whose answer is taken as it is."""
+        return not FREE_FORM.isdisjoint(self.generate or ())
+
+    @property
+    def can_go_on(self) -> bool:
+        """False where a second request could not go on with a text: it has a grammar, or is no conversation's."""
+        return not (self.has_format or self.is_free_form)
 
     @property
     def holds_frames_back(self) -> bool:
@@ -108,10 +134,15 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
     def request(self) -> dict[str, Any]:
         """Return the body of the first request."""
-        return {"model": self.model, "messages": _for_ollama(self.messages), "stream": True, **self.extras}
+        if self.generate is not None:
+            return {"model": self.model, **self.generate, "stream": True, **self.extras}
+        return self._chat(self.messages)
+
+    def _chat(self, messages: Iterable[Message]) -> dict[str, Any]:
+        return {"model": self.model, "messages": _for_ollama(messages), "stream": True, **self.extras}
 
     def request_from(self, text: str, thinking: str, tokens: int) -> dict[str, Any]:
-        """Return the body of a request that goes on behind the text so far.
+        """Return the body of a request that goes on behind the text so far; one with a text is always a chat.
 
         Units: tokens is the length of the text, so that `num_predict` still bounds the whole answer.
         """
@@ -123,7 +154,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
             base = before[-1]
             partial = replace(base, content=join_texts(base.content, text), thinking=base.thinking or thinking)
             before = before[:-1]
-        request = {**self.request(), "messages": _for_ollama((*before, partial))}
+        request = self._chat((*before, partial))
         limit = (self.extras.get("options") or {}).get("num_predict")
         if isinstance(limit, int) and limit > 0:
             request["options"] = {**self.extras["options"], "num_predict": max(1, limit - tokens)}
@@ -140,6 +171,7 @@ def make_prompt(request: ChatRequest, context: Sequence[Message], is_able: bool 
         model=request.model,
         messages=prompt_of(context),
         extras=request.extras,
+        generate=request.generate,
         is_continuation=is_continuation and not is_able,
         is_accepted=is_continuation or (request.is_continue and bool(context[-1].thinking)),
     )

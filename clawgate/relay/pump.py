@@ -34,12 +34,16 @@ from clawgate.relay.diagnosis import EVALUATING, MAX_LOOKING, NOT_UNLOADED, Diag
 from clawgate.relay.events import Waiting
 from clawgate.relay.frames import FrameSource
 from clawgate.relay.intake import Intake
+from clawgate.relay.prompt import CHAT
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.run import Run
 from clawgate.relay.smoothing import Load, Window
 from clawgate.relay.stats import NO_STATS, Stats
 from clawgate.relay.timeouts import Timeouts
 from clawgate.relay.wait import Waiter
+
+_REASONS = (("length",), ("length", "load", "unload"))
+"""Ollama's own reasons of an end beside "stop": for requests with messages, and for those without."""
 
 
 class Shared(NamedTuple):
@@ -73,7 +77,7 @@ class Pump:
         self._clock = clock
         shared = shared or Shared(Load(), None, Places(MAX_LOOKING))
         self._timeouts = Timeouts(limits, run.prompt.holds_frames_back)
-        self._frame_source = FrameSource(limits.max_bad_frames)
+        self._frame_source = FrameSource(limits.max_bad_frames, is_generated=run.prompt.generate is not None)
         self._diagnosis = Diagnosis(run.prompt.model, run.wake_event, limits, shared.looking)
         window = Window(limits.smoothing_ms / 1000, shared.load)
         self._intake = Intake(run, self._client, window, self._timeouts, recorder, shared.sizes)
@@ -117,7 +121,9 @@ class Pump:
         request = run.prompt.request_from(run.text, run.log.thinking, self._intake.tokens)
         is_going_on = run.log.has_text or run.prompt.is_continuation
         self._client = self._client_in_force()  # a reload may have corrected the address
-        self._exchange = self._client.chat(request, is_going_on, run.request_id)
+        self._exchange = self._client.chat(
+            request, is_going_on, run.request_id, CHAT if run.log.has_text else run.prompt.path
+        )
         self._frame_source.read_from(self._exchange)
         self._intake.note_request(self._client, is_again=self._attempt > 1)
         now = self._clock()
@@ -218,7 +224,10 @@ class Pump:
         if frame.error:
             self._go_away(failure_in(frame.error))
         else:
-            self._end("length" if frame.done_reason == "length" else "stop", self._intake.stats(frame))
+            run = self._run
+            reason = frame.done_reason if frame.done_reason in _REASONS[not run.prompt.messages] else "stop"
+            run.end(str(reason), stats=self._intake.stats(frame), context=frame.context if frame.context else None)
+            run.close()
 
     def _take_end(self) -> None:
         """Take the end of the stream, which is no success: only a done frame is one."""

@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from msgspec import Raw
+
 from clawgate.errors import ClawgateError, UpstreamRefused
 from clawgate.ollama.exchange import Exchange
 from clawgate.relay.closings import Closings
@@ -37,6 +39,7 @@ class Run:
     dropped: how many turns, and pictures of others, the session has lost since its last start event.
     closings: the process's, which all of its runs share.
     is_detachable: the request asked for an answer that waits for its reader to come back.
+    is_kept: it belongs to a session that its client knows.
     session_lock: held while the answer is settled, so that a run that takes the session over finds it settled, or
     settles it itself.
     Threads: `_lock` guards the log, the text, the outcome and the exchange, and is held for memory only. `end`,
@@ -58,6 +61,7 @@ class Run:
         dropped: tuple[int, int] = (0, 0),
         closings: Closings | None = None,
         is_detachable: bool = False,
+        is_kept: bool = True,
         max_log_bytes: float = math.inf,
     ) -> None:
         self.session_id = session_id
@@ -66,6 +70,7 @@ class Run:
         self.wake_event = wake_event
         self.request_id = request_id
         self.is_detachable = is_detachable
+        self.is_kept = is_kept
         self.is_settled = False  # True once the session has taken the answer from this run
         self.is_forgotten = False  # True once another session has its session's id
         self.log = Log(Started(session_id, run_id, prompt.model, ignored, *dropped), max_log_bytes)
@@ -99,8 +104,8 @@ class Run:
 
     @property
     def can_go_on(self) -> bool:
-        """False where a second request could not go on with the answer: after tool calls, or inside a grammar."""
-        return not (self.log.has_calls or (self.log.has_text and self.prompt.has_format))
+        """False where a second request could not go on with the answer, as after tool calls."""
+        return not (self.log.has_calls or (self.log.has_text and not self.prompt.can_go_on))
 
     @property
     def has_outcome(self) -> bool:
@@ -163,12 +168,20 @@ class Run:
         self.publish_and_hold([Resumed() if can_go_on else Restarted()], None)  # what was held back comes again, too
         return can_go_on
 
-    def end(self, done_reason: str, error: ClawgateError | None = None, stats: Stats = NO_STATS) -> bool:
+    def end(
+        self,
+        done_reason: str,
+        error: ClawgateError | None = None,
+        stats: Stats = NO_STATS,
+        context: Raw | None = None,
+    ) -> bool:
         """End the run; False when it has ended already, or another thread is ending it.
+
+        context: the tokens of a generated answer, as Ollama gave them.
 
         Errors: those of settling, after the end event.
         """
-        if not self._decide(done_reason, error, stats):
+        if not self._decide(done_reason, error, stats, context):
             return False
         try:
             with self._session_lock():
@@ -197,7 +210,13 @@ class Run:
         finally:
             self._announce()
 
-    def _decide(self, done_reason: str, error: ClawgateError | None = None, stats: Stats = NO_STATS) -> bool:
+    def _decide(
+        self,
+        done_reason: str,
+        error: ClawgateError | None = None,
+        stats: Stats = NO_STATS,
+        context: Raw | None = None,
+    ) -> bool:
         with self._lock:
             if self._outcome is not None:
                 return False
@@ -205,8 +224,9 @@ class Run:
             is_empty = done_reason == "stop" and self._is_empty()
             self._answer = self._message(is_unfinished=done_reason != "stop")
             if isinstance(error, UpstreamRefused) and not self.is_accepted:
-                error, self._answer = UpstreamRefused(error.words, is_of_question=True), REFUSAL
-            self._outcome = Ended(self.session_id, self.run_id, done_reason, stats, error, is_empty)
+                refused = UpstreamRefused(error.words, is_of_question=self.is_kept)
+                error, self._answer = refused.said_by_ollama(error.upstream_words, error.upstream_status), REFUSAL
+            self._outcome = Ended(self.session_id, self.run_id, done_reason, stats, error, is_empty, context)
             return True
 
     def _let_go(self, is_finished: bool) -> None:

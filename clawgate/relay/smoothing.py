@@ -71,6 +71,17 @@ class Window:
         self.length_s = min(max(self._set_s, asked_s, KEPT * self.length_s), WIDEST * self._set_s)
 
 
+def apart(frames: list[Frame]) -> tuple[list[Event], Frame | None]:
+    """Return the events of some frames as `merge` does, each frame's apart: the reader wants them as they come."""
+    events: list[Event] = []
+    for frame in frames:
+        its_events, end = merge([frame])
+        events += its_events
+        if end is not None:
+            return events, end
+    return events, None
+
+
 def merge(frames: list[Frame]) -> tuple[list[Event], Frame | None]:
     """Return the events of some frames, in order, and the frame that is the end; frames behind that are dropped."""
     events: list[Event] = []

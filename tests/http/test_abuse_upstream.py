@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clawgate.web.api.requests import PASSED_ON
+from clawgate.web.door.chat_body import PASSED_ON
 from tests.http.asking import ask, configured, opening, reason, refusal
 from tests.support import sse
 from tests.support.gateway import Gateway

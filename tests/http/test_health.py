@@ -179,7 +179,7 @@ def test_a_question_whose_connection_is_cut_is_asked_once_more(
 def test_a_question_whose_time_is_over_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     client, asked = OllamaClient("http://127.0.0.1:1"), []
 
-    def cut_off_late(path: str, timeout_s: float, _json: object) -> None:
+    def cut_off_late(path: str, _body: object, _id: str, _takes_refusals: bool, timeout_s: float) -> None:
         asked.append(path)
         time.sleep(timeout_s)
         raise ConnectionResetError

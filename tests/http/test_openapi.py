@@ -17,9 +17,10 @@ from clawgate.relay import events
 from clawgate.relay.stats import Context, Stats
 from clawgate.sessions import Message
 from clawgate.web.api import answers, sse
-from clawgate.web.api.requests import CHAT, MESSAGE
 from clawgate.web.described.openapi import METHODS
 from clawgate.web.described.operations import OPERATIONS
+from clawgate.web.door.chat_body import CHAT
+from clawgate.web.door.messages import MESSAGE
 from clawgate.web.door.responses import Payload
 from tests.http.asking import routes_of, template_of
 

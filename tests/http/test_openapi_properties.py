@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from clawgate import create_app
-from clawgate.web.api.requests import PASSED_ON
+from clawgate.web.door.chat_body import PASSED_ON
 from clawgate.web.door.places import IDEMPOTENCY_KEY, KEY
 from tests.http.asking import configured, streams_of
 from tests.support.gateway import Gateway

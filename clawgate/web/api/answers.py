@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from clawgate.ollama.finding import Kind
 from clawgate.relay.stats import Stats
 from clawgate.sessions import Message
-from clawgate.web.api.requests import SessionId
+from clawgate.web.door.naming import SessionId
 from clawgate.web.door.responses import Failure, Payload
 
 Count = Annotated[int, Meta(ge=0)]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from flask import Blueprint, Response, url_for
+from flask import Blueprint, Response, request, url_for
 
 from clawgate.config import ModelConfig
 from clawgate.relay import events
-from clawgate.relay.prompt import ChatRequest
-from clawgate.web.api import requests, sse
+from clawgate.web.api import sse
 from clawgate.web.api.answers import DoneReason, Endpoint, Whole
-from clawgate.web.api.sessions import checked, note_session
-from clawgate.web.door.answering import Answering, WireFormat
+from clawgate.web.api.sessions import checked
+from clawgate.web.door.accepting import takes
+from clawgate.web.door.answering import Answering, Asked, WireFormat
+from clawgate.web.door.chat_body import read_chat
+from clawgate.web.door.naming import session_id_in
 from clawgate.web.door.reading import Members
 from clawgate.web.door.responses import encode, json_response
 
@@ -21,10 +23,13 @@ from clawgate.web.door.responses import encode, json_response
 class ChatRoutes:
     """`GET` and `POST /api/chat`, and `GET /api/sessions/<id>/stream`."""
 
-    def __init__(self, model: ModelConfig, answering: Answering) -> None:
+    def __init__(
+        self, model: ModelConfig, answering: Answering, for_others: Callable[[], Response] | None = None
+    ) -> None:
+        """for_others: answers a client that takes no event stream, as Ollama does."""
         self._model = model
         self._answering = answering
-        self._wire = WireFormat(self._read, sse.MIMETYPE, sse.HEADERS, sse.stream, whole)
+        self._for_others = for_others
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the routes to the blueprint."""
@@ -44,19 +49,24 @@ class ChatRoutes:
         )
 
     def chat(self) -> Response:
-        """Answer a message: a stream of events, or with `stream: false` one JSON object when it is complete."""
-        return self._answering.answer(self._wire)
+        """Answer a message: a stream of events, or with `stream: false` one JSON object when it is complete.
+
+        A client that does not take `text/event-stream` gets Ollama's own frames.
+        """
+        if self._for_others is not None and not takes(request, sse.MIMETYPE):
+            return self._for_others()
+        return self._answering.answer(self._read)
 
     def follow(self, session_id: str) -> Response:
         """Go on with the session's answer behind the event that the client has last, or replay it."""
-        return self._answering.follow(self._wire, checked(session_id))
+        return self._answering.follow(EVENT_STREAM, checked(session_id))
 
-    def _read(self, given: Members) -> tuple[ChatRequest, bool]:
-        note_session(given)
-        return requests.read_chat(given, self._model.model_name)
+    def _read(self, given: Members) -> Asked:
+        session_id_in(given)
+        return Asked(*read_chat(given, self._model.model_name), EVENT_STREAM)
 
 
-def whole(source: Iterable[events.Event]) -> bytes:
+def whole(_run_id: str, source: Iterable[events.Event]) -> bytes:
     """Take all events of a run and encode the answer as one JSON object.
 
     Errors: the one that ended the run.
@@ -98,3 +108,6 @@ def whole(source: Iterable[events.Event]) -> bytes:
             dropped_images=started.dropped_images,
         )
     )
+
+
+EVENT_STREAM = WireFormat(sse.MIMETYPE, sse.HEADERS, sse.stream, whole)

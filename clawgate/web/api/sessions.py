@@ -14,7 +14,8 @@ from clawgate.web.api import requests
 from clawgate.web.api.answers import Interrupted
 from clawgate.web.api.transcript import transcript
 from clawgate.web.door.concurrency import ConcurrencyLimit
-from clawgate.web.door.reading import JSON, Members, read_object
+from clawgate.web.door.naming import SESSION_ID, session_id_in
+from clawgate.web.door.reading import JSON, read_object
 from clawgate.web.door.responses import json_response
 
 LONG_BYTES = 1 << 20
@@ -40,7 +41,7 @@ class SessionRoutes:
     def interrupt(self) -> Response:
         """End a session's running answer; answers once its text is settled and the connection to Ollama closed."""
         given = read_object(request, self._server.max_body_bytes, self._clients, requests.INTERRUPT_BYTES)
-        note_session(given)
+        session_id_in(given)
         body = requests.read_interrupt(given)
         done = self._desk.interrupt(body.session_id, body.run_id)
         partial = done.partial if done.interrupted else msgspec.UNSET
@@ -67,19 +68,12 @@ class SessionRoutes:
         return Response(status=204)
 
 
-def note_session(given: Members) -> None:
-    """Note the session that a body names, so that a refusal echoes it too."""
-    session_id = requests.session_id_of(given)
-    if session_id is not None:
-        g.session_id = session_id
-
-
 def checked(session_id: str) -> str:
     """Return the session's id that a path names, noted for the answer.
 
     Errors: UnknownSession.
     """
-    if not requests.SESSION_ID.fullmatch(session_id):
+    if not SESSION_ID.fullmatch(session_id):
         raise UnknownSession("this session does not exist: an id is 1 to 128 letters, digits, _ or -")
     g.session_id = session_id
     return session_id

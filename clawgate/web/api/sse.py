@@ -24,9 +24,10 @@ from clawgate.web.api.answers import (
     ToolCallsEvent,
     WaitingEvent,
 )
+from clawgate.web.door.accepting import EVENT_STREAM
 from clawgate.web.door.responses import Payload, failure_of, one_line
 
-MIMETYPE = "text/event-stream"
+MIMETYPE = EVENT_STREAM
 PING = b'data: {"ping":"keepalive"}\n\n'
 RETRY = b"retry: 1000\n\n"
 """The ms after which an EventSource that was cut off connects again; a block without data is no event."""

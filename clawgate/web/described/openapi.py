@@ -21,11 +21,11 @@ from clawgate.config import ServerConfig
 from clawgate.config.options import SCHEMA as OPTIONS
 from clawgate.errors import ClawgateError
 from clawgate.web.api import answers
-from clawgate.web.api.requests import SESSION_ID
 from clawgate.web.described.operations import EITHER, NULL, OPERATIONS, Operation
 from clawgate.web.door.guard import is_open
 from clawgate.web.door.hosts import Hosts
 from clawgate.web.door.images import SCHEMA as IMAGES
+from clawgate.web.door.naming import SESSION_ID
 from clawgate.web.door.reading import JSON
 from clawgate.web.door.responses import TOKEN_HEADER, Failed
 

@@ -12,7 +12,8 @@ import msgspec
 from clawgate import errors
 from clawgate.errors import ClawgateError
 from clawgate.web.api import answers, sse
-from clawgate.web.api.requests import ChatBody, InterruptBody
+from clawgate.web.api.requests import InterruptBody
+from clawgate.web.door.chat_body import ChatBody
 from clawgate.web.door.places import IDEMPOTENCY_KEY, LAST_EVENT_ID, PLACE_ID
 from clawgate.web.door.places import KEY as KEY_PATTERN
 from clawgate.web.door.reading import JSON

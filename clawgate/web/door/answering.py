@@ -1,7 +1,7 @@
 """The one way from a request to an answer: read it, admit it, stream the answer or send it whole, release the run.
 
-`WireFormat` names everything in which one wire format's answers differ from another's; `shape_errors` (responses.py)
-does so for errors. The request's own thread drives the run.
+`Asked` is what a wire format reads in a request, `WireFormat` everything in which its answers differ from another's;
+`shape_errors` (responses.py) does so for errors. The request's own thread drives the run.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from flask import Response, g, request
 from msgspec.structs import replace
 
 from clawgate.config import ModelConfig
-from clawgate.errors import BadRequest, ModelNotAllowed
+from clawgate.errors import BadRequest
 from clawgate.relay.desk import Desk
-from clawgate.relay.events import Event
+from clawgate.relay.events import Ended, Event, Started, Waiting
 from clawgate.relay.following import Found
 from clawgate.relay.prompt import ChatRequest
 from clawgate.sockets import Clients, bounded
+from clawgate.web.door.allowed import AllowedModels
 from clawgate.web.door.places import key_of, place_of, run_place_of
 from clawgate.web.door.reading import JSON, Members, read_object
 
@@ -29,13 +31,8 @@ log = logging.getLogger(__name__)
 
 
 class WireFormat(NamedTuple):
-    """A wire format: the reading of a request, the encoding of its answer."""
+    """A wire format: the encoding of an answer."""
 
-    read: Callable[[Members], tuple[ChatRequest, bool]]
-    """Checks a body; returns the request for the desk, and whether its answer is streamed.
-
-    Whether its model may be asked is checked afterwards, and the request's id comes then too.
-    """
     mimetype: str
     headers: Mapping[str, str]
     """The type and the headers of a stream."""
@@ -43,8 +40,22 @@ class WireFormat(NamedTuple):
     """Yields the bytes of each event; takes the run's id, its events, and the number of the last one that the client
     has; None for the client that asked.
     """
-    whole: Callable[[Iterable[Event]], bytes]
-    """Takes all events of a run and encodes the answer; raises the error that ended it."""
+    whole: Callable[[str, Iterable[Event]], bytes]
+    """Takes the run's id and all its events, and encodes the answer; raises the error that ended it."""
+    holds_head: bool = False
+    """The stream's head waits until the model says something, or for a heartbeat; an earlier error has its own status.
+    """
+
+
+class Asked(NamedTuple):
+    """A request as a wire format has read it.
+
+    Whether its model may be asked is checked afterwards, and the request's id comes then too.
+    """
+
+    chat: ChatRequest
+    is_streamed: bool
+    wire: WireFormat
 
 
 class Answering:
@@ -54,7 +65,7 @@ class Answering:
     """
 
     def __init__(self, max_body_bytes: int, model: ModelConfig, desk: Desk, clients: Clients, via: str = "") -> None:
-        self._models = (model.model_name, *model.allowed_models)
+        self._models = AllowedModels(model)
         self._options = model.options
         self._max_body_bytes = max_body_bytes
         self._desk = desk
@@ -62,27 +73,27 @@ class Answering:
         self._via = via
         self._is_warned = False
 
-    def answer(self, wire: WireFormat) -> Response:
-        """Answer the current request in this wire format.
+    def answer(self, read: Callable[[Members], Asked]) -> Response:
+        """Answer the current request, whose body `read` checks.
 
-        Errors: those of reading and of admission, ModelNotAllowed; for a whole answer also the error that ended it.
+        Errors: those of reading and of admission, ModelNotAllowed; for a whole answer, and one whose head is held, also
+        the error that ended it.
         """
         self._warn_without_threads()
-        chat, is_streamed = wire.read(read_object(request, self._max_body_bytes, self._clients))
+        chat, is_streamed, wire = read(read_object(request, self._max_body_bytes, self._clients))
         if self._via and self._via in request.headers.get("Via", ""):  # it would ask itself until no stream is free
             raise BadRequest("this gateway asks itself: model.endpoint is its own address, and must be Ollama's")
         place = run_place_of(request)
         if place is not None:  # a client that was cut off asks again by itself: it gets the rest, and no second run
             return self._read_on(wire, self._desk.find_run(place), is_streamed)
-        if chat.model not in self._models:
-            raise ModelNotAllowed(f"model: expected one of {', '.join(self._models)}")
+        self._models.check(chat.model)
         asked, chat = chat, replace(chat, request_id=g.request_id, extras=self._with_options(chat.extras))
         key = key_of(request)
         run = self._desk.admit(chat) if key is None else self._desk.admit_once(chat, key, asked)
         if run is None or isinstance(run, Found):
             return self._read_on(wire, run, is_streamed)
         with Held(partial(self._desk.release, run)) as held:
-            events = self._desk.pump(run, self._socket_of(run.session_id, run.run_id))
+            events = self._desk.pump(run, self._socket_of(run.session_id if chat.is_kept else None, run.run_id))
             return self._respond(wire, events, held, is_streamed, None)
 
     def follow(self, wire: WireFormat, session_id: str) -> Response:
@@ -97,7 +108,8 @@ class Answering:
             return Response(status=204)
         if not is_streamed:  # an object is the whole answer, whatever the client has of it
             found = found._replace(number=0)
-        reading = self._desk.read(found, self._socket_of(found.session_id, found.run_id))
+        session_id = found.session_id if found.is_kept else None
+        reading = self._desk.read(found, self._socket_of(session_id, found.run_id))
         with Held(reading.release) as held:
             return self._respond(wire, reading.events, held, is_streamed, found.number)
 
@@ -105,7 +117,9 @@ class Answering:
         self, wire: WireFormat, events: Iterator[Event], held: Held, is_streamed: bool, number: int | None
     ) -> Response:
         if not is_streamed:
-            return Response(wire.whole(events), mimetype=JSON)
+            return Response(wire.whole(g.run_id, events), mimetype=JSON)
+        if wire.holds_head:
+            events = from_first_words(events)
         body = wire.stream(g.run_id, events, number)
         response = EventStream(body, mimetype=wire.mimetype, headers=wire.headers)
         response.call_on_close(held.keep())  # a generator that is never started runs no `finally`
@@ -119,12 +133,14 @@ class Answering:
         given = {name: value for name, value in own.items() if value is not None}
         return {**extras, "options": {**self._options, **given}}
 
-    def _socket_of(self, session_id: str, run_id: str) -> socket.socket | None:
+    def _socket_of(self, session_id: str | None, run_id: str) -> socket.socket | None:
         """Note whose answer this is; return the client's socket, bounded and protected while that is in flight.
 
         None where the server has none.
         """
-        g.session_id, g.run_id = session_id, run_id
+        g.run_id = run_id
+        if session_id is not None:
+            g.session_id = session_id
         client: socket.socket | None = request.environ.get("gunicorn.socket")
         if client is None:
             return None
@@ -135,6 +151,21 @@ class Answering:
         if not self._is_warned and not request.environ.get("wsgi.multithread", True):
             self._is_warned = True
             log.warning("this server has no threads: while one answer streams, nobody can interrupt it")
+
+
+def from_first_words(events: Iterator[Event]) -> Iterator[Event]:
+    """Wait for the first event that is an answer, or for a heartbeat; return all events.
+
+    Errors: the error that ended the run before that.
+    """
+    first: list[Event] = []
+    for event in events:
+        first.append(event)
+        if isinstance(event, Ended) and event.error is not None:
+            raise event.error.anew()
+        if not isinstance(event, Started | Waiting):
+            break
+    return chain(first, events)
 
 
 class Held:

@@ -149,7 +149,8 @@ def is_visit(request: Request) -> bool:
 
 def wants_token(request: Request) -> bool:
     """Tell whether a request is refused without the token, where one is set; without a route, its path decides."""
-    return "/api/" in f"{request.path}/" if request.endpoint is None else not is_open(request.endpoint)
+    path = f"{request.path}/"
+    return "/api/" in path or "/v1/" in path if request.endpoint is None else not is_open(request.endpoint)
 
 
 def is_open(endpoint: str) -> bool:

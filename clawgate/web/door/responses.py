@@ -5,10 +5,10 @@ Handlers, the guard and the event encoder use it. A response body ends with a li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import msgspec
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Flask, Request, Response, g, request
 
 from clawgate.errors import (
     CannotContinue,
@@ -90,23 +90,34 @@ def encode_failure(error: ClawgateError) -> bytes:
     return encode(Failed(failure_of(error)))
 
 
-def shape_errors(routes: Blueprint, endpoints: Collection[str], encode: Callable[[ClawgateError], bytes]) -> None:
-    """Answer the errors of these endpoints in another shape than our own, those of the checks before them too.
+ErrorShape = Callable[[ClawgateError], tuple[int, bytes]]
+"""The HTTP status and the body of an error, in one wire format."""
 
-    A request without a route (404, 405) has no endpoint: its error stays in our own shape.
+
+def our_shape(error: ClawgateError) -> tuple[int, bytes]:
+    """Shape an error as our own API does."""
+    return error.status, encode_failure(error)
+
+
+def shape_errors(routes: Blueprint | Flask, choose: Callable[[Request], ErrorShape | None]) -> None:
+    """Answer errors in the shape that is chosen for their request, those of the checks too; None is our own.
+
+    It is registered before the checks.
     """
 
-    def choose(endpoint: str | None, _values: object) -> None:
-        if (endpoint or "").rpartition(".")[2] in endpoints:
-            g.encode_failure = encode
+    def keep() -> None:
+        chosen = choose(request)
+        if chosen is not None:
+            g.error_shape = chosen
 
-    routes.url_value_preprocessor(choose)  # these come before every check
+    routes.before_request(keep)
 
 
 def error_response(error: ClawgateError) -> Response:
     """Make the response to a failed request, in the error shape of the wire format that answers it."""
-    encoded_by: Callable[[ClawgateError], bytes] = g.get("encode_failure", encode_failure)
-    response = Response(encoded_by(error), error.status, mimetype=JSON)
+    shape: ErrorShape = g.get("error_shape", our_shape)
+    status, body = shape(error)
+    response = Response(body, status, mimetype=JSON)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, RUN_WAS_MADE):

@@ -285,7 +285,7 @@ def test_a_question_is_a_small_get_or_post(ollama: responses.RequestsMock) -> No
         assert "Origin" not in sent(ollama, number).headers
         assert sent(ollama, number).headers["User-Agent"] == "clawgate"
         assert sent(ollama, number).req_kwargs["timeout"] == 1.5  # type: ignore[attr-defined]
-    assert sent(ollama, 1).body == b'{"model": "m"}'
+    assert sent(ollama, 1).body == b'{"model":"m"}'
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from werkzeug.test import EnvironBuilder
 
 from clawgate.errors import BadRequest, RequestError
 from clawgate.relay.prompt import ChatRequest
-from clawgate.web.api.requests import read_chat
+from clawgate.web.door.chat_body import read_chat
 from clawgate.web.door.reading import read_object
 
 MODEL = "qwen3:32b"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,11 +16,12 @@ from clawgate.app import Gateway, entrance_of, guard
 from clawgate.config import Config, ModelConfig, ServerConfig
 from clawgate.errors import Busy, ClawgateError, UpstreamStalled
 from clawgate.relay.desk import Desk
-from clawgate.relay.events import Event, Text
+from clawgate.relay.events import PING, Ended, Event, Started, Text, Thinking, Waiting
 from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.run import Run
 from clawgate.sockets import SEND_BUFFER_BYTES, Clients
-from clawgate.web.door.answering import Answering, WireFormat
+from clawgate.web.door.allowed import AllowedModels
+from clawgate.web.door.answering import Answering, Asked, WireFormat, from_first_words
 from clawgate.web.door.reading import Members
 from clawgate.web.door.responses import shape_errors
 
@@ -30,7 +31,8 @@ RUN = cast("Run", SimpleNamespace(session_id="s", run_id="run_1"))
 class Admitting:
     """A desk with one run that counts the releases."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, events: Iterable[Event] = (Text("a"), Text("b"))) -> None:
+        self._events = events
         self.asked: list[ChatRequest] = []
         self.released = 0
         self.slots = 1
@@ -46,7 +48,7 @@ class Admitting:
         self.reader_socket = reader_socket
         if self._error is not None:
             raise self._error
-        return iter([Text("a"), Text("b")])
+        return iter(self._events)
 
     def has_slot(self, run_id: str) -> bool:
         assert run_id == RUN.run_id
@@ -57,10 +59,16 @@ class Admitting:
         self.released += 1
 
 
-def read(given: Members) -> tuple[ChatRequest, bool]:
-    if "busy" in given:
-        raise Busy("later")
-    return ChatRequest(model=msgspec.json.decode(given.get("model", b'"m"'))), "stream" in given
+def reading(wire: WireFormat) -> Callable[[Members], Asked]:
+    """Return the reader of a wire format's requests."""
+
+    def read(given: Members) -> Asked:
+        if "busy" in given:
+            raise Busy("later")
+        chat = ChatRequest(model=msgspec.json.decode(given.get("model", b'"m"')), is_kept="unkept" not in given)
+        return Asked(chat, "stream" in given, wire)
+
+    return read
 
 
 def stream(run_id: str, events: Iterable[Event], _place: int | None = None) -> Iterator[bytes]:
@@ -68,19 +76,19 @@ def stream(run_id: str, events: Iterable[Event], _place: int | None = None) -> I
     yield from (event.text.encode() for event in events if isinstance(event, Text))
 
 
-def whole(events: Iterable[Event]) -> bytes:
-    return b"+".join(stream("run_1", events))
+def whole(run_id: str, events: Iterable[Event]) -> bytes:
+    return b"+".join(stream(run_id, events))
 
 
-def failing_whole(_events: Iterable[Event]) -> bytes:
+def failing_whole(_run_id: str, _events: Iterable[Event]) -> bytes:
     raise UpstreamStalled("silence")
 
 
-def failure(error: ClawgateError) -> bytes:
-    return f"<{error.code}>".encode()
+def failure(error: ClawgateError) -> tuple[int, bytes]:
+    return error.status, f"<{error.code}>".encode()
 
 
-LINES = WireFormat(read, "text/plain", {"X-Format": "lines"}, stream, whole)
+LINES = WireFormat("text/plain", {"X-Format": "lines"}, stream, whole)
 MODEL = ModelConfig(model_name="m", allowed_models=("n",))
 TOKEN = {"Authorization": "Bearer the-token"}
 
@@ -92,9 +100,9 @@ def answer(
     config = Config(model=MODEL, server=ServerConfig(auth_token="the-token"))
     answering = Answering(1000, config.model, cast("Desk", desk), Clients())
     routes = Blueprint("lines", __name__)
-    routes.add_url_rule("/v1/lines", "chat", lambda: answering.answer(wire), methods=["POST"])
-    shape_errors(routes, ["chat"], failure)
-    guard(Gateway(config), entrance_of(config.server, is_own_port=True), app := Flask("other"))
+    routes.add_url_rule("/v1/lines", "chat", lambda: answering.answer(reading(wire)), methods=["POST"])
+    shape_errors(app := Flask("other"), lambda _: failure)
+    guard(Gateway(config), entrance_of(config.server, is_own_port=True), app)
     app.register_blueprint(routes)
     return app.test_client().post("/v1/lines", json=body, headers=headers)
 
@@ -122,7 +130,7 @@ def test_a_clients_socket_is_bounded_and_left_alone_while_its_answer_is_in_fligh
         clients.enter(ours)
         g.request_id = "r"
         context.request.environ["gunicorn.socket"] = ours
-        response = Answering(1000, MODEL, cast("Desk", desk), clients).answer(LINES)
+        response = Answering(1000, MODEL, cast("Desk", desk), clients).answer(reading(LINES))
         assert desk.reader_socket is ours
         assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * SEND_BUFFER_BYTES
         assert clients.shed(1) == 0
@@ -139,7 +147,7 @@ def test_a_server_without_threads_is_warned_of_once(
     for _ in range(2):
         with app.test_request_context(method="POST", json={}, multithread=has_threads):
             g.request_id = "r"
-            answering.answer(LINES)
+            answering.answer(reading(LINES))
     assert len(caplog.records) == warnings
 
 
@@ -208,3 +216,60 @@ def test_the_id_of_a_request_goes_along_whatever_its_wire_format() -> None:
 def test_a_run_is_released_where_answering_fails(body: dict[str, Any]) -> None:
     desk = Admitting(RuntimeError())
     assert (answer(desk, body).text, desk.released) == ("<internal>", 1)
+
+
+def test_an_answer_without_a_session_names_only_its_run() -> None:
+    response = answer(Admitting(), {"stream": 1, "unkept": 1})
+    assert "X-Session-Id" not in response.headers
+    assert response.headers["X-Run-Id"] == "run_1"
+    response.close()
+
+
+STARTED, WAITING = Started("s", "run_1", "m"), Waiting("upstream_unreachable", 2)
+FAILED = Ended("s", "run_1", "error", error=UpstreamStalled("silence"))
+
+
+def held(events: list[Event]) -> tuple[list[Event], list[Event]]:
+    """Return the events that a held head waits for, and all that its stream tells."""
+    taken: list[Event] = []
+
+    def source() -> Iterator[Event]:
+        for event in events:
+            taken.append(event)
+            yield event
+
+    told = from_first_words(source())
+    return list(taken), list(told)
+
+
+@pytest.mark.parametrize("first", [Text("a"), Thinking("a"), PING, Ended("s", "run_1", "interrupted")])
+def test_a_held_head_waits_for_the_first_words_a_heartbeat_or_an_end(first: Event) -> None:
+    events = [STARTED, WAITING, first, Text("b")]
+    assert held(events) == (events[:3], events)
+
+
+def test_an_error_before_the_first_words_is_raised_and_one_behind_them_is_told() -> None:
+    with pytest.raises(UpstreamStalled, match="silence"):
+        held([STARTED, FAILED])
+    events = [STARTED, Text("a"), FAILED]
+    assert held(events) == (events[:2], events)
+
+
+def test_a_run_is_released_where_its_held_head_becomes_an_error() -> None:
+    desk = Admitting(events=[STARTED, FAILED])
+    response = answer(desk, {"stream": 1}, LINES._replace(holds_head=True))
+    assert (response.status_code, response.text, desk.released) == (504, "<upstream_stalled>", 1)
+
+
+@pytest.mark.parametrize(
+    ("configured", "asked", "is_allowed"),
+    [
+        ("m", "m:latest", True),
+        ("m:latest", "m", True),
+        ("host/m", "host/m:latest", True),
+        ("m:8b", "m", False),
+        ("m", "m:8b", False),
+    ],
+)
+def test_the_tag_latest_is_that_of_a_name_without_one(configured: str, asked: str, is_allowed: bool) -> None:
+    assert AllowedModels(ModelConfig(model_name=configured)).has(asked) is is_allowed

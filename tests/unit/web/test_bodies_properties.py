@@ -11,7 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clawgate.errors import BadRequest, RequestError
-from clawgate.web.api.requests import CHAT, MESSAGE, PASSED_ON, read_interrupt
+from clawgate.web.api.requests import read_interrupt
+from clawgate.web.door.chat_body import CHAT, PASSED_ON
+from clawgate.web.door.messages import MESSAGE
 from clawgate.web.door.reading import read_object
 from tests.support.pictures import TINY_GIF
 from tests.support.tries import PATIENT, tried

@@ -9,7 +9,8 @@ import pytest
 from clawgate.errors import ClawgateError
 from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Message
-from clawgate.web.api.requests import InterruptBody, read_chat, read_interrupt
+from clawgate.web.api.requests import InterruptBody, read_interrupt
+from clawgate.web.door.chat_body import read_chat
 from clawgate.web.door.reading import read_object
 from tests.unit.web.bodies import ID, MESSAGE, MODEL, PICTURE, QUESTION, ROLE, chat_of, mistake_in, plain, request_of
 

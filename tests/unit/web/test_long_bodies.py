@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clawgate.web.api.requests import read_chat
+from clawgate.web.door.chat_body import read_chat
 from clawgate.web.door.reading import parse_object
 from tests.support.pictures import TINY_GIF, photo
 from tests.unit.web.bodies import LONG, MESSAGE, MODEL, PICTURE, QUESTION, ROLE, chat_of, mistake_in, plain

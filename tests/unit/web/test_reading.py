@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from clawgate.errors import TooLarge, UnsupportedMediaType
-from clawgate.web.api.requests import read_chat
+from clawgate.web.door.chat_body import read_chat
 from clawgate.web.door.reading import read_object
 from tests.unit.web.bodies import MODEL, chat_of, mistake_in, request_of
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from clawgate.errors import BadRequest
 from clawgate.ollama.ndjson import MAX_DEPTH
 from clawgate.relay.prompt import ChatRequest
-from clawgate.web.api.requests import read_chat
 from clawgate.web.door import reading
+from clawgate.web.door.chat_body import read_chat
 from clawgate.web.door.reading import MAX_ELEMENTS, MAX_NAME_BYTES, MAX_NAMES, read_object
 from tests.support.tries import PATIENT, tried
 from tests.unit.web.bodies import MODEL, anything, chat_or_refusal, leaves, request_of, texts

@@ -1,6 +1,6 @@
 """A request's own options for Ollama, checked as those of the configuration are.
 
-requests.py uses it. Ollama adds options with each version, so an unknown name is no mistake.
+Each wire format uses it. Ollama adds options with each version, so an unknown name is no mistake.
 """
 
 from __future__ import annotations

@@ -1,0 +1,33 @@
+"""The models that a request may name: the configured one, and those of `model.allowed_models`."""
+
+from __future__ import annotations
+
+from clawgate.config import ModelConfig
+from clawgate.errors import ModelNotAllowed
+
+LATEST = ":latest"
+"""The tag that Ollama adds to a name without one."""
+
+
+class AllowedModels:
+    """Tells whether a model may be asked; its name with `:latest` and without a tag are the same, as in Ollama."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        self.names = (model.model_name, *model.allowed_models)
+        self._known = frozenset(map(_whole, self.names))
+
+    def has(self, name: str) -> bool:
+        """Tell whether a request may name this model."""
+        return _whole(name) in self._known
+
+    def check(self, name: str) -> None:
+        """Check that a request may name this model.
+
+        Errors: ModelNotAllowed.
+        """
+        if not self.has(name):
+            raise ModelNotAllowed(f"model: expected one of {', '.join(self.names)}")
+
+
+def _whole(name: str) -> str:
+    return name if ":" in name.rpartition("/")[2] else name + LATEST

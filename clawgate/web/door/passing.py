@@ -1,0 +1,44 @@
+"""Calls of a wire format's clients that are passed through to Ollama, each for the current request."""
+
+from __future__ import annotations
+
+import socket
+
+from flask import g, request
+
+from clawgate.errors import BadRequest
+from clawgate.ollama.client import Fetched
+from clawgate.relay.passage import ClientLeft, Passages
+from clawgate.sockets import Clients, bounded
+
+
+class Passing:
+    """Passes calls through for the client that asks now."""
+
+    def __init__(self, passages: Passages, clients: Clients) -> None:
+        self._passages = passages
+        self._clients = clients
+
+    def fetch(self, path: str, body: bytes | None = None) -> Fetched:
+        """GET (with a body: POST) a short document; return Ollama's status and bytes, a refusal's too.
+
+        Errors: Busy, ShuttingDown, UpstreamFailure.
+        """
+        return self._passages.fetch(path, body, g.request_id)
+
+    def call(self, path: str, body: bytes, model: str) -> bytes:
+        """POST a call that may take as long as a model takes to load; return the document.
+
+        Errors: Busy, ShuttingDown, UpstreamFailure, UpstreamRefused.
+        """
+        client: socket.socket | None = request.environ.get("gunicorn.socket")
+        if client is not None:
+            self._clients.protect(client, lambda: True)
+            client = bounded(client)
+        try:
+            return self._passages.call(path, body, model, client, g.request_id)
+        except ClientLeft:
+            raise BadRequest("the client has left") from None
+        finally:
+            if client is not None:
+                self._clients.protect(client, lambda: False)

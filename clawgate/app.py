@@ -27,13 +27,11 @@ from clawgate.web.api.chat import ChatRoutes
 from clawgate.web.api.health import HealthRoutes
 from clawgate.web.api.sessions import MAX_DIGESTS, SessionRoutes
 from clawgate.web.described.openapi import OpenApiRoutes
-from clawgate.web.door.allowed import AllowedModels
 from clawgate.web.door.answering import Answering
 from clawgate.web.door.caller import Caller
 from clawgate.web.door.concurrency import ConcurrencyLimit
 from clawgate.web.door.guard import Guard
 from clawgate.web.door.hosts import Hosts
-from clawgate.web.door.passing import Passing
 from clawgate.web.door.prefix import PathPrefix
 from clawgate.web.door.responses import ErrorShape, shape_errors
 from clawgate.web.pages.appearance import Appearance, templates
@@ -109,7 +107,6 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     blueprint = Blueprint("clawgate", __name__, template_folder=templates())
     page_files = Files()
     page_files.install(blueprint)
-    allowed, passing = AllowedModels(config.model), Passing(desk.passages, gateway.clients)
     answering = Answering(config.server.max_body_bytes, config.model, desk, gateway.clients, gateway.via)
     ChatRoutes(config.model, answering).install(blueprint)
     SessionRoutes(config.server, desk, gateway.clients, gateway.digest_limit).install(blueprint)

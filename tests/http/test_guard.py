@@ -32,8 +32,8 @@ API = [
 CORS_HEADERS = ("Access-Control-Allow-Origin", "Access-Control-Allow-Methods", "Access-Control-Allow-Credentials")
 
 
-def preflight(gate: Gateway, origin: str, path: str = "/api/chat") -> Reply:
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,authorization"}
+def preflight(gate: Gateway, origin: str, path: str = "/api/chat", names: str = "content-type,authorization") -> Reply:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": names}
     return call("OPTIONS", gate.base_url, path, headers={"Origin": origin, **asked})
 
 
@@ -197,6 +197,11 @@ def test_an_exact_origin_is_allowed(gate: Gateway, upstream: ScriptedOllama, ori
     allowed = {name.strip().lower() for name in reply.headers["Access-Control-Allow-Headers"].split(",")}
     assert {"content-type", "authorization"} <= allowed
     assert int(reply.headers["Access-Control-Max-Age"]) > 0
+    theirs = {"x-stainless-os", "X-Stainless-Retry-Count", "anthropic-version", "x-api-key", "openai-beta"}
+    reply = preflight(gate, origin, names=",".join(sorted(theirs | {"x-evil", "cookie", "x-stainless-;"})))
+    named = set(reply.headers["Access-Control-Allow-Headers"].split(", "))
+    assert theirs <= named
+    assert not {"x-evil", "cookie", "x-stainless-;"} & named
     refused = gate.get("/api/sessions/s-nobody", {"Origin": origin})
     assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (404, origin)
 

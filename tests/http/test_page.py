@@ -52,6 +52,29 @@ def addresses_of(page: str) -> list[str]:
     return re.findall(r"<p><code>(.*?)</code>", page)
 
 
+@pytest.mark.parametrize(
+    ("accept", "is_page"),
+    [
+        (HTML["Accept"], True),
+        ("*/*", True),
+        (None, True),
+        ("text/html;q=0.1, text/plain", True),
+        ("text/plain", False),
+        ("application/json", False),
+        ("application/json, application/x-ndjson", False),
+        ("text/html;q=0, */*", False),
+    ],
+)
+def test_a_program_that_takes_no_page_is_told_that_ollama_is_there(
+    ollama: ScriptedOllama, accept: str | None, is_page: bool
+) -> None:
+    for method in ("GET", "HEAD"):
+        reply = client_of(ollama).open("/", method=method, headers={"Accept": accept} if accept else {})
+        assert (reply.status_code, reply.mimetype) == (200, "text/html" if is_page else "text/plain")
+        assert method == "HEAD" or is_page or reply.data == b"Ollama is running"
+        assert "Accept" in reply.headers["Vary"]
+
+
 def test_nothing_is_inline_and_nothing_comes_from_elsewhere(ollama: ScriptedOllama) -> None:
     client = client_of(ollama)
     for path in ("/", "/setup"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hmac
 import logging
+import re
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Request, Response, current_app, g, redirect, request
@@ -45,6 +46,10 @@ PAGES = ("page", "setup")
 """The endpoints that a link on another site may lead to."""
 OPEN = ("page", "static", "lasting", "healthz", "readyz", "openapi")
 """The endpoints that want no token. Every other route wants it."""
+CORS_HEADERS = ("Authorization", "Content-Type", IDEMPOTENCY_KEY, LAST_EVENT_ID, "X-Session-Id", TOKEN_HEADER)
+"""The headers that a page of an allowed origin may always send."""
+CLIENTS_HEADER = re.compile(r"(?:x-stainless|openai|anthropic)-[a-z0-9-]+|x-api-key", re.IGNORECASE)
+MAX_ASKED = 1 << 12
 _BY_STATUS: dict[int, type[ClawgateError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
 _WORDS = {404: "there is nothing at this address", 405: "this address does not take that method; see Allow"}
 
@@ -89,6 +94,8 @@ class Guard:
         if token is None or not wants_token(request):
             return
         given = [request.headers.get(TOKEN_HEADER, ""), bearer_of(request.headers.get("Authorization", ""))]
+        if _name_of(request.endpoint).startswith("anthropic_"):
+            given.append(request.headers.get("X-Api-Key", ""))
         is_right = [hmac.compare_digest(each.encode(), token.encode()) for each in given]
         if not any(is_right):
             raise Unauthorized(
@@ -120,13 +127,17 @@ class Guard:
         response.headers["Access-Control-Expose-Headers"] = "X-Session-Id, X-Run-Id, X-Request-Id, Retry-After"
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE, OPTIONS"
-            response.headers["Access-Control-Allow-Headers"] = (
-                f"Authorization, Content-Type, {IDEMPOTENCY_KEY}, {LAST_EVENT_ID}, X-Session-Id, {TOKEN_HEADER}"
-            )
+            response.headers["Access-Control-Allow-Headers"] = ", ".join((*CORS_HEADERS, *of_clients(request)))
             response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
 
     def _is_allowed(self, origin: str | None) -> bool:
         return origin is not None and not {"*", origin}.isdisjoint(self._server.cors_allowed_origins)
+
+
+def of_clients(request: Request) -> list[str]:
+    """Return the headers that the official clients of other wire formats ask for in a preflight, as they send them."""
+    asked = request.headers.get("Access-Control-Request-Headers", "")[:MAX_ASKED]
+    return [name.strip() for name in asked.split(",") if CLIENTS_HEADER.fullmatch(name.strip())]
 
 
 def path_of(url: str) -> str:

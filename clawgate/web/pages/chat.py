@@ -6,7 +6,10 @@ from flask import Blueprint, Response, request
 
 from clawgate.config import Config
 from clawgate.ollama.abilities import KnownAbilities
+from clawgate.web.door.accepting import takes
 from clawgate.web.pages.appearance import Appearance
+
+HTML = "text/html"
 
 
 class PageRoutes:
@@ -22,7 +25,11 @@ class PageRoutes:
         blueprint.add_url_rule("/", "page", self.page)
 
     def page(self) -> Response:
-        """Render the chat page."""
+        """Render the chat page; a program that takes no page is told that Ollama's API is here."""
+        if not takes(request, HTML):
+            response = Response("Ollama is running", mimetype="text/plain")
+            response.vary.add("Accept")
+            return response
         model = self._config.model.model_name
         return self._appearance.show(
             request,

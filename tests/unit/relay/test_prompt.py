@@ -78,3 +78,30 @@ def test_frames_are_held_back_with_tools_or_a_format() -> None:
     assert ask(format="json").holds_frames_back
     assert ask(format={"type": "object"}).has_format
     assert not ask(tools=[{}]).has_format
+
+
+def generating(**fields: Any) -> Prompt:
+    """A prompt of /api/generate."""
+    return Prompt(model="m", messages=(USER,), generate=fields, extras={"options": OPTIONS})
+
+
+def test_a_generated_answer_is_asked_for_as_it_came() -> None:
+    fields = {"prompt": "Name the sights", "suffix": ".", "raw": True}
+    asked = generating(**fields)
+    assert asked.path == "/api/generate"
+    assert asked.request() == {"model": "m", **fields, "stream": True, "options": OPTIONS}
+    assert asked.request_from("", "hmm", 3) == asked.request()
+    assert ask().path == "/api/chat"
+
+
+def test_a_cut_generated_answer_goes_on_as_a_chat() -> None:
+    request = generating(prompt="Name the sights").request_from("The Palace ", "", 40)
+    assert request["messages"] == [USER, said("The Palace ")]
+    assert request.keys() == {"model", "messages", "stream", "options"}
+    assert request["options"]["num_predict"] == 60
+
+
+@pytest.mark.parametrize("field", [{"raw": True}, {"suffix": "x"}, {"template": "x"}, {"context": [1]}])
+def test_a_prompt_that_is_no_conversation_cannot_go_on(field: dict[str, Any]) -> None:
+    assert generating(prompt="a").can_go_on
+    assert not generating(prompt="a", **field).can_go_on

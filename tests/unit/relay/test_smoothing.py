@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clawgate.ollama.ndjson import Frame, FrameMessage
 from clawgate.relay.events import Event, Text, Thinking, ToolCalls
-from clawgate.relay.smoothing import Load, Window, merge
+from clawgate.relay.smoothing import Load, Window, apart, merge
 
 F = {"function": {"name": "f", "arguments": {}}}
 G = {"function": {"name": "g", "arguments": {"x": 1}}}
@@ -41,6 +41,22 @@ def frame(content: str | None = None, thinking: str | None = None, calls: list[d
 )
 def test_neighbours_of_a_kind_become_one_event(frames: list[Frame], events: list[Event]) -> None:
     assert merge(frames)[0] == events
+
+
+def test_without_smoothing_each_frame_is_an_event_of_its_own() -> None:
+    frames = [
+        frame("春"),
+        frame(""),
+        frame("光"),
+        frame("", "a"),
+        frame("", "b"),
+        frame("", None, [F]),
+        frame("c", "d"),
+    ]
+    events = [Text("春"), Text("光"), Thinking("a"), Thinking("b"), ToolCalls((F,)), Thinking("d"), Text("c")]
+    end = Frame(done=True)
+    assert apart([*frames, end, frame("late")]) == (events, end)
+    assert apart(frames) == (events, None)
 
 
 pieces = st.sampled_from(["", "a", "春", " ", "\n", "🙂"])

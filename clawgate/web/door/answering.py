@@ -162,6 +162,7 @@ def from_first_words(events: Iterator[Event]) -> Iterator[Event]:
     for event in events:
         first.append(event)
         if isinstance(event, Ended) and event.error is not None:
+            next(events, None)  # to its end: a reader that is closed before it hangs up, and nobody gets the error
             raise event.error.anew()
         if not isinstance(event, Started | Waiting):
             break

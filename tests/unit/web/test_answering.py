@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -242,6 +243,11 @@ def held(events: list[Event]) -> tuple[list[Event], list[Event]]:
     return list(taken), list(told)
 
 
+def iter_to_the_end(events: list[Event]) -> Generator[Event]:
+    """Yield events, as a reader of a run does."""
+    yield from events
+
+
 @pytest.mark.parametrize("first", [Text("a"), Thinking("a"), PING, Ended("s", "run_1", "interrupted")])
 def test_a_held_head_waits_for_the_first_words_a_heartbeat_or_an_end(first: Event) -> None:
     events = [STARTED, WAITING, first, Text("b")]
@@ -249,8 +255,10 @@ def test_a_held_head_waits_for_the_first_words_a_heartbeat_or_an_end(first: Even
 
 
 def test_an_error_before_the_first_words_is_raised_and_one_behind_them_is_told() -> None:
+    reader = iter_to_the_end([STARTED, FAILED])
     with pytest.raises(UpstreamStalled, match="silence"):
-        held([STARTED, FAILED])
+        from_first_words(reader)
+    assert inspect.getgeneratorstate(reader) == inspect.GEN_CLOSED, "a reader that is closed before its end hangs up"
     events = [STARTED, Text("a"), FAILED]
     assert held(events) == (events[:2], events)
 

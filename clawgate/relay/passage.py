@@ -92,13 +92,14 @@ class Passages:
         ends_at = time.monotonic() + self._patience_in_force()
         document = bytearray()
         exchange.start(wake_event.wake)
-        while not exchange.is_at_end and exchange.failure is None:
-            if exchange.is_open:
+        while exchange.failure is None:
+            if exchange.is_open:  # first, since the end may have come together with the head
                 document += _read(exchange)
             if len(document) > MAX_CALL_BYTES:
                 raise UpstreamError(f"Ollama's answer is longer than {MAX_CALL_BYTES >> 20} MiB; ask for less at once")
-            if not exchange.is_at_end:
-                _wait(exchange, waiter, wake_event, ends_at)
+            if exchange.is_at_end:
+                break
+            _wait(exchange, waiter, wake_event, ends_at)
         if exchange.failure is not None:
             raise exchange.failure.error
         if not exchange.is_whole:

@@ -6,10 +6,12 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from clawgate.errors import Busy, ClawgateError, ShuttingDown, UpstreamRefused
+from clawgate.ollama import exchange
 from clawgate.ollama.client import OllamaClient
 from clawgate.relay import passage
 from clawgate.relay.closings import Closings
@@ -160,3 +162,20 @@ def test_where_no_fd_is_left_a_call_is_busy(place: Place, monkeypatch: pytest.Mo
     monkeypatch.setattr(passage, "WakeEvent", no_fd)
     with pytest.raises(Busy, match="Too many open files"):
         place.call()
+
+
+def test_an_answer_whose_end_came_together_with_its_head_is_whole(
+    place: Place, ollama: ScriptedOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As over TLS, where all that has come is read at once."""
+    is_over, wait = threading.Event(), passage._wait
+
+    def wait_for_all(*given: Any) -> None:
+        assert is_over.wait(DEADLINE_S)
+        wait(*given)
+
+    monkeypatch.setattr(exchange, "RECV_BYTES", 1)
+    monkeypatch.setattr(passage, "_wait", wait_for_all)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+    ollama.script(raw(head + b"{}"), drop(), notify(is_over), path=EMBED)
+    assert place.call() == b"{}"

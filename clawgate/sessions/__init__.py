@@ -8,6 +8,7 @@ from __future__ import annotations
 from clawgate.sessions.memory import Bounds, MemoryStore
 from clawgate.sessions.message import Message, TextOrJson, text_of
 from clawgate.sessions.session import (
+    Counts,
     Dropped,
     Session,
     SessionStore,
@@ -22,6 +23,7 @@ from clawgate.sessions.session import (
 
 __all__ = [
     "Bounds",
+    "Counts",
     "Dropped",
     "MemoryStore",
     "Message",

@@ -19,7 +19,7 @@ import msgspec
 
 from clawgate.errors import TooLarge
 from clawgate.sessions.message import Message
-from clawgate.sessions.session import Session, Trimmed, size_of, trimmed, with_answer
+from clawgate.sessions.session import Counts, Dropped, Session, Trimmed, size_of, trimmed, with_answer
 
 Clock = Callable[[], float]
 
@@ -68,6 +68,9 @@ class MemoryStore:
         self._idle: OrderedDict[str, _Entry] = OrderedDict()  # least recently used first
         self._idle_bytes = 0
         self._idle_image_bytes = 0
+        self._evicted = 0
+        self._expired = 0
+        self._trimmed_off = Dropped()
 
     def reconfigure(self, bounds: Bounds) -> None:
         """Put other bounds in force; sessions beyond them go at the next use."""
@@ -136,6 +139,7 @@ class MemoryStore:
                 untrimmed=tuple(messages) if any(kept.dropped) else (),
             )
             self._put(session, memory_bytes)
+            self._trimmed_off = self._trimmed_off.and_then(kept.dropped)
             self._evict()
             return session
 
@@ -163,6 +167,7 @@ class MemoryStore:
                 untrimmed=(),
             )
             self._put(settled, memory_bytes)
+            self._trimmed_off = self._trimmed_off.and_then(kept.dropped)
             self._evict()
             return True
 
@@ -171,6 +176,20 @@ class MemoryStore:
         with self._lock:
             self._expire()
             return self._take(session_id) is not None
+
+    def counts(self) -> Counts:
+        """Return what the store keeps, and what it has lost."""
+        with self._lock:
+            self._expire()
+            return Counts(
+                len(self._idle),
+                len(self._in_flight),
+                self._idle_bytes,
+                self._idle_image_bytes,
+                self._evicted,
+                self._expired,
+                self._trimmed_off,
+            )
 
     def _trimmed(self, messages: Sequence[Message]) -> Trimmed:
         bounds = self._bounds
@@ -207,6 +226,7 @@ class MemoryStore:
         horizon = self._clock() - self._bounds.ttl_s
         while self._idle and next(iter(self._idle.values())).used_at <= horizon:
             self._delete_oldest()
+            self._expired += 1
 
     def _evict(self) -> None:
         """Delete sessions while they are over the limits, but never the one that was used last."""
@@ -217,6 +237,7 @@ class MemoryStore:
             or self._idle_image_bytes > most * bounds.max_image_bytes
         ):
             self._delete_oldest()
+            self._evicted += 1
 
     def _delete_oldest(self) -> None:
         _, entry = self._idle.popitem(last=False)

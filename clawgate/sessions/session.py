@@ -54,6 +54,23 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         return self.dropped if self.run_id is None else Dropped()
 
 
+class Counts(NamedTuple):
+    """The counts of a store: the sessions that it keeps now, and those that it has lost since its start.
+
+    evicted: those that were the least recently used; expired: those that nobody had used for too long.
+    trimmed: the turns and pictures that sessions have lost by trimming.
+    Units: text_bytes and image_bytes are the memory of the idle sessions.
+    """
+
+    idle: int
+    in_flight: int
+    text_bytes: int
+    image_bytes: int
+    evicted: int
+    expired: int
+    trimmed: Dropped
+
+
 class SessionStore(Protocol):
     """The store, as the relay knows it. A run owns its session from `begin` to `settle`, or to the next run's `begin`.
 
@@ -83,6 +100,9 @@ class SessionStore(Protocol):
 
     def delete(self, session_id: str) -> bool:
         """Delete the session, with or without an owner; False when it does not exist."""
+
+    def counts(self) -> Counts:
+        """Return what the store keeps, and what it has lost."""
 
 
 def join_answer(messages: Sequence[Message], answer: Message) -> tuple[Message, ...]:

@@ -64,6 +64,30 @@ def test_a_session_is_what_was_said() -> None:
     assert (again.created_at, again.last_active, len(again.messages)) == (1000.0, 1003.0, 3)
 
 
+def test_what_is_kept_and_what_was_lost_is_counted() -> None:
+    clock = Clock(0.0)
+    store = MemoryStore(Bounds(max_sessions=2, ttl_s=60, max_context_bytes=2000), clock)
+    for session_id in "abc":
+        talk(store, session_id)
+    store.begin("d", "run-d", ASK)
+    counts = store.counts()
+    assert (counts.idle, counts.in_flight, counts.evicted, counts.expired) == (2, 1, 1, 0)
+    assert counts.text_bytes == store._idle_bytes > 0
+    clock.now = 61.0
+    counts = store.counts()
+    assert (counts.idle, counts.in_flight, counts.evicted, counts.expired) == (0, 1, 1, 2)
+    assert (counts.text_bytes, counts.image_bytes, counts.trimmed) == (0, 0, Dropped())
+    question = Message(role="user", content="q" * 800)
+    begun = store.begin("e", "run-e", (question, ANSWER) * 3 + ASK)
+    store.settle("e", "run-e", Message(role="assistant", content="a" * 800))
+    settled = store.get("e")
+    assert settled is not None
+    assert (begun.dropped, settled.dropped) == (Dropped(turns=1), Dropped(turns=1))
+    assert store.counts().trimmed == Dropped(turns=2)
+    store.delete("e")
+    assert store.counts() == (0, 1, 0, 0, 1, 2, Dropped(turns=2))
+
+
 def test_the_least_recently_used_goes_first() -> None:
     store = store_of(3)
     for session_id in "abc":

@@ -98,6 +98,8 @@ class Exchange:
         self.failure: OpenFailure | None = None
         self.is_open = False
         self.is_at_end = False
+        self.cut_at: float | None = None
+        """The moment, on the monotonic clock, at which `close` ended the connection."""
 
     # --- sending: the pump, or a helper thread --------------------------------------------------------------------
 
@@ -316,6 +318,8 @@ class Exchange:
                 self._on_given_up()
             self._is_shut = True
             shut_down(self._socket, socket.SHUT_RDWR)
+        if self.cut_at is None:
+            self.cut_at = time.monotonic()
         self._give_back()
 
     def _give_back(self) -> None:

@@ -10,6 +10,7 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 
 from clawgate.ollama.exchange import Exchange
 
@@ -30,6 +31,7 @@ class Closings:
         self._lock = threading.Lock()
         self._is_sooner = threading.Condition(self._lock)
         self._waiting: dict[Exchange, tuple[float, str]] = {}  # when it may be cut, and whose it is
+        self._then: dict[Exchange, Callable[[float], None]] = {}  # called when it is cut
         self._wakes_at = -math.inf
         self._has_thread = False
 
@@ -45,6 +47,20 @@ class Closings:
     def release(self, session_id: str, exchange: Exchange) -> None:
         """Close a session's exchange, and give its fd back with that."""
         self._await(session_id, exchange, exchange.release())
+
+    def when_cut(self, exchange: Exchange, then: Callable[[float], None]) -> None:
+        """Call a function with the moment at which an exchange was cut: at once, or where that has to wait, then.
+
+        An exchange that nobody has closed is forgotten. The function returns at once.
+
+        Units: on the monotonic clock.
+        """
+        with self._lock:
+            if exchange in self._waiting:
+                self._then[exchange] = then
+                return
+        if exchange.cut_at is not None:
+            then(exchange.cut_at)
 
     def clear_at(self, session_id: str) -> float | None:
         """Return the moment from which a session may open a connection; None where that is now.
@@ -101,4 +117,7 @@ class Closings:
             if at is None:
                 with self._lock:
                     self._waiting.pop(exchange, None)
+                    then = self._then.pop(exchange, None)
+                if then is not None and exchange.cut_at is not None:
+                    then(exchange.cut_at)
             self._await(whose, exchange, at)

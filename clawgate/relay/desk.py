@@ -32,7 +32,7 @@ from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.pump import Pump, Shared
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.replays import Keeping, Replays
-from clawgate.relay.report import Observer
+from clawgate.relay.report import Observer, Standing
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
 from clawgate.relay.smoothing import Load
@@ -85,11 +85,11 @@ class Desk:
         self._following = Following(store, self._roster, self._replays, self._drivers, clock)
         self._keys = Keys(self._is_known)
         self._key_locks = SessionLocks()
-        closings = Closings()
-        self._admission = Admission(store, self._roster, self._locks, closings, self._replays)
+        self._closings = Closings()
+        self._admission = Admission(store, self._roster, self._locks, self._closings, self._replays)
         self.passages = Passages(
             self._roster,
-            closings,
+            self._closings,
             lambda: self._in_force.client,
             lambda: self._in_force.limits.first_frame_seconds,
         )
@@ -101,6 +101,13 @@ class Desk:
     def streams(self) -> int:
         """Return how many slots are taken: by the answers in flight, and by further readers of theirs."""
         return self._roster.streams
+
+    def standing(self) -> Standing:
+        """Return how things stand; nothing waits for that."""
+        waiting = sum(recorder.is_waiting for recorder in list(self._recorders.values()))
+        return Standing(
+            self._roster.streams, self._roster.max_streams, waiting, self._closings.count, self._store.counts()
+        )
 
     @property
     def is_draining(self) -> bool:
@@ -140,7 +147,7 @@ class Desk:
 
     def _admit(self, request: ChatRequest, is_able: bool) -> Run:
         run = self._admission.admit(request, is_able)
-        self._recorders[run.run_id] = Recorder(run, self._observers, self._clock())
+        self._recorders[run.run_id] = Recorder(run, self._observers, self._clock(), self._closings)
         return run
 
     def admit_once(self, request: ChatRequest, key: str, asked: ChatRequest) -> Run | Found | None:

@@ -75,7 +75,7 @@ class Intake:
         run = self._run
         if self._timeouts.heard_at is None:
             self._take_first(now)
-        self._timeouts.heard_at = now
+        self._timeouts.heard_at = self._recorder.heard_at = now
         self._client.note_answer(run.prompt.model, now)
         parting = self._content_thinking
         said = frames if parting is None else parting.part(frames)
@@ -101,6 +101,7 @@ class Intake:
         has_begun = run.log.has_text or run.prompt.goes_on
         self._content_thinking = None if has_begun or run.prompt.is_free_form else ContentThinking()
         self._timeouts.note_first_frame(now)
+        self._recorder.note_return(now)
         self._gauge.note_first_frame(self._client, self._timeouts.asked_at, now)
 
     def stats(self, end: Frame) -> Stats:

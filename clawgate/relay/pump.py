@@ -77,7 +77,8 @@ class Pump:
         self._clock = clock
         shared = shared or Shared(Load(), None, Places(MAX_LOOKING))
         self._timeouts = Timeouts(limits, run.prompt.holds_frames_back)
-        self._frame_source = FrameSource(limits.max_bad_frames, is_generated=run.prompt.generate is not None)
+        is_generated = run.prompt.generate is not None
+        self._frame_source = FrameSource(limits.max_bad_frames, recorder, is_generated=is_generated)
         self._diagnosis = Diagnosis(run.prompt.model, run.wake_event, limits, shared.looking)
         window = Window(limits.smoothing_ms / 1000, shared.load)
         self._intake = Intake(run, self._client, window, self._timeouts, recorder, shared.sizes)
@@ -131,6 +132,7 @@ class Pump:
         self._diagnosis.note_request(self._client, now)
         self._state = Pump._opening
         if run.connect(self._exchange):
+            self._recorder.note_request(self._exchange)
             self._exchange.start(wake=run.wake_event.wake)
 
     def _opening(self) -> None:
@@ -259,6 +261,7 @@ class Pump:
             self._fail(failure.error)
         else:
             self._retry_at = retry_at
+            self._recorder.note_absence(self._clock())
             self._run.publish([Waiting(failure.error.code, self._attempt + 1)])
             self._state = Pump._backing_off
 
@@ -280,6 +283,7 @@ class Pump:
             self._fail(self._diagnosis.error(silence.words))
             return
         self._recorder.report_unload()
+        self._recorder.note_absence(self._clock())
         self._release_exchange()  # first, because Ollama does not unload a model that has a request
         self._run.publish([Waiting(UpstreamTimeout.code, self._attempt + 1)])
         self._diagnosis.free(self._client)

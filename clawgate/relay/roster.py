@@ -21,7 +21,7 @@ class Roster:
     """
 
     def __init__(self, max_streams: int) -> None:
-        self._max_streams = max_streams
+        self.max_streams = max_streams
         self._lock = threading.Lock()
         self._is_empty = threading.Condition(self._lock)
         self._by_session: dict[str, Run] = {}
@@ -98,8 +98,8 @@ class Roster:
         return self._readers.get(run_id, 0) > 1
 
     def _check_free(self) -> None:
-        if self._taken >= self._max_streams:
-            raise Busy(f"all {self._max_streams} streams are taken; try again in a moment")
+        if self._taken >= self.max_streams:
+            raise Busy(f"all {self.max_streams} streams are taken; try again in a moment")
 
     def _free(self, run_id: str) -> None:
         readers = self._readers.pop(run_id, None)

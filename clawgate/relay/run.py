@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -75,6 +76,7 @@ class Run:
         self.is_forgotten = False  # True once another session has its session's id
         self.log = Log(Started(session_id, run_id, prompt.model, ignored, *dropped), max_log_bytes)
         self.ended: Ended | None = None  # set once the answer is in the session
+        self.decided_at = math.inf  # when the outcome was decided, on the monotonic clock
         self._outcome: Ended | None = None
         self._answer: Message | None = None
         self._settle = settle
@@ -226,6 +228,7 @@ class Run:
             if isinstance(error, UpstreamRefused) and not self.is_accepted:
                 refused = UpstreamRefused(error.words, is_of_question=self.is_kept)
                 error, self._answer = refused.said_by_ollama(error.upstream_words, error.upstream_status), REFUSAL
+            self.decided_at = time.monotonic()
             self._outcome = Ended(self.session_id, self.run_id, done_reason, stats, error, is_empty, context)
             return True
 

@@ -6,7 +6,7 @@ import logging
 
 from msgspec import UNSET
 
-from clawgate.relay.report import Report, RunIds
+from clawgate.relay.report import Observer, Report, RunIds
 from clawgate.telemetry.ids import NAMED, NOT_KNOWN, Id
 
 ENDED = (
@@ -21,7 +21,7 @@ _troubles = logging.getLogger("clawgate.relay.pump")
 """Operators filter these lines by the names of their loggers, which stay as they are."""
 
 
-class AnswerLog:
+class AnswerLog(Observer):
     """Writes the log lines of answers; an observer of the relay's."""
 
     def on_end(self, report: Report) -> None:

@@ -32,6 +32,7 @@ class ScriptedExchange:
     failure: OpenFailure | None = None
     is_whole = False
     refused_by = math.inf
+    cut_at: float | None = None
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.request = request

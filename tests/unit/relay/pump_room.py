@@ -143,6 +143,7 @@ class TimedExchange:
     """An exchange that follows its script."""
 
     refused_by = math.inf
+    cut_at: float | None = None
 
     def __init__(self, time: Time, request: dict[str, Any], script: Script) -> None:
         self.request = request

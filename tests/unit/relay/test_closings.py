@@ -21,6 +21,7 @@ class Held:
     def __init__(self, for_s: float, fault: Exception | None = None) -> None:
         self.may_end_at = time.monotonic() + for_s
         self.closed_at: float | None = None
+        self.cut_at: float | None = None
         self.is_released = False
         self._fault = fault
 
@@ -31,7 +32,7 @@ class Held:
             return self.may_end_at
         if self._fault is not None:
             raise self._fault
-        self.closed_at = self.closed_at or now
+        self.closed_at = self.cut_at = self.closed_at or now
         return None
 
     def release(self) -> float | None:
@@ -156,6 +157,28 @@ def test_a_close_that_fails_holds_up_no_other(caplog: pytest.LogCaptureFixture) 
     await_all(closings)
     assert good.closed_at is not None
     assert "closing a connection to Ollama failed" in caplog.text
+
+
+def test_who_wants_to_know_of_a_close_is_told_at_once_or_when_it_is_done() -> None:
+    closings = Closings()
+    told: list[float] = []
+    done, waits, open_ = hold(closings, 0), hold(closings, SOON_S), Held(0)
+    for each in (done, waits, open_):
+        closings.when_cut(cast("Exchange", each), told.append)
+    assert told[0] == done.closed_at
+    wait_for(lambda: len(told) == 2, "the close that had to wait is told")
+    assert told[1] == waits.closed_at
+    assert not closings._then
+
+
+def test_a_close_that_fails_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    closings = Closings()
+    told: list[float] = []
+    closings.when_cut(cast("Exchange", hold(closings, SOON_S, fault=OSError("no"))), told.append)
+    await_all(closings)
+    assert "closing a connection to Ollama failed" in caplog.text
+    assert not told
+    assert not closings._then
 
 
 def test_without_a_further_thread_the_close_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -502,6 +502,11 @@ def test_the_report_says_what_a_run_came_to(room: MakePumpRoom) -> None:
         duration_s=3.0,
         answer_bytes=6,
         wedges=0,
+        requests=1,
+        frames=3,
+        bad_frames=0,
+        phase=None,
+        waited_s=0.0,
     )
 
 

@@ -29,6 +29,11 @@ def report(**fields: Any) -> Report:
         "duration_s": 1.5,
         "answer_bytes": 6,
         "wedges": 0,
+        "requests": 1,
+        "frames": 8,
+        "bad_frames": 0,
+        "phase": None,
+        "waited_s": 0.0,
     }
     return Report(**(whole | fields))
 

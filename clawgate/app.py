@@ -23,8 +23,10 @@ from clawgate.sessions import Bounds, MemoryStore
 from clawgate.sockets import Clients
 from clawgate.telemetry.answers import AnswerLog
 from clawgate.telemetry.ids import KEY_BYTES
+from clawgate.telemetry.metrics import Metrics
 from clawgate.web.api.chat import ChatRoutes
 from clawgate.web.api.health import HealthRoutes
+from clawgate.web.api.metrics import MAX_SCRAPES, MetricsRoutes, count_refusals
 from clawgate.web.api.sessions import MAX_DIGESTS, SessionRoutes
 from clawgate.web.described.openapi import OpenApiRoutes
 from clawgate.web.door.answering import Answering
@@ -60,12 +62,14 @@ class Gateway:
         self.clients = Clients()
         self.render_limit = ConcurrencyLimit(MAX_RENDERS, "texts are being rendered")
         self.digest_limit = ConcurrencyLimit(MAX_DIGESTS, "long sessions are being read")
+        self.scrape_limit = ConcurrencyLimit(MAX_SCRAPES, "scrapes of the metrics are running")
+        self.metrics = Metrics(lambda: self.desk.standing(), _models_of(config))
         self.desk = Desk(
             self._store,
             self.client,
             config.server.max_streams,
             config.stream,
-            (AnswerLog(),),
+            (AnswerLog(), self.metrics),
             keeping=_keeping(config),
         )
 
@@ -79,9 +83,15 @@ class Gateway:
         if self.client.endpoint != config.model.endpoint:
             self.via = f"clawgate-{secrets.token_hex(8)}"
         self.client = OllamaClient.of(config.model, self.via)
+        self.metrics.name_models(_models_of(config))
         self._store.reconfigure(_bounds(config))
         self.desk.reconfigure(self.client, config.stream, _keeping(config))
         return change
+
+
+def _models_of(config: Config) -> tuple[str, ...]:
+    """Return the models that a request may name."""
+    return (config.model.model_name, *config.model.allowed_models)
 
 
 def _bounds(config: Config) -> Bounds:
@@ -112,11 +122,12 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     SessionRoutes(config.server, desk, gateway.clients, gateway.digest_limit).install(blueprint)
     ask_upstream = partial(upstream_state, gateway.client, config.model.model_name)
     upstream = CachedQuestion(ask_upstream, UpstreamState(reachable=False))
-    abilities = KnownAbilities(gateway.client, (config.model.model_name, *config.model.allowed_models))
+    abilities = KnownAbilities(gateway.client, _models_of(config))
     HealthRoutes(config, desk, upstream, abilities).install(blueprint)
+    MetricsRoutes(gateway.metrics, gateway.scrape_limit).install(blueprint)
     appearance = Appearance(page_files)
     PageRoutes(config, abilities, appearance).install(blueprint)
-    RenderRoutes(config.server, gateway.clients, gateway.render_limit).install(blueprint)
+    RenderRoutes(config.server, gateway.clients, gateway.render_limit, gateway.metrics.note_render).install(blueprint)
     SetupRoutes(config, gateway.client, upstream, appearance, entrance.caller, entrance.hosts).install(blueprint)
     OpenApiRoutes(config.server, entrance.hosts).install(blueprint)
     return blueprint
@@ -137,6 +148,7 @@ def guard(gateway: Gateway, entrance: Entrance, routes: Blueprint | Flask) -> No
     shape_errors(routes, shape_of)
     entrance.caller.install(routes)
     Guard(gateway.config.server, entrance.hosts).install(routes)
+    count_refusals(gateway.metrics, routes)
 
 
 def create_blueprint(config: Config | None = None) -> Blueprint:

@@ -55,6 +55,7 @@ ONLY_IN: dict[str, set[str]] = {
     "redis": {"redis"},
     "xllamacpp": {"embedded"},
     "yaml": {"config.load"},
+    "prometheus_client": {"telemetry.metrics"},
 }
 WITH_FLASK = {"werkzeug", "jinja2"}
 STRUCTS = {"msgspec.Struct", "Payload", "Event"}

@@ -18,7 +18,16 @@ class FrameSource:
     Threads: the one that drives the pump.
     """
 
-    __slots__ = ("_bad", "_exchange", "_frames", "_is_generated", "_max_bad_frames", "_recorder", "_taken_bytes", "fault")
+    __slots__ = (
+        "_bad",
+        "_exchange",
+        "_frames",
+        "_is_generated",
+        "_max_bad_frames",
+        "_recorder",
+        "_taken_bytes",
+        "fault",
+    )
 
     def __init__(self, max_bad_frames: int, recorder: Recorder, *, is_generated: bool = False) -> None:
         """is_generated: some of the frames may be those of `/api/generate`."""

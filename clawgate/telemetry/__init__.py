@@ -1,1 +1,1 @@
-"""The log, for the operators of the gateway."""
+"""The log and the metrics, for the operators of the gateway."""

@@ -24,7 +24,7 @@ ACCESS_LINE = (
     "session=%({x-session-id}o)s run=%({x-run-id}o)s request=%({x-request-id}o)s"
 )
 """gunicorn's access line: {…}e is a value of the WSGI environment, {…}o a header of the response."""
-ROUTINE = ("/static/", "/healthz", "/readyz", "/api/status", "/render")
+ROUTINE = ("/static/", "/healthz", "/readyz", "/metrics", "/api/status", "/render")
 """Paths that pages and monitors request all day: a success is in the access log only at debug."""
 _PAIR = re.compile(r'(\w+)="?%\(([^)]+)\)s')
 

@@ -11,6 +11,7 @@ import msgspec
 
 from clawgate import errors
 from clawgate.errors import ClawgateError
+from clawgate.telemetry.metrics import OPENMETRICS, PLAIN
 from clawgate.web.api import answers, sse
 from clawgate.web.api.requests import InterruptBody
 from clawgate.web.door.chat_body import ChatBody
@@ -73,6 +74,7 @@ OPERATIONS = {
     "status": Operation({200: {JSON: answers.Status}}),
     "healthz": Operation({200: {JSON: answers.Health}}),
     "readyz": Operation({200: {JSON: answers.Ready}, 503: {JSON: answers.NotReady}}),
+    "metrics": Operation({200: {PLAIN: str, OPENMETRICS: str}}, (errors.Busy,)),
     "render": Operation({200: {JSON: Rendered}}, BODY, RenderBody),
     "page": Operation({200: {HTML: str}}),
     "setup": Operation({200: {HTML: str}}),

@@ -115,6 +115,7 @@ def shape_errors(routes: Blueprint | Flask, choose: Callable[[Request], ErrorSha
 
 def error_response(error: ClawgateError) -> Response:
     """Make the response to a failed request, in the error shape of the wire format that answers it."""
+    g.error_code = error.code
     shape: ErrorShape = g.get("error_shape", our_shape)
     status, body = shape(error)
     response = Response(body, status, mimetype=JSON)

@@ -5,6 +5,8 @@ A text alone, or many in one request: the page cuts an answer into blocks and as
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -84,13 +86,19 @@ def read_render(given: Members) -> tuple[list[str], str, bool]:
 
 
 class RenderRoutes:
-    """`POST /render` for the page."""
+    """`POST /render` for the page.
 
-    def __init__(self, server: ServerConfig, clients: Clients, limit: ConcurrencyLimit) -> None:
+    note_render: gets the seconds that each render took.
+    """
+
+    def __init__(
+        self, server: ServerConfig, clients: Clients, limit: ConcurrencyLimit, note_render: Callable[[float], None]
+    ) -> None:
         self._server = server
         self._clients = clients
         self._renderer = Renderer()
         self._limit = limit
+        self._note_render = note_render
 
     def install(self, blueprint: Blueprint) -> None:
         """Add the route to the blueprint."""
@@ -102,5 +110,7 @@ class RenderRoutes:
             read_object(request, self._server.max_body_bytes, self._clients, BODY_BYTES)
         )
         with self._limit.taken():
+            began_at = time.monotonic()
             htmls = self._renderer.htmls_of(texts, definitions)
+        self._note_render(time.monotonic() - began_at)
         return json_response(Rendered(html=htmls[0]) if is_one else Rendered(htmls=htmls))

@@ -104,9 +104,10 @@ class Desk:
 
     def standing(self) -> Standing:
         """Return how things stand; nothing waits for that."""
-        waiting = sum(recorder.is_waiting for recorder in list(self._recorders.values()))
+        roster, recorders = self._roster, list(self._recorders.values())
+        waiting = sum(recorder.is_waiting for recorder in recorders)
         return Standing(
-            self._roster.streams, self._roster.max_streams, waiting, self._closings.count, self._store.counts()
+            roster.streams, roster.max_streams, len(recorders), waiting, self._closings.count, self._store.counts()
         )
 
     @property
@@ -206,7 +207,8 @@ class Desk:
                     self._replays.keep(run.log)
         finally:
             self._roster.remove(run)
-            self._recorders.pop(run.run_id).report_end(run, self._clock())
+            self._recorders[run.run_id].report_end(run, self._clock())
+            del self._recorders[run.run_id]  # now that it is counted
 
     def find(self, session_id: str, place: Place | None) -> Found | None:
         """Find what a session's reader has not read yet, of its answer in flight or else of the last one.

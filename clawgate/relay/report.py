@@ -55,13 +55,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(NamedTuple):
-    """The standing of the desk at a moment: its slots, the answers that wait for Ollama, and its sessions.
+    """The standing of the desk at a moment: its slots, its answers, and its sessions.
 
+    answers: those whose request is not over. waiting: of these, those that wait for an Ollama that is away.
     closes: the connections to Ollama that are to be closed, and may not be yet (closings.py).
     """
 
     streams: int
     max_streams: int
+    answers: int
     waiting: int
     closes: int
     sessions: Counts

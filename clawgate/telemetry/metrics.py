@@ -228,9 +228,10 @@ class _Now:
         """Yield the metrics."""
         now = self._standing()
         kept = now.sessions
-        words = "Slots that are taken, by answers in flight and further readers of theirs."
+        words = "Slots that are taken: by answers, further readers of theirs, and calls that pass through to Ollama."
         yield _gauge("streams", words, now.streams)
         yield _gauge("streams_limit", "Slots that there are (server.max_streams).", now.max_streams)
+        yield _gauge("answers_in_flight", "Answers whose request is not over.", now.answers)
         yield _gauge("answers_waiting", "Answers that wait for an Ollama that is away.", now.waiting)
         yield _gauge("closes_waiting", "Connections to Ollama that are too young to be closed.", now.closes)
         yield _gauge("sessions", "Sessions that are kept.", {"idle": kept.idle, "streaming": kept.in_flight}, "state")

@@ -15,7 +15,7 @@ from clawgate.sessions import Counts, Dropped
 from clawgate.telemetry.metrics import ENDING, MAX_MODELS, OPENMETRICS, PLAIN, REASONS, Metrics
 from tests.support.exposition import Samples, families, growth, samples
 
-STANDING = Standing(3, 7, 2, 1, Counts(5, 3, 1000, 2000, 11, 12, Dropped(13, 14)))
+STANDING = Standing(3, 7, 4, 2, 1, Counts(5, 3, 1000, 2000, 11, 12, Dropped(13, 14)))
 
 
 def metrics_of(*models: str) -> Metrics:
@@ -135,10 +135,11 @@ def test_unloads_refusals_and_closes_are_added() -> None:
 def test_how_things_stand_is_read_at_the_scrape() -> None:
     told = read(metrics_of())
     now = {name: value for name, value in told.items() if name.startswith(("clawgate_s", "clawgate_c"))}
-    now["clawgate_answers_waiting"] = told["clawgate_answers_waiting"]
+    now |= {name: told[name] for name in ("clawgate_answers_in_flight", "clawgate_answers_waiting")}
     assert now == {
         "clawgate_streams": 3,
         "clawgate_streams_limit": 7,
+        "clawgate_answers_in_flight": 4,
         "clawgate_answers_waiting": 2,
         "clawgate_closes_waiting": 1,
         'clawgate_sessions{state="idle"}': 5,

@@ -203,8 +203,16 @@ def get(base_url: str, path: str, headers: dict[str, str] | None = None) -> Raw:
 
 
 def test_counts_are_for_the_operator_alone(gateway: Callable[..., Gateway], nginx: Callable[..., Nginx]) -> None:
-    closed = nginx(gateway(), replace={"allow 127.0.0.1": "deny 127.0.0.1"})
-    assert client.get(closed.base_url, "/metrics").status == 403
+    started = gateway()
+    front = nginx(started).base_url
+    assert "clawgate_streams 0.0" in client.get(front, "/metrics").json
+    assert client.get(front, "/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status == 403
+    for address in ("127.0.0.1", "::1"):
+        closed = nginx(started, replace={"allow 127.0.0.1": f"deny {address}"}).base_url
+        for path in ("/metrics", "//metrics", "/%6detrics", "/x/../metrics", "/metrics?a", "/metrics#a", "/metrics/."):
+            refused = client.get(closed, path)
+            assert "clawgate_" not in str(refused.json), path
+            assert refused.status in (403, 404), path
 
 
 def test_own_front_end_is_served_beside_the_api(

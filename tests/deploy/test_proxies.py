@@ -16,7 +16,7 @@ from tests.support.client import StreamClient
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, text, wait
 from tests.support.proxies import Caddy, Proxy, Vite, install_vite, recipe_of
-from tests.support.tools import DEADLINE_S, on_a_free_port, require
+from tests.support.tools import DEADLINE_S, ROOT, on_a_free_port, require
 
 pytestmark = pytest.mark.deadline(180)
 
@@ -129,6 +129,21 @@ def test_a_sign_in_in_front_leaves_the_token_its_own_header(
         with StreamClient(front.base_url, {"message": "Hi"}, headers=headers) as stream:
             sse.check(stream.read_all())
     assert "Authorization" not in ollama.chats[0].headers
+
+
+@pytest.mark.parametrize(("mark", "place"), [("", ""), ("handle_path", "/chat")], ids=["root", "path"])
+def test_the_line_that_keeps_the_metrics_back_does(
+    gateway: Callable[..., Gateway], tmp_path: Path, mark: str, place: str
+) -> None:
+    line = re.search(r"^- Caddy: `(respond [^`]+)`", (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8"), re.M)
+    assert line
+    started = gateway(server={"path_prefix": place})
+    inside = ("\t\trequest_body", f"\t\t{line[1]}\n\t\trequest_body")
+    kept = {"mark": mark, "replace": inside} if mark else {"site": line[1]}
+    with on_a_free_port(lambda: Caddy(started.port, tmp_path, **kept)) as front:
+        assert client.get(front.base_url, f"{place}/metrics").status == 403
+        assert client.get(front.base_url, f"{place}/healthz").status == 200
+    assert started.get("/metrics").status == 200
 
 
 def test_what_a_browser_says_of_its_address_does_not_count(gateway: Callable[..., Gateway], tmp_path: Path) -> None:

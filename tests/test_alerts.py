@@ -14,7 +14,7 @@ import yaml
 
 from clawgate import create_app
 from tests.support.promql import RULES, TARGET, alerts, grouped_in, queries
-from tests.support.tools import DEADLINE_S
+from tests.support.tools import DEADLINE_S, require
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
@@ -26,10 +26,8 @@ def test_an_alert_says_what_is_the_matter(rule: dict[str, Any]) -> None:
 
 
 def promtool(*arguments: str, given: str = "") -> str:
-    """Run promtool, which has to succeed; skip the test where there is none (Debian's package `prometheus` has it)."""
-    binary = shutil.which("promtool")
-    if binary is None:
-        pytest.skip("promtool is not installed")
+    """Run promtool, which has to succeed."""
+    binary = require("promtool", "Prometheus' own word on rules; Debian's package `prometheus` has it")
     ended = subprocess.run(
         [binary, *arguments], input=given, capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )

@@ -80,11 +80,15 @@ def images(value: Raw, path: str, fields: Fields) -> tuple[str, ...] | Raw:
         raise fields.wrong(path, f"{len(given)} of them")
     pieces: list[bytes | bytearray | memoryview] = []
     for index, each in enumerate(given):
-        pieces += (b'","', _image(each, f"{path}[{index}]", fields))
+        pieces += (b'","', image(each, f"{path}[{index}]", fields))
     return Raw(b"".join((b'["', *pieces[1:], b'"]'))) if pieces else ()
 
 
-def _image(value: Raw, path: str, fields: Fields) -> bytes | bytearray | memoryview:
+def image(value: Raw, path: str, fields: Fields) -> bytes | bytearray | memoryview:
+    """Take one picture: a JSON string; return the base64 that Ollama takes, a view of the body where that is right.
+
+    Errors: BadRequest that says what it was.
+    """
     if kind_of(value) != "str":
         raise fields.wrong(path, kind_of(value))
     text = memoryview(value)[1:-1]

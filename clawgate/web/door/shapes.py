@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 
 from clawgate.errors import BadRequest
 from clawgate.sessions import TextOrJson
@@ -50,6 +50,8 @@ def _general(path: str) -> str:
     return re.sub(r"\[\d+\]", "[]", path)
 
 
+Name = Annotated[str, Meta(min_length=1)]
+"""The type of a text that is not empty."""
 Read = Callable[[Raw, str, Fields], Any]
 """Reads a value at a path."""
 
@@ -77,7 +79,7 @@ class Shape:
         read = {}
         for name, value in given.items():
             reader = self._readers.get(name)
-            if reader is not None and not (name in self._nullable and _is_null(value)):
+            if reader is not None and not (name in self._nullable and is_null(value)):
                 read[name] = reader(value, where + name, fields)
         for name in self._required:
             if name not in read:
@@ -151,5 +153,28 @@ def members(value: Raw, path: str, fields: Fields) -> Members:
     return msgspec.json.decode(value, type=Members)
 
 
-def _is_null(value: Raw) -> bool:
+def required(given: Members, name: str, kind: str, path: str, fields: Fields) -> Raw:
+    """Return a member that has to be there and of this kind, as `kind_of` names it; `path` is that of the object.
+
+    Errors: BadRequest.
+    """
+    value = given.get(name)
+    if value is None or kind_of(value) != kind:
+        raise fields.wrong(path + name, "" if value is None else kind_of(value))
+    return value
+
+
+def name(given: Members, name: str, path: str, fields: Fields) -> Raw:
+    """Return a member that has to be a text that is not empty.
+
+    Errors: BadRequest.
+    """
+    value = required(given, name, "str", path, fields)
+    if len(value) <= len('""'):
+        raise fields.wrong(path + name, "an empty one")
+    return value
+
+
+def is_null(value: Raw) -> bool:
+    """Tell whether a value is null."""
     return len(value) == len("null") and memoryview(value)[0] == ord("n")

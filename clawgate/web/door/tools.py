@@ -1,0 +1,58 @@
+"""Tools and their calls, between Ollama's form and those of other APIs: each form is written as JSON, none is decoded.
+
+Ollama nests what describes a function: `{"type": "function", "function": {"name", "description", "parameters"}}`; its
+calls have their arguments as an object.
+Source: Ollama docs/api.md, "Chat request (with tools)"; api/types.go, ToolCall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from msgspec import Raw
+
+from clawgate.web.door.responses import one_line
+
+Json = bytes | Raw
+NO_ARGUMENTS = b"{}"
+
+
+class Call(NamedTuple):
+    """A call of a tool, as the model made it; the arguments are the JSON of an object."""
+
+    id: str
+    name: str
+    arguments: bytes
+
+
+def call_of(call: Mapping[str, Any], unnamed: str) -> Call:
+    """Read one of Ollama's calls; `unnamed` is the id of a call that has none, as those of an older Ollama."""
+    function = call.get("function")
+    given = function if isinstance(function, dict) else {}
+    id_, name, arguments = call.get("id"), given.get("name"), given.get("arguments")
+    return Call(
+        id_ if isinstance(id_, str) and id_ else unnamed,
+        name if isinstance(name, str) else "",
+        one_line(arguments) if isinstance(arguments, dict) else NO_ARGUMENTS,
+    )
+
+
+def called(id_: Json, name: Json, arguments: Json) -> bytes:
+    """Write a call of a conversation in Ollama's form, from the JSON of each of its parts."""
+    return b'{"id":%b,"function":{"name":%b,"arguments":%b}}' % (id_, name, arguments)
+
+
+def function(name: Json, description: Json | None, parameters: Json | None) -> bytes:
+    """Write a function that the model may call in Ollama's form, from the JSON of each of its parts."""
+    parts = [b'{"type":"function","function":{"name":%b' % name]
+    if description is not None:
+        parts.append(b',"description":%b' % description)
+    if parameters is not None:
+        parts.append(b',"parameters":%b' % parameters)
+    return b"".join((*parts, b"}}"))
+
+
+def listed(items: Sequence[bytes]) -> Raw | tuple[()]:
+    """Write a list of such JSON; nothing for an empty one."""
+    return Raw(b"[%b]" % b",".join(items)) if items else ()

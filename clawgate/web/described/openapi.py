@@ -112,10 +112,10 @@ def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = 
 
 
 def _types() -> Iterator[type[msgspec.Struct]]:
-    yield from (*answers.EVENTS, Failed)
     for operation in OPERATIONS.values():
-        kinds = [operation.body, *(kind for given in operation.answers.values() for kind in given.values())]
-        yield from filter(_is_struct, kinds)
+        kinds = [kind for given in operation.answers.values() for kind in given.values()]
+        events = (each for kind in kinds if isinstance(kind, tuple) for each in kind)
+        yield from filter(_is_struct, (operation.body, operation.failed, *kinds, *events))
 
 
 def _is_struct(kind: Any) -> bool:
@@ -146,7 +146,7 @@ def _operation(rule: Rule, server: ServerConfig, hosts: Hosts) -> dict[str, Any]
         raised.append(errors.Unauthorized)
     if hosts.is_checked:
         raised.append(errors.UntrustedHost)
-    described["responses"] = dict(sorted({**_failures(raised), **_successes(operation)}.items()))
+    described["responses"] = dict(sorted({**_failures(raised, operation), **_successes(operation)}.items()))
     return described
 
 
@@ -161,11 +161,16 @@ def _successes(operation: Operation) -> dict[str, Any]:
     return responses
 
 
-def _failures(raised: list[type[ClawgateError]]) -> dict[str, Any]:
+def _failures(raised: list[type[ClawgateError]], operation: Operation) -> dict[str, Any]:
+    def status_of(kind: type[ClawgateError]) -> int:
+        return operation.statuses.get(kind, kind.status)
+
     responses = {}
-    for status, kinds in groupby(sorted(raised, key=lambda kind: (kind.status, kind.code)), lambda kind: kind.status):
+    for status, kinds in groupby(sorted(raised, key=lambda kind: (status_of(kind), kind.code)), status_of):
         codes = [kind.code for kind in kinds]
-        schema = {"$ref": COMPONENTS + "Failed", "properties": {"error": {"properties": {"code": {"enum": codes}}}}}
+        schema: dict[str, Any] = {"$ref": COMPONENTS + operation.failed.__name__}
+        if operation.failed is Failed:
+            schema["properties"] = {"error": {"properties": {"code": {"enum": codes}}}}
         responses[str(status)] = {"description": ", ".join(codes), "content": {JSON: {"schema": schema}}}
     return responses
 
@@ -173,8 +178,24 @@ def _failures(raised: list[type[ClawgateError]]) -> dict[str, Any]:
 def _schema(kind: Any) -> dict[str, Any]:
     if kind is answers.EVENTS:
         return EVENT
+    if isinstance(kind, tuple):
+        return _events(kind)
     schema: dict[str, Any] = msgspec.json.schema(kind, ref_template=COMPONENTS + "{name}")
     return {name: value for name, value in schema.items() if name != "$defs"}
+
+
+def _events(kinds: tuple[type[msgspec.Struct], ...]) -> dict[str, Any]:
+    """Describe a stream of another API's events, whose types are the events' own names."""
+    content = {"oneOf": [{"$ref": COMPONENTS + kind.__name__} for kind in kinds]}
+    return {
+        "description": "Each event; its type is that of its data.",
+        "type": "object",
+        "properties": {
+            "event": {"enum": [str(kind.__struct_config__.tag) for kind in kinds]},
+            "data": {"type": "string", "contentMediaType": JSON, "contentSchema": content},
+        },
+        "required": ["event", "data"],
+    }
 
 
 def _plain(schema: Any) -> Any:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,6 +20,7 @@ from clawgate.web.door.chat_body import ChatBody
 from clawgate.web.door.places import IDEMPOTENCY_KEY, LAST_EVENT_ID, PLACE_ID
 from clawgate.web.door.places import KEY as KEY_PATTERN
 from clawgate.web.door.reading import JSON
+from clawgate.web.door.responses import Failed
 from clawgate.web.pages.render import RenderBody, Rendered
 
 HTML = "text/html; charset=utf-8"
@@ -26,13 +29,16 @@ HTML = "text/html; charset=utf-8"
 class Operation(NamedTuple):
     """A handler's body and answers: `answers` are types by status and media type, None where there is no type.
 
-    `answers.EVENTS` in place of a type is a stream of our events. `parameters` are those beside the path's.
+    A tuple of types in place of one is a stream of such events. `parameters` are those beside the path's. `failed` is the
+    shape of an error, and `statuses` are those of errors that have another one in this wire format.
     """
 
     answers: dict[int, dict[str, Any]]
     errors: tuple[type[ClawgateError], ...] = ()
     body: type[msgspec.Struct] | None = None
     parameters: tuple[dict[str, Any], ...] = ()
+    failed: type[msgspec.Struct] = Failed
+    statuses: Mapping[type[ClawgateError], int] = MappingProxyType({})
 
 
 Errors = tuple[type[ClawgateError], ...]

@@ -23,10 +23,14 @@ def read_options(given: Members, path: str) -> dict[str, Any]:
     """
     if len(given) > MAX_OPTIONS:
         raise BadRequest(f"{path}: expected at most {MAX_OPTIONS} options, got {len(given)}")
-    return {name: _option(name, value, f"{path}.{_shown(name)}") for name, value in given.items()}
+    return {name: read_option(name, value, f"{path}.{_shown(name)}") for name, value in given.items()}
 
 
-def _option(name: str, given: Raw, path: str) -> Any:
+def read_option(name: str, given: Raw, path: str) -> Any:
+    """Check one option, whatever a wire format calls it.
+
+    Errors: BadRequest that names its path.
+    """
     if len(given) > MAX_OPTION_BYTES:
         raise BadRequest(f"{path}: expected at most {MAX_OPTION_BYTES} bytes, got {len(given)}")
     try:

@@ -14,11 +14,11 @@ class AllowedModels:
 
     def __init__(self, model: ModelConfig) -> None:
         self.names = (model.model_name, *model.allowed_models)
-        self._known = frozenset(map(_whole, self.names))
+        self._known = frozenset(map(full_name, self.names))
 
     def has(self, name: str) -> bool:
         """Tell whether a request may name this model."""
-        return _whole(name) in self._known
+        return full_name(name) in self._known
 
     def check(self, name: str) -> None:
         """Check that a request may name this model.
@@ -29,5 +29,6 @@ class AllowedModels:
             raise ModelNotAllowed(f"model: expected one of {', '.join(self.names)}")
 
 
-def _whole(name: str) -> str:
+def full_name(name: str) -> str:
+    """Return a model's name with its tag."""
     return name if ":" in name.rpartition("/")[2] else name + LATEST

@@ -13,7 +13,7 @@ from clawgate.web.api import sse
 from clawgate.web.api.answers import DoneReason, Endpoint, Whole
 from clawgate.web.api.sessions import checked
 from clawgate.web.door.accepting import takes
-from clawgate.web.door.answering import Answering, Asked, WireFormat
+from clawgate.web.door.answering import STREAM_HEADERS, Answering, Asked, WireFormat
 from clawgate.web.door.chat_body import read_chat
 from clawgate.web.door.naming import session_id_in
 from clawgate.web.door.reading import Members
@@ -110,4 +110,4 @@ def whole(_run_id: str, source: Iterable[events.Event]) -> bytes:
     )
 
 
-EVENT_STREAM = WireFormat(sse.MIMETYPE, sse.HEADERS, sse.stream, whole)
+EVENT_STREAM = WireFormat(sse.MIMETYPE, STREAM_HEADERS, sse.stream, whole)

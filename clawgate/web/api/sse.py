@@ -31,10 +31,6 @@ MIMETYPE = EVENT_STREAM
 PING = b'data: {"ping":"keepalive"}\n\n'
 RETRY = b"retry: 1000\n\n"
 """The ms after which an EventSource that was cut off connects again; a block without data is no event."""
-HEADERS = {
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",  # nginx passes each event on, even where its proxy_buffering is on
-}
 
 
 def stream(run_id: str, source: Iterable[events.Event], place: int | None = None) -> Iterator[bytes]:

@@ -29,6 +29,12 @@ from clawgate.web.door.reading import JSON, Members, read_object
 
 log = logging.getLogger(__name__)
 
+STREAM_HEADERS = {
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",  # nginx passes each event on, even where its proxy_buffering is on
+}
+"""The headers of a `text/event-stream`."""
+
 
 class WireFormat(NamedTuple):
     """A wire format: the encoding of an answer."""

@@ -37,8 +37,10 @@ class OpenAIFailed(Payload, frozen=True):
 
 
 def status_of(error: ClawgateError) -> int:
-    """Return the status: ours, but 404 for a model that Ollama does not have."""
-    return 404 if isinstance(error, ModelNotFound) else error.status
+    """Return the status: ours, but 404 for a model that Ollama does not have, and 429 where Ollama says so itself."""
+    if isinstance(error, ModelNotFound):
+        return 404
+    return 429 if error.upstream_status == 429 else error.status
 
 
 def failed_of(error: ClawgateError) -> OpenAIFailed:

@@ -6,6 +6,11 @@ Source: OpenAI API reference, "Create chat completion", `messages[].content`.
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
 from clawgate.web.door.parts import Content, ReadPart
 from clawgate.web.door.reading import Members, kind_of
 from clawgate.web.door.shapes import Fields, members
@@ -19,6 +24,36 @@ EXPECTED = {
     "url": "a picture as an address like data:image/png;base64,…",
 }
 """The words for what a part should have been, in a refusal."""
+
+
+Address = Annotated[str, Meta(extra_json_schema={"format": "byte", "description": "data:image/…;base64,…"})]
+
+
+class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """A text."""
+
+    text: str
+
+
+class RefusalPart(msgspec.Struct, frozen=True, tag_field="type", tag="refusal"):
+    """What an assistant has said to refuse: a text."""
+
+    refusal: str
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """A picture by its address."""
+
+    url: Address
+
+
+class PicturePart(msgspec.Struct, frozen=True, tag_field="type", tag="image_url"):
+    """A picture."""
+
+    image_url: Picture | Address
+
+
+Part = TextPart | RefusalPart | PicturePart
 
 
 def text_part(name: str) -> ReadPart:
@@ -50,7 +85,9 @@ def image_url(part: Members, path: str, fields: Fields, content: Content) -> Non
     content.add_picture(value, path, fields)
 
 
-PARTS: dict[str, ReadPart] = {"text": text_part("text"), "image_url": image_url}
+PARTS: dict[str, ReadPart] = {
+    "text": text_part("text"),
+    "image_url": image_url,
+    "refusal": text_part("refusal"),
+}
 """The kinds of parts, by their types."""
-OF_ASSISTANT: dict[str, ReadPart] = {**PARTS, "refusal": text_part("refusal")}
-"""Those of an assistant's message: a refusal is what the model said."""

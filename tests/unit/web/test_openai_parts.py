@@ -13,7 +13,7 @@ from clawgate.errors import BadRequest
 from clawgate.web.door.images import MAX_IMAGES
 from clawgate.web.door.parts import Content, read_content
 from clawgate.web.door.shapes import Fields
-from clawgate.web.openai.parts import EXPECTED, OF_ASSISTANT, PARTS
+from clawgate.web.openai.parts import EXPECTED, PARTS
 from tests.support.pictures import TINY_GIF
 
 DATA = f"data:image/gif;base64,{TINY_GIF}"
@@ -21,10 +21,10 @@ TEXT = {"type": "text", "text": "春光"}
 PICTURE = {"type": "image_url", "image_url": {"url": DATA, "detail": "low"}}
 
 
-def content_of(sent: Any, kinds: Any = PARTS) -> Content:
+def content_of(sent: Any) -> Content:
     """Return the content that is read of what a client sends."""
     given = Raw(sent if isinstance(sent, bytes) else json.dumps(sent, ensure_ascii=False).encode())
-    return read_content(given, "messages[0].content", Fields(EXPECTED), kinds)
+    return read_content(given, "messages[0].content", Fields(EXPECTED), PARTS)
 
 
 def plain(value: Any) -> Any:
@@ -32,10 +32,10 @@ def plain(value: Any) -> Any:
     return json.loads(msgspec.json.encode(value))
 
 
-def mistake_in(sent: Any, kinds: Any = PARTS) -> str:
+def mistake_in(sent: Any) -> str:
     """Return the message for a content that is refused."""
     with pytest.raises(BadRequest) as caught:
-        content_of(sent, kinds)
+        content_of(sent)
     return caught.value.message
 
 
@@ -59,10 +59,8 @@ def test_texts_become_one_and_pictures_a_list(sent: Any, text: str, images: list
     assert (plain(content.text), plain(content.images)) == (text, images)
 
 
-def test_an_assistants_refusal_is_what_it_said() -> None:
-    refusal = [{"type": "refusal", "refusal": "No."}]
-    assert plain(content_of(refusal, OF_ASSISTANT).text) == "No."
-    assert mistake_in(refusal).endswith('.type: expected "text" or "image_url", got "refusal"')
+def test_a_refusal_is_a_text() -> None:
+    assert plain(content_of([{"type": "refusal", "refusal": "No."}, TEXT]).text) == "No.\n\n春光"
 
 
 def test_escapes_stay_as_they_were_sent() -> None:
@@ -77,13 +75,13 @@ def test_escapes_stay_as_they_were_sent() -> None:
         (5, ": expected a text, null, or a list of parts, got int"),
         ({"type": "text"}, ": expected a text, null, or a list of parts, got object"),
         (["春光"], '[0]: expected a part like {"type": "text", "text": "…"}, got str'),
-        ([{}], '[0].type: expected "text" or "image_url", got nothing'),
-        ([{"type": 5}], '[0].type: expected "text" or "image_url", got int'),
-        ([{"type": None}], '[0].type: expected "text" or "image_url", got null'),
-        ([TEXT, {"type": "input_audio"}], '[1].type: expected "text" or "image_url", got "input_audio"'),
-        ([{"type": "a\nb"}], r'[0].type: expected "text" or "image_url", got "a\nb"'),
-        ([{"type": "x" * 100}], f'[0].type: expected "text" or "image_url", got "{"x" * 64}"'),
-        ([{"type": "x" * 20_000}], '[0].type: expected "text" or "image_url", got 20002 bytes'),
+        ([{}], '[0].type: expected "text", "image_url" or "refusal", got nothing'),
+        ([{"type": 5}], '[0].type: expected "text", "image_url" or "refusal", got int'),
+        ([{"type": None}], '[0].type: expected "text", "image_url" or "refusal", got null'),
+        ([TEXT, {"type": "input_audio"}], '[1].type: expected "text", "image_url" or "refusal", got "input_audio"'),
+        ([{"type": "a\nb"}], r'[0].type: expected "text", "image_url" or "refusal", got "a\nb"'),
+        ([{"type": "x" * 100}], f'[0].type: expected "text", "image_url" or "refusal", got "{"x" * 64}"'),
+        ([{"type": "x" * 20_000}], '[0].type: expected "text", "image_url" or "refusal", got 20002 bytes'),
         ([{"type": "text"}], "[0].text: expected a text"),
         ([{"type": "text", "text": None}], "[0].text: expected a text, got null"),
         ([{"type": "text", "text": ["a"]}], "[0].text: expected a text, got array"),

@@ -34,8 +34,11 @@ from clawgate.web.door.caller import Caller
 from clawgate.web.door.concurrency import ConcurrencyLimit
 from clawgate.web.door.guard import Guard
 from clawgate.web.door.hosts import Hosts
+from clawgate.web.door.passing import Passing
 from clawgate.web.door.prefix import PathPrefix
 from clawgate.web.door.responses import ErrorShape, shape_errors
+from clawgate.web.openai import errors as openai
+from clawgate.web.openai.routes import OpenAIRoutes
 from clawgate.web.pages.appearance import Appearance, templates
 from clawgate.web.pages.chat import PageRoutes
 from clawgate.web.pages.files import Files
@@ -119,6 +122,8 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     page_files.install(blueprint)
     answering = Answering(config.server.max_body_bytes, config.model, desk, gateway.clients, gateway.via)
     ChatRoutes(config.model, answering).install(blueprint)
+    passing = Passing(desk.passages, gateway.clients)
+    OpenAIRoutes(config.model, config.server.max_body_bytes, answering, passing, gateway.clients).install(blueprint)
     SessionRoutes(config.server, desk, gateway.clients, gateway.digest_limit).install(blueprint)
     ask_upstream = partial(upstream_state, gateway.client, config.model.model_name)
     upstream = CachedQuestion(ask_upstream, UpstreamState(reachable=False))
@@ -133,14 +138,17 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     return blueprint
 
 
-SHAPES: dict[str, ErrorShape] = {}
+SHAPES: dict[str, ErrorShape] = {"openai": openai.shape}
 """The shapes of errors by the first word of an endpoint's name: the wire format's."""
+ADDRESSES: tuple[tuple[str, ErrorShape], ...] = (("/v1/", openai.shape),)
+"""The shapes of errors at addresses, or for methods, that no route has; the first one that is in the path counts."""
 
 
 def shape_of(request: Request) -> ErrorShape | None:
     """Choose the shape of a request's error: its route's wire format says it, or else its address."""
     endpoint = (request.endpoint or "").rpartition(".")[2]
-    return SHAPES.get(endpoint.partition("_")[0])
+    by_address = (shape for address, shape in ADDRESSES if address in f"{request.path}/")
+    return SHAPES.get(endpoint.partition("_")[0]) if endpoint else next(by_address, None)
 
 
 def guard(gateway: Gateway, entrance: Entrance, routes: Blueprint | Flask) -> None:

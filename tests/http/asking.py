@@ -139,8 +139,9 @@ def routes_of(app: Flask) -> Iterator[tuple[str, Rule]]:
 
 
 def path_of(rule: Rule) -> str:
-    """Return an address of this rule: a session that does not exist, a file that does."""
-    return rule.rule.replace("<session_id>", "s-nobody").replace("<path:filename>", "page/chat.js")
+    """Return an address of this rule: a session that does not exist, a file that does, the model."""
+    path = rule.rule.replace("<session_id>", "s-nobody").replace("<path:filename>", "page/chat.js")
+    return path.replace("<path:model>", "qwen3:32b")
 
 
 def template_of(rule: Rule) -> str:

@@ -81,6 +81,36 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "no UTF-8 at the end": lambda: filled(4 * MB, QUESTION, b"a", b"\xff" + END),
 }
 
+PARTS = b'{"stream":true,"messages":[{"role":"user","content":['
+END_OF_PARTS = b"]}]}"
+PART, END_OF_PART = b'{"type":"text","text":"', b'"}'
+URL = b'{"type":"image_url","image_url":{"url":"' + DATA + PNG
+CALLS = b'{"stream":true,"messages":[{"role":"assistant","tool_calls":['
+ARGUMENTS, END_OF_ARGUMENTS = b'{"id":"x","function":{"name":"f","arguments":"{\\"a\\":\\"', b'\\"}"}}'
+TAKEN_BY_OPENAI: dict[str, Callable[[], bytes]] = {
+    "a part with one emoji": lambda: filled(4 * MB, PARTS + PART + EMOJI, b"a", END_OF_PART + END_OF_PARTS),
+    "two parts": lambda: filled(
+        8 * MB, PARTS + PART + b"a" * (4 * MB) + END_OF_PART + b"," + PART + EMOJI, b"a", END_OF_PART + END_OF_PARTS
+    ),
+    "tiny parts": lambda: listed(16_000, PARTS, PART + b"a" + END_OF_PART, END_OF_PARTS, MB),
+    "a picture by its address": lambda: filled(4 * MB, PARTS + URL, b"AAAA", b'"}}' + END_OF_PARTS),
+    "arguments with one emoji": lambda: filled(
+        4 * MB, CALLS + ARGUMENTS + EMOJI, b"a", END_OF_ARGUMENTS + END_OF_PARTS
+    ),
+    "arguments in escapes": lambda: filled(4 * MB, CALLS + ARGUMENTS, b"\\\\n", END_OF_ARGUMENTS + END_OF_PARTS),
+    "tiny calls": lambda: listed(13_000, CALLS, b'{"function":{"name":"f"}}', END_OF_PARTS, MB),
+    "tiny messages": lambda: listed(32_000, b'{"stream":true,"messages":[', b'{"role":"user"}', b"]}", MB),
+    "thinking": lambda: filled(
+        4 * MB, b'{"stream":true,"messages":[{"role":"assistant","reasoning":"' + EMOJI, b"a", END
+    ),
+}
+REFUSED_BY_OPENAI: dict[str, Callable[[], bytes]] = {
+    "no picture": lambda: filled(4 * MB, PARTS + URL + EMOJI, b"AAAA", b'"}}' + END_OF_PARTS),
+    "a long kind": lambda: filled(4 * MB, PARTS + b'{"type":"' + EMOJI, b"a", END_OF_PART + END_OF_PARTS),
+    "a long id": lambda: filled(4 * MB, CALLS + b'{"id":"' + EMOJI, b"a", b'","function":{"name":"f"}}' + END_OF_PARTS),
+    "a mistake at the end": lambda: filled(4 * MB, PARTS + PART, b"a", END_OF_PART + b',{"type":"x"}' + END_OF_PARTS),
+}
+
 
 def swallow(connection: Connection) -> None:
     """Answer any chat with one frame, and keep the answer open until the gateway leaves."""
@@ -147,6 +177,28 @@ def test_a_body_that_is_refused_costs_at_most_twice_its_length(swallowing: Gatew
     body = REFUSED[name]()
     with measured(swallowing) as memory:
         assert swallowing.post("/api/chat", body).status == 400
+        assert memory()[0] <= 2 * len(body) + SLACK_BYTES
+        wait_for(lambda: memory()[1] <= SLACK_BYTES, "the memory is given back")
+
+
+@pytest.mark.parametrize("name", TAKEN_BY_OPENAI)
+def test_a_body_in_openais_form_costs_no_more(swallowing: Gateway, name: str) -> None:
+    body = TAKEN_BY_OPENAI[name]()
+    with measured(swallowing) as memory:
+        with StreamClient(swallowing.base_url, body, path="/v1/chat/completions") as stream:
+            while b'"content":"a"' not in stream.received:
+                assert stream.read_line(), stream.received
+            peak, held = memory()
+        assert peak <= 4 * len(body) + SLACK_BYTES
+        assert held <= 2 * len(body) + SLACK_BYTES, "it keeps more than the prompt while its answer streams"
+        wait_for(lambda: memory()[1] <= SLACK_BYTES, "the memory is given back")
+
+
+@pytest.mark.parametrize("name", REFUSED_BY_OPENAI)
+def test_a_body_in_openais_form_that_is_refused_costs_no_more(swallowing: Gateway, name: str) -> None:
+    body = REFUSED_BY_OPENAI[name]()
+    with measured(swallowing) as memory:
+        assert swallowing.post("/v1/chat/completions", body).status == 400
         assert memory()[0] <= 2 * len(body) + SLACK_BYTES
         wait_for(lambda: memory()[1] <= SLACK_BYTES, "the memory is given back")
 

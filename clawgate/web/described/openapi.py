@@ -37,6 +37,7 @@ COMPONENTS = "#/components/schemas/"
 PARAMETERS = {
     "session_id": {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"},
     "filename": {"type": "string"},
+    "model": {"type": "string"},
     "version": {"type": "string"},
 }
 TOKEN: dict[str, dict[str, str]] = {
@@ -184,17 +185,21 @@ def _schema(kind: Any) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if name != "$defs"}
 
 
-def _events(kinds: tuple[type[msgspec.Struct], ...]) -> dict[str, Any]:
-    """Describe a stream of another API's events, whose types are the events' own names."""
-    content = {"oneOf": [{"$ref": COMPONENTS + kind.__name__} for kind in kinds]}
+def _events(kinds: tuple[type[msgspec.Struct] | str, ...]) -> dict[str, Any]:
+    """Describe a stream of another API's events: a type's tag is the event's name, and a text is data as it is."""
+    structs = [kind for kind in kinds if not isinstance(kind, str)]
+    content = {"oneOf": [{"$ref": COMPONENTS + kind.__name__} for kind in structs]}
+    data: dict[str, Any] = {"type": "string", "contentMediaType": JSON, "contentSchema": content}
+    texts = [kind for kind in kinds if isinstance(kind, str)]
+    properties: dict[str, Any] = {"data": {"anyOf": [{"enum": texts}, data]} if texts else data}
+    names = [kind.__struct_config__.tag for kind in structs if kind.__struct_config__.tag]
+    if names:
+        properties["event"] = {"enum": names}
     return {
         "description": "Each event; its type is that of its data.",
         "type": "object",
-        "properties": {
-            "event": {"enum": [str(kind.__struct_config__.tag) for kind in kinds]},
-            "data": {"type": "string", "contentMediaType": JSON, "contentSchema": content},
-        },
-        "required": ["event", "data"],
+        "properties": properties,
+        "required": sorted(properties),
     }
 
 

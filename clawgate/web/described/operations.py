@@ -16,11 +16,17 @@ from clawgate.errors import ClawgateError
 from clawgate.telemetry.metrics import OPENMETRICS, PLAIN
 from clawgate.web.api import answers, sse
 from clawgate.web.api.requests import InterruptBody
+from clawgate.web.door.accepting import EVENT_STREAM
 from clawgate.web.door.chat_body import ChatBody
+from clawgate.web.door.naming import SESSION_HEADER, SESSION_ID
 from clawgate.web.door.places import IDEMPOTENCY_KEY, LAST_EVENT_ID, PLACE_ID
 from clawgate.web.door.places import KEY as KEY_PATTERN
 from clawgate.web.door.reading import JSON
 from clawgate.web.door.responses import Failed
+from clawgate.web.openai import answers as completions
+from clawgate.web.openai.embeddings import EmbeddingBody
+from clawgate.web.openai.errors import OpenAIFailed
+from clawgate.web.openai.requests import CompletionBody
 from clawgate.web.pages.render import RenderBody, Rendered
 
 HTML = "text/html; charset=utf-8"
@@ -29,8 +35,8 @@ HTML = "text/html; charset=utf-8"
 class Operation(NamedTuple):
     """A handler's body and answers: `answers` are types by status and media type, None where there is no type.
 
-    A tuple of types in place of one is a stream of such events. `parameters` are those beside the path's. `failed` is the
-    shape of an error, and `statuses` are those of errors that have another one in this wire format.
+    A tuple of types in place of one is a stream of such events. `parameters` are those beside the path's. `failed` is
+    the shape of an error, and `statuses` are those of errors that have another one in this wire format.
     """
 
     answers: dict[int, dict[str, Any]]
@@ -63,6 +69,30 @@ KEY = {
     "required": False,
     "schema": {"type": "string", "pattern": f"^{KEY_PATTERN.pattern}$"},
 }
+PASSED: Errors = (
+    errors.Busy,
+    errors.ShuttingDown,
+    errors.UpstreamRefused,
+    *errors.UpstreamFailure.__subclasses__(),
+)
+SESSION = {
+    "name": SESSION_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"},
+}
+
+
+def of_openai(
+    given: dict[str, Any],
+    raised: Errors,
+    body: type[msgspec.Struct] | None = None,
+    parameters: tuple[dict[str, Any], ...] = (),
+) -> Operation:
+    """Describe an operation of OpenAI's API."""
+    return Operation({200: given}, raised, body, parameters, OpenAIFailed, {errors.ModelNotFound: 404})
+
+
 FILE = Operation({200: {"*/*": None}, 206: {"*/*": None}, 304: {}, 416: {JSON: None}}, (errors.NotFound,))
 OPERATIONS = {
     "describe": Operation({200: {JSON: answers.Endpoint}}),
@@ -77,6 +107,17 @@ OPERATIONS = {
     "interrupt": Operation({200: {JSON: answers.Interrupted}}, (*BODY, errors.UnknownSession), InterruptBody),
     "session": Operation({200: {JSON: answers.SessionView}}, (*NO_SESSION, errors.Busy)),
     "forget": Operation({204: {}}, NO_SESSION),
+    "openai_chat": of_openai(
+        {EVENT_STREAM: completions.EVENTS, JSON: completions.ChatCompletion},
+        (*BODY, *CHAT),
+        CompletionBody,
+        (SESSION, KEY),
+    ),
+    "openai_models": of_openai({JSON: completions.ModelList}, PASSED),
+    "openai_model": of_openai({JSON: completions.ListedModel}, (*PASSED, errors.NotFound, errors.ModelNotFound)),
+    "openai_embeddings": of_openai(
+        {JSON: completions.EmbeddingList}, (*BODY, errors.ModelNotAllowed, *PASSED), EmbeddingBody
+    ),
     "status": Operation({200: {JSON: answers.Status}}),
     "healthz": Operation({200: {JSON: answers.Health}}),
     "readyz": Operation({200: {JSON: answers.Ready}, 503: {JSON: answers.NotReady}}),

@@ -1,8 +1,8 @@
 """The steps that a scripted answer is made of.
 
 Tests queue them with `ScriptedOllama.script(text("a"), wait(event), done())`. A step plays on an `Answer` on the
-connection's own thread. Steps are ordered by events; only `every` is about time. The head of the response leaves
-with the first body bytes, as Ollama's does, unless `headers()` comes first.
+connection's own thread. Steps are ordered by events; only `every` and `silence` are about time. The head of the
+response leaves with the first body bytes, as Ollama's does, unless `headers()` comes first.
 """
 
 from __future__ import annotations
@@ -176,6 +176,11 @@ def call(act: Callable[[Answer], None]) -> Act:
 def hang() -> Act:
     """Send nothing more until the client closes; the deadline fails the test."""
     return Act("hang()", Answer.hang)
+
+
+def silence(seconds: float) -> Act:
+    """Send nothing for a while: for what happens to a reader meanwhile, such as a heartbeat."""
+    return Act(f"silence({seconds})", lambda answer: answer.pause_until(time.monotonic() + seconds))
 
 
 def every(interval_s: float, count: int, make_step: Callable[[int], Step]) -> Act:

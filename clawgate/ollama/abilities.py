@@ -1,6 +1,7 @@
 """The abilities of the models that a request may name: asked of Ollama in the background, and seldom.
 
-`GET /api/status` and the chat page tell them. Neither waits: until Ollama has said, an ability is not known.
+`GET /api/status` and the chat page tell them. Neither waits: until Ollama has said, an ability is not known. A request
+whose own form depends on an ability does wait.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ UNKNOWN = Abilities()
 class KnownAbilities:
     """The abilities of some models, and at most one round of questions on its way.
 
-    Threads: any; `_lock` guards the round and is held for memory only. The one round replaces single entries.
+    Threads: any; `_lock` guards the round and is held for memory only. A round, and who waits, replace single entries.
     """
 
     def __init__(
@@ -65,6 +66,20 @@ class KnownAbilities:
     def of(self, model: str) -> Abilities:
         """Return what is known of one model."""
         return self.all().get(model, UNKNOWN)
+
+    def asked(self, model: str) -> Abilities:
+        """Return what is known of one model; where that is nothing, or old, ask Ollama first. This takes up to 2 s.
+
+        The model's name may have the tag `latest`, and one of ours may, where the other has none.
+        """
+        names = (model, model.removesuffix(":latest"), f"{model}:latest")
+        name = next((each for each in names if each in self._models), None)
+        if name is None:
+            return UNKNOWN
+        now = self._clock()
+        if self._due_at.get(name, now) <= now:
+            self._ask([name])
+        return self._known.get(name, UNKNOWN)
 
     def _begin_round(self) -> None:
         with self._lock:

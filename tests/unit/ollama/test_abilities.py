@@ -122,6 +122,20 @@ def test_an_ollama_that_is_away_ends_the_round_and_takes_nothing_back() -> None:
     assert settle(abilities)["a"] == Abilities(thinking=False, vision=True)
 
 
+def test_who_has_to_know_waits_for_what_is_not_known_or_old() -> None:
+    ollama = Ollama(**{"a": SEES, "b:latest": THINKS, "c": NOT_THERE, "d": AWAY})
+    abilities = known(ollama)
+    for _ in range(2):
+        assert abilities.asked("a") == abilities.asked("a:latest") == Abilities(thinking=False, vision=True)
+        assert abilities.asked("b") == Abilities(thinking=True, vision=False)
+        assert abilities.asked("c") == abilities.asked("d") == abilities.asked("another") == UNKNOWN
+    assert ollama.asked == ["a", "b:latest", "c", "d"]
+    ollama.answers["a"], ollama.now = THINKS, KEPT_S
+    assert abilities.asked("a").thinking is True
+    ollama.answers["a"], ollama.now = AWAY, 2 * KEPT_S
+    assert abilities.asked("a").thinking is True, "what is known stays while Ollama is away"
+
+
 def test_a_bounded_number_of_models_is_asked_for() -> None:
     ollama = Ollama(**{f"m{number}": SEES for number in range(MAX_MODELS + 1)})
     told = settle(known(ollama))

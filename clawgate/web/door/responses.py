@@ -15,6 +15,7 @@ from clawgate.errors import (
     ClawgateError,
     Forbidden,
     InternalError,
+    ModelNotFound,
     Unauthorized,
     UpstreamFailure,
     UpstreamRefused,
@@ -97,6 +98,16 @@ ErrorShape = Callable[[ClawgateError], tuple[int, bytes]]
 def our_shape(error: ClawgateError) -> tuple[int, bytes]:
     """Shape an error as our own API does."""
     return error.status, encode_failure(error)
+
+
+def status_elsewhere(error: ClawgateError) -> int:
+    """Return the status of an error in another API's shape, by which that API's clients choose their exception.
+
+    It is ours, but 404 for a model that Ollama does not have, and 429 where Ollama says so itself.
+    """
+    if isinstance(error, ModelNotFound):
+        return 404
+    return 429 if error.upstream_status == 429 else error.status
 
 
 def shape_errors(routes: Blueprint | Flask, choose: Callable[[Request], ErrorShape | None]) -> None:

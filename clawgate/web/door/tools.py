@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from clawgate.web.door.responses import one_line
 
-Json = bytes | Raw
+Json = bytes | bytearray | Raw
 NO_ARGUMENTS = b"{}"
 
 
@@ -40,16 +40,16 @@ def call_of(call: Mapping[str, Any], unnamed: str) -> Call:
 
 def called(id_: Json, name: Json, arguments: Json) -> bytes:
     """Write a call of a conversation in Ollama's form, from the JSON of each of its parts."""
-    return b'{"id":%b,"function":{"name":%b,"arguments":%b}}' % (id_, name, arguments)
+    return b"".join((b'{"id":', id_, b',"function":{"name":', name, b',"arguments":', arguments, b"}}"))
 
 
 def function(name: Json, description: Json | None, parameters: Json | None) -> bytes:
     """Write a function that the model may call in Ollama's form, from the JSON of each of its parts."""
-    parts = [b'{"type":"function","function":{"name":%b' % name]
+    parts: list[Json] = [b'{"type":"function","function":{"name":', name]
     if description is not None:
-        parts.append(b',"description":%b' % description)
+        parts += (b',"description":', description)
     if parameters is not None:
-        parts.append(b',"parameters":%b' % parameters)
+        parts += (b',"parameters":', parameters)
     return b"".join((*parts, b"}}"))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from clawgate.errors import ClawgateError, ModelNotFound, RequestError, UpstreamRefused
-from clawgate.web.door.responses import Payload, encode
+from clawgate.web.door.responses import Payload, encode, status_elsewhere
 
 _TYPES = {
     401: "authentication_error",
@@ -36,23 +36,16 @@ class OpenAIFailed(Payload, frozen=True):
     error: OpenAIError
 
 
-def status_of(error: ClawgateError) -> int:
-    """Return the status: ours, but 404 for a model that Ollama does not have, and 429 where Ollama says so itself."""
-    if isinstance(error, ModelNotFound):
-        return 404
-    return 429 if error.upstream_status == 429 else error.status
-
-
 def failed_of(error: ClawgateError) -> OpenAIFailed:
     """Describe an error as OpenAI does."""
-    status = status_of(error)
+    status = status_elsewhere(error)
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return OpenAIFailed(OpenAIError(error.message, kind, _param_of(error), error.code))
 
 
 def shape(error: ClawgateError) -> tuple[int, bytes]:
     """Encode an error; return the status and the body."""
-    return status_of(error), encode(failed_of(error))
+    return status_elsewhere(error), encode(failed_of(error))
 
 
 def _param_of(error: ClawgateError) -> str | None:

@@ -24,6 +24,8 @@ from clawgate.sockets import Clients
 from clawgate.telemetry.answers import AnswerLog
 from clawgate.telemetry.ids import KEY_BYTES
 from clawgate.telemetry.metrics import Metrics
+from clawgate.web.anthropic import errors as anthropic
+from clawgate.web.anthropic.routes import MessagesRoutes
 from clawgate.web.api.chat import ChatRoutes
 from clawgate.web.api.health import HealthRoutes
 from clawgate.web.api.metrics import MAX_SCRAPES, MetricsRoutes, count_refusals
@@ -128,6 +130,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     ask_upstream = partial(upstream_state, gateway.client, config.model.model_name)
     upstream = CachedQuestion(ask_upstream, UpstreamState(reachable=False))
     abilities = KnownAbilities(gateway.client, _models_of(config))
+    MessagesRoutes(config.model, answering, abilities).install(blueprint)
     HealthRoutes(config, desk, upstream, abilities).install(blueprint)
     MetricsRoutes(gateway.metrics, gateway.scrape_limit).install(blueprint)
     appearance = Appearance(page_files)
@@ -138,9 +141,9 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     return blueprint
 
 
-SHAPES: dict[str, ErrorShape] = {"openai": openai.shape}
+SHAPES: dict[str, ErrorShape] = {"anthropic": anthropic.shape, "openai": openai.shape}
 """The shapes of errors by the first word of an endpoint's name: the wire format's."""
-ADDRESSES: tuple[tuple[str, ErrorShape], ...] = (("/v1/", openai.shape),)
+ADDRESSES: tuple[tuple[str, ErrorShape], ...] = (("/v1/messages", anthropic.shape), ("/v1/", openai.shape))
 """The shapes of errors at addresses, or for methods, that no route has; the first one that is in the path counts."""
 
 

@@ -14,6 +14,9 @@ import msgspec
 from clawgate import errors
 from clawgate.errors import ClawgateError
 from clawgate.telemetry.metrics import OPENMETRICS, PLAIN
+from clawgate.web.anthropic import answers as anthropic
+from clawgate.web.anthropic.errors import AnthropicFailed
+from clawgate.web.anthropic.requests import MessagesBody
 from clawgate.web.api import answers, sse
 from clawgate.web.api.requests import InterruptBody
 from clawgate.web.door.accepting import EVENT_STREAM
@@ -103,6 +106,14 @@ OPERATIONS = {
         {200: {sse.MIMETYPE: answers.EVENTS}, 204: {}},
         (errors.BadRequest, *NO_SESSION, errors.Busy),
         parameters=(PLACE, AFTER),
+    ),
+    "anthropic_messages": Operation(
+        {200: {EVENT_STREAM: anthropic.EVENTS, JSON: anthropic.AnthropicMessage}},
+        (*BODY, *CHAT),
+        MessagesBody,
+        (SESSION, KEY),
+        AnthropicFailed,
+        {errors.ModelNotFound: 404},
     ),
     "interrupt": Operation({200: {JSON: answers.Interrupted}}, (*BODY, errors.UnknownSession), InterruptBody),
     "session": Operation({200: {JSON: answers.SessionView}}, (*NO_SESSION, errors.Busy)),

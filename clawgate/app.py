@@ -40,6 +40,7 @@ from clawgate.web.door.passing import Passing
 from clawgate.web.door.prefix import PathPrefix
 from clawgate.web.door.responses import ErrorShape, shape_errors
 from clawgate.web.openai import errors as openai
+from clawgate.web.openai.responses import ResponsesRoutes
 from clawgate.web.openai.routes import OpenAIRoutes
 from clawgate.web.pages.appearance import Appearance, templates
 from clawgate.web.pages.chat import PageRoutes
@@ -129,6 +130,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     SessionRoutes(config.server, desk, gateway.clients, gateway.digest_limit).install(blueprint)
     ask_upstream = partial(upstream_state, gateway.client, config.model.model_name)
     upstream = CachedQuestion(ask_upstream, UpstreamState(reachable=False))
+    ResponsesRoutes(config.model, answering).install(blueprint)
     abilities = KnownAbilities(gateway.client, _models_of(config))
     MessagesRoutes(config.model, answering, abilities).install(blueprint)
     HealthRoutes(config, desk, upstream, abilities).install(blueprint)

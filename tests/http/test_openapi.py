@@ -128,7 +128,7 @@ def test_what_the_token_closes_says_so() -> None:
     described, open_ = description(create_app(CLOSED)), description(create_app())
     closed = {operation["operationId"] for operation in operations(described) if "security" in operation}
     ours = {"describe", "chat", "follow", "interrupt", "session", "forget", "status", "metrics", "render", "setup"}
-    openai = {"openai_chat", "openai_models", "openai_model", "openai_embeddings"}
+    openai = {"openai_chat", "openai_responses", "openai_models", "openai_model", "openai_embeddings"}
     assert closed == {*ours, *openai, "anthropic_messages"}
     assert described["components"]["securitySchemes"] == {
         "token": {"type": "http", "scheme": "bearer"},

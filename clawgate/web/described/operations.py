@@ -27,9 +27,12 @@ from clawgate.web.door.places import KEY as KEY_PATTERN
 from clawgate.web.door.reading import JSON
 from clawgate.web.door.responses import Failed
 from clawgate.web.openai import answers as completions
+from clawgate.web.openai import responses_events as responses
 from clawgate.web.openai.embeddings import EmbeddingBody
 from clawgate.web.openai.errors import OpenAIFailed
 from clawgate.web.openai.requests import CompletionBody
+from clawgate.web.openai.responses_answers import Response
+from clawgate.web.openai.responses_requests import ResponseBody
 from clawgate.web.pages.render import RenderBody, Rendered
 
 HTML = "text/html; charset=utf-8"
@@ -123,6 +126,9 @@ OPERATIONS = {
         (*BODY, *CHAT),
         CompletionBody,
         (SESSION, KEY),
+    ),
+    "openai_responses": of_openai(
+        {EVENT_STREAM: responses.EVENTS, JSON: Response}, (*BODY, *CHAT), ResponseBody, (SESSION, KEY)
     ),
     "openai_models": of_openai({JSON: completions.ModelList}, PASSED),
     "openai_model": of_openai({JSON: completions.ListedModel}, (*PASSED, errors.NotFound, errors.ModelNotFound)),

@@ -111,6 +111,24 @@ REFUSED_BY_OPENAI: dict[str, Callable[[], bytes]] = {
     "a mistake at the end": lambda: filled(4 * MB, PARTS + PART, b"a", END_OF_PART + b',{"type":"x"}' + END_OF_PARTS),
 }
 
+TURN = b'{"max_tokens":9,"stream":true,"messages":[{"role":"user","content":['
+INPUT = b'{"stream":true,"input":['
+RESULT = b'{"type":"tool_result","tool_use_id":"x"}'
+USE = b'{"type":"tool_use","id":"x","name":"f","input":{"a":"'
+ITEM = b'{"type":"function_call","call_id":"x","name":"f","arguments":"'
+OUTPUT = b'{"type":"function_call_output","call_id":"x","output":"a"}'
+TAKEN_BY_OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "tiny blocks": ("messages", lambda: listed(16_000, TURN, PART + b"a" + END_OF_PART, END_OF_PARTS, MB)),
+    "tiny results": ("messages", lambda: listed(20_000, TURN, RESULT, END_OF_PARTS, MB)),
+    "a tool's input": ("messages", lambda: filled(4 * MB, TURN + USE + EMOJI, b"a", b'"}}' + END_OF_PARTS)),
+    "an input with one emoji": ("responses", lambda: filled(4 * MB, b'{"stream":true,"input":"' + EMOJI, b"a", b'"}')),
+    "arguments in escapes": (
+        "responses",
+        lambda: filled(4 * MB, INPUT + ITEM + b'{\\"a\\":\\"', b"\\\\n", b'\\"}"}]}'),
+    ),
+    "tiny outputs": ("responses", lambda: listed(16_000, INPUT, OUTPUT, b"]}", MB)),
+}
+
 
 def swallow(connection: Connection) -> None:
     """Answer any chat with one frame, and keep the answer open until the gateway leaves."""
@@ -200,6 +218,20 @@ def test_a_body_in_openais_form_that_is_refused_costs_no_more(swallowing: Gatewa
     with measured(swallowing) as memory:
         assert swallowing.post("/v1/chat/completions", body).status == 400
         assert memory()[0] <= 2 * len(body) + SLACK_BYTES
+        wait_for(lambda: memory()[1] <= SLACK_BYTES, "the memory is given back")
+
+
+@pytest.mark.parametrize("name", TAKEN_BY_OTHERS)
+def test_a_body_in_another_form_costs_no_more(swallowing: Gateway, name: str) -> None:
+    path, make = TAKEN_BY_OTHERS[name]
+    body = make()
+    with measured(swallowing) as memory:
+        with StreamClient(swallowing.base_url, body, path=f"/v1/{path}") as stream:
+            while b"delta" not in stream.received:
+                assert stream.read_line(), stream.received
+            peak, held = memory()
+        assert peak <= 4 * len(body) + SLACK_BYTES
+        assert held <= 2 * len(body) + SLACK_BYTES, "it keeps more than the prompt while its answer streams"
         wait_for(lambda: memory()[1] <= SLACK_BYTES, "the memory is given back")
 
 

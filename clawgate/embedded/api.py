@@ -85,6 +85,44 @@ class ChatRequest(msgspec.Struct, frozen=True):
         return self.keep_alive is not None and self.keep_alive == 0
 
 
+class GenerateRequest(msgspec.Struct, frozen=True):
+    """The body of `POST /api/generate`. Source: Ollama docs/api.md and api/types.go, GenerateRequest."""
+
+    model: str | None = None
+    prompt: str | None = None
+    system: str | None = None
+    images: list[str] | None = None
+    suffix: str | None = None
+    template: str | None = None
+    raw: bool | None = None
+    context: list[int] | None = None
+    stream: bool | None = None
+    options: dict[str, Any] | None = None
+    think: bool | str | None = None
+    format: Any = None
+    keep_alive: str | int | float | None = None
+
+    def as_chat(self) -> ChatRequest:
+        """Return the chat that asks the same; without a prompt it has no messages, and loads or unloads the model.
+
+        Errors: Refused for what only a prompt without the model's own template can have.
+        """
+        for name in ("raw", "suffix", "template", "context"):
+            if self.prompt and getattr(self, name):
+                raise Refused(f'"{name}" is not supported by the embedded model: it fills in its own template')
+        messages = [ChatMessage("system", self.system)] if self.system else []
+        messages.append(ChatMessage("user", self.prompt, self.images))
+        return ChatRequest(
+            model=self.model,
+            messages=messages if self.prompt else None,
+            stream=self.stream,
+            options=self.options,
+            think=self.think,
+            format=self.format,
+            keep_alive=self.keep_alive,
+        )
+
+
 class ShowRequest(msgspec.Struct, frozen=True):
     """The body of `POST /api/show`; `name` is the field's older name."""
 
@@ -92,7 +130,7 @@ class ShowRequest(msgspec.Struct, frozen=True):
     name: str | None = None
 
 
-Body = TypeVar("Body", ChatRequest, ShowRequest)
+Body = TypeVar("Body", ChatRequest, GenerateRequest, ShowRequest)
 
 
 def read_body(body: bytes, kind: type[Body]) -> Body:
@@ -103,7 +141,7 @@ def read_body(body: bytes, kind: type[Body]) -> Body:
         request = msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(str(error)) from error
-    if isinstance(request, ChatRequest):
+    if not isinstance(request, ShowRequest):
         _check_duration(request.keep_alive)
     return request
 

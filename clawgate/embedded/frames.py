@@ -1,4 +1,4 @@
-"""Ollama's answers, byte for byte as far as a client can tell: frames of a chat, lists, errors.
+"""Ollama's answers, byte for byte as far as a client can tell: frames of an answer, lists, errors.
 
 Pure; routes.py is the only caller. Source: Ollama docs/api.md and api/types.go.
 """
@@ -41,20 +41,25 @@ def created_at() -> str:
     return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
 
 
-def text_frame(model: str, content: str) -> dict[str, Any]:
+def message(content: str) -> dict[str, Any]:
+    """The text of a frame of `/api/chat`."""
+    return {"message": {"role": "assistant", "content": content}}
+
+
+def response(content: str) -> dict[str, Any]:
+    """The text of a frame of `/api/generate`."""
+    return {"response": content}
+
+
+def text_frame(model: str, said: dict[str, Any]) -> dict[str, Any]:
     """One piece of an answer."""
-    return {
-        "model": model,
-        "created_at": created_at(),
-        "message": {"role": "assistant", "content": content},
-        "done": False,
-    }
+    return {"model": model, "created_at": created_at(), **said, "done": False}
 
 
-def last_frame(model: str, outcome: Outcome, total_ns: int, content: str = "") -> dict[str, Any]:
-    """The end of an answer; with `content`, the whole of one that is not streamed."""
+def last_frame(model: str, outcome: Outcome, total_ns: int, said: dict[str, Any]) -> dict[str, Any]:
+    """The end of an answer, which says nothing more, or the whole of one that is not streamed."""
     return {
-        **text_frame(model, content),
+        **text_frame(model, said),
         "done": True,
         "done_reason": outcome.reason,
         "total_duration": total_ns,
@@ -66,9 +71,9 @@ def last_frame(model: str, outcome: Outcome, total_ns: int, content: str = "") -
     }
 
 
-def load_frame(model: str, reason: str) -> dict[str, Any]:
-    """The answer to a request without messages: `load` or `unload`."""
-    return {**text_frame(model, ""), "done": True, "done_reason": reason}
+def load_frame(model: str, said: dict[str, Any], reason: str) -> dict[str, Any]:
+    """The answer to a request without messages or prompt: `load` or `unload`."""
+    return {**text_frame(model, said), "done": True, "done_reason": reason}
 
 
 def error(message: str) -> dict[str, str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from clawgate.embedded import frames
-from clawgate.embedded.api import ChatRequest, Refused, ShowRequest, job_of, read_body
+from clawgate.embedded.api import ChatRequest, GenerateRequest, Refused, ShowRequest, job_of, read_body
 from clawgate.embedded.engine import Engine, EngineFailed, Outcome
 from clawgate.embedded.weights import Weights
 from clawgate.embedded.wire import JSON, TEXT
@@ -49,6 +49,10 @@ class Caller(Protocol):
         """Say whether the client has left."""
 
 
+Said = Callable[[str], dict[str, Any]]
+"""Puts the text of a frame as the endpoint has it: `frames.message` or `frames.response`."""
+
+
 class Routes:
     """Ollama's API over one model. Threads: any; it holds no state of its own."""
 
@@ -63,6 +67,7 @@ class Routes:
             "/api/ps": {"GET": self._ps},
             "/api/show": {"POST": self._show},
             "/api/chat": {"POST": self._chat},
+            "/api/generate": {"POST": self._generate},
         }
 
     def answer(self, method: str, path: str, body: bytes, caller: Caller) -> Reply | None:
@@ -98,23 +103,30 @@ class Routes:
         return _json(frames.show(self._weights))
 
     def _chat(self, body: bytes, caller: Caller) -> Reply | None:
-        request = read_body(body, ChatRequest)
+        return self._answer_to(read_body(body, ChatRequest), frames.message, caller)
+
+    def _generate(self, body: bytes, caller: Caller) -> Reply | None:
+        request = read_body(body, GenerateRequest)
+        self._check_model(request.model)
+        return self._answer_to(request.as_chat(), frames.response, caller)
+
+    def _answer_to(self, request: ChatRequest, said: Said, caller: Caller) -> Reply | None:
         model = self._check_model(request.model)
         if not request.messages:
-            return self._load_or_unload(model, request)
+            return self._load_or_unload(model, request, said)
         self._check_abilities(model, request)
         try:
-            return _Chat(self._engine, request, model).run(caller)
+            return _Answer(self._engine, request, model, said).run(caller)
         finally:
             if request.frees_the_model:
                 self._engine.unload()
 
-    def _load_or_unload(self, model: str, request: ChatRequest) -> Reply:
+    def _load_or_unload(self, model: str, request: ChatRequest, said: Said) -> Reply:
         if request.frees_the_model:
             self._engine.unload()
-            return _json(frames.load_frame(model, "unload"))
+            return _json(frames.load_frame(model, said(""), "unload"))
         self._engine.load()
-        return _json(frames.load_frame(model, "load"))
+        return _json(frames.load_frame(model, said(""), "load"))
 
     def _check_model(self, model: str | None) -> str:
         if not model:
@@ -132,12 +144,13 @@ class Routes:
             raise Refused(f"registry.ollama.ai/library/{self._weights.name} does not support vision")
 
 
-class _Chat:
+class _Answer:
     """One answer of the model, streamed or whole."""
 
-    def __init__(self, engine: Engine, request: ChatRequest, model: str) -> None:
+    def __init__(self, engine: Engine, request: ChatRequest, model: str, said: Said) -> None:
         self._engine = engine
         self._model = model
+        self._said = said
         self._is_streaming = request.is_streaming
         self._job = job_of(request)
         self._began_ns = time.monotonic_ns()
@@ -157,7 +170,7 @@ class _Chat:
         try:
             outcome = self._engine.answer(
                 self._job,
-                lambda text: stream.send(frames.encode(frames.text_frame(self._model, text))),
+                lambda text: stream.send(frames.encode(frames.text_frame(self._model, self._said(text)))),
                 caller.is_gone,
             )
         except EngineFailed as error:
@@ -171,7 +184,7 @@ class _Chat:
         stream.end()
 
     def _last(self, outcome: Outcome, content: str = "") -> dict[str, object]:
-        return frames.last_frame(self._model, outcome, time.monotonic_ns() - self._began_ns, content)
+        return frames.last_frame(self._model, outcome, time.monotonic_ns() - self._began_ns, self._said(content))
 
 
 def _check_presence(outcome: Outcome) -> None:

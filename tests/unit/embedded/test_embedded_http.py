@@ -9,13 +9,14 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from clawgate.embedded import __main__ as command
 from clawgate.embedded import guard, weights, wire
-from clawgate.embedded.engine import Engine
+from clawgate.embedded.engine import Engine, Job, Outcome
 from clawgate.embedded.routes import Routes
 from clawgate.embedded.server import EmbeddedServer
 from clawgate.embedded.turns import Turns
@@ -133,6 +134,11 @@ class _Nobody:
         ("POST", "/api/chat", b'{"model": "big", "messages": []}', 404, "model 'big' not found"),
         ("POST", "/api/chat", b'{"messages": []}', 400, "model is required"),
         ("POST", "/api/chat", b'{"model": "tiny", "messages": [], "keep_alive": 0}', 200, "unload"),
+        ("POST", "/api/generate", b'{"model": "tiny", "keep_alive": "0s", "options": null}', 200, '"response":""'),
+        ("POST", "/api/generate", b'{"model": "tiny", "prompt": "", "keep_alive": 0}', 200, "unload"),
+        ("POST", "/api/generate", b'{"model": "tiny", "prompt": "Hi", "raw": true}', 400, '\\"raw\\" is not supported'),
+        ("POST", "/api/generate", b'{"model": "tiny", "prompt": "a", "suffix": "b"}', 400, '\\"suffix\\" is not'),
+        ("POST", "/api/generate", b'{"model": "big", "prompt": "a", "raw": true}', 404, "model 'big' not found"),
     ],
 )
 def test_route_answers_as_ollama(tmp_path: Path, method: str, path: str, body: bytes, status: int, words: str) -> None:
@@ -145,6 +151,53 @@ def test_route_answers_as_ollama(tmp_path: Path, method: str, path: str, body: b
     assert words in reply.body.decode()
     if reply.kind == wire.JSON:
         json.loads(reply.body)
+
+
+class _Parrot(Engine):
+    """An engine that says what it was asked, without a model."""
+
+    def answer(self, job: Job, emit: Callable[[str], None], is_gone: Callable[[], bool]) -> Outcome:
+        del is_gone
+        for message in job.messages:
+            emit(f"{message['role']}: {message['content']}. ")
+        return Outcome("stop", prompt_count=3, eval_count=2)
+
+
+class _Listener:
+    """A client that keeps the frames, and is the stream itself."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.has_begun = False
+
+    def is_gone(self) -> bool:
+        return False
+
+    def stream(self) -> _Listener:
+        return self
+
+    def send(self, frame: bytes) -> None:
+        self.has_begun = True
+        self.frames.append(frame)
+
+    def end(self) -> None:
+        pass
+
+
+def test_generate_is_a_chat_with_one_message_and_other_names(tmp_path: Path) -> None:
+    file = gguf(tmp_path / "tiny.gguf")
+    routes = Routes(_Parrot(file, threads=1), find_weights(file))
+    asked = {"model": "tiny", "system": "Be brief", "prompt": "Hi", "options": {"seed": 1}, "context": []}
+    listener = _Listener()
+    assert routes.answer("POST", "/api/generate", json.dumps(asked).encode(), listener) is None
+    frames = [json.loads(frame) for frame in listener.frames]
+    assert [list(frame) for frame in frames[:2]] == [["model", "created_at", "response", "done"]] * 2
+    assert [frame["response"] for frame in frames] == ["system: Be brief. ", "user: Hi. ", ""]
+    assert (frames[-1]["done_reason"], frames[-1]["prompt_eval_count"], frames[-1]["eval_count"]) == ("stop", 3, 2)
+    reply = routes.answer("POST", "/api/generate", json.dumps({**asked, "stream": False}).encode(), listener)
+    assert reply is not None
+    assert json.loads(reply.body).keys() == frames[-1].keys()
+    assert json.loads(reply.body)["response"] == "system: Be brief. user: Hi. "
 
 
 @pytest.mark.parametrize(

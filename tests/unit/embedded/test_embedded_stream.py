@@ -97,7 +97,7 @@ def test_frames_escape_what_go_escapes() -> None:
 
 
 def test_last_frame_carries_ollamas_counts() -> None:
-    last = frames.last_frame("m", Outcome("stop", 1, 2, 3, 4, 5), 6)
+    last = frames.last_frame("m", Outcome("stop", 1, 2, 3, 4, 5), 6, frames.message(""))
     assert last["message"] == {"role": "assistant", "content": ""}
     names = ("total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count")
     assert [last[name] for name in names] == [6, 1, 2, 3, 4]

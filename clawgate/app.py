@@ -31,6 +31,7 @@ from clawgate.web.api.health import HealthRoutes
 from clawgate.web.api.metrics import MAX_SCRAPES, MetricsRoutes, count_refusals
 from clawgate.web.api.sessions import MAX_DIGESTS, SessionRoutes
 from clawgate.web.described.openapi import OpenApiRoutes
+from clawgate.web.door.accepting import EVENT_STREAM, takes
 from clawgate.web.door.answering import Answering
 from clawgate.web.door.caller import Caller
 from clawgate.web.door.concurrency import ConcurrencyLimit
@@ -39,6 +40,8 @@ from clawgate.web.door.hosts import Hosts
 from clawgate.web.door.passing import Passing
 from clawgate.web.door.prefix import PathPrefix
 from clawgate.web.door.responses import ErrorShape, shape_errors
+from clawgate.web.ollama.errors import shape as ollama_shape
+from clawgate.web.ollama.routes import OllamaRoutes
 from clawgate.web.openai import errors as openai
 from clawgate.web.openai.responses import ResponsesRoutes
 from clawgate.web.openai.routes import OpenAIRoutes
@@ -124,8 +127,10 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     page_files = Files()
     page_files.install(blueprint)
     answering = Answering(config.server.max_body_bytes, config.model, desk, gateway.clients, gateway.via)
-    ChatRoutes(config.model, answering).install(blueprint)
     passing = Passing(desk.passages, gateway.clients)
+    ollama = OllamaRoutes(config, answering, passing, gateway.clients)
+    ollama.install(blueprint)
+    ChatRoutes(config.model, answering, ollama.chat).install(blueprint)
     OpenAIRoutes(config.model, config.server.max_body_bytes, answering, passing, gateway.clients).install(blueprint)
     SessionRoutes(config.server, desk, gateway.clients, gateway.digest_limit).install(blueprint)
     ask_upstream = partial(upstream_state, gateway.client, config.model.model_name)
@@ -143,7 +148,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     return blueprint
 
 
-SHAPES: dict[str, ErrorShape] = {"anthropic": anthropic.shape, "openai": openai.shape}
+SHAPES: dict[str, ErrorShape] = {"anthropic": anthropic.shape, "ollama": ollama_shape, "openai": openai.shape}
 """The shapes of errors by the first word of an endpoint's name: the wire format's."""
 ADDRESSES: tuple[tuple[str, ErrorShape], ...] = (("/v1/messages", anthropic.shape), ("/v1/", openai.shape))
 """The shapes of errors at addresses, or for methods, that no route has; the first one that is in the path counts."""
@@ -152,6 +157,8 @@ ADDRESSES: tuple[tuple[str, ErrorShape], ...] = (("/v1/messages", anthropic.shap
 def shape_of(request: Request) -> ErrorShape | None:
     """Choose the shape of a request's error: its route's wire format says it, or else its address."""
     endpoint = (request.endpoint or "").rpartition(".")[2]
+    if endpoint == "chat" and not takes(request, EVENT_STREAM):
+        return ollama_shape
     by_address = (shape for address, shape in ADDRESSES if address in f"{request.path}/")
     return SHAPES.get(endpoint.partition("_")[0]) if endpoint else next(by_address, None)
 

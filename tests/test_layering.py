@@ -41,7 +41,7 @@ NEVER = {
 """Walls beside the order: rooms that a room must not import, though they come before it."""
 OBSERVED = {"relay.report"}
 """The modules of the relay that telemetry may import: the report of a run."""
-WEB_ORDER = [{"door"}, {"anthropic", "api", "openai", "pages"}, {"described"}]
+WEB_ORDER = [{"door"}, {"anthropic", "api", "ollama", "openai", "pages"}, {"described"}]
 """The rooms of the web, by the same rule: the door stands before every route and knows none of them."""
 ALONE = {"embedded"}
 """These rooms know nothing of the rest; only cli starts them."""

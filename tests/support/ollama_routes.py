@@ -17,7 +17,7 @@ from tests.support.script import Act, Frames, Step, status
 
 VERSION = "0.12.6"
 _DETAILS = {"format": "gguf", "family": "qwen3", "parameter_size": "32.8B", "quantization_level": "Q4_K_M"}
-_MODEL_ROUTES = {"/api/show", "/api/generate", "/api/embed"}
+_MODEL_ROUTES = {"/api/show", "/api/generate", "/api/embed", "/api/embeddings"}
 _OWN_HOSTS = {None, "127.0.0.1", "localhost", "::1"}
 
 
@@ -89,6 +89,8 @@ def _of_model(request: Request, models: Iterable[str]) -> Step:
         return status(200, {"details": _DETAILS, "model_info": {}, "capabilities": ["completion", "tools", "thinking"]})
     if request.path == "/api/embed":
         return status(200, {"model": name, "embeddings": [[0.1, 0.2, 0.3]], "prompt_eval_count": 1})
+    if request.path == "/api/embeddings":
+        return status(200, {"embedding": [0.1, 0.2, 0.3]})
     if not body.get("prompt"):
         return loaded_or_unloaded(request)
     said = {**_answer_of(request), "response": "ok", "done": True, "done_reason": "stop"}

@@ -22,12 +22,14 @@ from clawgate.config.options import SCHEMA as OPTIONS
 from clawgate.errors import ClawgateError
 from clawgate.web.api import answers
 from clawgate.web.described.operations import EITHER, NULL, OPERATIONS, Operation
+from clawgate.web.door.accepting import EVENT_STREAM
 from clawgate.web.door.guard import is_open
 from clawgate.web.door.hosts import Hosts
 from clawgate.web.door.images import SCHEMA as IMAGES
 from clawgate.web.door.naming import SESSION_ID
 from clawgate.web.door.reading import JSON
 from clawgate.web.door.responses import TOKEN_HEADER, Failed
+from clawgate.web.ollama.answers import OllamaFailed
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 """The methods that are described: HEAD is GET without a body, OPTIONS answers a CORS preflight."""
@@ -38,6 +40,7 @@ PARAMETERS = {
     "session_id": {"type": "string", "pattern": f"^{SESSION_ID.pattern}$"},
     "filename": {"type": "string"},
     "model": {"type": "string"},
+    "digest": {"type": "string"},
     "version": {"type": "string"},
 }
 TOKEN: dict[str, dict[str, str]] = {
@@ -91,6 +94,7 @@ def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = 
     members = schemas["Message"]["properties"]
     members["images"] |= IMAGES
     members |= {name: {"anyOf": [schema, NULL]} for name, schema in members.items() if name != "role"}
+    schemas["GenerateBody"]["properties"]["images"]["anyOf"][0] |= IMAGES
     schemas["Options"] |= OPTIONS
     schemas["Event"] = {"oneOf": [{"$ref": COMPONENTS + kind.__name__} for kind in answers.EVENTS]}
     paths: dict[str, Any] = {}
@@ -114,9 +118,13 @@ def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = 
 
 def _types() -> Iterator[type[msgspec.Struct]]:
     for operation in OPERATIONS.values():
-        kinds = [kind for given in operation.answers.values() for kind in given.values()]
-        events = (each for kind in kinds if isinstance(kind, tuple) for each in kind)
-        yield from filter(_is_struct, (operation.body, operation.failed, *kinds, *events))
+        kinds = [each for given in operation.answers.values() for kind in given.values() for each in _each(kind)]
+        yield from filter(_is_struct, (operation.body, *kinds, *operation.failed))
+
+
+def _each(kind: Any) -> tuple[Any, ...]:
+    """Return the alternatives of a type."""
+    return kind if isinstance(kind, tuple) else (kind,)
 
 
 def _is_struct(kind: Any) -> bool:
@@ -154,8 +162,10 @@ def _operation(rule: Rule, server: ServerConfig, hosts: Hosts) -> dict[str, Any]
 def _successes(operation: Operation) -> dict[str, Any]:
     responses = {}
     for status, given in operation.answers.items():
-        content = {media: {} if kind is None else {"schema": _schema(kind)} for media, kind in given.items()}
-        descriptions = [kind.__doc__ or "" for kind in given.values() if _is_struct(kind)]
+        content = {media: {} if kind is None else {"schema": _sent(kind, media)} for media, kind in given.items()}
+        whole = [kind for media, kind in given.items() if media != EVENT_STREAM]
+        kinds = dict.fromkeys(each for kind in whole for each in _each(kind))
+        descriptions = [kind.__doc__ or "" for kind in kinds if _is_struct(kind)]
         responses[str(status)] = {"description": " ".join(descriptions) or "As asked."} | (
             {"content": content} if given else {}
         )
@@ -163,24 +173,37 @@ def _successes(operation: Operation) -> dict[str, Any]:
 
 
 def _failures(raised: list[type[ClawgateError]], operation: Operation) -> dict[str, Any]:
+    """Describe the errors by their status; Ollama's own may come with any other."""
+
     def status_of(kind: type[ClawgateError]) -> int:
         return operation.statuses.get(kind, kind.status)
 
     responses = {}
     for status, kinds in groupby(sorted(raised, key=lambda kind: (status_of(kind), kind.code)), status_of):
         codes = [kind.code for kind in kinds]
-        schema: dict[str, Any] = {"$ref": COMPONENTS + operation.failed.__name__}
-        if operation.failed is Failed:
-            schema["properties"] = {"error": {"properties": {"code": {"enum": codes}}}}
-        responses[str(status)] = {"description": ", ".join(codes), "content": {JSON: {"schema": schema}}}
+        ours = {"$ref": COMPONENTS + "Failed", "properties": {"error": {"properties": {"code": {"enum": codes}}}}}
+        forms = [ours if form is Failed else _schema(form) for form in operation.failed]
+        responses[str(status)] = {"description": ", ".join(codes), "content": {JSON: {"schema": _any_of(forms)}}}
+    if operation.failed[-1] is OllamaFailed:
+        form = _schema(OllamaFailed)
+        responses["default"] = {"description": "As Ollama refuses.", "content": {JSON: {"schema": form}}}
     return responses
 
 
-def _schema(kind: Any) -> dict[str, Any]:
+def _any_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+
+
+def _sent(kind: Any, media: str) -> dict[str, Any]:
+    """Describe what is sent: an event of a stream, or a document; each line of Ollama's stream is one."""
     if kind is answers.EVENTS:
         return EVENT
+    return _events(kind) if media == EVENT_STREAM else _schema(kind)
+
+
+def _schema(kind: Any) -> dict[str, Any]:
     if isinstance(kind, tuple):
-        return _events(kind)
+        return _any_of([_schema(each) for each in kind])
     schema: dict[str, Any] = msgspec.json.schema(kind, ref_template=COMPONENTS + "{name}")
     return {name: value for name, value in schema.items() if name != "$defs"}
 

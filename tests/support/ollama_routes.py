@@ -5,6 +5,7 @@ Source: Ollama server/routes.go and docs/api.md.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
@@ -102,4 +103,6 @@ def _answer_of(request: Request) -> dict[str, Any]:
 
 
 def _listed(name: str) -> dict[str, Any]:
-    return {"name": name, "model": name, "modified_at": CREATED_AT, "size": 20_000_000_000, "details": _DETAILS}
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    named = {"name": name, "model": name, "modified_at": CREATED_AT, "size": 20_000_000_000, "digest": digest}
+    return {**named, "details": _DETAILS}

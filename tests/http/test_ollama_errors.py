@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import ollama
 import pytest
 
 from tests.http.asking import configured
@@ -185,3 +186,16 @@ def test_our_own_clients_get_our_own_form(gate: Gateway, upstream: ScriptedOllam
     del upstream
     for headers in ({}, {"Accept": "text/event-stream"}):
         assert gate.post(CHAT, body_of(CHAT), headers).json["error"]["code"] == "unauthorized"
+
+
+def test_ollamas_client_has_the_token_from_its_own_variable(
+    gate: Gateway, upstream: ScriptedOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del upstream
+    monkeypatch.setenv("OLLAMA_API_KEY", TOKEN)
+    with ollama.Client(gate.base_url) as right:
+        assert right.chat(MODEL, [{"role": "user", "content": "hi"}]).message.content == "Hello."
+    monkeypatch.delenv("OLLAMA_API_KEY")
+    with ollama.Client(gate.base_url) as wrong, pytest.raises(ollama.ResponseError, match="Authorization") as caught:
+        wrong.list()
+    assert caught.value.status_code == 401

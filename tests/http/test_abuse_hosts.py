@@ -8,7 +8,7 @@ import pytest
 
 from clawgate import create_app
 from tests.http.asking import configured, exchange, finish, path_of, reason
-from tests.support.client import call
+from tests.support.client import Reply, call
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama
 
@@ -29,14 +29,20 @@ def body_of(method: str) -> dict[str, object] | None:
     return CHAT if method == "POST" else None
 
 
+def has_code(reply: Reply, code: str) -> bool:
+    """Tell whether a refusal has this code; in Ollama's form it has words alone."""
+    error = reply.json["error"]
+    return isinstance(error, str) or error["code"] == code
+
+
 @WITHOUT
 def test_a_name_that_points_here_opens_nothing(gate: Gateway, upstream: ScriptedOllama) -> None:
     for method, path in EVERYTHING:
         reply = call(method, gate.base_url, path, body_of(method), {"Host": f"evil.example:{gate.port}"})
         assert reply.status == 400, (method, path)
         if method != "HEAD":
-            assert reply.json["error"]["code"] == "untrusted_host", (method, path)
-            assert "server.trusted_hosts" in reply.json["error"]["message"]
+            assert has_code(reply, "untrusted_host"), (method, path)
+            assert "server.trusted_hosts" in str(reply.json["error"])
         assert "Access-Control-Allow-Origin" not in reply.headers
     assert upstream.asked == []
 
@@ -122,7 +128,7 @@ def test_a_page_of_another_site_reaches_no_handler(gate: Gateway, upstream: Scri
             assert (reply.status, reply.headers["Access-Control-Allow-Origin"]) == (204, None)
             continue
         assert reply.status == 403, (method, path)
-        assert method == "HEAD" or reply.json["error"]["code"] == "forbidden"
+        assert method == "HEAD" or has_code(reply, "forbidden")
     assert upstream.asked == []
 
 

@@ -24,12 +24,12 @@ from clawgate.web.ollama.models import only_allowed
 
 SHOW_BYTES = 1 << 16
 MANAGED = {
-    "ollama_pull": ("/api/pull", ["POST"]),
-    "ollama_push": ("/api/push", ["POST"]),
-    "ollama_create": ("/api/create", ["POST"]),
-    "ollama_copy": ("/api/copy", ["POST"]),
-    "ollama_delete": ("/api/delete", ["DELETE"]),
-    "ollama_blob": ("/api/blobs/<digest>", ["POST", "HEAD"]),
+    "ollama_pull": ("POST", "/api/pull"),
+    "ollama_push": ("POST", "/api/push"),
+    "ollama_create": ("POST", "/api/create"),
+    "ollama_copy": ("POST", "/api/copy"),
+    "ollama_delete": ("DELETE", "/api/delete"),
+    "ollama_blob": ("POST", "/api/blobs/<digest>"),
 }
 """Ollama's endpoints that change which models there are, by their names here."""
 
@@ -55,8 +55,8 @@ class OllamaRoutes:
         add("/api/show", "ollama_show", self.show, methods=["POST"])
         add("/api/embed", "ollama_embed", self.embed, methods=["POST"])
         add("/api/embeddings", "ollama_embeddings", self.embeddings, methods=["POST"])
-        for name, (path, methods) in MANAGED.items():
-            add(path, name, self.refuse, methods=methods)
+        for name, (method, path) in MANAGED.items():
+            add(path, name, self.refuse, methods=[method])
 
     def chat(self) -> Response:
         """Answer a chat in Ollama's frames, or with `stream: false` as one object."""

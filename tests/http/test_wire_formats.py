@@ -3,78 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from clawgate import create_app
-from clawgate.config import Config, ServerConfig
-from tests.http.asking import assert_closed, configured, contents, interrupt, routes_of, session, streams_of
+from tests.http.asking import assert_closed, configured, contents, interrupt, session, streams_of
+from tests.http.formats import FOREIGN, USER, Format, every, every_foreign, ours
 from tests.support.client import StreamClient, call
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, frame, hang, status, text, wait
 from tests.support.tools import wait_for
 
-TOKEN = "a-token-of-the-test"
 pytestmark = configured(server={"max_streams": 2, "max_body_bytes": 20_000}, stream={"smoothing_ms": 0})
-USER = [{"role": "user", "content": "hi"}]
-
-
-class Format(NamedTuple):
-    """A way to ask: its address, its body without model and stream, and where its errors have their words."""
-
-    path: str
-    body: dict[str, Any]
-    words: Callable[[Any], str]
-    headers: Mapping[str, str] = MappingProxyType({})
-
-    def ask(self, gate: Gateway, **more: Any) -> StreamClient:
-        """Ask for a stream."""
-        headers = {**self.headers, **more.pop("headers", {})}
-        body = {"model": "qwen3:32b", "stream": True, **self.body, **more}
-        return StreamClient(gate.base_url, body, path=self.path, headers=headers)
-
-
-def ollamas(error: Any) -> str:
-    assert error.keys() == {"error"}, error
-    assert isinstance(error["error"], str), error
-    return str(error["error"])
-
-
-def openais(error: Any) -> str:
-    assert error.keys() == {"error"}, error
-    assert error["error"].keys() == {"message", "type", "param", "code"}, error
-    return str(error["error"]["message"])
-
-
-def anthropics(error: Any) -> str:
-    assert error.keys() == {"type", "error"}, error
-    assert error["type"] == "error", error
-    assert error["error"].keys() == {"type", "message"}, error
-    return str(error["error"]["message"])
-
-
-def ours(error: Any) -> str:
-    assert error["error"].keys() == {"code", "message"}, error
-    return str(error["error"]["message"])
-
-
-NDJSON = {"Accept": "application/x-ndjson"}
-FORMATS = {
-    "ours": Format("/api/chat", {"messages": USER}, ours),
-    "ollama-chat": Format("/api/chat", {"messages": USER}, ollamas, NDJSON),
-    "ollama-generate": Format("/api/generate", {"prompt": "hi"}, ollamas),
-    "openai-chat": Format("/v1/chat/completions", {"messages": USER}, openais),
-    "openai-responses": Format("/v1/responses", {"input": "hi"}, openais),
-    "anthropic": Format("/v1/messages", {"messages": USER, "max_tokens": 100}, anthropics),
-}
-FOREIGN = {name: given for name, given in FORMATS.items() if name != "ours"}
-every = pytest.mark.parametrize("wire", FORMATS.values(), ids=FORMATS)
-every_foreign = pytest.mark.parametrize("wire", FOREIGN.values(), ids=FOREIGN)
-MIXED = {"/api/chat", "/api/generate", "/v1/chat/completions", "/v1/responses", "/v1/messages"}
 
 
 def said(wire: Format, words: str) -> tuple[Any, ...]:
@@ -96,13 +38,6 @@ def read_to(stream: StreamClient, words: bytes) -> None:
     """Read a stream until some words have come."""
     while words not in stream.received:
         assert stream.read_line(), stream.received
-
-
-def test_every_address_that_asks_a_model_is_tried_here() -> None:
-    asking = {rule.rule for method, rule in routes_of(create_app()) if method == "POST"}
-    others = {"/api/interrupt", "/render", "/api/show", "/api/embed", "/api/embeddings", "/v1/embeddings"}
-    refused = {"/api/pull", "/api/push", "/api/create", "/api/copy", "/api/blobs/<digest>"}
-    assert asking - others - refused == MIXED == {wire.path for wire in FORMATS.values()}
 
 
 @every
@@ -246,41 +181,6 @@ def test_an_error_of_ollamas_before_the_first_frame_is_no_stream(
     assert "this model does not support tools" in str(error)
     if wire.words is not ours:
         assert "this model does not support tools" in wire.words(error)
-
-
-CLOSED = create_app(Config(server=ServerConfig(auth_token=TOKEN, trusted_hosts=("localhost",))))
-
-
-@pytest.mark.parametrize("wire", FORMATS.values(), ids=FORMATS)
-def test_the_token_and_the_host_are_wanted_in_its_own_words(wire: Format) -> None:
-    client = CLOSED.test_client()
-    refused = client.post(wire.path, json={"model": "m", **wire.body}, headers=wire.headers)
-    assert (refused.status_code, "server.auth_token" in wire.words(refused.get_json())) == (401, True)
-    right = {**wire.headers, "Authorization": f"Bearer {TOKEN}"}
-    refused = client.post(wire.path, json=wire.body, headers={**right, "Host": "evil.example"})
-    assert (refused.status_code, "Host" in wire.words(refused.get_json())) == (400, True)
-    refused = client.post(wire.path, json=wire.body, headers={**right, "Sec-Fetch-Site": "cross-site"})
-    assert (refused.status_code, "Origin" in wire.words(refused.get_json())) == (403, True)
-
-
-def test_the_key_of_anthropics_client_is_the_token_for_its_api_alone() -> None:
-    client = CLOSED.test_client()
-    for path, code in {"/v1/messages": 400, "/v1/chat/completions": 401, "/api/chat": 401}.items():
-        assert client.post(path, json={}, headers={"x-api-key": TOKEN}).status_code == code
-    assert client.post("/v1/messages", json={}, headers={"x-api-key": "wrong"}).status_code == 401
-
-
-@pytest.mark.parametrize(
-    ("path", "words"), [("/v1/nothing", openais), ("/v1/", openais), ("/v1/messages/nothing", anthropics)]
-)
-def test_an_address_without_a_route_is_refused_in_the_words_of_its_clients(
-    path: str, words: Callable[[Any], str]
-) -> None:
-    client = CLOSED.test_client()
-    refused = client.post(path, json={}, headers={"Authorization": f"Bearer {TOKEN}"})
-    assert (refused.status_code, "nothing at this address" in words(refused.get_json())) == (404, True)
-    assert client.post(path, json={}).status_code == 401
-    assert client.delete("/v1/models", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 405
 
 
 def test_a_session_that_body_and_header_name_differently_is_refused(gate: Gateway) -> None:

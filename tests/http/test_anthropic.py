@@ -270,6 +270,8 @@ def test_a_repeated_question_starts_no_second_run(gate: Gateway, upstream: Scrip
 def test_other_addresses_and_methods_answer_in_the_same_form(gate: Gateway) -> None:
     tokens = gate.post(f"{PATH}/count_tokens", asked(), TOKEN)
     assert failure(tokens) == (404, "not_found_error", "not_found")
+    keyed = gate.post(f"{PATH}/count_tokens", asked(), {"X-Api-Key": TOKEN["Authorization"].removeprefix("Bearer ")})
+    assert failure(keyed) == (404, "not_found_error", "not_found")
     assert failure(gate.get(PATH, TOKEN)) == (405, "invalid_request_error", "method_not_allowed")
     assert failure(gate.post(PATH, asked())) == (401, "authentication_error", "unauthorized")
     plain = gate.post(PATH, b"hi", {**TOKEN, "Content-Type": "text/plain"})

@@ -20,8 +20,8 @@ from tests.support.ollama import (
     ScriptedOllama,
     done,
     error_line,
-    every,
     hang,
+    silence,
     status,
     text,
     texts,
@@ -31,7 +31,8 @@ from tests.support.ollama import (
 )
 from tests.support.pictures import TINY_GIF
 
-pytestmark = configured(stream={"smoothing_ms": 0, "heartbeat_seconds": 0.05}, server={"auth_token": "s3cret-token"})
+BEAT_S = 1.0
+pytestmark = configured(stream={"smoothing_ms": 0, "heartbeat_seconds": BEAT_S}, server={"auth_token": "s3cret-token"})
 
 TOKEN = "s3cret-token"
 ASKING: dict[str, Any] = {"model": DEFAULT_MODEL, "max_tokens": 64}
@@ -79,7 +80,7 @@ def test_a_stream_is_gathered_to_the_same_message(client: Anthropic, upstream: S
 
 
 def test_heartbeats_disturb_nobody(client: Anthropic, upstream: ScriptedOllama) -> None:
-    upstream.script(text("a"), every(0.06, 3, lambda _: text("")), text("b"), done())
+    upstream.script(text("a"), silence(2 * BEAT_S), text("b"), done())
     with client.messages.stream(**ASKING, messages=QUESTION) as stream:
         assert stream.get_final_text() == "ab"
 

@@ -18,7 +18,7 @@ from tests.support.ollama import ScriptedOllama, done, hang, status, text, texts
 from tests.support.pictures import png
 from tests.support.tools import DEADLINE_S, require
 
-pytestmark = configured(stream={"smoothing_ms": 0, "heartbeat_seconds": 0.1, "stall_seconds": 30})
+pytestmark = configured(stream={"smoothing_ms": 0, "heartbeat_seconds": 1.0, "stall_seconds": 30})
 
 WORDS = "春光\u2028满\u0085园"
 ABLE = {"capabilities": ["completion", "vision", "thinking", "tools"], "details": {}, "model_info": {}}

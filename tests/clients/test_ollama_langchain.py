@@ -30,7 +30,7 @@ from tests.support.ollama import (
 )
 from tests.support.pictures import png
 
-pytestmark = configured(stream={"smoothing_ms": 0, "heartbeat_seconds": 0.1, "stall_seconds": 30})
+pytestmark = configured(stream={"smoothing_ms": 0, "heartbeat_seconds": 1.0, "stall_seconds": 30})
 
 MODEL = "qwen3:32b"
 WORDS = "春光\u2028满\u0085园"

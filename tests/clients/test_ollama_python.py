@@ -35,7 +35,7 @@ from tests.support.pictures import png
 
 pytestmark = configured(
     model={"allowed_models": ["embedder"]},
-    stream={"smoothing_ms": 0, "heartbeat_seconds": 0.1, "stall_seconds": 30},
+    stream={"smoothing_ms": 0, "heartbeat_seconds": 1.0, "stall_seconds": 30},
 )
 
 MODEL = "qwen3:32b"

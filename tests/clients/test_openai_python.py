@@ -32,7 +32,7 @@ from tests.support.ollama import (
 from tests.support.pictures import TINY_GIF
 
 TOKEN = "0123456789-secret"
-BEAT_S = 0.05
+BEAT_S = 1.0
 pytestmark = configured(
     model={"allowed_models": ["absent:1b"]},
     server={"auth_token": TOKEN, "max_streams": 2},

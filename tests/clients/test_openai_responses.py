@@ -25,8 +25,8 @@ from tests.support.ollama import (
     ScriptedOllama,
     done,
     error_line,
-    every,
     hang,
+    silence,
     status,
     text,
     texts,
@@ -36,7 +36,8 @@ from tests.support.ollama import (
 )
 from tests.support.pictures import TINY_GIF
 
-pytestmark = configured(stream={"smoothing_ms": 0, "heartbeat_seconds": 0.05})
+BEAT_S = 1.0
+pytestmark = configured(stream={"smoothing_ms": 0, "heartbeat_seconds": BEAT_S})
 
 ASKING: dict[str, Any] = {"model": DEFAULT_MODEL, "input": "hi"}
 WEATHER: dict[str, Any] = {
@@ -88,7 +89,7 @@ def test_a_stream_is_gathered_to_the_same_response(client: OpenAI, upstream: Scr
 
 
 def test_heartbeats_disturb_nobody(client: OpenAI, upstream: ScriptedOllama) -> None:
-    upstream.script(text("a"), every(0.06, 3, lambda _: text("")), text("b"), done())
+    upstream.script(text("a"), silence(2 * BEAT_S), text("b"), done())
     with client.responses.stream(**ASKING) as stream:
         assert stream.get_final_response().output_text == "ab"
 

@@ -30,7 +30,7 @@ from tests.support.ollama import (
 from tests.support.tools import wait_for
 
 pytestmark = configured(
-    stream={"smoothing_ms": 0, "heartbeat_seconds": 0.1, "retry_seconds": 0.2},
+    stream={"smoothing_ms": 0, "heartbeat_seconds": 1.0, "retry_seconds": 0.2},
     server={"auth_token": "s3cret-token"},
 )
 

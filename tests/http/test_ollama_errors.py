@@ -21,7 +21,7 @@ pytestmark = configured(
     server={"auth_token": TOKEN, "max_body_bytes": 1 << 17},
     stream={
         "smoothing_ms": 0,
-        "heartbeat_seconds": 0.1,
+        "heartbeat_seconds": 1.0,
         "stall_seconds": 0.3,
         "retry_seconds": 0.3,
         "first_frame_seconds": 10,
@@ -119,7 +119,7 @@ def test_a_heartbeat_is_a_frame_without_text(gate: Gateway, upstream: ScriptedOl
     go = threading.Event()
     upstream.script(wait(go), status(404, {"error": "model 'x' not found"}))
     with stream(gate, CHAT) as answer:
-        beats = [read_frame(answer) for _ in range(2)]
+        beats = [read_frame(answer)]
         assert (answer.status, answer.headers["Content-Type"]) == (200, "application/x-ndjson")
         go.set()
         assert read_frames(answer)[-1] == {"error": "model 'x' not found"}

@@ -42,7 +42,7 @@ from tests.support.ollama import (
 )
 from tests.support.tools import wait_for
 
-BEAT_S = 0.2
+BEAT_S = 1.0
 pytestmark = configured(
     model={"allowed_models": ["absent:1b"]},
     stream={"smoothing_ms": 0, "heartbeat_seconds": BEAT_S, "stall_seconds": 30},

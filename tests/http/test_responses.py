@@ -29,7 +29,7 @@ from tests.support.ollama import (
 )
 from tests.support.tools import wait_for
 
-pytestmark = configured(stream={"smoothing_ms": 0, "heartbeat_seconds": 0.1, "retry_seconds": 0.2})
+pytestmark = configured(stream={"smoothing_ms": 0, "heartbeat_seconds": 1.0, "retry_seconds": 0.2})
 
 PATH = "/v1/responses"
 CALL = {"function": {"name": "wetter", "arguments": {"ort": "Köln"}}}

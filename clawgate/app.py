@@ -127,7 +127,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     page_files = Files()
     page_files.install(blueprint)
     answering = Answering(config.server.max_body_bytes, config.model, desk, gateway.clients, gateway.via)
-    passing = Passing(desk.passages, gateway.clients)
+    passing = Passing(desk.passages, gateway.clients, gateway.via)
     ollama = OllamaRoutes(config, answering, passing, gateway.clients)
     ollama.install(blueprint)
     ChatRoutes(config.model, answering, ollama.chat).install(blueprint)

@@ -26,6 +26,8 @@ _WANTS_HTTPS = re.compile(rb"HTTP request to an HTTPS|plain HTTP request was sen
 """Source: Go net/http, nginx and Apache, each with status 400."""
 _WANTS_CERTIFICATE = b"No required SSL certificate was sent"
 """Source: nginx, ssl_verify_client, with status 400."""
+_CHALLENGE = 'realm="clawgate"'
+"""A clawgate that wants its token says so on each of its APIs, whatever the form of its errors there."""
 _SIGN_IN = re.compile(r"log-?in|sign-?in|oauth|/auth|sso|saml|openid", re.IGNORECASE)
 _OPENAI_SERVERS = re.compile(r"llama\.cpp|uvicorn|lm.?studio|vllm|localai|tabby", re.IGNORECASE)
 _UNKNOWN_ROUTE = "Unexpected endpoint or method"
@@ -70,7 +72,7 @@ def is_page(fields: Mapping[str, str]) -> bool:
 
 
 def _turned_away(endpoint: str, status: int, fields: Mapping[str, str], body: bytes) -> Finding:
-    if _is_clawgate(_error_of(body)):
+    if _is_clawgate(_error_of(body)) or _CHALLENGE in fields.get("www-authenticate", ""):
         return Finding("clawgate")
     target = _target_of(endpoint, fields.get("location", ""))
     if not 300 <= status < 400 or _SIGN_IN.search(target):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
+
 import pytest
 
 from tests.http.asking import ask, configured, opening
 from tests.support.gateway import Gateway
 from tests.support.ollama import Act, ScriptedOllama, chunk, done, end, hang, headers, keep, raw, status, text
 from tests.support.sse import end_of
-from tests.support.tools import DEADLINE_S
+from tests.support.tools import DEADLINE_S, free_port, on_a_free_port
 
 GATE = configured(stream={"smoothing_ms": 0, "retry_seconds": 10 * DEADLINE_S})
 """A fault that was waited for would not end in a test's time."""
@@ -51,3 +54,28 @@ def test_a_type_that_a_proxy_has_changed_is_no_reason_to_refuse_an_answer(
 ) -> None:
     upstream.script(headers(extra={"Content-Type": "text/plain"}), text("a"), done())
     assert end_of(ask(gate, opening("s-plain")))["done_reason"] == "stop"
+
+
+@pytest.mark.parametrize("token", [None, "a-token-of-the-test"])
+def test_a_gateway_that_is_its_own_endpoint_knows_itself(tmp_path: Path, token: str | None) -> None:
+    """It answers Ollama's API, too; a question that it asks itself ends there, and does not go round."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    body = {"model": "qwen3:32b", "prompt": "hi", "stream": False}
+
+    def started() -> Gateway:
+        port = free_port()
+        server = {"port": port, "max_streams": 4} | ({} if token is None else {"auth_token": token})
+        return Gateway({"server": server, "model": {"endpoint": f"http://127.0.0.1:{port}"}}, tmp_path)
+
+    with on_a_free_port(started) as gateway:
+        assert gateway.get("/api/status", headers).json["upstream"]["problem"] == "clawgate"
+        for path in ("/api/chat", "/api/generate", "/api/embed"):
+            asked = {**body, "message": "hi"} if path == "/api/chat" else body
+            reply = gateway.post(path, asked, headers)
+            assert reply.status == 502, reply.json
+            assert "is a clawgate, perhaps this one: name Ollama in model.endpoint" in str(reply.json)
+        for path in ("/api/tags", "/api/version"):
+            reply = gateway.get(path, headers)
+            assert (reply.status, reply.json["error"][:31]) == (502, "what answers at model.endpoint ")
+        assert gateway.log.count("request: ") < 40, "a question went round"
+        gateway.stop(signal.SIGKILL)

@@ -17,13 +17,13 @@ from flask import Response, g, request
 from msgspec.structs import replace
 
 from clawgate.config import ModelConfig
-from clawgate.errors import BadRequest
 from clawgate.relay.desk import Desk
 from clawgate.relay.events import Ended, Event, Started, Waiting
 from clawgate.relay.following import Found
 from clawgate.relay.prompt import ChatRequest
 from clawgate.sockets import Clients, bounded
 from clawgate.web.door.allowed import AllowedModels
+from clawgate.web.door.caller import check_is_not_ours
 from clawgate.web.door.places import key_of, place_of, run_place_of
 from clawgate.web.door.reading import JSON, Members, read_object
 
@@ -87,8 +87,7 @@ class Answering:
         """
         self._warn_without_threads()
         chat, is_streamed, wire = read(read_object(request, self._max_body_bytes, self._clients))
-        if self._via and self._via in request.headers.get("Via", ""):  # it would ask itself until no stream is free
-            raise BadRequest("this gateway asks itself: model.endpoint is its own address, and must be Ollama's")
+        check_is_not_ours(request, self._via)
         place = run_place_of(request)
         if place is not None:  # a client that was cut off asks again by itself: it gets the rest, and no second run
             return self._read_on(wire, self._desk.find_run(place), is_streamed)

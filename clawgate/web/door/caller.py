@@ -13,7 +13,9 @@ import secrets
 from flask import Blueprint, Flask, Request, Response, g, request
 
 from clawgate.addresses import address_of, is_loopback_address, name_of
+from clawgate.errors import BadRequest
 from clawgate.sockets import unix_path
+from clawgate.web.door.responses import our_shape
 
 CLIENT = "clawgate.client"
 """The key of the client's address in the WSGI environment, for the access log."""
@@ -23,6 +25,19 @@ PROXIED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP
 UNIX_PEER = "unix"
 """The peer that came by a Unix socket: it has no address."""
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def check_is_not_ours(request: Request, via: str) -> None:
+    """Refuse a request that this gateway has made: it would ask itself until no stream is free.
+
+    The refusal is in our own form on every route: by that the gateway knows what it has asked.
+    via: the name that it has in the Via of its own requests; empty where it has none.
+
+    Errors: BadRequest.
+    """
+    if via and via in request.headers.get("Via", ""):
+        g.error_shape = our_shape
+        raise BadRequest("this gateway asks itself: model.endpoint is its own address, and must be Ollama's")
 
 
 def peer_of(request: Request) -> str:

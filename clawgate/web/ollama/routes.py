@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 
 from clawgate.config import Config
 from clawgate.errors import BadRequest, Forbidden
-from clawgate.ollama.client import Fetched
+from clawgate.ollama.failures import refusal_of
 from clawgate.sockets import Clients
 from clawgate.web.door.allowed import AllowedModels
 from clawgate.web.door.answering import Answering, Asked, WireFormat
@@ -38,6 +38,7 @@ class OllamaRoutes:
     """`POST /api/generate`, `/api/show`, `/api/embed`, `GET /api/tags` and others; `chat` is called for `/api/chat`."""
 
     def __init__(self, config: Config, answering: Answering, passing: Passing, clients: Clients) -> None:
+        self._endpoint = config.model.endpoint
         self._model_name = config.model.model_name
         self._max_body_bytes = config.server.max_body_bytes
         self._allowed = AllowedModels(config.model)
@@ -78,13 +79,13 @@ class OllamaRoutes:
 
     def version(self) -> Response:
         """Return Ollama's version."""
-        return _response(self._passing.fetch("/api/version"))
+        return _response(self._fetched("/api/version"))
 
     def show(self) -> Response:
         """Describe a model."""
         model, body = requests.read_show(self._given(SHOW_BYTES))
         self._allowed.check(model)
-        return _response(self._passing.fetch("/api/show", body))
+        return _response(self._fetched("/api/show", body))
 
     def embed(self) -> Response:
         """Return the embeddings of texts."""
@@ -108,15 +109,22 @@ class OllamaRoutes:
         return Asked(chat, is_streamed, _wire(Frames(generate_frame, chat.model)))
 
     def _listed(self, path: str) -> Response:
-        fetched = self._passing.fetch(path)
-        if fetched.status == 200:
-            fetched = fetched._replace(body=only_allowed(fetched.body, self._allowed))
-        return _response(fetched)
+        return _response(only_allowed(self._fetched(path), self._allowed))
+
+    def _fetched(self, path: str, body: bytes | None = None) -> bytes:
+        """Return a short document of Ollama's.
+
+        Errors: those of the call; a refusal by Ollama, or by what is there in its place.
+        """
+        status, document = self._passing.fetch(path, body)
+        if status != 200:
+            raise refusal_of(self._endpoint, status, {}, document).error
+        return document
 
     def _called(self, path: str, read: Callable[[Members], tuple[str, bytes]]) -> Response:
         model, body = read(self._given())
         self._allowed.check(model)
-        return Response(self._passing.call(path, body, model), mimetype=JSON)
+        return _response(self._passing.call(path, body, model))
 
     def _given(self, route_bytes: int | None = None) -> Members:
         _check_there_is_a_body()
@@ -127,8 +135,8 @@ def _wire(frames: Frames) -> WireFormat:
     return WireFormat(MIMETYPE, HEADERS, frames.stream, frames.whole, holds_head=True)
 
 
-def _response(fetched: Fetched) -> Response:
-    return Response(fetched.body, fetched.status, mimetype=JSON)
+def _response(document: bytes) -> Response:
+    return Response(document, mimetype=JSON)
 
 
 def _check_there_is_a_body() -> None:

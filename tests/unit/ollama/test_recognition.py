@@ -85,6 +85,7 @@ OURS = b'{"error":{"code":"%b","message":"there is nothing at this address"}}\n'
         # a clawgate, with and without its token
         (PLAIN, 404, JSON, OURS % b"not_found", "clawgate", ""),
         (PLAIN, 401, JSON, OURS % b"unauthorized", "clawgate", ""),
+        (PLAIN, 401, {"www-authenticate": 'Bearer realm="clawgate"'}, b'{"error":"a token"}', "clawgate", ""),
         (PLAIN, 400, JSON, b'{"error":{"code":"upstream_refused","message":"m","words":"w"}}', "clawgate", ""),
         (
             PLAIN,

@@ -57,6 +57,7 @@ NDJSON = {"Accept": "application/x-ndjson"}
 FORMATS = {
     "ours": Format("/api/chat", {"messages": USER}, ours),
     "ollama-chat": Format("/api/chat", {"messages": USER}, ollamas, NDJSON),
+    "ollama-chat-below": Format("/ollama/api/chat", {"messages": USER}, ollamas),
     "ollama-generate": Format("/api/generate", {"prompt": "hi"}, ollamas),
     "openai-chat": Format("/v1/chat/completions", {"messages": USER}, openais),
     "openai-responses": Format("/v1/responses", {"input": "hi"}, openais),

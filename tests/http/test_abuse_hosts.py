@@ -30,9 +30,9 @@ def body_of(method: str) -> dict[str, object] | None:
 
 
 def has_code(reply: Reply, code: str) -> bool:
-    """Tell whether a refusal has this code; in Ollama's form it has words alone."""
+    """Tell whether a refusal has this code, wherever its form has it; Ollama's form has words alone."""
     error = reply.json["error"]
-    return isinstance(error, str) or error["code"] == code
+    return isinstance(error, str) or code == (error.get("code") or error["details"]["error_code"])
 
 
 @WITHOUT

@@ -19,6 +19,7 @@ def test_every_address_that_asks_a_model_is_tried_here() -> None:
     asking = {rule.rule for method, rule in routes_of(create_app()) if method == "POST"}
     others = {"/api/interrupt", "/render", "/api/show", "/api/embed", "/api/embeddings", "/v1/embeddings"}
     refused = {"/api/pull", "/api/push", "/api/create", "/api/copy", "/api/blobs/<digest>"}
+    asking = {path.removeprefix("/ollama") for path in asking} | {"/ollama/api/chat"}
     assert asking - others - refused == {wire.path for wire in FORMATS.values()}
 
 

@@ -98,12 +98,17 @@ def describe(rules: list[Rule], server: ServerConfig, hosts: Hosts, root: str = 
     schemas["Options"] |= OPTIONS
     schemas["Event"] = {"oneOf": [{"$ref": COMPONENTS + kind.__name__} for kind in answers.EVENTS]}
     paths: dict[str, Any] = {}
-    for rule in rules:
+    told: set[str] = set()
+    for rule in sorted(rules, key=lambda rule: rule.rule):
         if _name_of(rule) not in OPERATIONS:  # the blueprint's owner has added it
             continue
         for method in sorted(set(METHODS) & (rule.methods or set())):
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-            paths.setdefault(path, {})[method.lower()] = _operation(rule, server, hosts)
+            operation = _operation(rule, server, hosts)
+            if operation["operationId"] in told:
+                operation["operationId"] += "_below_ollama"
+            told.add(operation["operationId"])
+            paths.setdefault(path, {})[method.lower()] = operation
     return {
         "openapi": "3.1.1",
         "info": {"title": "clawgate", "version": VERSION},

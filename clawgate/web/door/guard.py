@@ -44,7 +44,7 @@ SECURITY_HEADERS = {
 }
 PAGES = ("page", "setup")
 """The endpoints that a link on another site may lead to."""
-OPEN = ("page", "static", "lasting", "healthz", "readyz", "openapi")
+OPEN = ("page", "static", "lasting", "healthz", "readyz", "openapi", "ollama_running")
 """The endpoints that want no token. Every other route wants it."""
 OF_ANTHROPIC = "/v1/messages"
 """The address of Anthropic's API, whose clients send the token as `X-Api-Key`."""

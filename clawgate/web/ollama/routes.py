@@ -1,5 +1,8 @@
 """Ollama's routes: chats and prompts on the relay, questions passed through, and what the gateway does not do.
 
+They are there twice: at Ollama's own addresses, and below `/ollama` for clients whose `Accept` names no type, and which
+`/api/chat` answers with our own events.
+
 Source: Ollama docs/api.md; server/routes.go, GenerateRoutes.
 """
 
@@ -22,6 +25,8 @@ from clawgate.web.ollama import requests
 from clawgate.web.ollama.frames import HEADERS, MIMETYPE, Frames, chat_frame, generate_frame
 from clawgate.web.ollama.models import only_allowed
 
+BASE = "/ollama"
+"""The address below which every client is answered as by Ollama, whatever its `Accept` says."""
 SHOW_BYTES = 1 << 16
 MANAGED = {
     "ollama_pull": ("POST", "/api/pull"),
@@ -49,15 +54,18 @@ class OllamaRoutes:
     def install(self, blueprint: Blueprint) -> None:
         """Add the routes to the blueprint."""
         add = blueprint.add_url_rule
-        add("/api/generate", "ollama_generate", self.generate, methods=["POST"])
-        add("/api/tags", "ollama_tags", self.tags)
-        add("/api/ps", "ollama_ps", self.ps)
-        add("/api/version", "ollama_version", self.version)
-        add("/api/show", "ollama_show", self.show, methods=["POST"])
-        add("/api/embed", "ollama_embed", self.embed, methods=["POST"])
-        add("/api/embeddings", "ollama_embeddings", self.embeddings, methods=["POST"])
-        for name, (method, path) in MANAGED.items():
-            add(path, name, self.refuse, methods=[method])
+        for base in ("", BASE):
+            add(f"{base}/api/generate", "ollama_generate", self.generate, methods=["POST"])
+            add(f"{base}/api/tags", "ollama_tags", self.tags)
+            add(f"{base}/api/ps", "ollama_ps", self.ps)
+            add(f"{base}/api/version", "ollama_version", self.version)
+            add(f"{base}/api/show", "ollama_show", self.show, methods=["POST"])
+            add(f"{base}/api/embed", "ollama_embed", self.embed, methods=["POST"])
+            add(f"{base}/api/embeddings", "ollama_embeddings", self.embeddings, methods=["POST"])
+            for name, (method, path) in MANAGED.items():
+                add(base + path, name, self.refuse, methods=[method])
+        add(f"{BASE}/api/chat", "ollama_chat", self.chat, methods=["POST"])
+        add(f"{BASE}/", "ollama_running", running, strict_slashes=False)
 
     def chat(self) -> Response:
         """Answer a chat in Ollama's frames, or with `stream: false` as one object."""
@@ -129,6 +137,11 @@ class OllamaRoutes:
     def _given(self, route_bytes: int | None = None) -> Members:
         _check_there_is_a_body()
         return read_object(request, self._max_body_bytes, self._clients, route_bytes)
+
+
+def running() -> Response:
+    """Say that Ollama's API is here, in Ollama's words: its clients ask before they begin."""
+    return Response("Ollama is running", mimetype="text/plain")
 
 
 def _wire(frames: Frames) -> WireFormat:

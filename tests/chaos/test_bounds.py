@@ -19,6 +19,9 @@ WALL_CLOCKS = {
     "telemetry/logs.py": "a log line's time is what people read",
     "sessions/memory.py": "created_at and last_active, which are shown; the time to live is monotonic",
     "web/api/transcript.py": "writes those two as RFC 3339",
+    "web/ollama/frames.py": "created_at of a frame, which is shown",
+    "web/openai/responses.py": "created_at of a response, likewise",
+    "web/openai/routes.py": "created of a chunk, likewise",
 }
 """The modules that may read the wall clock, and why. It can be set back and forward; nothing may wait by it."""
 

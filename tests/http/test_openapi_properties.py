@@ -19,7 +19,7 @@ from schemathesis import GenerationMode
 from clawgate import create_app
 from clawgate.web.door.chat_body import PASSED_ON
 from clawgate.web.door.naming import SESSION_HEADER
-from clawgate.web.door.places import IDEMPOTENCY_KEY, KEY
+from clawgate.web.door.places import IDEMPOTENCY_KEY, KEY, LAST_EVENT_ID
 from clawgate.web.door.reading import MAX_NAME_BYTES
 from tests.http.asking import configured, streams_of
 from tests.support.gateway import Gateway
@@ -74,8 +74,11 @@ def operation_of(gate: Gateway, label: str) -> Any:
 def send(gate: Gateway, case: Any) -> Any:
     """Send a case and judge the answer; a key that is right is a new one, since one in use is refused.
 
-    A session is named in one place: two names would have to be the same.
+    A session is named in one place: two names would have to be the same. A key stands beside no place: a request that
+    comes back is not looked at any further.
     """
+    if LAST_EVENT_ID in (case.headers or {}):
+        case.headers.pop(IDEMPOTENCY_KEY, None)
     if isinstance(case.body, dict) and "session_id" in case.body:
         (case.headers or {}).pop(SESSION_HEADER, None)
     if KEY.fullmatch((case.headers or {}).get(IDEMPOTENCY_KEY, "")):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from collections.abc import Sequence
 
 HOST_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
 """A host's name as browsers send it: letters of other alphabets are `xn--…` there."""
@@ -39,6 +40,17 @@ def socket_path(host: str) -> str | None:
 def is_local(name: str) -> bool:
     """Tell whether no name server is asked for a name: it is this machine's by definition, or an IP address."""
     return name == "localhost" or name.endswith(".localhost") or address_of(name) is not None
+
+
+def visited_name(host: str, trusted_hosts: Sequence[str]) -> str:
+    """Return a name, as it stands in a URL, that leads from this machine to `server.host` and that the gateway accepts.
+
+    Shape: host is no Unix socket.
+    """
+    name = host if host not in ("0.0.0.0", "::") else "127.0.0.1"
+    if trusted_hosts and name not in trusted_hosts:
+        name = next(filter(is_local, trusted_hosts), trusted_hosts[0])
+    return f"[{name}]" if ":" in name else name
 
 
 def is_loopback(host: str) -> bool:

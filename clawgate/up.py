@@ -16,7 +16,7 @@ import time
 from types import FrameType
 from urllib.parse import urlsplit
 
-from clawgate.addresses import is_local
+from clawgate.addresses import visited_name
 from clawgate.config import Config, ServerConfig
 from clawgate.console import say
 from clawgate.ollama.client import OllamaClient
@@ -65,16 +65,8 @@ def _invitation(server: ServerConfig, port: str | None) -> str:
     """Say where the page is; behind a Unix socket only the proxy knows."""
     if port is None:
         return f"The gateway listens on {server.host}: open the address of the proxy in front of it."
-    return f"Open http://{_name(server)}:{port}{server.path_prefix}/ in your browser."
-
-
-def _name(server: ServerConfig) -> str:
-    """Give a name that leads a browser here and that the gateway accepts."""
-    host = server.host if server.host not in ("0.0.0.0", "::") else "127.0.0.1"
-    trusted = server.trusted_hosts
-    if trusted and host not in trusted:
-        host = next(filter(is_local, trusted), trusted[0])
-    return f"[{host}]" if ":" in host else host
+    name = visited_name(server.host, server.trusted_hosts)
+    return f"Open http://{name}:{port}{server.path_prefix}/ in your browser."
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -7,8 +7,8 @@ import string
 
 import pytest
 
-from clawgate import create_app, create_blueprint, up
-from clawgate.addresses import is_loopback, name_of
+from clawgate import create_app, create_blueprint
+from clawgate.addresses import is_loopback, name_of, visited_name
 from clawgate.config import Config, ServerConfig
 from clawgate.web.door.hosts import Hosts
 
@@ -135,8 +135,8 @@ def test_a_name_is_what_the_guard_compares() -> None:
 
 @pytest.mark.parametrize("trusted", [(), ("chat.example.org",), ("chat.example.org", "localhost"), ("::1",)])
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::1", "localhost", "192.0.2.1"])
-def test_the_address_that_up_prints_is_taken(host: str, trusted: tuple[str, ...]) -> None:
-    name = up._name(ServerConfig(host=host, trusted_hosts=trusted))
+def test_the_name_by_which_it_is_visited_is_taken(host: str, trusted: tuple[str, ...]) -> None:
+    name = visited_name(host, trusted)
     hosts(*trusted, host=host).check(f"{name}:18789")
     assert name not in ("0.0.0.0", "::", "[::]")
 

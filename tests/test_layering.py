@@ -13,7 +13,7 @@ from tests.support.tools import ROOT
 
 PACKAGE = ROOT / "clawgate"
 ORDER = [
-    {"errors", "addresses", "sockets"},
+    {"errors", "addresses", "sockets", "client"},
     {"config"},
     {"sessions", "ollama"},
     {"relay"},
@@ -39,6 +39,8 @@ NEVER = {
     "telemetry": {"sessions", "ollama"},
 }
 """Walls beside the order: rooms that a room must not import, though they come before it."""
+CLIENTS: set[str] = set()
+"""The rooms that talk to a gateway over HTTP: only they import the client, and it knows none."""
 OBSERVED = {"relay.report"}
 """The modules of the relay that telemetry may import: the report of a run."""
 WEB_ORDER = [{"door"}, {"anthropic", "api", "ollama", "openai", "pages"}, {"described"}]
@@ -49,8 +51,11 @@ ONLY_IN: dict[str, set[str]] = {
     "flask": {"web", "app"},
     "werkzeug": {"web", "app"},
     "jinja2": {"web", "app"},
-    "requests": {"ollama.capture", "ollama.client", "ollama.connecting", "ollama.exchange", "ollama.tls"},
-    "urllib3": {"ollama.capture", "ollama.client", "ollama.connecting"},
+    "requests": {
+        *("client.answer", "client.endpoint"),
+        *("ollama.capture", "ollama.client", "ollama.connecting", "ollama.exchange", "ollama.tls"),
+    },
+    "urllib3": {"client.endpoint", "ollama.capture", "ollama.client", "ollama.connecting"},
     "gunicorn": {"server", "gunicorn_conf", "cli"},
     "redis": {"redis"},
     "xllamacpp": {"embedded"},
@@ -152,7 +157,7 @@ def _may_import(module: str, other: str) -> bool:
         return room == "cli"
     if other == "":
         return _names_from(module, "clawgate") == {"__version__"}
-    if other in NEVER.get(room, set()):
+    if other in NEVER.get(room, set()) or (other == "client" and room not in CLIENTS):
         return False
     return line_of(other) < line_of(room) or other in WITHIN.get(room, set())
 

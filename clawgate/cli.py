@@ -1,4 +1,4 @@
-"""The command line: `clawgate --config FILE`, serve, up, embedded, check.
+"""The command line: `clawgate --config FILE`, serve, up, chat, embedded, check.
 
 Usage and configuration errors are one line on stderr and exit 2, never a traceback.
 """
@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from clawgate import __version__, ports, unix_socket
-from clawgate.addresses import socket_path
+from clawgate.addresses import socket_path, visited_name
 from clawgate.config import Config, cautions, load, settings
 from clawgate.console import drop_output
 from clawgate.errors import ConfigError
+from clawgate.terminal.settings import add_options as add_chat_options
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,21 +64,22 @@ def _parser() -> Parser:
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
-    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> Parser:
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str, *, binds: bool = True) -> Parser:
         subparser: Parser = commands.add_parser(name, help=text, description=text)
         # SUPPRESS: an option that is absent here must not undo the one given before the command
-        _add_gateway_options(subparser, default=argparse.SUPPRESS)
+        _add_gateway_options(subparser, default=argparse.SUPPRESS, binds=binds)
         subparser.set_defaults(command=command)
         return subparser
 
     add("serve", serve, "run the gateway under gunicorn; prints `Server started on :PORT` once it listens")
     add("up", up, "run the gateway, with a small embedded model where no Ollama answers on this machine")
     add("check", check, "validate the configuration and ask Ollama for its version and the model")
+    add_chat_options(add("chat", chat, "talk to a gateway's model in this terminal, or in a pipe", binds=False))
     commands.add_parser("embedded", help="run a small real model behind Ollama's own API", add_help=False)
     return parser
 
 
-def _add_gateway_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+def _add_gateway_options(parser: argparse.ArgumentParser, default: str | None = None, *, binds: bool = True) -> None:
     class Serve(argparse.Action):
         """`--config FILE` without a command serves."""
 
@@ -95,6 +97,8 @@ def _add_gateway_options(parser: argparse.ArgumentParser, default: str | None = 
                 namespace.command = serve
 
     parser.add_argument("--config", metavar="FILE", action=Serve, default=default, help="YAML file with the settings")
+    if not binds:
+        return
     parser.add_argument("--host", action=Serve, default=default, help="address to bind (server.host)")
     parser.add_argument("--port", action=Serve, default=default, help="port to bind, 0 for a free one (server.port)")
 
@@ -142,6 +146,28 @@ def up(options: argparse.Namespace) -> int:
     from clawgate.up import run
 
     return run(configure(options))
+
+
+def chat(options: argparse.Namespace) -> int:
+    """Talk to a gateway in this terminal, or answer one question in a pipe.
+
+    The configuration's token goes to the configuration's own address, and to another one only where --config is given
+    beside --url: else a gateway elsewhere would get the token of this one.
+    """
+    from clawgate.terminal.main import run
+    from clawgate.terminal.settings import settings_of
+
+    token = options.token or os.environ.get("CLAWGATE_TOKEN", "").strip() or None
+    if options.url is not None and (token is not None or options.config is None):
+        return run(settings_of(options, options.url, token))
+    server = configure(options).server
+    if options.url is None and socket_path(server.host) is not None:
+        raise ConfigError(f"server.host is {server.host}: expected --url with the address of the proxy before it")
+    if options.url is None and server.port == 0:
+        raise ConfigError("server.port is 0: expected --url with the address that the gateway has printed")
+    name = visited_name(server.host, server.trusted_hosts)
+    url = options.url or f"http://{name}:{server.port}{server.path_prefix}"
+    return run(settings_of(options, url, token or server.auth_token))
 
 
 def check(options: argparse.Namespace) -> int:

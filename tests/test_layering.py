@@ -20,7 +20,7 @@ ORDER = [
     {"telemetry"},
     {"server", "web"},
     {"app"},
-    {"", "wsgi", "gunicorn_conf", "lifeline", "ports", "unix_socket", "console", "up", "cli", "__main__"},
+    {"", "wsgi", "gunicorn_conf", "lifeline", "ports", "unix_socket", "console", "up", "terminal", "cli", "__main__"},
 ]
 """Each room may import from those before its own, and from its own. "" is the package itself."""
 WITHIN = {
@@ -28,7 +28,8 @@ WITHIN = {
     "unix_socket": {"ports"},
     "gunicorn_conf": {"ports", "unix_socket", "console"},
     "up": {"console"},
-    "cli": {"up", "ports", "unix_socket", "console"},
+    "terminal": {"console"},
+    "cli": {"up", "terminal", "ports", "unix_socket", "console"},
     "__main__": {"cli"},
 }
 """Imports that are allowed between rooms of one line; every room may import the package's version."""
@@ -36,10 +37,11 @@ NEVER = {
     "server": {"web", "relay", "sessions", "ollama"},
     "cli": {"web"},
     "up": {"web"},
+    "terminal": {"config", "sessions", "ollama", "relay", "telemetry", "server", "web", "app"},
     "telemetry": {"sessions", "ollama"},
 }
 """Walls beside the order: rooms that a room must not import, though they come before it."""
-CLIENTS: set[str] = set()
+CLIENTS = {"terminal"}
 """The rooms that talk to a gateway over HTTP: only they import the client, and it knows none."""
 OBSERVED = {"relay.report"}
 """The modules of the relay that telemetry may import: the report of a run."""
@@ -52,9 +54,15 @@ ONLY_IN: dict[str, set[str]] = {
     "werkzeug": {"web", "app"},
     "jinja2": {"web", "app"},
     "requests": {
-        *("client.answer", "client.endpoint"),
-        *("ollama.capture", "ollama.client", "ollama.connecting", "ollama.exchange", "ollama.tls"),
+        "client.answer",
+        "client.endpoint",
+        "ollama.capture",
+        "ollama.client",
+        "ollama.connecting",
+        "ollama.exchange",
+        "ollama.tls",
     },
+    "rich": {"terminal.markdown", "terminal.screen"},
     "urllib3": {"client.endpoint", "ollama.capture", "ollama.client", "ollama.connecting"},
     "gunicorn": {"server", "gunicorn_conf", "cli"},
     "redis": {"redis"},

@@ -83,6 +83,9 @@ def test_absent_file_is_one_line(tmp_path: Path, command: tuple[str, ...]) -> No
         (("serve", "--port", "70000"), "--port: expected an integer from 1 to 65535, got 70000"),
         (("serve", "--port", ""), 'argument --port: expected a value, got ""'),
         (("check", "--config", " "), 'argument --config: expected a value, got ""'),
+        (("chat", "--colour"), "unrecognized arguments: --colour"),
+        (("chat", "--session", "a/b"), "argument --session: expected 1 to 128 letters, digits, _ or -, got 'a/b'"),
+        (("chat", "--url", " "), 'argument --url: expected a value, got ""'),
         (("embedded", "--port", "x"), 'expected an integer from 0 to 65535, got "x"'),
         (("embedded", "--colour"), "unrecognized arguments: --colour"),
     ],
@@ -161,7 +164,7 @@ def test_check_says_what_is_ready(ollama: ScriptedOllama, tmp_path: Path) -> Non
 
 def test_version_and_help_are_as_everywhere(tmp_path: Path) -> None:
     assert clawgate("--version", cwd=tmp_path) == (0, f"clawgate {__version__}\n", "")
-    for command in ((), ("serve",), ("up",), ("check",), ("embedded",)):
+    for command in ((), ("serve",), ("up",), ("check",), ("chat",), ("embedded",)):
         done = clawgate(*command, "--help", cwd=tmp_path, env={"COLUMNS": "120"})
         assert (done.status, done.stderr) == (0, "")
         assert done.stdout.startswith(f"usage: {' '.join(('clawgate', *command))} ")

@@ -1,0 +1,83 @@
+"""The prompt: a question of one line or more, edited with readline where Python has it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+try:
+    import readline
+except ImportError:  # a Python without it edits as the terminal does
+    readline = None  # type: ignore[assignment]
+try:
+    import termios
+except ImportError:
+    termios = None  # type: ignore[assignment]
+
+BOLD, NORMAL = "\x1b[1m", "\x1b[0m"
+
+
+class Discarded(Exception):
+    """Ctrl-C: what was being typed is not sent. is_empty: nothing was."""
+
+    def __init__(self, *, is_empty: bool) -> None:
+        super().__init__()
+        self.is_empty = is_empty
+
+
+class Prompt:
+    """Asks for questions. The history is that of this run.
+
+    is_capable: the terminal knows control sequences. is_bold: the prompt is bold.
+    """
+
+    def __init__(self, *, is_capable: bool, is_bold: bool) -> None:
+        self._first = _bold("> ") if is_bold else "> "
+        self._more = _bold("| ") if is_bold else "| "
+        if readline is not None and "libedit" not in (readline.__doc__ or ""):
+            if is_capable:
+                readline.parse_and_bind("set enable-bracketed-paste on")
+            readline.parse_and_bind("tab: self-insert")  # a file's name is no completion here
+
+    def ask(self) -> str:
+        """Return the next question; a line that ends with a backslash goes on in the next one.
+
+        Errors: EOFError for Ctrl-D, Discarded for Ctrl-C.
+        """
+        lines: list[str] = []
+        try:
+            while True:
+                line = input(self._more if lines else self._first)
+                lines.append(line.removesuffix("\\"))
+                if not line.endswith("\\"):
+                    return "\n".join(lines)
+        except KeyboardInterrupt:
+            typed = readline.get_line_buffer() if readline is not None else ""
+            sys.stdout.write("\n")
+            raise Discarded(is_empty=not lines and not typed) from None
+
+
+@contextmanager
+def without_echo() -> Iterator[None]:
+    """Show nothing of what is typed while an answer is drawn; it waits for the prompt."""
+    if termios is None or not sys.stdin.isatty():
+        yield
+        return
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(fd, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        try:
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        except termios.error:  # the terminal has gone
+            pass
+
+
+def _bold(text: str) -> str:
+    """Make a prompt bold; readline is told which characters take no room."""
+    begin, end = ("\x01", "\x02") if readline is not None else ("", "")
+    return f"{begin}{BOLD}{end}{text}{begin}{NORMAL}{end}"

@@ -1,0 +1,169 @@
+"""Answers as rendered Markdown: what is over is printed once and scrolls away; the open end below it is drawn anew.
+
+The open end is never higher than the screen, so that what has scrolled away is never touched. The cursor is never
+hidden: whatever ends this process, the terminal is in order.
+"""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.segment import Segment
+from rich.style import Style
+from rich.theme import Theme
+
+from clawgate.terminal.blocks import Blocks, Part, make_parser
+from clawgate.terminal.clean import clean, one_line
+from clawgate.terminal.markdown import Line, Rendering, Wide
+
+THINKING_LINES = 3
+MAX_TAIL = 1 << 13
+"""The end of a longer open block is shown as plain text: it is rendered ten times a second."""
+DIM = Style(dim=True)
+THEME = Theme({"markdown.code": "cyan"})
+
+
+class Screen:
+    """Shows answers on a terminal.
+
+    shows_thinking: all of the model's thinking stays; else its last lines are shown while it thinks.
+    """
+
+    def __init__(self, out: TextIO, *, shows_thinking: bool = False) -> None:
+        self._console = _Console(file=out, highlight=False, markup=False, emoji=False, theme=THEME)
+        self._parser = make_parser()
+        self._rendering = Rendering(self._console, self._parser)
+        self._shows_thinking = shows_thinking
+        self._open = _Lines([])
+        """What is open; changed in place, since Live draws it wherever anything is printed."""
+        self._live: Live | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._blocks = Blocks(self._parser)
+        self._thinking = ""
+        self._status = ""
+        self._over: list[Line] = []
+        self._has_text = False
+
+    def text(self, piece: str) -> None:
+        """Take a piece of the answer."""
+        for part in self._blocks.feed(clean(piece)):
+            self._print(part)
+
+    def thinking(self, piece: str) -> None:
+        """Take a piece of the thinking."""
+        self._thinking += clean(piece)
+        if self._shows_thinking:
+            whole, end, self._thinking = self._thinking.rpartition("\n")
+            if end:
+                self._over += self._dim_lines(whole)
+
+    def thought(self, seconds: int) -> None:
+        """Put one line in the place of the thinking."""
+        if self._shows_thinking and self._thinking:
+            self._over += self._dim_lines(self._thinking)
+        self._thinking = ""
+        self.note(f"Thought for {seconds} s")
+        self._has_text = True  # a blank line parts it from the answer
+
+    def restarted(self) -> None:
+        """Take the thinking back."""
+        self._thinking = ""
+        if self._shows_thinking:
+            self.note("It thinks anew.")
+
+    def note(self, words: str) -> None:
+        """Print a dim line."""
+        self._over.append([Segment(one_line(words), DIM)])
+
+    def status(self, words: str) -> None:
+        """Show a dim line at the end."""
+        self._status = one_line(words)
+
+    def flush(self) -> None:
+        """Draw what has come."""
+        over, self._over = self._over, []
+        self._open.lines = self._open_end()
+        if self._live is None and self._open.lines:
+            self._put(over)
+            over = []
+            self._live = self._began()
+        if over:
+            self._put(over)  # and what is open, below it
+        elif self._live is not None:
+            self._live.refresh()
+
+    def _began(self) -> Live:
+        live = Live(
+            self._open,
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+        live.start()
+        return live
+
+    def end(self) -> None:
+        """Print the rest."""
+        for part in self._blocks.end():
+            self._print(part)
+        self._status = self._thinking = ""
+        if self._live is not None:
+            self.flush()
+            self._live.stop()
+            self._live = None
+        self.flush()
+        self._begin()
+
+    def _print(self, part: Part) -> None:
+        lines = self._rendering.lines(part)
+        if lines and self._has_text and not part.is_joined:
+            self._over.append([])
+        self._has_text = self._has_text or bool(lines)
+        self._over += lines
+
+    def _put(self, lines: list[Line]) -> None:
+        if lines:
+            self._console.print(_Lines(lines), end="", crop=False, soft_wrap=True)
+
+    def _open_end(self) -> list[Line]:
+        """Render what is still open, at most as high as the screen lets it be."""
+        status = self._dim_lines(self._status)[:1] if self._status else []
+        most = max(self._console.height - 2, 1)
+        if self._thinking:
+            return [*self._dim_lines(self._thinking[-MAX_TAIL:].rstrip())[-min(THINKING_LINES, most) :], *status]
+        tail = self._blocks.tail
+        if tail is None:
+            return status
+        is_spaced = self._has_text and not tail.is_joined
+        if len(tail.text) > MAX_TAIL:
+            tail = Part("plain", tail.text[-MAX_TAIL:], tail.is_joined)
+        lines = self._rendering.lines(tail)
+        return [*([[]] if is_spaced and lines else []), *lines][-most:] + status
+
+    def _dim_lines(self, text: str) -> list[Line]:
+        return self._console.render_lines(Wide(text, style=DIM), pad=False)
+
+
+class _Console(Console):
+    def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002
+        """Leave the cursor alone, which Live would hide."""
+        return False
+
+
+class _Lines:
+    """Lines that are rendered already."""
+
+    def __init__(self, lines: list[Line]) -> None:
+        self.lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self.lines:
+            yield from line
+            yield Segment.line()

@@ -13,7 +13,7 @@ from tests.support.tools import ROOT
 
 PACKAGE = ROOT / "clawgate"
 ORDER = [
-    {"errors", "addresses", "sockets", "client"},
+    {"errors", "addresses", "sockets", "emphasis", "client"},
     {"config"},
     {"sessions", "ollama"},
     {"relay"},

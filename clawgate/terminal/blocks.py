@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from clawgate.emphasis import befriend_cjk
+
 MAX_OPEN = 1 << 16
 """A block of so many characters is shown as plain text: Markdown in one piece of that length takes too long."""
 STEP = 1 << 13
@@ -47,7 +49,9 @@ class _Fence(NamedTuple):
 def make_parser() -> MarkdownIt:
     """Make the parser of this module, and of what shows its parts."""
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING})
-    return parser.enable(["table", "strikethrough"]).disable("reference")
+    parser.enable(["table", "strikethrough"]).disable("reference")
+    befriend_cjk(parser)
+    return parser
 
 
 class Blocks:

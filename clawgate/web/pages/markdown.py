@@ -19,9 +19,9 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore, inline, normalize, text_join
 from markdown_it.token import Token
 
+from clawgate.emphasis import befriend_cjk
 from clawgate.web.pages.budget import Budget, OutOfTime
 from clawgate.web.pages.elements import add_elements
-from clawgate.web.pages.emphasis import befriend_cjk
 from clawgate.web.pages.fences import nest_fences
 from clawgate.web.pages.footnotes import FOOTNOTES, add_footnotes
 from clawgate.web.pages.formulas import add_formulas

@@ -93,6 +93,12 @@ def test_markdown_is_rendered() -> None:
     assert "\x1b[1mbold" in seen.raw
 
 
+def test_emphasis_beside_chinese_needs_no_spaces() -> None:
+    seen = drawn(["**标题：**内容"])
+    assert seen.screen.shown == ["标题：内容"]
+    assert "\x1b[1m标题：" in seen.raw
+
+
 def test_an_open_end_is_drawn_and_drawn_over() -> None:
     seen = Seen()
     seen.display.text("One **bo")

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from clawgate.emphasis import befriend_cjk
 from clawgate.web.pages.budget import Budget
-from clawgate.web.pages.emphasis import befriend_cjk
 from clawgate.web.pages.footnotes import FOOTNOTES
 from clawgate.web.pages.markdown import REFERENCES, Renderer
 from clawgate.web.pages.rules import BUDGET, USED

@@ -16,9 +16,9 @@ from markdown_it.token import Token
 
 from clawgate.emphasis import befriend_cjk
 
-MAX_OPEN = 1 << 16
+MAX_OPEN = 1 << 14
 """A block of so many characters is shown as plain text: Markdown in one piece of that length takes too long."""
-STEP = 1 << 13
+STEP = 1 << 12
 MAX_NESTING = 100
 _LISTS = ("bullet_list_open", "ordered_list_open")
 
@@ -28,13 +28,14 @@ class Part(NamedTuple):
 
     text: the Markdown, the plain text, or all of the code so far, of which the lines from `first_line` on are new.
     is_joined: no blank line stands before it.
+    info: of code, the words behind its fence; the first is its language.
     is_closed: of code, that it is its last part.
     """
 
     kind: Literal["markdown", "code", "plain"]
     text: str
     is_joined: bool = False
-    language: str = ""
+    info: str = ""
     first_line: int = 0
     is_closed: bool = False
 
@@ -42,7 +43,7 @@ class Part(NamedTuple):
 class _Fence(NamedTuple):
     end: re.Pattern[str]
     indent: int
-    language: str
+    info: str
     lines: list[str]
 
 
@@ -142,7 +143,7 @@ class Blocks:
             yield self._code(fence, shown)
 
     def _code(self, fence: _Fence, shown: int, *, is_closed: bool = False) -> Part:
-        return Part("code", "\n".join(fence.lines), shown > 0, fence.language, shown, is_closed)
+        return Part("code", "\n".join(fence.lines), shown > 0, fence.info, shown, is_closed)
 
 
 class _Block(NamedTuple):
@@ -166,11 +167,7 @@ def _blocks_of(tokens: list[Token], line_count: int) -> list[_Block]:
     return blocks
 
 
-def _language(token: Token) -> str:
-    return token.info.split(maxsplit=1)[0] if token.info.strip() else ""
-
-
 def _fence_of(token: Token, line: str) -> _Fence:
     indent = len(line) - len(line.lstrip(" "))
     mark = token.markup
-    return _Fence(re.compile(rf" {{0,3}}{mark[0]}{{{len(mark)},}}[ \t]*"), indent, _language(token), [])
+    return _Fence(re.compile(rf" {{0,3}}{mark[0]}{{{len(mark)},}}[ \t]*"), indent, token.info.strip(), [])

@@ -20,7 +20,7 @@ from rich.segment import Segment
 from rich.syntax import Syntax
 from rich.text import Text
 
-from clawgate.terminal.blocks import Part
+from clawgate.terminal.blocks import MAX_NESTING, Part
 from clawgate.terminal.clean import clean
 from clawgate.terminal.wrapping import breaks
 
@@ -29,6 +29,13 @@ CODE_THEME = "ansi_dark"
 """The terminal's own colours: legible on any background."""
 MAX_HIGHLIGHTED = 1 << 16
 FENCE = "```"
+COLUMNS_OF = {
+    **dict.fromkeys(("blockquote_open", "blockquote_close"), 4),
+    **dict.fromkeys(("list_item_open", "list_item_close"), 6),
+}
+"""The columns that a quote or an item of a list takes from what is in it."""
+LEAST_COLUMNS = 5
+"""The columns of text that has room; a table's cell has as many, with what parts it from the next."""
 
 
 class Rendering:
@@ -42,15 +49,19 @@ class Rendering:
         """Return the lines of a part, without blank ones around them; those of code may be wider than the terminal."""
         if part.kind == "code":
             return list(self._code(part))
-        renderable = Wide(clean(part.text)) if part.kind == "plain" else _Answer(part.text, self._parser)
+        renderable: Text | _Answer = Wide(clean(part.text).rstrip("\n"))
+        if part.kind == "markdown":
+            tokens = self._parser.parse(part.text)
+            if _has_room(tokens, self._console.width):
+                renderable = _Answer(part.text, tokens)
         lines = self._console.render_lines(renderable, pad=False)
         return _without_blank_ends([_cleaned(line) for line in lines])
 
     def _code(self, part: Part) -> Iterator[Line]:
         if part.first_line == 0:
-            yield [self._dim(FENCE + part.language)]
+            yield [self._dim(FENCE + part.info)]
         code = clean(part.text)
-        for line in _highlighted(code, part.language)[part.first_line :]:
+        for line in _highlighted(code, part.info)[part.first_line :]:
             yield list(line.render(self._console))
         if part.is_closed:
             yield [self._dim(FENCE)]
@@ -73,12 +84,17 @@ class Wide(Text):
         return lines
 
 
-def _highlighted(code: str, language: str) -> list[Text]:
+def language_of(info: str) -> str:
+    """Return the language that a fence names."""
+    return info.split(maxsplit=1)[0] if info.strip() else "text"
+
+
+def _highlighted(code: str, info: str) -> list[Text]:
     """Return the lines of code, coloured where its language is known."""
     plain = code.split("\n") if code else []
     if len(code) > MAX_HIGHLIGHTED:
         return [Text(line) for line in plain]
-    text = Syntax("", language or "text", theme=CODE_THEME, background_color="default").highlight(code)
+    text = Syntax("", language_of(info), theme=CODE_THEME, background_color="default").highlight(code)
     return list(text.split("\n", allow_blank=True))[: len(plain)]
 
 
@@ -106,8 +122,16 @@ class _Cell(TableDataElement):
 class _Code(CodeBlock):
     """Code within a list or a quote; that of the top level is Part's."""
 
+    @classmethod
+    def create(cls, markdown: Markdown, token: Token) -> _Code:  # noqa: ARG003
+        return cls(token.info.strip(), token.markup)
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Text("\n").join(_highlighted(str(self.text).rstrip("\n"), self.lexer_name))
+        info, fence = self.lexer_name, self.theme  # as `create` has it
+        lines = _highlighted(str(self.text).rstrip("\n"), info)
+        if fence:
+            lines = [Text(fence + info, "dim"), *lines, Text(fence, "dim")]
+        yield Text("\n").join(lines)
 
 
 class _List(ListElement):
@@ -134,13 +158,24 @@ class _Answer(Markdown):
         "ordered_list_open": _List,
     }
 
-    def __init__(self, markup: str, parser: MarkdownIt) -> None:
+    def __init__(self, markup: str, tokens: list[Token]) -> None:
         super().__init__("", hyperlinks=False)
         self.markup = markup
-        self.parsed = parser.parse(markup)
+        self.parsed = tokens
         for token in self.parsed:
             if token.children:
                 token.children = [_as_text(each) for each in token.children]
+
+
+def _has_room(tokens: list[Token], width: int) -> bool:
+    """Tell whether a text fits beside the marks of all the quotes and lists that it is in; rich would leave it out."""
+    room, columns = width, 0
+    for token in tokens:
+        room -= COLUMNS_OF.get(token.type, 0) * token.nesting
+        columns = 0 if token.type == "tr_open" else columns + (token.type in ("th_open", "td_open"))
+        if room < (columns or 1) * LEAST_COLUMNS or token.level >= MAX_NESTING - 1:
+            return False
+    return True
 
 
 def _as_text(token: Token) -> Token:

@@ -6,6 +6,7 @@ hidden: whatever ends this process, the terminal is in order.
 
 from __future__ import annotations
 
+import time
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -19,8 +20,11 @@ from clawgate.terminal.clean import clean, one_line
 from clawgate.terminal.markdown import Line, Rendering, Wide
 
 THINKING_LINES = 3
-MAX_TAIL = 1 << 13
-"""The end of a longer open block is shown as plain text: it is rendered ten times a second."""
+MAX_TAIL = 1 << 12
+"""The end of a longer open block is shown as plain text, since all of it is rendered again with each piece."""
+SLOW_S = 0.05
+REST = 4
+"""After a slow drawing, so many times as long passes before the open end alone is drawn again."""
 DIM = Style(dim=True)
 THEME = Theme({"markdown.code": "cyan"})
 
@@ -39,6 +43,7 @@ class Screen:
         self._open = _Lines([])
         """What is open; changed in place, since Live draws it wherever anything is printed."""
         self._live: Live | None = None
+        self._rests_until = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -85,6 +90,9 @@ class Screen:
 
     def flush(self) -> None:
         """Draw what has come."""
+        began_at = time.monotonic()
+        if began_at < self._rests_until and not self._over:
+            return
         over, self._over = self._over, []
         self._open.lines = self._open_end()
         if self._live is None and self._open.lines:
@@ -95,6 +103,9 @@ class Screen:
             self._put(over)  # and what is open, below it
         elif self._live is not None:
             self._live.refresh()
+        now = time.monotonic()
+        took_s = now - began_at
+        self._rests_until = now + REST * took_s if took_s > SLOW_S else 0.0
 
     def _began(self) -> Live:
         live = Live(
@@ -114,6 +125,7 @@ class Screen:
         for part in self._blocks.end():
             self._print(part)
         self._status = self._thinking = ""
+        self._rests_until = 0.0
         if self._live is not None:
             self.flush()
             self._live.stop()

@@ -89,7 +89,7 @@ def test_each_block_item_and_fence_is_a_part() -> None:
         ("markdown", False, "***"),
         ("markdown", False, "the end"),
     ]
-    assert [part.language for part in parts if part.kind == "code"] == ["python", ""]
+    assert [part.info for part in parts if part.kind == "code"] == ["python", ""]
     assert all(part.is_closed for part in parts if part.kind == "code")
 
 
@@ -122,7 +122,7 @@ def test_cuts_change_nothing_and_no_line_is_lost(lines: list[str], cuts: list[in
 
 def test_a_fence_that_is_never_closed_is_shown_to_its_end() -> None:
     (code,) = told(["```py\na\n", "b"])
-    assert (code.text, code.language, code.is_closed) == ("a\nb", "py", True)
+    assert (code.text, code.info, code.is_closed) == ("a\nb", "py", True)
     blocks = Blocks(PARSER)
     assert [part.text for part in blocks.feed("```\na\nb\nc")] == ["a\nb"]
     assert blocks.tail == Part("plain", "c", is_joined=True)

@@ -12,6 +12,9 @@ from clawgate.errors import ConfigError
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
+SIGN_IN = re.compile(r"(?<=://)[^/]*@")
+"""The name and the password in an address, which are not shown."""
+
 
 class Settings(NamedTuple):
     """What a run of the client wants.
@@ -59,7 +62,7 @@ def settings_of(options: argparse.Namespace, url: str, token: str | None) -> Set
     again = ["clawgate", "chat"]
     for name in ("config", "url", "model"):
         value = getattr(options, name, None)
-        again += [f"--{name}", value] if value is not None else []
+        again += [f"--{name}", SIGN_IN.sub("", value)] if value is not None else []
     return Settings(
         url=url,
         token=token,

@@ -119,7 +119,7 @@ class Talk:
         body = conversation.continuation() if text is None else conversation.question(text)
         outcome = self._hear(self._gateway.ask(body))
         if _is_forgotten(outcome) and conversation.is_begun:
-            self._say("The gateway had forgotten this conversation, and is told it again.")
+            self._say(words.TOLD_AGAIN)
             outcome = self._hear(self._gateway.ask(conversation.anew(text)))
         self._finish(outcome)
         conversation.session_id = outcome.session_id or conversation.session_id
@@ -138,7 +138,9 @@ class Talk:
 
     def _finish(self, outcome: Outcome) -> None:
         """Say what went wrong, and part the answer from the prompt."""
-        if outcome.failure:
+        if outcome.code == "unknown_session" and outcome.is_begun:
+            complain(words.FORGOTTEN)
+        elif outcome.failure:
             complain(outcome.failure)
         sys.stdout.write("\n")
 

@@ -32,6 +32,8 @@ ENDS = {
 UNKNOWN_SESSION = "--session: the gateway does not know {session_id} (any more)"
 DROPPED = "The conversation is long: its oldest {count} turns are forgotten."
 ANEW = "The answer so far, anew:"
+FORGOTTEN = "the gateway has forgotten this conversation in the middle of the answer (a restart?); /continue goes on"
+TOLD_AGAIN = "The gateway had forgotten this conversation, and is told it again."
 NO_TEXT = "The model ended without a text."
 
 

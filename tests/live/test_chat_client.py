@@ -289,14 +289,20 @@ def test_a_session_whose_answer_is_being_made_is_read_on(chat: Chat, upstream: S
 
 
 def test_a_gateway_that_has_forgotten_is_told_again(chat: Chat, upstream: ScriptedOllama, gate: Gateway) -> None:
+    upstream.script(text("Once"), hang())
     terminal = chat()
     terminal.type("One")
-    terminal.wait_for(r"^Hello\.\n\n>\Z")
+    terminal.wait_for(r"^Once\Z")
     gate.kill_worker()
-    gate.get("/healthz")
-    terminal.type("Two")
+    terminal.wait_for(r"^Once\nclawgate: the gateway has forgotten this conversation in the middle of the answer")
+    terminal.wait_for_prompt()
+    terminal.type("/continue")
     terminal.wait_for(r"^The gateway had forgotten this conversation, and is told it again\.\nHello\.\n\n>\Z")
-    assert [message["content"] for message in upstream.chats[-1].messages] == ["One", "Hello.", "Two"]
+    assert [message["content"] for message in upstream.chats[-1].messages] == ["One", "Once"]
+    gate.kill_worker()
+    terminal.type("Two")
+    terminal.wait_for(r"> Two\nThe gateway had forgotten .*\nHello\.\n\n>\Z")
+    assert [message["content"] for message in upstream.chats[-1].messages] == ["One", "OnceHello.", "Two"]
 
 
 HOSTILE = "a\x1b]52;c;aGk=\x07\x1b]0;title\x07\x1b[2J &#27;[8m `\x9b2J`\n\n```\x1b[2J\n\x1b[31mred\n```\n"
@@ -345,12 +351,12 @@ def test_signals_end_the_answer_and_leave(chat: Chat, upstream: ScriptedOllama) 
     terminal = chat()
     terminal.type("A story")
     terminal.wait_for(r"^Once\Z")
-    terminal.process.send_signal(signal.SIGTERM)
+    terminal.signal(signal.SIGTERM)
     assert terminal.wait() == 128 + signal.SIGTERM
     assert upstream.next_request().closed.wait(DEADLINE_S)
     assert terminal.is_in_order
     terminal = chat()
-    terminal.process.send_signal(signal.SIGHUP)
+    terminal.signal(signal.SIGHUP)
     assert terminal.wait() == 128 + signal.SIGHUP
     assert terminal.is_in_order
 

@@ -170,3 +170,5 @@ def test_version_and_help_are_as_everywhere(tmp_path: Path) -> None:
         assert done.stdout.startswith(f"usage: {' '.join(('clawgate', *command))} ")
         assert ("--config FILE" in done.stdout) == (command != ("embedded",))
     assert "--weights FILE.gguf" in done.stdout
+    listed = clawgate("--help", cwd=tmp_path).stdout
+    assert [name for name in ("serve", "up", "check", "chat", "embedded") if f"\n    {name} " not in listed] == []

@@ -88,16 +88,19 @@ class Terminal:
         return termios.tcgetattr(self._program) == self._before and not {"-25", "2004"} & self.screen.modes
 
     def type(self, keys: str | bytes) -> None:
-        """Press keys; a text is followed by Enter.
-
-        Ctrl-C waits until the program waits: readline looks for signals before it does, and would miss one in between.
-        """
+        """Press keys; a text is followed by Enter."""
         if keys == CTRL_C:
             wait_for(lambda: self._is_waiting, "the program waits")
         os.write(self._fd, keys if isinstance(keys, bytes) else keys.encode() + ENTER)
 
+    def signal(self, number: int) -> None:
+        """Send the program a signal."""
+        wait_for(lambda: self._is_waiting, "the program waits")
+        self.process.send_signal(number)
+
     @property
     def _is_waiting(self) -> bool:
+        """True where the program waits: readline looks for signals before it does, and would miss one in between."""
         stat = Path(f"/proc/{self.process.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] == "S"
 

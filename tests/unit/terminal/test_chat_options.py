@@ -78,6 +78,9 @@ def test_the_wishes_go_with_every_question(given: list[Settings]) -> None:
     assert given[0].wishes == {"model": "m:1b", "think": False}
     assert (given[0].system, given[0].is_plain, given[0].shows_thinking) == ("Be brief.", True, True)
     assert given[0].again == ("clawgate", "chat", "--model", "m:1b")
+    assert main(["chat", "--url", "https://ann:p@ss@a.example/chat"]) == 0
+    assert given[1].url == "https://ann:p@ss@a.example/chat"
+    assert given[1].again == ("clawgate", "chat", "--url", "https://a.example/chat")
 
 
 @pytest.mark.parametrize(

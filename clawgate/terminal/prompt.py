@@ -60,13 +60,13 @@ class Prompt:
 
 @contextmanager
 def without_echo() -> Iterator[None]:
-    """Show nothing of what is typed while an answer is drawn; it waits for the prompt."""
+    """Show nothing of what is typed while an answer is drawn; it waits for the prompt, key by key."""
     if termios is None or not sys.stdin.isatty():
         yield
         return
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
-    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    quiet = [*before[:3], before[3] & ~(termios.ECHO | termios.ICANON), *before[4:]]
     termios.tcsetattr(fd, termios.TCSADRAIN, quiet)
     try:
         yield

@@ -103,6 +103,20 @@ def test_an_answer_streams_and_the_conversation_goes_on(chat: Chat, upstream: Sc
     assert [message["content"] for message in view] == ["Hello?", "**春光**, and\n\nmore.", "And \nthen?", "Hello."]
 
 
+def test_what_is_typed_while_an_answer_streams_waits_for_the_prompt(chat: Chat, upstream: ScriptedOllama) -> None:
+    may_end = threading.Event()
+    upstream.script(text("One "), wait(may_end), text("two"), done())
+    terminal = chat()
+    terminal.type("Count")
+    terminal.wait_for(r"^One\Z")
+    terminal.type("And now?")
+    terminal.type(CTRL_D)
+    may_end.set()
+    terminal.wait_for(r"^One two\n\n> And now\?\nHello\.\n\n>")
+    assert terminal.wait() == 0
+    assert terminal.is_in_order
+
+
 def loading(terminal: Terminal) -> None:
     """The model says nothing yet."""
     terminal.wait_for(r"Waiting for the first word; the model may be loading… \d s\Z")

@@ -103,7 +103,7 @@ def test_whatever_is_sent_the_answer_is_as_described(
     operation = operation_of(gate, label)
 
     @settings(
-        max_examples=max(TRIES, 20 if "/v1/" in label else 50),
+        max_examples=max(TRIES, 20),
         deadline=None,
         database=None,
         derandomize=not TRIES,

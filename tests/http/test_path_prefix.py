@@ -140,6 +140,7 @@ def test_the_log_shows_an_address_without_the_prefix_and_routine_not_at_all(
     started.get("/chatter")
     started.wait_for_line(r'path="/chatter" status=404')
     session_id = started.post("/chat/api/chat", {"message": "hi", "stream": False}).json["session_id"]
+    started.wait_for_line(r'path="/api/chat" status=200')
     assert started.get(f"/chat/api/sessions/{session_id}").status == 200
     started.wait_for_line(r'path="/api/sessions/[0-9a-f]{10}" status=200')
     asked = re.findall(r'method=(\w+) path="([^"]*)" status=(\d+)', started.log)

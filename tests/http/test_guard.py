@@ -198,6 +198,7 @@ def test_an_exact_origin_is_allowed(gate: Gateway, upstream: ScriptedOllama, ori
     assert {"content-type", "authorization"} <= allowed
     assert int(reply.headers["Access-Control-Max-Age"]) > 0
     theirs = {"x-stainless-os", "X-Stainless-Retry-Count", "anthropic-version", "x-api-key", "openai-beta"}
+    theirs |= {"user-agent", "X-Requested-With"}
     reply = preflight(gate, origin, names=",".join(sorted(theirs | {"x-evil", "cookie", "x-stainless-;"})))
     named = set(reply.headers["Access-Control-Allow-Headers"].split(", "))
     assert theirs <= named

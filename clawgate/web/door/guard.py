@@ -50,7 +50,12 @@ OF_ANTHROPIC = "/v1/messages"
 """The address of Anthropic's API, whose clients send the token as `X-Api-Key`."""
 CORS_HEADERS = ("Authorization", "Content-Type", IDEMPOTENCY_KEY, LAST_EVENT_ID, "X-Session-Id", TOKEN_HEADER)
 """The headers that a page of an allowed origin may always send."""
-CLIENTS_HEADER = re.compile(r"(?:x-stainless|openai|anthropic)-[a-z0-9-]+|x-api-key", re.IGNORECASE)
+CLIENTS_HEADER = re.compile(
+    r"(?:x-stainless|openai|anthropic)-[a-z0-9-]+|x-api-key|user-agent|x-requested-with", re.IGNORECASE
+)
+"""The further headers that other wire formats' clients send from a page. ollama-js and openai-node set `User-Agent`;
+Chrome drops theirs, Firefox and Safari ask for it.
+"""
 MAX_ASKED = 1 << 12
 _BY_STATUS: dict[int, type[ClawgateError]] = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}
 _WORDS = {404: "there is nothing at this address", 405: "this address does not take that method; see Allow"}

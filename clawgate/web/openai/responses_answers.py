@@ -75,13 +75,17 @@ class ResponseMessage(Payload, frozen=True, tag_field="type", tag="message"):
 
 
 class ResponseCall(Payload, frozen=True, tag_field="type", tag="function_call"):
-    """A call of a tool that the client runs; `arguments` is the JSON of an object."""
+    """A call of a tool that the client runs; `arguments` is the JSON of an object.
+
+    namespace: the one in which the request has declared the function.
+    """
 
     id: str
     status: ItemStatus
     call_id: str
     name: str
     arguments: str
+    namespace: str | UnsetType = UNSET
 
 
 Item = ResponseReasoning | ResponseMessage | ResponseCall

@@ -11,7 +11,7 @@ Source: OpenAI API reference, "Streaming events"; Ollama openai/responses.go, Re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from msgspec import Raw
@@ -30,6 +30,7 @@ from clawgate.web.openai.responses_answers import (
     ResponseSummary,
     ResponseText,
 )
+from clawgate.web.openai.responses_tools import Qualified
 from clawgate.web.openai.responses_whole import (
     Settings,
     begun,
@@ -62,7 +63,8 @@ class ResponsesFormat(NamedTuple):
 
     def stream(self, run_id: str, source: Iterable[events.Event], _place: int | None = None) -> Iterator[bytes]:
         """Yield the bytes of each event; none has an id, so no reader has a place to come back to."""
-        encoder = Encoder(run_id, begun(run_id, self.settings, self.created_at), self.clock)
+        response = begun(run_id, self.settings, self.created_at)
+        encoder = Encoder(run_id, response, self.clock, self.settings.qualified)
         yield from encoder.begin()
         for event in without_resets(source):
             yield from encoder.encode(event)
@@ -73,7 +75,7 @@ class ResponsesFormat(NamedTuple):
         Errors: the one that ended the run.
         """
         answer = gather(source)
-        output = items_of(run_id, answer.parts, answer.ended.done_reason)
+        output = items_of(run_id, answer.parts, answer.ended.done_reason, self.settings.qualified)
         response = begun(run_id, self.settings, self.created_at)
         return encode(over(response, answer.ended, output, self.clock))
 
@@ -81,8 +83,11 @@ class ResponsesFormat(NamedTuple):
 class Encoder:
     """Encodes the events of one stream: it knows which item is open, and those that are over."""
 
-    def __init__(self, run_id: str, response: Response, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, run_id: str, response: Response, clock: Callable[[], float], qualified: Mapping[str, Qualified]
+    ) -> None:
         self._run_id = run_id
+        self._qualified = qualified
         self._response = response
         self._clock = clock
         self._number = 0
@@ -151,7 +156,7 @@ class Encoder:
                 yield self._finish(replace(item, status=status, summary=(summary,)))
 
     def _calls(self, event: events.ToolCalls) -> Iterator[bytes]:
-        for item in calls_of(self._run_id, event, len(self._over), self._called):
+        for item in calls_of(self._run_id, event, len(self._over), self._called, self._qualified):
             yield self._add(replace(item, status="in_progress", arguments=""))
             place = (item.id, len(self._over))
             yield _event(told.ResponseArgumentsDelta(self._next(), *place, item.arguments))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from msgspec import Raw
 
 from clawgate.sessions import Message
@@ -20,6 +21,7 @@ from clawgate.web.door.shapes import Fields
 from clawgate.web.door.tools import called, listed
 from clawgate.web.openai.calls import JSON_OBJECT, read_arguments
 from clawgate.web.openai.parts import image_url, text_part
+from clawgate.web.openai.responses_tools import known_name
 
 ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 PARTS: dict[str, ReadPart] = {
@@ -46,6 +48,7 @@ EXPECTED = {
     "url": "a picture as an address like data:image/png;base64,…",
     "call_id": "a text",
     "name": "a text",
+    "namespace": "a text",
     "arguments": "a JSON object as a text",
 }
 """The words for what a field of an item should have been, in a refusal."""
@@ -90,6 +93,7 @@ class _Items:
             "function_call": self._call,
             "function_call_output": self._output,
             "reasoning": self._reasoning,
+            "web_search_call": lambda *_: None,  # what was found is in the message that follows it
         }  # kept in an attribute, it would be a cycle that keeps the body until a collection
         kind = "message" if "type" not in item and "role" in item else type_of(item, path, kinds)
         kinds[kind](item, f"{path}.", fields)
@@ -107,6 +111,9 @@ class _Items:
 
     def _call(self, item: Members, path: str, fields: Fields) -> None:
         id_, name = shapes.name(item, "call_id", path, fields), shapes.name(item, "name", path, fields)
+        if not shapes.is_null(item.get("namespace", _NULL)):
+            within = _short_text(shapes.name(item, "namespace", path, fields), f"{path}namespace", fields)
+            name = Raw(msgspec.json.encode(known_name(within, _short_text(name, f"{path}name", fields))))
         text = shapes.required(item, "arguments", "str", path, fields)
         self._turn.calls.append(called(id_, name, read_arguments(text, f"{path}arguments", fields)))
         self._names[bytes(id_)] = name.copy()
@@ -199,6 +206,7 @@ SCHEMA = {
             type={"const": "function_call"},
             call_id=_NAME,
             name=_NAME,
+            namespace={"anyOf": [_NAME, {"type": "null"}]},
             arguments=_ARGUMENTS,
         ),
         _object("type call_id output", type={"const": "function_call_output"}, call_id=_NAME, output=_CONTENT),

@@ -17,17 +17,18 @@ from clawgate.sessions import Message
 from clawgate.web.door import naming, shapes
 from clawgate.web.door.naming import SessionId
 from clawgate.web.door.options import read_option
-from clawgate.web.door.parts import one_of, shown, type_of
+from clawgate.web.door.parts import one_of, type_of
 from clawgate.web.door.reading import Members, kind_of
-from clawgate.web.door.shapes import Fields, Name, Shape
-from clawgate.web.door.tools import function, listed
-from clawgate.web.openai import responses_input
+from clawgate.web.door.shapes import Fields, Shape
+from clawgate.web.openai import responses_input, responses_tools
 from clawgate.web.openai.requests import THINK, Effort
 from clawgate.web.openai.responses_input import read_input
+from clawgate.web.openai.responses_tools import Tools, read_tools
 from clawgate.web.openai.responses_whole import Settings
 
 EXPECTED = {
     **responses_input.EXPECTED,
+    **responses_tools.EXPECTED,
     "model": "a text",
     "instructions": "a text",
     "stream": "true or false",
@@ -39,11 +40,6 @@ EXPECTED = {
     "input[].summary[].text": "a text",
     "format": 'an object like {"type": "json_schema", "schema": {…}}',
     "schema": "a JSON schema",
-    "tools": "a list of tools",
-    "tools[]": 'an object like {"type": "function", "name": "…", "parameters": {…}}',
-    "type": '"function" (only tools that the client runs are known here)',
-    "description": "a text",
-    "parameters": "a JSON schema",
     "tool_choice": "a text or an object",
     "previous_response_id": "none: no response is kept here; send the whole conversation as `input`, which the session "
     "that X-Session-Id names then keeps",
@@ -61,14 +57,6 @@ FORMATS: dict[str, Literal["text", "json_object", "json_schema"]] = {
     "json_object": "json_object",
     "json_schema": "json_schema",
 }
-
-
-class ResponseTool(msgspec.Struct, frozen=True, tag_field="type", tag="function"):
-    """A tool that the client runs."""
-
-    name: Name
-    parameters: dict[str, Any] | None = None
-    description: str | None = None
 
 
 class ResponseReasoningConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +85,7 @@ class ResponseTextSettings(msgspec.Struct, frozen=True, kw_only=True):
     format: ResponseTextFormat | ResponseJsonFormat | ResponseSchemaFormat | None = None
 
 
+Tool = Annotated[dict[str, Any], Meta(extra_json_schema=responses_tools.SCHEMA)]
 Items = Annotated[list[Annotated[dict[str, Any], Meta(extra_json_schema=responses_input.SCHEMA)]], Meta(min_length=1)]
 
 
@@ -107,7 +96,7 @@ class ResponseBody(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     instructions: str | None = None
     stream: bool | None = None
-    tools: list[ResponseTool] | None = None
+    tools: list[Tool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     text: ResponseTextSettings | None = None
     reasoning: ResponseReasoningConfig | None = None
@@ -146,13 +135,14 @@ def read_response(given: Members, model_name: str, session_id: str | None) -> Re
     body = BODY.read(given, "", fields)
     has_tools = body.get("tool_choice") != "none"
     form: _Format = body.get("text") or _Format()
+    tools: Tools = body.get("tools") or Tools()
     effort: str | None = body.get("reasoning")
     options = {OPTIONS[name]: body[name] for name in OPTIONS if name in body}
     extras = {
         "think": None if effort is None else THINK[effort],
         "options": options or None,
         "format": form.format,
-        "tools": (body.get("tools") or None) if has_tools else None,
+        "tools": (tools.listed or None) if has_tools else None,
     }
     model: str = body.get("model", model_name)
     instructions: tuple[Message, ...] = body.get("instructions", ())
@@ -172,6 +162,7 @@ def read_response(given: Members, model_name: str, session_id: str | None) -> Re
         temperature=body.get("temperature"),
         top_p=body.get("top_p"),
         max_output_tokens=body.get("max_output_tokens"),
+        qualified=tools.qualified,
     )
     return Read(chat, body.get("stream", False), settings)
 
@@ -179,26 +170,6 @@ def read_response(given: Members, model_name: str, session_id: str | None) -> Re
 def _instructions(value: Raw, path: str, fields: Fields) -> tuple[Message, ...]:
     text = shapes.text(value, path, fields)
     return (Message(role="system", content=text),) if text else ()
-
-
-def _tools(value: Raw, path: str, fields: Fields) -> Raw | tuple[()]:
-    given = shapes.items(value, path, fields)
-    return listed([_tool(each, f"{path}[{index}]", fields) for index, each in enumerate(given)])
-
-
-def _tool(value: Raw, path: str, fields: Fields) -> bytes:
-    given = shapes.members(value, path, fields)
-    path += "."
-    kind = _short_text(shapes.required(given, "type", "str", path, fields), f"{path}type", fields)
-    if kind != "function":
-        raise fields.wrong(f"{path}type", f'"{shown(kind)}"')
-    described = {
-        name: shapes.required(given, name, kind, path, fields)
-        for name, kind in (("description", "str"), ("parameters", "object"))
-        if name in given and not shapes.is_null(given[name])
-    }
-    name = shapes.name(given, "name", path, fields)
-    return function(name, described.get("description"), described.get("parameters"))
 
 
 def _tool_choice(value: Raw, path: str, fields: Fields) -> str:
@@ -242,7 +213,7 @@ BODY = Shape(
     ResponseBody,
     input=read_input,
     instructions=_instructions,
-    tools=_tools,
+    tools=read_tools,
     tool_choice=_tool_choice,
     text=_text,
     reasoning=_reasoning,

@@ -5,11 +5,11 @@ Source: OpenAI API reference, "The response object"; Ollama openai/responses.go,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, cast
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from clawgate.errors import ClawgateError, RequestError
@@ -36,10 +36,11 @@ from clawgate.web.openai.responses_answers import (
     ResponseTextConfig,
     ResponseUsage,
 )
+from clawgate.web.openai.responses_tools import Qualified
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a response says of its request."""
+    """What a response says of its request, and the namespaces of functions by the names that the model knows."""
 
     model: str
     tool_choice: Literal["auto", "none"] = "auto"
@@ -48,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     top_p: float | None = None
     max_output_tokens: int | None = None
+    qualified: Mapping[str, Qualified] = {}
 
 
 def begun(run_id: str, given: Settings, created_at: int) -> Response:
@@ -119,15 +121,18 @@ def reasoning_id(run_id: str, index: int) -> str:
     return id_of("rs", run_id, index)
 
 
-def calls_of(run_id: str, event: events.ToolCalls, index: int, called: int) -> Iterator[ResponseCall]:
+def calls_of(
+    run_id: str, event: events.ToolCalls, index: int, called: int, qualified: Mapping[str, Qualified]
+) -> Iterator[ResponseCall]:
     """Yield calls as items, the first at this place; one without an id gets one by its number in the answer."""
     for offset, each in enumerate(event.calls):
         call = call_of(each, id_of("call", run_id, called + offset))
         item_id = id_of("fc", run_id, index + offset)
-        yield ResponseCall(item_id, "completed", call.id, call.name, call.arguments.decode())
+        namespace, name = qualified.get(call.name, (UNSET, call.name))
+        yield ResponseCall(item_id, "completed", call.id, name, call.arguments.decode(), namespace)
 
 
-def items_of(run_id: str, parts: tuple[Part, ...], done_reason: str) -> list[Item]:
+def items_of(run_id: str, parts: tuple[Part, ...], done_reason: str, qualified: Mapping[str, Qualified]) -> list[Item]:
     """Return the items of a whole answer; only the last one may not be whole."""
     items: list[Item] = []
     called = 0
@@ -141,6 +146,6 @@ def items_of(run_id: str, parts: tuple[Part, ...], done_reason: str) -> list[Ite
                 item_id = reasoning_id(run_id, len(items))
                 items.append(ResponseReasoning(item_id, (ResponseSummary(text),), status))
             case events.ToolCalls(calls):
-                items += calls_of(run_id, part, len(items), called)
+                items += calls_of(run_id, part, len(items), called, qualified)
                 called += len(calls)
     return items

@@ -188,7 +188,24 @@ def test_tools_are_written_as_ollama_has_them() -> None:
     assert (chat.extras, settings.tool_choice) == ({}, "none")
 
 
-KINDS = '"message", "function_call", "function_call_output" or "reasoning"'
+def test_tools_of_other_kinds_are_left_out_beside_functions() -> None:
+    others = [{"type": "web_search", "external_web_access": False}, {"type": "custom", "name": "apply_patch"}]
+    mine = {"type": "function", "name": "f"}
+    tools = [*others, mine, {"type": "namespace", "name": "mcp__a__", "tools": [mine, *others]}]
+    chat, _, settings = read({"input": "hi", "tools": tools})
+    assert [tool["function"] for tool in plain(chat.extras["tools"])] == [{"name": "f"}, {"name": "mcp__a__f"}]
+    assert settings.qualified == {"mcp__a__f": ("mcp__a__", "f")}
+
+
+def test_a_call_in_a_namespace_has_one_name_for_the_model() -> None:
+    calls = [{**call("c1"), "namespace": "geo"}, {**call("c2"), "namespace": None}]
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}}
+    messages = messages_of(QUESTION, *calls, search, output("c1"), output("c2"))
+    assert [each["function"]["name"] for each in messages[1]["tool_calls"]] == ["geo__f", "f"]
+    assert [message["tool_name"] for message in messages[2:]] == ["geo__f", "f"]
+
+
+KINDS = '"message", "function_call", "function_call_output", "reasoning" or "web_search_call"'
 PARTS = '"input_text", "output_text", "refusal" or "input_image"'
 
 
@@ -249,6 +266,12 @@ PARTS = '"input_text", "output_text", "refusal" or "input_image"'
             'tools[0].type: expected "function" (only tools that the client runs are known here), got "web_search"',
         ),
         ({"tools": [{"type": "function"}]}, "tools[0].name: expected a text"),
+        ({"tools": [{"type": "namespace", "name": "a"}]}, "tools[0].tools: expected a list of functions"),
+        (
+            {"tools": [{"type": "namespace", "name": "a", "tools": [{"type": "function", "name": ""}]}]},
+            "tools[0].tools[0].name: expected a text, got an empty one",
+        ),
+        ({"input": [{**call("c"), "namespace": 1}]}, "input[0].namespace: expected a text, got int"),
         (
             {"tools": [{"type": "function", "name": "f", "parameters": []}]},
             "tools[0].parameters: expected a JSON schema, got array",

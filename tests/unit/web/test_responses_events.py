@@ -26,6 +26,7 @@ from clawgate.relay.stats import Stats
 from clawgate.web.openai.responses_answers import Response
 from clawgate.web.openai.responses_events import EVENTS
 from clawgate.web.openai.responses_format import ResponsesFormat
+from clawgate.web.openai.responses_tools import Qualified
 from clawgate.web.openai.responses_whole import Settings
 from tests.support.named import parse
 
@@ -176,6 +177,18 @@ def test_each_call_is_an_item_whose_arguments_come_whole() -> None:
     output = events[-1]["response"]["output"]
     assert [item["id"] for item in output] == ["msg_ab_0", "fc_ab_1", "fc_ab_2", "fc_ab_3"]
     assert [item["call_id"] for item in output[1:]] == ["call_1", "call_ab_1", "call_ab_2"]
+
+
+def test_a_call_in_a_namespace_is_told_with_both_names() -> None:
+    settings = Settings(model="m", qualified={"geo__wetter": Qualified("geo", "wetter")})
+    form = ResponsesFormat(settings, 1_700_000_000, lambda: 1_700_000_009.5)
+    told = ToolCalls(({"function": {"name": "geo__wetter", "arguments": {}}}, UNNAMED))
+    *_, done, last = events_of(told, ended(), form=form)[:6]
+    assert done["name"] == "wetter"
+    assert (last["item"]["namespace"], last["item"]["name"]) == ("geo", "wetter")
+    items = json.loads(form.whole("run_ab", [STARTED, told, ended()]))["output"]
+    assert [(item.get("namespace"), item["name"]) for item in items] == [("geo", "wetter"), (None, "f")]
+    assert "namespace" not in items[1]
 
 
 def test_what_has_no_word_here_is_no_event() -> None:

@@ -8,14 +8,16 @@ Source: Ollama docs/api.md, "Chat request (with tools)"; api/types.go, ToolCall.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from msgspec import Raw
 
+from clawgate.errors import BadRequest
+from clawgate.web.door.reading import parse_object
 from clawgate.web.door.responses import one_line
 
 Json = bytes | bytearray | Raw
-NO_ARGUMENTS = b"{}"
 
 
 class Call(NamedTuple):
@@ -27,15 +29,26 @@ class Call(NamedTuple):
 
 
 def call_of(call: Mapping[str, Any], unnamed: str) -> Call:
-    """Read one of Ollama's calls; `unnamed` is the id of a call that has none, as those of an older Ollama."""
+    """Read one of Ollama's calls; `unnamed` is the id of a call that has none, as those of an older Ollama.
+
+    Servers that speak Ollama's API beside OpenAI's may write the arguments as the text that OpenAI makes of them.
+    """
     function = call.get("function")
     given = function if isinstance(function, dict) else {}
     id_, name, arguments = call.get("id"), given.get("name"), given.get("arguments")
     return Call(
         id_ if isinstance(id_, str) and id_ else unnamed,
         name if isinstance(name, str) else "",
-        one_line(arguments) if isinstance(arguments, dict) else NO_ARGUMENTS,
+        one_line(_object_of(arguments)),
     )
+
+
+def _object_of(arguments: object) -> Mapping[str, Any]:
+    """Return the arguments of a call; none where they are no object, and no text of one."""
+    if isinstance(arguments, str):
+        with suppress(BadRequest):
+            return parse_object(arguments.encode())
+    return arguments if isinstance(arguments, dict) else {}
 
 
 def called(id_: Json, name: Json, arguments: Json) -> bytes:

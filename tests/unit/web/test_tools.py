@@ -23,6 +23,17 @@ def test_a_call_without_its_parts_is_still_one(call: dict[str, Any]) -> None:
     assert call_of(call, "unnamed") == ("unnamed", "", b"{}")
 
 
+DEEP = '{"a":' * 300 + "1" + "}" * 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [('{"ort": "Köln"}', '{"ort":"Köln"}'), ("", "{}"), ("null", "{}"), ("[1]", "{}"), ("{", "{}"), (DEEP, "{}")],
+)
+def test_arguments_may_be_the_text_of_an_object(arguments: str, wanted: str) -> None:
+    assert call_of({"function": {"name": "f", "arguments": arguments}}, "unnamed").arguments.decode() == wanted
+
+
 def test_calls_and_functions_are_written_as_ollama_has_them() -> None:
     call = called(b'"c"', b'"f"', b'{"a":1}')
     assert json.loads(call) == {"id": "c", "function": {"name": "f", "arguments": {"a": 1}}}

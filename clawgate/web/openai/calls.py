@@ -113,14 +113,14 @@ def _type(value: Raw, path: str, fields: Fields) -> str:
 def read_arguments(value: Raw, path: str, fields: Fields) -> Bytes:
     """Read the arguments of a call: the JSON of an object, out of the text that it is written as.
 
-    Shape: an empty text is no arguments.
+    Shape: an empty text is no arguments, and so is the null that some clients write for none.
     Errors: BadRequest.
     """
     if kind_of(value) != "str":
         raise fields.wrong(path, kind_of(value))
     try:
         text = unquoted(value)
-        if not text or text.isspace():
+        if not text or text.isspace() or text == b"null":
             return _NONE
         parse_object(text)
     except BadRequest as error:

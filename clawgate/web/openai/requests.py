@@ -32,6 +32,7 @@ THINK: Mapping[str, bool | str] = {
     "medium": "medium",
     "high": "high",
     "xhigh": "high",
+    "ultra": "high",
     "max": "max",
 }
 """Ollama's levels of thinking, by OpenAI's efforts."""
@@ -69,7 +70,7 @@ OPTIONS = {
 """The fields that are options of Ollama's, by their names here; of two for one option the later wins."""
 
 
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max"]
 
 
 class TextFormat(msgspec.Struct, frozen=True, tag_field="type", tag="text"):

@@ -20,6 +20,7 @@ from tests.support.pictures import TINY_GIF
 from tests.unit.web.bodies import LONG, MODEL, anything, plain
 
 HI = {"role": "user", "content": "春光"}
+EFFORTS = '"none", "minimal", "low", "medium", "high", "xhigh", "ultra" or "max"'
 CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "北京"}'}}
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
@@ -127,7 +128,7 @@ def test_a_tools_answer_gets_the_name_of_the_tool() -> None:
     ]
 
 
-@pytest.mark.parametrize("arguments", [None, "", " \n"])
+@pytest.mark.parametrize("arguments", [None, "", " \n", "null"])
 def test_a_call_without_arguments_has_none(arguments: str | None) -> None:
     call = {"function": {"name": "now", "arguments": arguments}}
     assert messages_of({"role": "assistant", "tool_calls": [call]})[0]["tool_calls"] == [
@@ -155,6 +156,7 @@ def test_a_call_without_arguments_has_none(arguments: str | None) -> None:
         ({"reasoning": {"effort": "high"}, "reasoning_effort": "low"}, {"think": "high"}),
         ({"reasoning": {"summary": "auto"}, "reasoning_effort": "low"}, {"think": "low"}),
         ({"reasoning_effort": "xhigh"}, {"think": "high"}),
+        ({"reasoning_effort": "ultra"}, {"think": "high"}),
         ({"response_format": {"type": "text"}}, {}),
         ({"response_format": {"type": "json_object"}}, {"format": "json"}),
         (
@@ -218,11 +220,11 @@ def test_how_the_answer_is_sent() -> None:
         ),
         (
             {"reasoning_effort": "extreme"},
-            'reasoning_effort: expected "none", "minimal", "low", "medium", "high", "xhigh" or "max", got "extreme"',
+            f'reasoning_effort: expected {EFFORTS}, got "extreme"',
         ),
         (
             {"reasoning": {"effort": "extreme"}},
-            'reasoning.effort: expected "none", "minimal", "low", "medium", "high", "xhigh" or "max", got "extreme"',
+            f'reasoning.effort: expected {EFFORTS}, got "extreme"',
         ),
         ({"reasoning": "high"}, 'reasoning: expected an object like {"effort": "low"}, got str'),
         ({"keep_alive": []}, 'keep_alive: expected a duration like "5m", or seconds, got array'),

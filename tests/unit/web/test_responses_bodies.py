@@ -160,6 +160,7 @@ def test_options_format_and_thinking_have_ollamas_names() -> None:
     [
         ({"reasoning": {"effort": "none"}}, {"think": False}),
         ({"reasoning": {"effort": "xhigh"}}, {"think": "high"}),
+        ({"reasoning": {"effort": "ultra"}}, {"think": "high"}),
         ({"reasoning": {"effort": None}}, {}),
         ({"reasoning": None, "text": None, "tools": None, "temperature": None}, {}),
         ({"text": {"format": {"type": "text"}, "verbosity": "low"}}, {}),
@@ -254,7 +255,7 @@ PARTS = '"input_text", "output_text", "refusal" or "input_image"'
         ({"stream": "yes"}, "stream: expected true or false, got str"),
         (
             {"reasoning": {"effort": "much"}},
-            'reasoning.effort: expected "none", "minimal", "low", "medium", "high", "xhigh" or "max"',
+            'reasoning.effort: expected "none", "minimal", "low", "medium", "high", "xhigh", "ultra" or "max"',
         ),
         (
             {"text": {"format": {"type": "grammar"}}},

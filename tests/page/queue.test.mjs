@@ -34,3 +34,17 @@ test("a queue has an end", () => {
   while (q.canQueue(state)) state = q.queued(state, "x", []);
   assert.equal(state.queue.length, q.MAX_QUEUED);
 });
+
+test("two windows' queues become one: what one of them has sent or withdrawn does not come back", () => {
+  const line = (/** @type {string[]} */ ...texts) => texts.map((content, id) => ({ id: id + 1, content, images: [] }));
+  const words = (/** @type {string[]} */ mine, /** @type {string[]} */ theirs, /** @type {string[]} */ base) =>
+    q.mergedQueues(line(...mine), line(...theirs), line(...base), 100).map(({ content }) => content);
+  assert.deepEqual(words(["a", "b"], [], ["a", "b"]), []);
+  assert.deepEqual(words(["a", "b", "mine"], ["b"], ["a", "b"]), ["b", "mine"]);
+  assert.deepEqual(words(["b"], ["a", "b", "theirs"], ["a", "b"]), ["b", "theirs"]);
+  assert.deepEqual(words(["mine"], ["theirs"], []), ["mine", "theirs"]);
+  assert.deepEqual(words(["a", "a"], ["a"], ["a", "a"]), ["a"], "one of two that are the same");
+  assert.deepEqual(words(["new"], ["new"], []), ["new"], "what both have is there once");
+  const ids = q.mergedQueues(line("x"), line("y"), [], 100).map(({ id }) => id);
+  assert.deepEqual(ids, [1, 100], "a message has an id of its own");
+});

@@ -5,6 +5,7 @@
  */
 
 import { runOf, step } from "./place.js";
+import { mergedQueues } from "./queue.js";
 import { IDLE, PAGE_WIDE, lastMessage } from "./state.js";
 
 /**
@@ -127,7 +128,7 @@ function tailsBeside(tree, path) {
 }
 
 /** What the tree decides, or what belongs to one tab. */
-const APART = ["messages", "others", "isBehind", "nextId", "draft", "edit", "editingId", ...Object.keys(IDLE), ...PAGE_WIDE];
+const APART = ["messages", "others", "isBehind", "nextId", "queue", "draft", "edit", "editingId", ...Object.keys(IDLE), ...PAGE_WIDE];
 
 /**
  * Take over what they have changed and I have not: a title, a setting.
@@ -161,11 +162,13 @@ export function merged(mine, theirs, base) {
   const isEnded = !isBeforeThem && lastMessage(mine)?.reason === "superseded";
   const path = isBehindThem || isEnded ? other : own;
   const messages = path.flatMap((id) => tree.get(id)?.message ?? []);
+  const queue = mergedQueues(mine.queue, theirs.queue, base.queue, nextId);
   return {
     ...withTheirs(mine, theirs, base),
+    queue,
     messages,
     others: tailsBeside(tree, new Set(path)),
     isBehind: isBehindThem || isEnded ? theirs.isBehind : mine.isBehind || !isBeforeThem,
-    nextId,
+    nextId: nextId + queue.length,
   };
 }

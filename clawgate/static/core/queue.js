@@ -44,6 +44,35 @@ export function nextQueued(state, answer) {
 }
 
 /**
+ * Leave out of a list one message for each of some others. Ids do not count: a queue that is read anew has others.
+ * @param {readonly Queued[]} list
+ * @param {readonly Queued[]} others
+ * @returns {Queued[]}
+ */
+function without(list, others) {
+  const rest = [...list];
+  for (const other of others) {
+    const at = rest.findIndex((each) => each.content === other.content && each.images.join() === other.images.join());
+    if (at >= 0) rest.splice(at, 1);
+  }
+  return rest;
+}
+
+/**
+ * Put the queues of two windows together. What one of them has sent or withdrawn is in neither: it would be sent twice.
+ * @param {readonly Queued[]} mine
+ * @param {readonly Queued[]} theirs
+ * @param {readonly Queued[]} base mine, as it was when both were the same
+ * @param {number} nextId
+ * @returns {Queued[]}
+ */
+export function mergedQueues(mine, theirs, base, nextId) {
+  const kept = without(mine, without(base, theirs));
+  const added = without(without(theirs, base), without(mine, base));
+  return [...kept, ...added.map((each, index) => ({ ...each, id: nextId + index }))];
+}
+
+/**
  * Read a kept queue, with ids of its own.
  * @param {any} kept
  * @param {number} firstId

@@ -116,6 +116,7 @@ INPUT = b'{"stream":true,"input":['
 RESULT = b'{"type":"tool_result","tool_use_id":"x"}'
 USE = b'{"type":"tool_use","id":"x","name":"f","input":{"a":"'
 ITEM = b'{"type":"function_call","call_id":"x","name":"f","arguments":"'
+LONG_NAME = ITEM.replace(b'"f"', b'"%b"' % (b"f" * 128)) + b'{}"},'
 OUTPUT = b'{"type":"function_call_output","call_id":"x","output":"a"}'
 TAKEN_BY_OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "tiny blocks": ("messages", lambda: listed(16_000, TURN, PART + b"a" + END_OF_PART, END_OF_PARTS, MB)),
@@ -126,6 +127,7 @@ TAKEN_BY_OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         "responses",
         lambda: filled(4 * MB, INPUT + ITEM + b'{\\"a\\":\\"', b"\\\\n", b'\\"}"}]}'),
     ),
+    "outputs of a tool with a long name": ("responses", lambda: listed(16_000, INPUT + LONG_NAME, OUTPUT, b"]}", MB)),
     "tiny outputs": ("responses", lambda: listed(16_000, INPUT, OUTPUT, b"]}", MB)),
 }
 

@@ -20,7 +20,7 @@ from clawgate.web.door import shapes
 from clawgate.web.door.parts import Content, ReadPart, read_content, shown
 from clawgate.web.door.reading import Members, kind_of
 from clawgate.web.door.shapes import Fields, Name, Shape
-from clawgate.web.door.tools import called, listed
+from clawgate.web.door.tools import called, called_name, listed
 
 EXPECTED = {
     "messages[]": 'an object like {"role": "user", "content": "…"}',
@@ -158,7 +158,7 @@ class _Blocks:
         return read_blocks(value, path, fields, kinds)
 
     def _call(self, block: Members, path: str, fields: Fields, _content: Content) -> None:
-        id_, name = shapes.name(block, "id", path, fields), shapes.name(block, "name", path, fields)
+        id_, name = shapes.name(block, "id", path, fields), called_name(block, path, fields)
         self.calls.append(called(id_, name, shapes.required(block, "input", "object", path, fields)))
         self._tool_names[bytes(id_)] = name.copy()
 

@@ -14,10 +14,15 @@ from typing import Any, NamedTuple
 from msgspec import Raw
 
 from clawgate.errors import BadRequest
-from clawgate.web.door.reading import parse_object
+from clawgate.web.door import shapes
+from clawgate.web.door.reading import Members, parse_object
 from clawgate.web.door.responses import one_line
+from clawgate.web.door.shapes import Fields
 
 Json = bytes | bytearray | Raw
+MAX_NAME_BYTES = 128
+"""The name of a tool that is called: Anthropic's own bound; OpenAI's is 64. Ollama gets it once more with each result
+of the call, of which a body may have 16,000: without a bound, 324 KiB became 381 MiB."""
 
 
 class Call(NamedTuple):
@@ -49,6 +54,26 @@ def _object_of(arguments: object) -> Mapping[str, Any]:
         with suppress(BadRequest):
             return parse_object(arguments.encode())
     return arguments if isinstance(arguments, dict) else {}
+
+
+def called_name(given: Members, path: str, fields: Fields) -> Raw:
+    """Return the name of the tool that a call is of; `path` is that of the object.
+
+    Errors: BadRequest.
+    """
+    name = shapes.name(given, "name", path, fields)
+    check_name(name, f"{path}name")
+    return name
+
+
+def check_name(name: Raw, path: str) -> None:
+    """Check the length of the name of a tool that is called.
+
+    Errors: BadRequest.
+    """
+    length = len(name) - len('""')
+    if length > MAX_NAME_BYTES:
+        raise BadRequest(f"{path}: expected at most {MAX_NAME_BYTES} bytes, got {length}")
 
 
 def called(id_: Json, name: Json, arguments: Json) -> bytes:

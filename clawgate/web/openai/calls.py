@@ -19,6 +19,7 @@ from clawgate.web.door import shapes
 from clawgate.web.door.parts import shown
 from clawgate.web.door.reading import kind_of, parse_object
 from clawgate.web.door.shapes import Fields, Shape
+from clawgate.web.door.tools import check_name
 
 EXPECTED = {
     "tool_calls": "a list of calls",
@@ -103,6 +104,11 @@ def _function(value: Raw, path: str, fields: Fields) -> tuple[str, Bytes]:
     return function["name"], function.get("arguments", _NONE)
 
 
+def _name(value: Raw, path: str, fields: Fields) -> str:
+    check_name(value, path)
+    return _read_short(value, path, fields)  # type: ignore[no-any-return]
+
+
 def _type(value: Raw, path: str, fields: Fields) -> str:
     name: str = _read_short(value, path, fields)
     if name != "function":
@@ -157,5 +163,5 @@ def _end_of(window: bytes) -> int:
 _BACKSLASH = ord("\\")
 _NONE = b"{}"
 _read_short = shapes.short(str)
-_FUNCTION = Shape(CalledFunction, is_lenient=True, arguments=read_arguments)
+_FUNCTION = Shape(CalledFunction, is_lenient=True, name=_name, arguments=read_arguments)
 _CALL = Shape(ToolCall, is_lenient=True, type=_type, function=_function)

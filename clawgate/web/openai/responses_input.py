@@ -18,7 +18,7 @@ from clawgate.web.door import shapes
 from clawgate.web.door.parts import Content, ReadPart, one_of, read_content, shown, type_of
 from clawgate.web.door.reading import Members, kind_of
 from clawgate.web.door.shapes import Fields
-from clawgate.web.door.tools import called, listed
+from clawgate.web.door.tools import called, called_name, check_name, listed
 from clawgate.web.openai.calls import JSON_OBJECT, read_arguments
 from clawgate.web.openai.parts import image_url, text_part
 from clawgate.web.openai.responses_tools import known_name
@@ -110,10 +110,11 @@ class _Items:
             self._messages.append(Message(role=role, content=content.text, images=content.images))
 
     def _call(self, item: Members, path: str, fields: Fields) -> None:
-        id_, name = shapes.name(item, "call_id", path, fields), shapes.name(item, "name", path, fields)
+        id_, name = shapes.name(item, "call_id", path, fields), called_name(item, path, fields)
         if not shapes.is_null(item.get("namespace", _NULL)):
             within = _short_text(shapes.name(item, "namespace", path, fields), f"{path}namespace", fields)
             name = Raw(msgspec.json.encode(known_name(within, _short_text(name, f"{path}name", fields))))
+            check_name(name, f"{path}namespace")
         text = shapes.required(item, "arguments", "str", path, fields)
         self._turn.calls.append(called(id_, name, read_arguments(text, f"{path}arguments", fields)))
         self._names[bytes(id_)] = name.copy()

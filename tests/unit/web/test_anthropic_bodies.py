@@ -267,7 +267,7 @@ def test_a_request_does_not_keep_its_body() -> None:
     """A view of one value would keep all of it; a body that something views cannot be emptied."""
     picture = {"type": "image", "source": {"type": "base64", "data": photo(30_000)}}
     turns = [
-        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": LONG, "input": {"a": LONG}}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": LONG[:14], "input": {"a": LONG}}]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": LONG}, picture]},
         {"role": "assistant", "content": [{"type": "thinking", "thinking": LONG}, {"type": "text", "text": LONG}]},
     ]

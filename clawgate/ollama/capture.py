@@ -5,11 +5,14 @@ mounted through an adapter of requests, hands each socket, the moment it is conn
 opened on that thread, so that any thread can abort it in any phase, in a TLS handshake too. The last byte of the
 request leaves apart, once Ollama's side has taken in the bytes before it. So the exchange knows the moment from which
 the request can have been read, and a request that is aborted earlier never becomes whole. Then the call ends, and the
-exchange keeps the socket, which it reads without blocking. A connection without a captor does none of this.
+exchange keeps the socket, which it reads without blocking. A connection without a captor does none of this; the answer
+to what it asks is read here, head and body within one time.
 """
 
 from __future__ import annotations
 
+import http.client
+import io
 import select
 import socket
 import ssl
@@ -85,8 +88,47 @@ def captured_by(captor: Captor, *, is_until_sent: bool = False, is_at_once: bool
         _opening.captor, _opening.is_until_sent, _opening.is_at_once = None, False, False
 
 
+class _Timely(io.RawIOBase):
+    """Reads a socket until a moment: its own time-out would begin anew with each byte of a head that drips.
+
+    The socket's time-out, as it is at first, bounds all reads together; without one nothing is bounded.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        timeout_s = sock.gettimeout()
+        self._ends_at = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return the file that http.client reads, as a socket does."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._ends_at is not None:
+            left_s = self._ends_at - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError("the answer is not whole in time")
+            self._sock.settimeout(left_s)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimelyResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(_Timely(sock), *args, **kwargs)  # type: ignore[arg-type]  # all it takes of it is the file
+
+
 class _HTTPConnection(HTTPConnection):
     """Hands its socket to the captor of this thread, and asks that before a request becomes whole."""
+
+    response_class = _TimelyResponse
 
     def connect(self) -> None:
         if _opening.is_at_once:

@@ -160,7 +160,7 @@ class OllamaClient:
 
         All that is asked in this way may be asked again: a model's description, its unloading.
 
-        Units: timeout_s bounds connecting, each read of the head, and the body as a whole.
+        Units: timeout_s bounds connecting, sending, and the answer as a whole.
         Errors: Unreached; Unusable for another status than 200, a body that is not JSON or no small one.
         """
         _, _, document = self._ask(path, timeout_s, None if json is None else msgspec.json.encode(json))

@@ -190,6 +190,26 @@ def test_a_question_whose_time_is_over_is_not_asked_again(monkeypatch: pytest.Mo
     assert asked == ["/api/version"]
 
 
+def test_a_head_that_drips_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
+        is_over = threading.Event()
+
+        def drip() -> None:
+            with listener.accept()[0] as accepted:
+                accepted.send(b"HTTP/1.1 200 OK\r\nX-Long: ")
+                for _ in range(200):  # and ends then, for a reader that waits for ever
+                    if is_over.wait(0.01):
+                        return
+                    accepted.send(b"a")
+
+        threads.submit(drip)
+        begun = time.monotonic()
+        with pytest.raises(UpstreamUnreachable, match="did not answer in time"):
+            OllamaClient(f"http://127.0.0.1:{listener.getsockname()[1]}").ask("/api/version", 0.1)
+        is_over.set()
+        assert time.monotonic() - begun < 1
+
+
 @pytest.mark.parametrize("taken_bytes", [0, 1])
 def test_a_reset_before_the_question_is_read_is_one_too(ollama: ScriptedOllama, taken_bytes: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:

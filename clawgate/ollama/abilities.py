@@ -25,6 +25,8 @@ KEPT_S = 60.0
 """A model of the same name may be another one by then."""
 UNKNOWN_S = 10.0
 """A model that Ollama does not describe is asked for again after so long: it may have been pulled."""
+MAX_ASKING = 4
+"""A thread that waits here has no slot of a stream: so many may, and further requests go with what is known."""
 MAX_MODELS = 64
 """So many models are asked for; the abilities of the rest stay unknown."""
 
@@ -53,6 +55,7 @@ class KnownAbilities:
         self._models = tuple(dict.fromkeys(models))
         self._clock = clock
         self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(MAX_ASKING)
         self._is_asking = False
         self._next_round_at = self._clock()
         self._known: dict[str, Abilities] = {}
@@ -68,17 +71,21 @@ class KnownAbilities:
         return self.all().get(model, UNKNOWN)
 
     def asked(self, model: str) -> Abilities:
-        """Return what is known of one model; where that is nothing, or old, ask Ollama first. This takes up to 2 s.
+        """Return what is known of one model; where that is nothing, or old, ask Ollama first.
 
-        The model's name may have the tag `latest`, and one of ours may, where the other has none.
+        This takes up to 2 s, and few wait at a time. The model's name may have the tag `latest`, and one of ours may,
+        where the other has none.
         """
         names = (model, model.removesuffix(":latest"), f"{model}:latest")
         name = next((each for each in names if each in self._models), None)
         if name is None:
             return UNKNOWN
         now = self._clock()
-        if self._due_at.get(name, now) <= now:
-            self._ask([name])
+        if self._due_at.get(name, now) <= now and self._places.acquire(blocking=False):
+            try:
+                self._ask([name])
+            finally:
+                self._places.release()
         return self._known.get(name, UNKNOWN)
 
     def _begin_round(self) -> None:

@@ -11,6 +11,7 @@ from clawgate.errors import UpstreamFailure
 from clawgate.ollama.abilities import (
     APART_S,
     KEPT_S,
+    MAX_ASKING,
     MAX_MODELS,
     UNKNOWN,
     UNKNOWN_S,
@@ -134,6 +135,21 @@ def test_who_has_to_know_waits_for_what_is_not_known_or_old() -> None:
     assert abilities.asked("a").thinking is True
     ollama.answers["a"], ollama.now = AWAY, 2 * KEPT_S
     assert abilities.asked("a").thinking is True, "what is known stays while Ollama is away"
+
+
+def test_few_wait_for_an_ollama_that_says_nothing() -> None:
+    ollama = Ollama(a=THINKS)
+    ollama.may_answer.clear()
+    abilities = known(ollama)
+    waiting = [threading.Thread(target=abilities.asked, args=("a",)) for _ in range(MAX_ASKING)]
+    for thread in waiting:
+        thread.start()
+    wait_for(lambda: len(ollama.asked) == MAX_ASKING, "as many ask as may")
+    assert abilities.asked("a") == UNKNOWN, "the next one goes on at once"
+    ollama.may_answer.set()
+    for thread in waiting:
+        thread.join(DEADLINE_S)
+    assert abilities.asked("a").thinking is True
 
 
 def test_a_bounded_number_of_models_is_asked_for() -> None:

@@ -65,6 +65,15 @@ def as_chat(frame: Frame) -> Frame:
     return msgspec.structs.replace(frame, message=FrameMessage(frame.response, frame.thinking))
 
 
+def tokens_in(frame: Frame) -> msgspec.Raw | None:
+    """Return a copy of a frame's context, which would keep all that was read with it; None where it is no list of
+    numbers: as it is passed on unread, nothing else may be in it.
+    """
+    context = bytes(frame.context)
+    is_list = context.startswith(b"[") and not context.translate(None, b"0123456789-,[] ")
+    return msgspec.Raw(context) if is_list else None
+
+
 def _shallow(frame: Frame) -> Frame:
     """Return a frame whose tool calls are not nested too deeply.
 

@@ -143,4 +143,6 @@ def _size_of(event: Event) -> int:
         return EVENT_BYTES + sys.getsizeof(event.text)
     if isinstance(event, ToolCalls):
         return EVENT_BYTES + len(msgspec.json.encode(event.calls))
+    if isinstance(event, Ended) and event.context is not None:
+        return EVENT_BYTES + len(event.context)
     return EVENT_BYTES

@@ -28,7 +28,7 @@ from clawgate.ollama.connecting import not_reached
 from clawgate.ollama.context import ContextSizes
 from clawgate.ollama.exchange import Exchange
 from clawgate.ollama.failures import CannotContinue, OpenFailure, failure_in
-from clawgate.ollama.ndjson import Frame
+from clawgate.ollama.ndjson import Frame, tokens_in
 from clawgate.ollama.silence import Places
 from clawgate.relay.diagnosis import EVALUATING, MAX_LOOKING, NOT_UNLOADED, Diagnosis
 from clawgate.relay.events import Waiting
@@ -228,7 +228,8 @@ class Pump:
         else:
             run = self._run
             reason = frame.done_reason if frame.done_reason in _REASONS[not run.prompt.messages] else "stop"
-            run.end(str(reason), stats=self._intake.stats(frame), context=frame.context if frame.context else None)
+            context = tokens_in(frame) if run.prompt.generate is not None else None
+            run.end(str(reason), stats=self._intake.stats(frame), context=context)
             run.close()
 
     def _take_end(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clawgate.ollama.lenient import FIGURES
-from clawgate.ollama.ndjson import Frame, FrameMessage, FrameReader
+from clawgate.ollama.ndjson import Frame, FrameMessage, FrameReader, tokens_in
 
 CREATED = '"created_at":"2025-08-14T09:21:03.123456789Z"'
 RECORDED = "".join(
@@ -310,3 +310,21 @@ def test_the_last_line_needs_no_line_end() -> None:
 def test_a_last_line_that_was_cut_is_bad() -> None:
     frames, reader = read(GOOD + GOOD[:-3])
     assert (text_of(frames), reader.bad, reader.is_broken) == ("a", 1, False)
+
+
+@pytest.mark.parametrize(
+    ("context", "tokens"),
+    [
+        (b"[1, 22,-3]", b"[1, 22,-3]"),
+        (b"[]", b"[]"),
+        (b"null", None),
+        (b"7", None),
+        (b'["\xff"]', None),
+        (b"[1,\r2]", None),
+        (b'{"a":[1]}', None),
+    ],
+)
+def test_a_context_is_passed_on_unread_where_it_is_a_list_of_numbers(context: bytes, tokens: bytes | None) -> None:
+    (frame,) = FrameReader(3).feed(b'{"done":true,"context":%b}\n' % context)
+    found = tokens_in(frame)
+    assert (None if found is None else bytes(found)) == tokens

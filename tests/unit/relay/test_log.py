@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
+from msgspec import Raw
 
 from clawgate.relay.events import Ended, Event, Reset, Restarted, Started, Text, Thinking, ToolCalls
 from clawgate.relay.log import Log
@@ -100,3 +101,9 @@ def test_events_that_are_moved_cost_no_more_the_longer_the_answer() -> None:
     for _ in range(20_000):
         add(log, Text("a"))
     assert Counting.moved < 5 * 20_000
+
+
+def test_a_log_counts_the_tokens_that_its_end_carries() -> None:
+    log = log_of([])
+    log.append(Ended("sess_1", "run_1", "stop", context=Raw(b"[%b1]" % (b"1," * 50_000))))
+    assert log.memory_bytes() > 100_000

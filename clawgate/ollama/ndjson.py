@@ -15,6 +15,8 @@ MAX_LINE_BYTES = 8 << 20
 """Longest line that is put together; Ollama's own longest frames (tool calls, final contexts) stay under 1 MiB."""
 MAX_DEPTH = 100
 """The deepest nesting of JSON, in a frame's tool calls and in a request: encoding bears less than decoding."""
+MAX_ELEMENTS = 1 << 16
+"""The most members and items of a frame's tool calls: 700,000 calls in 2 MiB became 0.7 GB of events."""
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Decoding raises these for bytes that are no JSON, the last for JSON that is nested too deeply."""
 
@@ -74,15 +76,19 @@ def tokens_in(frame: Frame) -> msgspec.Raw | None:
     return msgspec.Raw(context) if is_list else None
 
 
-def _shallow(frame: Frame) -> Frame:
-    """Return a frame whose tool calls are not nested too deeply.
+def _elements_of(frame: Frame) -> int:
+    """Count the members and items of a frame's tool calls.
 
-    Errors: RecursionError.
+    Errors: RecursionError where they are too many, or nested too deeply.
     """
     level: list[Any] = list((frame.message and frame.message.tool_calls) or ())
+    count = 0
     for _ in range(MAX_DEPTH):
         if not level:
-            return frame
+            return count
+        count += len(level)
+        if count > MAX_ELEMENTS:
+            break
         level = [
             inner
             for outer in level
@@ -92,20 +98,20 @@ def _shallow(frame: Frame) -> Frame:
     raise RecursionError
 
 
-def _read_one(line: bytes) -> Frame:
-    """Read a line, and where the types are not Ollama's, what it means.
+def _read_one(line: bytes) -> tuple[Frame, int]:
+    """Read a line, and where the types are not Ollama's, what it means; count the elements of its tool calls.
 
     Errors: those in UNREADABLE.
     """
     try:
-        return _shallow(_decoder.decode(line))
+        frame = _decoder.decode(line)
     except msgspec.DecodeError as error:
         try:
             frame = msgspec.convert(repaired(line), Frame)
             msgspec.json.encode(frame)  # Python's own decoder takes what no event could carry
         except (ValueError, OverflowError):
             raise error from None
-        return _shallow(frame)
+    return frame, _elements_of(frame)
 
 
 class FrameReader:
@@ -114,10 +120,13 @@ class FrameReader:
     A line that is no frame is dropped and counted; `max_bad` of them in a row, or one line without end, and the
     stream `is_broken`: nothing after that is read. Lines end at LF only: str.splitlines would also cut at U+0085 and
     U+2028, which are text. Empty lines are nothing.
+
+    elements: the members and items of all tool calls so far.
     """
 
     def __init__(self, max_bad: int, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self.bad = 0
+        self.elements = 0
         self.is_broken = False
         self._bad_in_a_row = 0
         self._max_bad = max_bad
@@ -173,7 +182,9 @@ class FrameReader:
             if not line.strip():
                 continue
             try:
-                frames.append(_read_one(line))
+                frame, elements = _read_one(line)
+                frames.append(frame)
+                self.elements += elements
                 self._bad_in_a_row = 0
             except UNREADABLE:
                 self.bad += 1

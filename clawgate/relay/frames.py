@@ -10,6 +10,8 @@ from clawgate.relay.recorder import Recorder
 
 MAX_ANSWER_BYTES = 1 << 25
 """A limit on Ollama's stream, some 200,000 tokens: a model that never ends would take all memory."""
+ELEMENT_BYTES = 100
+"""The memory that a member or an item of a tool call takes, which counts as so much of the stream."""
 
 
 class FrameSource:
@@ -43,7 +45,7 @@ class FrameSource:
     @property
     def is_too_long(self) -> bool:
         """True once the answer is beyond `MAX_ANSWER_BYTES`."""
-        return self._taken_bytes > MAX_ANSWER_BYTES
+        return self._taken_bytes + ELEMENT_BYTES * self._frames.elements > MAX_ANSWER_BYTES
 
     def read_from(self, exchange: Exchange) -> None:
         """Read this exchange from now on."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clawgate.ollama.lenient import FIGURES
-from clawgate.ollama.ndjson import Frame, FrameMessage, FrameReader, tokens_in
+from clawgate.ollama.ndjson import MAX_ELEMENTS, Frame, FrameMessage, FrameReader, tokens_in
 
 CREATED = '"created_at":"2025-08-14T09:21:03.123456789Z"'
 RECORDED = "".join(
@@ -328,3 +328,11 @@ def test_a_context_is_passed_on_unread_where_it_is_a_list_of_numbers(context: by
     (frame,) = FrameReader(3).feed(b'{"done":true,"context":%b}\n' % context)
     found = tokens_in(frame)
     assert (None if found is None else bytes(found)) == tokens
+
+
+def test_a_frame_has_so_many_tool_calls_as_memory_bears() -> None:
+    def line(count: int) -> bytes:
+        return b'{"message":{"tool_calls":[%b]}}\n' % b",".join([b"{}"] * count)
+
+    frames, reader = read(line(MAX_ELEMENTS), line(MAX_ELEMENTS + 1), GOOD)
+    assert (len(frames), reader.bad, reader.elements) == (2, 1, MAX_ELEMENTS)

@@ -533,6 +533,14 @@ def test_an_answer_without_end_is_ended_across_its_requests(
     assert here.run.text == "a" * 6
 
 
+def test_an_answer_that_calls_tools_without_end_is_ended_too(
+    room: MakePumpRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = frame(tool_calls=[{}] * 20)
+    monkeypatch.setattr(frames, "MAX_ANSWER_BYTES", len(calls) + 19 * frames.ELEMENT_BYTES)
+    assert ending(room(Script(says=((1.0, calls), (2.0, DONE)))))[:2] == (1.0, "length")
+
+
 def events_of(here: PumpRoom) -> list[type[Event]]:
     return [type(event) for event in here.drive()]
 

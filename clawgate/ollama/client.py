@@ -32,6 +32,8 @@ from clawgate.ollama.tls import trusting
 TEMPLATE_TIMEOUT_S = 5.0
 MAX_DOCUMENT_BYTES = 1 << 24
 """/api/show has the model's licence and template in it: some ten KB."""
+MAX_CONTAINERS = 1 << 17
+"""The most objects and lists of a document: 16 MiB of empty ones take 0.4 GB, and hold all threads up for seconds."""
 BEGINNING_BYTES = 1 << 12
 """So much of another answer is looked at, to tell what answers."""
 PIECE_BYTES = 1 << 16
@@ -222,7 +224,7 @@ def _small_body(response: requests.Response, ends_at: float) -> bytes:
     Of a refusal, the beginning is enough.
     """
     pieces: list[bytes] = []
-    taken = 0
+    taken = containers = 0
     while piece := response.raw.read1(PIECE_BYTES, decode_content=True):
         pieces.append(piece)
         taken += len(piece)
@@ -230,6 +232,9 @@ def _small_body(response: requests.Response, ends_at: float) -> bytes:
             break
         if taken > MAX_DOCUMENT_BYTES:
             raise Unusable(Finding("other", f"more than {MAX_DOCUMENT_BYTES} bytes"))
+        containers += piece.count(b"{") + piece.count(b"[")
+        if containers > MAX_CONTAINERS:
+            raise Unusable(Finding("other", f"more than {MAX_CONTAINERS} objects and lists"))
         if time.monotonic() > ends_at:
             raise requests.Timeout
     return b"".join(pieces)

@@ -14,7 +14,7 @@ import pytest
 from clawgate import __version__
 from clawgate.embedded.frames import VERSION
 from clawgate.errors import UpstreamError, UpstreamUnreachable
-from clawgate.ollama.client import BEGINNING_BYTES, OllamaClient
+from clawgate.ollama.client import BEGINNING_BYTES, MAX_CONTAINERS, OllamaClient
 from clawgate.ollama.finding import Finding, Kind, Unusable
 from clawgate.ollama.state import UpstreamState, upstream_state
 from tests.http.asking import configured, finish, interrupt, opening
@@ -188,6 +188,16 @@ def test_a_question_whose_time_is_over_is_not_asked_again(monkeypatch: pytest.Mo
     with pytest.raises(UpstreamUnreachable, match="Ollama dropped the connection"):
         client.ask("/api/version", 0.02)
     assert asked == ["/api/version"]
+
+
+@pytest.mark.parametrize("empty", [{}, []], ids=str)
+def test_a_document_of_nothing_but_empty_objects_is_not_decoded(ollama: ScriptedOllama, empty: object) -> None:
+    client = OllamaClient(ollama.base_url)
+    for count in (MAX_CONTAINERS - 1, MAX_CONTAINERS):
+        ollama.script(whole([empty] * count), drop(), path="/api/tags")
+    assert len(client.ask("/api/tags", 5)) == MAX_CONTAINERS - 1
+    with pytest.raises(Unusable, match="more than 131072 objects and lists"):
+        client.fetch("/api/tags", 5)
 
 
 def test_a_head_that_drips_is_given_up_in_time() -> None:

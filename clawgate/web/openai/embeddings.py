@@ -31,6 +31,10 @@ EXPECTED = {
 }
 """The words for what a field should have been, in a refusal."""
 UNREADABLE = "Ollama's embeddings cannot be read"
+MAX_ROWS = 1 << 16
+"""A body has no more texts; twenty million empty embeddings held all threads up for half a minute."""
+MAX_ROW_BYTES = 1 << 20
+"""The JSON of one embedding; 8,192 numbers take some 160 KiB. Decoded, each takes 32 bytes."""
 
 
 class EmbeddingBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +75,8 @@ def write_embeddings(answer: bytes, request: EmbeddingRequest) -> bytes:
     Errors: UpstreamError.
     """
     try:
+        if answer.count(b"[") > MAX_ROWS + 1:
+            raise UpstreamError(UNREADABLE)
         given = msgspec.json.decode(answer, type=_Embedded)
         rows = [_base64(row) for row in given.embeddings] if request.is_base64 else given.embeddings
     except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
@@ -92,6 +98,8 @@ class _Embedded(msgspec.Struct, frozen=True):
 
 
 def _base64(row: Raw) -> bytes:
+    if len(row) > MAX_ROW_BYTES:
+        raise UpstreamError(UNREADABLE)
     numbers = array("f", msgspec.json.decode(row, type=list[float]))
     if sys.byteorder == "big":
         numbers.byteswap()

@@ -13,7 +13,13 @@ import pytest
 from clawgate.errors import BadRequest, UpstreamError
 from clawgate.web.door.reading import parse_object
 from clawgate.web.openai.answers import EmbeddingList
-from clawgate.web.openai.embeddings import EmbeddingRequest, read_embedding, write_embeddings
+from clawgate.web.openai.embeddings import (
+    MAX_ROW_BYTES,
+    MAX_ROWS,
+    EmbeddingRequest,
+    read_embedding,
+    write_embeddings,
+)
 
 ANSWER = b'{"model":"m","embeddings":[[0.5,-1.25,3e-1],[0,1,2]],"total_duration":7,"prompt_eval_count":8}'
 
@@ -97,3 +103,11 @@ def test_tokens_are_nought_where_ollama_did_not_say() -> None:
 def test_an_answer_that_is_none_is_ollamas_failure(answer: bytes) -> None:
     with pytest.raises(UpstreamError):
         write_embeddings(answer, read(input="a", encoding_format="base64"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_base64"), [(b"[]," * MAX_ROWS + b"[]", False), (b"[%b0]" % (b"0," * (MAX_ROW_BYTES // 2)), True)]
+)
+def test_more_embeddings_or_numbers_than_any_model_gives_are_not_decoded(rows: bytes, is_base64: bool) -> None:
+    with pytest.raises(UpstreamError, match="cannot be read"):
+        write_embeddings(b'{"embeddings":[%b]}' % rows, EmbeddingRequest("m", b"", is_base64))

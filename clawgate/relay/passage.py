@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from clawgate.errors import Busy, ShuttingDown, UpstreamError, UpstreamTimeout
 from clawgate.ollama.body import MalformedBody
@@ -27,6 +27,9 @@ SHORT_S = 10.0
 """A list of models is read from the disk, and there may be hundreds."""
 MAX_CALL_BYTES = 1 << 26
 """The embeddings of a thousand texts take some 30 MiB as JSON."""
+LONG_BYTES = 1 << 20
+MAX_LONG = 4
+"""So many documents beyond `LONG_BYTES` are in memory at a time, until their clients have them."""
 
 
 class ClientLeft(Exception):
@@ -54,6 +57,7 @@ class Passages:
         self._lock = threading.Lock()
         self._in_flight: set[WakeEvent] = set()
         self._is_over = False
+        self._long = threading.BoundedSemaphore(MAX_LONG)
 
     def fetch(self, path: str, body: bytes | None = None, request_id: str = "") -> Fetched:
         """GET (with a body: POST) a short document; return what Ollama answers, a refusal too.
@@ -64,18 +68,25 @@ class Passages:
             return self._client_in_force().fetch(path, SHORT_S, body, request_id)
 
     def call(
-        self, path: str, body: bytes, model: str, client: socket.socket | None = None, request_id: str = ""
+        self,
+        path: str,
+        body: bytes,
+        model: str,
+        kept: ExitStack,
+        client: socket.socket | None = None,
+        request_id: str = "",
     ) -> bytes:
         """POST a call that may take long, as a model may have to be loaded for it; return the document.
 
-        model: the one that is asked. client: it is watched; the call ends when it leaves.
+        model: the one that is asked. client: it is watched; the call ends when it leaves. kept: it is closed once the
+        client has the document; a long one holds a place until then.
 
         Errors: Busy, ShuttingDown, UpstreamFailure, UpstreamRefused, ClientLeft.
         """
         with self._slot() as slot, self._wake_event() as wake_event:
             exchange = self._client_in_force().call(path, body, model, request_id)
             try:
-                return self._take(exchange, wake_event, client)
+                return self._take(exchange, wake_event, client, kept)
             finally:
                 self._closings.release(slot, exchange)
 
@@ -86,15 +97,17 @@ class Passages:
             for wake_event in self._in_flight:
                 wake_event.set()
 
-    def _take(self, exchange: Exchange, wake_event: WakeEvent, client: socket.socket | None) -> bytes:
+    def _take(self, exchange: Exchange, wake_event: WakeEvent, client: socket.socket | None, kept: ExitStack) -> bytes:
         waiter = Waiter(wake_event)
         waiter.watch_client(client)
         ends_at = time.monotonic() + self._patience_in_force()
-        document = bytearray()
+        document, has_place = bytearray(), False
         exchange.start(wake_event.wake)
         while exchange.failure is None:
             if exchange.is_open:  # first, since the end may have come together with the head
                 document += _read(exchange)
+            if len(document) > LONG_BYTES and not has_place:
+                has_place = self._take_place(kept)
             if len(document) > MAX_CALL_BYTES:
                 raise UpstreamError(f"Ollama's answer is longer than {MAX_CALL_BYTES >> 20} MiB; ask for less at once")
             if exchange.is_at_end:
@@ -105,6 +118,16 @@ class Passages:
         if not exchange.is_whole:
             raise not_reached(None).error
         return bytes(document)
+
+    def _take_place(self, kept: ExitStack) -> bool:
+        """Take one of the places for long documents.
+
+        Errors: Busy.
+        """
+        if not self._long.acquire(blocking=False):
+            raise Busy(f"{MAX_LONG} long documents are on their way; try again in a moment")
+        kept.callback(self._long.release)
+        return True
 
     @contextmanager
     def _slot(self) -> Iterator[str]:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from clawgate import create_app
-from clawgate.config import Config, ServerConfig
+from clawgate.config import Config, ModelConfig, ServerConfig
+from clawgate.relay.passage import LONG_BYTES, MAX_LONG
 from tests.http.asking import routes_of
 from tests.http.formats import FORMATS, Format, anthropics, every, openais
+from tests.support.ollama import ScriptedOllama, status
 
 TOKEN = "a-token-of-the-test"
 
@@ -56,3 +58,13 @@ def test_an_address_without_a_route_is_refused_in_the_words_of_its_clients(
     assert (refused.status_code, "nothing at this address" in words(refused.get_json())) == (404, True)
     assert client.post(path, json={}).status_code == 401
     assert client.delete("/v1/models", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 405
+
+
+def test_the_place_of_a_long_document_is_free_once_its_client_has_it(ollama: ScriptedOllama) -> None:
+    client = create_app(Config(model=ModelConfig(endpoint=ollama.base_url))).test_client()
+    rows = b'{"embeddings":[[%b1]]}' % (b"1," * (LONG_BYTES // 2 + 10))
+    for path, document, code in [("/api/embed", rows, 200), ("/v1/embeddings", rows[:-1], 502)] * MAX_LONG:
+        ollama.script(status(200, document), path="/api/embed")
+        reply = client.post(path, json={"model": "qwen3:32b", "input": "a"})
+        assert reply.status_code == code, reply.text[:99]
+        reply.close()

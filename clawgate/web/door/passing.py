@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 
-from flask import g, request
+from flask import Response, after_this_request, g, request
 
 from clawgate.errors import BadRequest
 from clawgate.ollama.client import Fetched
@@ -43,9 +44,22 @@ class Passing:
             self._clients.protect(client, lambda: True)
             client = bounded(client)
         try:
-            return self._passages.call(path, body, model, client, g.request_id)
+            with ExitStack() as kept:
+                document = self._passages.call(path, body, model, kept, client, g.request_id)
+                _keep_until_sent(kept.pop_all())
+                return document
         except ClientLeft:
             raise BadRequest("the client has left") from None
         finally:
             if client is not None:
                 self._clients.protect(client, lambda: False)
+
+
+def _keep_until_sent(kept: ExitStack) -> None:
+    """Close it when the response to the current request is over."""
+
+    def close_with(response: Response) -> Response:
+        response.call_on_close(kept.close)
+        return response
+
+    after_this_request(close_with)

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -32,9 +33,9 @@ class Place:
         client = OllamaClient(endpoint)
         self.passages = Passages(self.roster, Closings(), lambda: client, lambda: patience_s)
 
-    def call(self, client: socket.socket | None = None) -> bytes:
+    def call(self, client: socket.socket | None = None, kept: ExitStack | None = None) -> bytes:
         """Ask for embeddings."""
-        return self.passages.call(EMBED, BODY, "qwen3:32b", client)
+        return self.passages.call(EMBED, BODY, "qwen3:32b", kept or ExitStack(), client)
 
 
 @pytest.fixture
@@ -113,6 +114,24 @@ def test_a_document_that_does_not_end_is_given_up(
     ollama.script(headers(), chunk(b"[" * 2000), hang(), path=EMBED)
     with pytest.raises(ClawgateError, match="longer than"):
         place.call()
+
+
+def test_a_long_document_has_a_place_until_its_client_has_it(
+    ollama: ScriptedOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passage, "LONG_BYTES", 1 << 10)
+    monkeypatch.setattr(passage, "MAX_LONG", 1)
+    there = Place(ollama.base_url)
+    ollama.script(status(200, b"[1]"), path=EMBED)
+    for _ in range(3):
+        ollama.script(status(200, b"[%b]" % (b"1," * 1000 + b"1")), path=EMBED)
+    with ExitStack() as kept:
+        there.call(kept=kept)  # a short one needs none
+        assert len(there.call(kept=kept)) > 1 << 10
+        with pytest.raises(Busy, match="long documents"):
+            there.call()
+    assert there.call()
+    assert there.roster.streams == 0
 
 
 def test_a_call_that_takes_too_long_is_given_up(ollama: ScriptedOllama) -> None:

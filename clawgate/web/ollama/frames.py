@@ -23,10 +23,6 @@ from clawgate.web.ollama.answers import ChatFrame, ChatPiece, DoneReason, Genera
 from clawgate.web.ollama.errors import failure_of
 
 MIMETYPE = "application/x-ndjson"
-HEADERS = {
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",  # nginx passes each frame on, even where its proxy_buffering is on
-}
 _NS_PER_S = 1_000_000_000
 _ESCAPES = ((b"<", rb"\u003c"), (b">", rb"\u003e"), (b"&", rb"\u0026"))
 _NOT_STREAMED = (events.Started, events.Waiting, events.Resumed, events.Restarted)

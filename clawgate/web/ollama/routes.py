@@ -17,12 +17,12 @@ from clawgate.errors import BadRequest, Forbidden
 from clawgate.ollama.failures import refusal_of
 from clawgate.sockets import Clients
 from clawgate.web.door.allowed import AllowedModels
-from clawgate.web.door.answering import Answering, Asked, WireFormat
+from clawgate.web.door.answering import STREAM_HEADERS, Answering, Asked, WireFormat
 from clawgate.web.door.naming import named_session
 from clawgate.web.door.passing import Passing
 from clawgate.web.door.reading import JSON, Members, read_object
 from clawgate.web.ollama import requests
-from clawgate.web.ollama.frames import HEADERS, MIMETYPE, Frames, chat_frame, generate_frame
+from clawgate.web.ollama.frames import MIMETYPE, Frames, chat_frame, generate_frame
 from clawgate.web.ollama.models import only_allowed
 
 BASE = "/ollama"
@@ -145,7 +145,7 @@ def running() -> Response:
 
 
 def _wire(frames: Frames) -> WireFormat:
-    return WireFormat(MIMETYPE, HEADERS, frames.stream, frames.whole, holds_head=True)
+    return WireFormat(MIMETYPE, STREAM_HEADERS, frames.stream, frames.whole, holds_head=True)
 
 
 def _response(document: bytes) -> Response:

@@ -130,7 +130,14 @@ class ShowRequest(msgspec.Struct, frozen=True):
     name: str | None = None
 
 
-Body = TypeVar("Body", ChatRequest, GenerateRequest, ShowRequest)
+class EmbedRequest(msgspec.Struct, frozen=True):
+    """The body of `POST /api/embed` and `POST /api/embeddings`, which are refused."""
+
+    model: str | None = None
+    keep_alive: str | int | float | None = None
+
+
+Body = TypeVar("Body", ChatRequest, GenerateRequest, ShowRequest, EmbedRequest)
 
 
 def read_body(body: bytes, kind: type[Body]) -> Body:

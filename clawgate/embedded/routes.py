@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from clawgate.embedded import frames
-from clawgate.embedded.api import ChatRequest, GenerateRequest, Refused, ShowRequest, job_of, read_body
+from clawgate.embedded.api import ChatRequest, EmbedRequest, GenerateRequest, Refused, ShowRequest, job_of, read_body
 from clawgate.embedded.engine import Engine, EngineFailed, Outcome
 from clawgate.embedded.weights import Weights
 from clawgate.embedded.wire import JSON, TEXT
@@ -68,6 +68,8 @@ class Routes:
             "/api/show": {"POST": self._show},
             "/api/chat": {"POST": self._chat},
             "/api/generate": {"POST": self._generate},
+            "/api/embed": {"POST": self._embed},
+            "/api/embeddings": {"POST": self._embed},
         }
 
     def answer(self, method: str, path: str, body: bytes, caller: Caller) -> Reply | None:
@@ -109,6 +111,11 @@ class Routes:
         request = read_body(body, GenerateRequest)
         self._check_model(request.model)
         return self._answer_to(request.as_chat(), frames.response, caller)
+
+    def _embed(self, body: bytes, _caller: Caller) -> Reply:
+        """Refuse: the weights are a chat's. An unknown address would look as if this were not Ollama's API."""
+        self._check_model(read_body(body, EmbedRequest).model)
+        raise Refused("this model does not support embeddings", 501)
 
     def _answer_to(self, request: ChatRequest, said: Said, caller: Caller) -> Reply | None:
         model = self._check_model(request.model)

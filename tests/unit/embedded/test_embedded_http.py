@@ -139,6 +139,9 @@ class _Nobody:
         ("POST", "/api/generate", b'{"model": "tiny", "prompt": "Hi", "raw": true}', 400, '\\"raw\\" is not supported'),
         ("POST", "/api/generate", b'{"model": "tiny", "prompt": "a", "suffix": "b"}', 400, '\\"suffix\\" is not'),
         ("POST", "/api/generate", b'{"model": "big", "prompt": "a", "raw": true}', 404, "model 'big' not found"),
+        ("POST", "/api/embed", b'{"model": "tiny", "input": ["a"]}', 501, "this model does not support embeddings"),
+        ("POST", "/api/embeddings", b'{"model": "tiny", "prompt": "a"}', 501, "this model does not support embeddings"),
+        ("POST", "/api/embed", b'{"model": "big", "input": "a"}', 404, "model 'big' not found"),
     ],
 )
 def test_route_answers_as_ollama(tmp_path: Path, method: str, path: str, body: bytes, status: int, words: str) -> None:

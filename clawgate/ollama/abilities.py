@@ -16,7 +16,7 @@ import msgspec
 from clawgate.errors import UpstreamFailure
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.finding import Unreached
-from clawgate.ollama.silence import BackgroundCall
+from clawgate.ollama.silence import BackgroundCall, full_name
 
 QUESTION_TIMEOUT_S = 2.0
 APART_S = 2.0
@@ -73,11 +73,10 @@ class KnownAbilities:
     def asked(self, model: str) -> Abilities:
         """Return what is known of one model; where that is nothing, or old, ask Ollama first.
 
-        This takes up to 2 s, and few wait at a time. The model's name may have the tag `latest`, and one of ours may,
-        where the other has none.
+        This takes up to 2 s, and few wait at a time. Ollama's rules say whether the model is one of ours: the tag `latest`
+        may be left out, letters may be capital.
         """
-        names = (model, model.removesuffix(":latest"), f"{model}:latest")
-        name = next((each for each in names if each in self._models), None)
+        name = next((each for each in self._models if full_name(each) == full_name(model)), None)
         if name is None:
             return UNKNOWN
         now = self._clock()

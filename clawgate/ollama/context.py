@@ -64,14 +64,14 @@ class ContextSizes:
         """Return the size for a model, where an answer of this Ollama that is newer than that has told it."""
         known = self._known
         is_told = known.client is client and known.asked_at >= newer_than
-        return known.sizes.get(full_name(model).lower()) if is_told else None
+        return known.sizes.get(full_name(model)) if is_told else None
 
 
 def _loaded(client: OllamaClient) -> dict[str, int]:
     """Ask Ollama for the sizes of the models that are loaded; older versions do not tell them."""
     try:
         listed = client.ask("/api/ps", QUESTION_TIMEOUT_S)["models"]
-        sizes = {full_name(str(entry["name"])).lower(): entry.get("context_length") for entry in listed}
+        sizes = {full_name(str(entry["name"])): entry.get("context_length") for entry in listed}
     except (UpstreamFailure, KeyError, TypeError, AttributeError):
         return {}
     return {name: size for name, size in sizes.items() if type(size) is int and size > 0}

@@ -30,10 +30,10 @@ def loaded(client: OllamaClient, model: str) -> Loaded:
     """Ask Ollama whether and how it has a model in memory. Source: Ollama docs/api.md, "List Running Models"."""
     try:
         listed = client.ask("/api/ps", QUESTION_TIMEOUT_S)["models"]
-        entries = {full_name(str(entry["name"])).lower(): entry for entry in listed}
+        entries = {full_name(str(entry["name"])): entry for entry in listed}
     except (UpstreamFailure, KeyError, TypeError):
         return Loaded()
-    entry = entries.get(full_name(model).lower())
+    entry = entries.get(full_name(model))
     if entry is None:
         return Loaded(is_known=True)
     size = _count(entry.get("size"))

@@ -145,8 +145,11 @@ def unload(client: OllamaClient, model: str, given_up: threading.Event, patience
 
 
 def full_name(model: str) -> str:
-    """Give a model's full name: Ollama's default tag is `latest`."""
-    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+    """Give the one name by which two names of a model are compared.
+
+    Source: Ollama types/model/name.go: the default tag is `latest`, and capital letters are small ones.
+    """
+    return (model if ":" in model.rpartition("/")[2] else f"{model}:latest").lower()
 
 
 def _expiries(client: OllamaClient, model: str) -> tuple[str | None, str | None]:
@@ -159,7 +162,7 @@ def _expiries(client: OllamaClient, model: str) -> tuple[str | None, str | None]
 def _expiry(client: OllamaClient, model: str) -> str | None:
     """Return when Ollama will forget a loaded model; None where it is not loaded."""
     listed: dict[str, Any] = {
-        full_name(str(entry["name"])).lower(): entry for entry in client.ask("/api/ps", QUESTION_TIMEOUT_S)["models"]
+        full_name(str(entry["name"])): entry for entry in client.ask("/api/ps", QUESTION_TIMEOUT_S)["models"]
     }
-    entry = listed.get(full_name(model).lower())
+    entry = listed.get(full_name(model))
     return None if entry is None else str(entry.get("expires_at", ""))

@@ -121,14 +121,15 @@ class Metrics(Observer):
     def name_models(self, models: Iterable[str]) -> None:
         """Give these models series of their own, from now on; those that have some keep them.
 
-        `name` and `name:latest` are the same model, as in Ollama.
+        `name` and `name:latest` are the same model, as in Ollama, and so are capital and small letters.
         """
         for name in models:
             plain = name.removesuffix(":latest")
-            if plain in self._names or len(self._names) >= MAX_MODELS:
+            key = plain.lower()
+            if key in self._names or len(self._names) >= MAX_MODELS:
                 continue
-            self._names.add(plain)
-            self._models[plain] = self._models[f"{plain}:latest"] = self._of_model(plain)
+            self._names.add(key)
+            self._models[key] = self._models[f"{key}:latest"] = self._of_model(plain)
 
     def _of_model(self, name: str) -> _OfModel:
         return _OfModel(
@@ -140,7 +141,7 @@ class Metrics(Observer):
         )
 
     def _series_of(self, model: str) -> _OfModel:
-        series = self._models.get(model) or self._other
+        series = self._models.get(model.lower()) or self._other
         if series is None:
             series = self._other = self._of_model(OTHER)
         return series

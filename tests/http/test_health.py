@@ -252,9 +252,17 @@ def test_a_refused_question_and_one_without_answer_are_not_asked_again(ollama: S
 
 @pytest.mark.parametrize(
     ("configured_model", "there", "is_ready"),
-    [("a", "a:latest", True), ("a:latest", "a", True), ("a:1b", "a", False), ("host:80/a", "host:80/a:latest", True)],
+    [
+        ("a", "a:latest", True),
+        ("a:latest", "a", True),
+        ("a:1b", "a", False),
+        ("host:80/a", "host:80/a:latest", True),
+        ("A:1B", "a:1b", True),
+    ],
 )
-def test_the_default_tag_is_latest(ollama: ScriptedOllama, configured_model: str, there: str, is_ready: bool) -> None:
+def test_the_default_tag_is_latest_and_capitals_do_not_count(
+    ollama: ScriptedOllama, configured_model: str, there: str, is_ready: bool
+) -> None:
     ollama.models[:] = [there]
     assert upstream_state(OllamaClient(ollama.base_url), configured_model).model_ready is is_ready
 

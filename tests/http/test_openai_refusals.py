@@ -122,7 +122,12 @@ def test_the_models_are_those_that_may_be_named_and_that_ollama_has(ollama: Scri
 
 @pytest.mark.parametrize(
     ("name", "found"),
-    [("qwen3:32b", "qwen3:32b"), ("who/own", "who/own:latest"), ("who%2Fown%3Alatest", "who/own:latest")],
+    [
+        ("qwen3:32b", "qwen3:32b"),
+        ("who/own", "who/own:latest"),
+        ("who%2Fown%3Alatest", "who/own:latest"),
+        ("Qwen3:32B", "qwen3:32b"),
+    ],
 )
 def test_one_model(ollama: ScriptedOllama, name: str, found: str) -> None:
     ollama.models = ["who/own:latest", "qwen3:32b"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from clawgate.config import ModelConfig
 from clawgate.errors import ModelNotAllowed
-
-LATEST = ":latest"
-"""The tag that Ollama adds to a name without one."""
+from clawgate.ollama.silence import full_name
 
 
 class AllowedModels:
-    """Tells whether a model may be asked; its name with `:latest` and without a tag are the same, as in Ollama."""
+    """Tells whether a model may be asked.
+
+    Its name with `:latest` and without a tag are the same, and so are capital and small letters, as in Ollama.
+    """
 
     def __init__(self, model: ModelConfig) -> None:
         self.names = (model.model_name, *model.allowed_models)
@@ -27,8 +28,3 @@ class AllowedModels:
         """
         if not self.has(name):
             raise ModelNotAllowed(f"model: expected one of {', '.join(self.names)}")
-
-
-def full_name(name: str) -> str:
-    """Return a model's name with its tag."""
-    return name if ":" in name.rpartition("/")[2] else name + LATEST

@@ -10,7 +10,8 @@ from datetime import datetime
 import msgspec
 
 from clawgate.errors import ModelNotFound, UpstreamError
-from clawgate.web.door.allowed import AllowedModels, full_name
+from clawgate.ollama.silence import full_name
+from clawgate.web.door.allowed import AllowedModels
 from clawgate.web.openai.answers import ListedModel, ModelList
 
 LIBRARY = "library"

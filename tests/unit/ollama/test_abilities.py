@@ -128,7 +128,7 @@ def test_who_has_to_know_waits_for_what_is_not_known_or_old() -> None:
     abilities = known(ollama)
     for _ in range(2):
         assert abilities.asked("a") == abilities.asked("a:latest") == Abilities(thinking=False, vision=True)
-        assert abilities.asked("b") == Abilities(thinking=True, vision=False)
+        assert abilities.asked("b") == abilities.asked("B") == Abilities(thinking=True, vision=False)
         assert abilities.asked("c") == abilities.asked("d") == abilities.asked("another") == UNKNOWN
     assert ollama.asked == ["a", "b:latest", "c", "d"]
     ollama.answers["a"], ollama.now = THINKS, KEPT_S

@@ -187,13 +187,13 @@ def test_strangers_make_no_series() -> None:
     }
 
 
-def test_a_model_is_one_with_and_without_the_tag_latest() -> None:
-    metrics = metrics_of("a", "b:latest", "c:7b")
+def test_a_model_is_one_with_and_without_the_tag_latest_and_capitals() -> None:
+    metrics = metrics_of("a", "b:latest", "C:7b", "A:latest")
     before = read(metrics)
-    for name in ("a", "a:latest", "b", "b:latest", "c:7b", "c:7b:latest"):
+    for name in ("a", "A:latest", "B", "b:latest", "c:7b", "c:7B:latest"):
         metrics.on_end(report(model=name))
     ends = {name: count for name, count in growth(before, read(metrics)).items() if "answers_total" in name}
-    assert ends == {f'clawgate_answers_total{{model="{name}",reason="stop"}}': 2 for name in ("a", "b", "c:7b")}
+    assert ends == {f'clawgate_answers_total{{model="{name}",reason="stop"}}': 2 for name in ("a", "b", "C:7b")}
 
 
 def test_models_that_are_named_later_join_those_that_were_named_before() -> None:

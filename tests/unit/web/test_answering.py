@@ -202,7 +202,7 @@ def test_the_guard_refuses_in_the_error_shape_of_the_wire_format(
 def test_no_wire_format_asks_another_model_than_the_allowed() -> None:
     desk = Admitting()
     assert answer(desk, {"model": "n"}).status_code == 200
-    response = answer(desk, {"model": "M"})
+    response = answer(desk, {"model": "other"})
     assert (response.status_code, response.text) == (403, "<model_not_allowed>")
     assert [asked.model for asked in desk.asked] == ["n"]
 
@@ -277,7 +277,9 @@ def test_a_run_is_released_where_its_held_head_becomes_an_error() -> None:
         ("host/m", "host/m:latest", True),
         ("m:8b", "m", False),
         ("m", "m:8b", False),
+        ("m:8b", "M:8B", True),
+        ("Host/M:Latest", "host/m", True),
     ],
 )
-def test_the_tag_latest_is_that_of_a_name_without_one(configured: str, asked: str, is_allowed: bool) -> None:
+def test_a_name_is_compared_as_ollama_compares_names(configured: str, asked: str, is_allowed: bool) -> None:
     assert AllowedModels(ModelConfig(model_name=configured)).has(asked) is is_allowed

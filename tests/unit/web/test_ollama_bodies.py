@@ -194,7 +194,7 @@ ALLOWED = AllowedModels(ModelConfig(model_name="a", allowed_models=("b:1b",)))
 
 
 def test_a_list_has_the_allowed_models_as_they_came() -> None:
-    entries = ['{"name":"a:latest","model":"a:latest","size":1.50}', '{"name": "b:1b"}', '{"model":"a"}']
+    entries = ['{"name":"a:latest","model":"a:latest","size":1.50}', '{"name": "B:1b"}', '{"model":"a"}']
     others = ['{"name":"c","model":"c"}', '{"name":"a","model":"c"}', "{}"]
     listed = f'{{"models":[{",".join([*others, *entries])}],"more":[1]}}'
     assert only_allowed(listed.encode(), ALLOWED).decode() == f'{{"models":[{",".join(entries)}],"more":[1]}}'

@@ -176,7 +176,7 @@ def test_a_model_that_is_not_allowed_is_refused(gate: Gateway, upstream: Scripte
     """An allowed one that Ollama does not have is its 404."""
     upstream.models.append("secret:7b")
     reply = gate.post(path, {"model": "secret:7b", "MODEL": MODEL}, RIGHT)
-    assert (reply.status, words(reply)) == (403, f"model: expected one of {MODEL}, not-pulled")
+    assert (reply.status, words(reply)) == (403, f'model: expected one of {MODEL}, not-pulled, got "secret:7b"')
     assert upstream.asked == []
     reply = gate.post(path, {"model": "not-pulled", "MODEL": "secret:7b"}, RIGHT)
     assert (reply.status, words(reply)) == (404, "model 'not-pulled' not found")

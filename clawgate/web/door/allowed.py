@@ -5,6 +5,7 @@ from __future__ import annotations
 from clawgate.config import ModelConfig
 from clawgate.errors import ModelNotAllowed
 from clawgate.ollama.silence import full_name
+from clawgate.web.door.parts import shown
 
 
 class AllowedModels:
@@ -27,4 +28,4 @@ class AllowedModels:
         Errors: ModelNotAllowed.
         """
         if not self.has(name):
-            raise ModelNotAllowed(f"model: expected one of {', '.join(self.names)}")
+            raise ModelNotAllowed(f'model: expected one of {", ".join(self.names)}, got "{shown(name)}"')

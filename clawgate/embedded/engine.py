@@ -31,6 +31,8 @@ from clawgate.embedded.weights import ENGINE_MODULE
 CONTEXT_TOKENS = 4096
 """Ollama's default; older messages are left out when a conversation grows longer."""
 _STRETCH_TOKENS = 32
+_TOKENS_AROUND = 16
+"""The most that a template is expected to put around a message; chatml puts 5."""
 _NS_PER_MS = 1_000_000
 
 Message = dict[str, str]
@@ -132,9 +134,13 @@ class Engine:
         messages = job.messages
         while True:
             stream = self._stream(job, messages, emit, is_gone)
-            if (stream.error or {}).get("type") != "exceed_context_size_error":
+            error = stream.error or {}
+            if error.get("type") != "exceed_context_size_error":
                 return stream
-            messages = without_oldest(messages)
+            if is_gone():
+                stream.error, stream.reason = None, "gone"
+                return stream
+            messages = without_oldest(messages, int(error.get("n_prompt_tokens", 0)) - int(error.get("n_ctx", 0)))
 
     def _stream(
         self, job: Job, messages: list[Message], emit: Callable[[str], None], is_gone: Callable[[], bool]
@@ -173,15 +179,25 @@ class Engine:
             raise stream.failure
 
 
-def without_oldest(messages: list[Message]) -> list[Message]:
+def without_oldest(messages: list[Message], excess: int = 0) -> list[Message]:
     """Leave out the oldest message that is neither a system message nor the last one, as Ollama does.
 
+    Further ones go with it as long as too much is left for certain: a message has at most a token for each byte. Each
+    try reads the whole conversation, so that one message at a time takes minutes for a long one.
+
+    Units: excess is in tokens.
     Errors: EngineFailed where none is left.
     """
-    for index, message in enumerate(messages[:-1]):
-        if message["role"] != "system":
-            return messages[:index] + messages[index + 1 :]
-    raise EngineFailed(f"the prompt is longer than the context of {CONTEXT_TOKENS} tokens", 400)
+    kept: list[Message] = []
+    left_out = 0
+    for message in messages[:-1]:
+        if message["role"] == "system" or (left_out and left_out >= excess):
+            kept.append(message)
+        else:
+            left_out += len(message["content"].encode()) + _TOKENS_AROUND
+    if not left_out:
+        raise EngineFailed(f"the prompt is longer than the context of {CONTEXT_TOKENS} tokens", 400)
+    return [*kept, messages[-1]]
 
 
 def _outcome(stream: AnswerStream, load_ns: int) -> Outcome:

@@ -73,8 +73,8 @@ class KnownAbilities:
     def asked(self, model: str) -> Abilities:
         """Return what is known of one model; where that is nothing, or old, ask Ollama first.
 
-        This takes up to 2 s, and few wait at a time. Ollama's rules say whether the model is one of ours: the tag `latest`
-        may be left out, letters may be capital.
+        This takes up to 2 s, and few wait at a time. Ollama's rules say whether the model is one of ours: the tag
+        `latest` may be left out, letters may be capital.
         """
         name = next((each for each in self._models if full_name(each) == full_name(model)), None)
         if name is None:

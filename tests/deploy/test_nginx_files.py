@@ -203,13 +203,24 @@ def get(base_url: str, path: str, headers: dict[str, str] | None = None) -> Raw:
 
 
 def test_counts_are_for_the_operator_alone(gateway: Callable[..., Gateway], nginx: Callable[..., Nginx]) -> None:
-    started = gateway()
+    started = gateway(server={"path_prefix": "/chat"})
     front = nginx(started).base_url
-    assert "clawgate_streams 0.0" in client.get(front, "/metrics").json
+    for path in ("/metrics", "/chat/metrics"):
+        assert "clawgate_streams 0.0" in client.get(front, path).json
+    assert client.get(front, "/api/sessions/metrics").json["error"]["code"] == "unknown_session"
     assert client.get(front, "/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status == 403
     for address in ("127.0.0.1", "::1"):
         closed = nginx(started, replace={"allow 127.0.0.1": f"deny {address}"}).base_url
-        for path in ("/metrics", "//metrics", "/%6detrics", "/x/../metrics", "/metrics?a", "/metrics#a", "/metrics/."):
+        for path in (
+            "/metrics",
+            "/chat/metrics",
+            "//metrics",
+            "/%6detrics",
+            "/x/../metrics",
+            "/metrics?a",
+            "/metrics#a",
+            "/metrics/.",
+        ):
             refused = client.get(closed, path)
             assert "clawgate_" not in str(refused.json), path
             assert refused.status in (403, 404), path

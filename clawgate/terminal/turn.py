@@ -19,6 +19,8 @@ from clawgate.terminal.hearing import Hearing
 from clawgate.terminal.signals import Signals
 
 TICK_S = 0.25
+MAX_WAITING = 64
+"""So many events wait to be shown; then the reading waits, so that a signal has never more than these before it."""
 SETTLE_S = 1.5
 """So long the end of an interrupted answer is waited for, from the moment on at which the gateway has confirmed it."""
 UNBEGUN_S = 0.3
@@ -86,6 +88,7 @@ class Turn:
         self._display = display
         self._hearing = Hearing(display)
         self._inbox: SimpleQueue[Event | _Over | _Interrupted | int] = SimpleQueue()
+        self._room = threading.Semaphore(MAX_WAITING)
         self._reader = threading.Thread(target=self._read, name="answer", daemon=True)
         self._error: ClientError | None = None
         self._partial = ""
@@ -120,18 +123,24 @@ class Turn:
     def _read(self) -> None:
         try:
             for event in self._answer:
-                self._inbox.put(event)
+                while not (self._is_over or self._room.acquire(timeout=TICK_S)):
+                    pass
+                if not self._is_over:
+                    self._inbox.put(event)
+                elif self._answer.run_id is not None:  # it was given up, and the gateway has been told
+                    break
             self._inbox.put(_Over())
         except ClientError as error:
             self._inbox.put(_Over(error))
 
     def _take_all(self) -> None:
-        """Wait for the next thing, and take all that has come, but no longer than a status may stand still."""
+        """Wait for the next thing, no longer than a status may stand still, and take what has come by then."""
         try:
-            item = self._inbox.get(timeout=TICK_S)
-            while not self._is_over:
-                self._take(item)
-                item = self._inbox.get_nowait()
+            self._take(self._inbox.get(timeout=TICK_S))
+            for _ in range(MAX_WAITING):
+                if self._is_over:
+                    break
+                self._take(self._inbox.get_nowait())
         except Empty:
             pass
         if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
@@ -149,6 +158,7 @@ class Turn:
         elif isinstance(item, _Interrupted):
             self._settle(item)
         else:
+            self._room.release()
             self._hearing.hear(item)
 
     def _heed(self, number: int) -> None:

@@ -19,6 +19,8 @@ from clawgate.emphasis import befriend_cjk
 MAX_OPEN = 1 << 14
 """A block of so many characters is shown as plain text: Markdown in one piece of that length takes too long."""
 STEP = 1 << 12
+MAX_LINES = 1 << 10
+"""So many lines of code are told again with each new one, to be coloured with it; later ones are told alone."""
 MAX_NESTING = 100
 _LISTS = ("bullet_list_open", "ordered_list_open")
 
@@ -26,8 +28,8 @@ _LISTS = ("bullet_list_open", "ordered_list_open")
 class Part(NamedTuple):
     """A part of the text that is over.
 
-    text: the Markdown, the plain text, or all of the code so far, of which the lines from `first_line` on are new.
-    is_joined: no blank line stands before it.
+    text: the Markdown, the plain text, or lines of code with their ends: all so far, those from `first_line` on new.
+    is_joined: no blank line stands before it; of code, that it is not its first part.
     info: of code, the words behind its fence; the first is its language.
     is_closed: of code, that it is its last part.
     """
@@ -143,7 +145,9 @@ class Blocks:
             yield self._code(fence, shown)
 
     def _code(self, fence: _Fence, shown: int, *, is_closed: bool = False) -> Part:
-        return Part("code", "\n".join(fence.lines), shown > 0, fence.info, shown, is_closed)
+        is_long = len(fence.lines) > MAX_LINES
+        text = "".join(f"{line}\n" for line in fence.lines[shown if is_long else 0 :])
+        return Part("code", text, shown > 0, "" if is_long else fence.info, 0 if is_long else shown, is_closed)
 
 
 class _Block(NamedTuple):

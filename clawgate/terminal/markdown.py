@@ -58,10 +58,9 @@ class Rendering:
         return _without_blank_ends([_cleaned(line) for line in lines])
 
     def _code(self, part: Part) -> Iterator[Line]:
-        if part.first_line == 0:
+        if not part.is_joined:
             yield [self._dim(FENCE + part.info)]
-        code = clean(part.text)
-        for line in _highlighted(code, part.info)[part.first_line :]:
+        for line in _highlighted(clean(part.text), part.info, part.first_line):
             yield list(line.render(self._console))
         if part.is_closed:
             yield [self._dim(FENCE)]
@@ -89,13 +88,13 @@ def language_of(info: str) -> str:
     return info.split(maxsplit=1)[0] if info.strip() else "text"
 
 
-def _highlighted(code: str, info: str) -> list[Text]:
-    """Return the lines of code, coloured where its language is known."""
-    plain = code.split("\n") if code else []
+def _highlighted(code: str, info: str, first_line: int = 0) -> list[Text]:
+    """Return the lines of code from one on, coloured where its language is known; each has its end in `code`."""
+    plain = code.split("\n")[:-1]
     if len(code) > MAX_HIGHLIGHTED:
-        return [Text(line) for line in plain]
+        return [Text(line) for line in plain[first_line:]]
     text = Syntax("", language_of(info), theme=CODE_THEME, background_color="default").highlight(code)
-    return list(text.split("\n", allow_blank=True))[: len(plain)]
+    return list(text.split("\n", allow_blank=True))[first_line : len(plain)]
 
 
 class _Paragraph(Paragraph):
@@ -128,7 +127,7 @@ class _Code(CodeBlock):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         info, fence = self.lexer_name, self.theme  # as `create` has it
-        lines = _highlighted(str(self.text).rstrip("\n"), info)
+        lines = _highlighted(str(self.text).rstrip("\n") + "\n", info)
         if fence:
             lines = [Text(fence + info, "dim"), *lines, Text(fence, "dim")]
         yield Text("\n").join(lines)

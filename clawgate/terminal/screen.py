@@ -7,6 +7,7 @@ hidden: whatever ends this process, the terminal is in order.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -24,7 +25,7 @@ MAX_TAIL = 1 << 12
 """The end of a longer open block is shown as plain text, since all of it is rendered again with each piece."""
 SLOW_S = 0.05
 REST = 4
-"""After a slow drawing, so many times as long passes before the open end alone is drawn again."""
+"""After a slow drawing, so many times as long passes before the open end, or more of a code, alone is drawn again."""
 DIM = Style(dim=True)
 THEME = Theme({"markdown.code": "cyan"})
 
@@ -50,13 +51,13 @@ class Screen:
         self._blocks = Blocks(self._parser)
         self._thinking = ""
         self._status = ""
-        self._over: list[Line] = []
+        self._over: list[Line | Part] = []
         self._has_text = False
 
     def text(self, piece: str) -> None:
         """Take a piece of the answer."""
         for part in self._blocks.feed(clean(piece)):
-            self._print(part)
+            self._take(part)
 
     def thinking(self, piece: str) -> None:
         """Take a piece of the thinking."""
@@ -91,9 +92,9 @@ class Screen:
     def flush(self) -> None:
         """Draw what has come."""
         began_at = time.monotonic()
-        if began_at < self._rests_until and not self._over:
+        if began_at < self._rests_until and all(_is_open_code(each) for each in self._over):
             return
-        over, self._over = self._over, []
+        over = list(self._lines_over())
         self._open.lines = self._open_end()
         if self._live is None and self._open.lines:
             self._put(over)
@@ -123,7 +124,7 @@ class Screen:
     def end(self) -> None:
         """Print the rest."""
         for part in self._blocks.end():
-            self._print(part)
+            self._take(part)
         self._status = self._thinking = ""
         self._rests_until = 0.0
         if self._live is not None:
@@ -133,12 +134,26 @@ class Screen:
         self.flush()
         self._begin()
 
-    def _print(self, part: Part) -> None:
-        lines = self._rendering.lines(part)
-        if lines and self._has_text and not part.is_joined:
-            self._over.append([])
-        self._has_text = self._has_text or bool(lines)
-        self._over += lines
+    def _take(self, part: Part) -> None:
+        """Keep a part for the next drawing, lines of code with those before them: all of a code is coloured at once."""
+        last = self._over[-1] if self._over else None
+        if part.first_line and isinstance(last, Part) and _is_open_code(last):
+            self._over[-1] = part._replace(is_joined=last.is_joined, first_line=last.first_line)
+        else:
+            self._over.append(part)
+
+    def _lines_over(self) -> Iterator[Line]:
+        """Yield the lines that are over and not printed yet, and forget them."""
+        over, self._over = self._over, []
+        for each in over:
+            if isinstance(each, Part):
+                lines = self._rendering.lines(each)
+                if lines and self._has_text and not each.is_joined:
+                    yield []
+                self._has_text = self._has_text or bool(lines)
+                yield from lines
+            else:
+                yield each
 
     def _put(self, lines: list[Line]) -> None:
         if lines:
@@ -161,6 +176,10 @@ class Screen:
 
     def _dim_lines(self, text: str) -> list[Line]:
         return self._console.render_lines(Wide(text, style=DIM), pad=False)
+
+
+def _is_open_code(over: Line | Part) -> bool:
+    return isinstance(over, Part) and over.kind == "code" and not over.is_closed
 
 
 class _Console(Console):

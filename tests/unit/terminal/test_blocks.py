@@ -122,10 +122,22 @@ def test_cuts_change_nothing_and_no_line_is_lost(lines: list[str], cuts: list[in
 
 def test_a_fence_that_is_never_closed_is_shown_to_its_end() -> None:
     (code,) = told(["```py\na\n", "b"])
-    assert (code.text, code.info, code.is_closed) == ("a\nb", "py", True)
+    assert (code.text, code.info, code.is_closed) == ("a\nb\n", "py", True)
     blocks = Blocks(PARSER)
-    assert [part.text for part in blocks.feed("```\na\nb\nc")] == ["a\nb"]
+    assert [part.text for part in blocks.feed("```\na\nb\nc")] == ["a\nb\n"]
     assert blocks.tail == Part("plain", "c", is_joined=True)
+
+
+def test_lines_of_a_long_code_are_told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_LINES", 3)
+    blocks = Blocks(PARSER)
+    parts = [part for line in ["```py", "a", "", "", "", "e", "```"] for part in blocks.feed(f"{line}\n")]
+    assert [(part.text, part.first_line) for part in parts] == [
+        *[("a\n", 0), ("a\n\n", 1), ("a\n\n\n", 2)],
+        *[("\n", 0), ("e\n", 0), ("", 0)],
+    ]
+    assert [part.is_joined for part in parts] == [False, True, True, True, True, True]
+    assert [part.is_closed for part in parts] == [False, False, False, False, False, True]
 
 
 def test_the_tail_is_what_is_open() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable
 
 import pytest
@@ -58,8 +59,9 @@ class Seen:
 
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small terminal that can do all that is needed."""
+    """A small terminal that can do all that is needed, and draws at once however busy the machine is."""
     require("rich", "the test draws with it")
+    monkeypatch.setattr("clawgate.terminal.screen.SLOW_S", math.inf)
     for name, value in {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}.items():
         monkeypatch.setenv(name, value)
     for name in ("NO_COLOR", "FORCE_COLOR"):
@@ -134,6 +136,26 @@ def test_code_is_shown_by_the_line_and_long_lines_are_whole() -> None:
     seen.display.text("\n```\n")
     seen.end()
     assert seen.screen.shown == ["```", "x" * 40, "x" * 10, "y", "```"]
+
+
+def test_code_that_is_slow_to_colour_is_drawn_in_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from clawgate.terminal import markdown
+
+    monkeypatch.setattr("clawgate.terminal.screen.SLOW_S", 0.0)
+    monkeypatch.setattr("clawgate.terminal.screen.REST", 1e6)
+    coloured: list[int] = []
+    highlighted = markdown._highlighted
+
+    def counted(code: str, info: str, first_line: int) -> object:
+        coloured.append(code.count("\n"))
+        return highlighted(code, info, first_line)
+
+    monkeypatch.setattr(markdown, "_highlighted", counted)
+    seen = drawn(["```python\n", "\n", *(f"x{number} = {number}\n" for number in range(50)), "```\n", "over\n"])
+    assert seen.screen.all == "\n".join(
+        ["```python", "", *(f"x{number} = {number}" for number in range(50)), "```", "", "over"]
+    )
+    assert len(coloured) < 4
 
 
 def test_lines_of_chinese_are_full() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locale
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +37,7 @@ class Prompt:
     def __init__(self, *, is_capable: bool, is_bold: bool) -> None:
         self._first = _bold("> ") if is_bold else "> "
         self._more = _bold("| ") if is_bold else "| "
+        _have_wide_keys()
         if readline is not None and "libedit" not in (readline.__doc__ or ""):
             if is_capable:
                 readline.parse_and_bind("set enable-bracketed-paste on")
@@ -75,6 +78,15 @@ def without_echo() -> Iterator[None]:
             termios.tcsetattr(fd, termios.TCSADRAIN, before)
         except termios.error:  # the terminal has gone
             pass
+
+
+def _have_wide_keys() -> None:
+    """Name a UTF-8 locale where Python reads UTF-8 in none: readline asks for it, and would take 你 for Alt and keys.
+
+    Such a locale is `LC_ALL=C`, and any that is not installed, as a login from another machine brings it along.
+    """
+    if locale.setlocale(locale.LC_CTYPE) == "C" and sys.stdin.encoding.lower() == "utf-8":
+        os.environ["LC_ALL"] = "C.UTF-8"
 
 
 def _bold(text: str) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from clawgate.terminal.talk import HELD_S
 from tests.support.cutting import CuttingProxy
 from tests.support.gateway import Gateway
 from tests.support.ollama import (
@@ -246,9 +249,26 @@ def test_ctrl_c_at_the_prompt_hints_and_then_leaves(chat: Chat, upstream: Script
     terminal.wait_for(r"^> typed\n>\Z")
     terminal.type(CTRL_C)
     terminal.wait_for(r"^Ctrl-C again leaves, and so does Ctrl-D\.\n>\Z")
+    time.sleep(2 * HELD_S)
     terminal.type(CTRL_C)
     assert terminal.wait() == 130
     assert terminal.is_in_order
+
+
+def test_a_terminal_that_is_closed_at_the_prompt_ends_it(chat: Chat, upstream: ScriptedOllama) -> None:  # noqa: ARG001
+    terminal = chat()
+    os.close(terminal._fd)
+    os.close(terminal._program)
+    terminal._fd, terminal._program = os.openpty()
+    assert terminal.process.wait(DEADLINE_S) in (128 + signal.SIGHUP, -signal.SIGHUP, 141)
+
+
+def test_chinese_is_typed_where_no_locale_is_set(chat: Chat, upstream: ScriptedOllama) -> None:  # noqa: ARG001
+    require("readline", "it edits the line")
+    terminal = chat(env={"LC_ALL": "C"})
+    terminal.type("你好吗".encode() + b"\x7f")
+    terminal.type("。")
+    terminal.wait_for(r"^> 你好。\nHello\.\n\n>\Z")
 
 
 def test_commands(chat: Chat, upstream: ScriptedOllama) -> None:

@@ -36,23 +36,23 @@ def run(settings: Settings) -> int:
         gateway = Gateway(settings.url, settings.token)
     except ValueError as error:
         raise ConfigError(f"--{error}") from error
-    with Signals() as signals:
-        try:
+    try:
+        with Signals() as signals:
             if not (sys.stdin.isatty() and sys.stdout.isatty()):
                 return answer_once(gateway, _beside_a_pipe(), settings, signals)
             prompt = Prompt(is_capable=_is_capable(), is_bold=_is_capable() and not settings.is_plain)
             return Talk(gateway, _at_a_terminal(settings), prompt, settings, signals).run()
-        except Leave as leave:
-            return 128 + leave.number
-        except ClientError as error:
-            is_forgotten = error.code == "unknown_session"
-            complain(words.UNKNOWN_SESSION.format(session_id=settings.session_id) if is_forgotten else str(error))
-            return 1
-        except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO):  # else the pipe's reader or the terminal has gone
-                raise
-            drop_output()
-            return READER_HAS_LEFT
+    except Leave as leave:
+        return 128 + leave.number
+    except ClientError as error:
+        is_forgotten = error.code == "unknown_session"
+        complain(words.UNKNOWN_SESSION.format(session_id=settings.session_id) if is_forgotten else str(error))
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):  # else the pipe's reader or the terminal has gone
+            raise
+        drop_output()
+        return READER_HAS_LEFT
 
 
 def _replace_what_cannot_be_encoded() -> None:

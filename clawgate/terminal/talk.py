@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import time
 
 from clawgate.client import Answer, Gateway
 from clawgate.terminal import words
@@ -18,6 +19,8 @@ from clawgate.terminal.turn import Outcome, Turn
 
 SETTLE_S = 2.0
 """So long a question waits for the one before, where that is still being given up."""
+HELD_S = 0.1
+"""A Ctrl-C so soon after another is a key that is held down, as somebody does who wants an answer to end."""
 MAX_SHOWN = 200
 COMMAND = re.compile(r"/[a-z]+")
 
@@ -45,7 +48,7 @@ class Talk:
         self._greet()
         if self._settings.session_id is not None:
             self._resume(self._settings.session_id)
-        is_warned, status = False, 0
+        is_warned, status, pressed_at = False, 0, 0.0
         while not self._number:
             try:
                 line = self._prompt.ask()
@@ -57,7 +60,10 @@ class Talk:
                 break
             except (Discarded, KeyboardInterrupt) as error:
                 is_empty = not isinstance(error, Discarded) or error.is_empty
+                is_held, pressed_at = time.monotonic() < pressed_at + HELD_S, time.monotonic()
                 if is_empty and is_warned:
+                    if is_held:
+                        continue
                     status = 130
                     break
                 is_warned = is_empty

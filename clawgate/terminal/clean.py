@@ -13,6 +13,8 @@ _KEPT = "\n\t"
 _CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in _KEPT}
 _SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 _TABLE = MappingProxyType({**_CONTROLS, **_SURROGATES, 0x2028: "\n", 0x2029: "\n"})
+_TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+"""Unicode's embeddings, overrides and isolates (UAX #9): one in a model's name would turn the words around it, too."""
 
 
 def clean(text: str) -> str:
@@ -21,5 +23,5 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text without control characters, on one line."""
-    return " ".join(clean(text).split())
+    """Return a text without control characters, on one line, that leaves the direction of what is around it alone."""
+    return " ".join(clean(text).translate(_TURNING).split())

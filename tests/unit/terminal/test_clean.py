@@ -38,3 +38,7 @@ def test_no_control_character_is_left_at_any_cut(text: str, cut: int) -> None:
 
 def test_one_line_is_one() -> None:
     assert one_line(" a\n\x1b[1mb\tc\u2028d ") == "a [1mb c d"
+
+
+def test_one_line_turns_no_words_around_it() -> None:
+    assert one_line("a\u202eb\u2066c\u2069 \u200fא") == "abc \u200fא"

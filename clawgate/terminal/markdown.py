@@ -77,10 +77,19 @@ class Wide(Text):
         lines = Lines()
         for line in self.split(allow_blank=True):
             line.expand_tabs(4)
-            for part in line.divide(breaks(line.plain, width, cell_len)):
+            for part in line.divide(breaks(line.plain, width, columns_of)):
                 part.rstrip()
                 lines.extend(part.wrap(console, width, **options))
         return lines
+
+
+def columns_of(text: str) -> int:
+    """Return the columns that a text takes at most.
+
+    One terminal shows an emoji of several characters as one, and another each by itself. A line that is wider than was
+    thought is folded, and what is drawn over it misses its first row.
+    """
+    return cell_len(text) if len(text) < 2 or text.isascii() else max(cell_len(text), sum(map(cell_len, text)))
 
 
 def language_of(info: str) -> str:

@@ -168,6 +168,13 @@ def test_lines_of_chinese_are_full() -> None:
     assert drawn(["一\n二"]).screen.shown == ["一", "二"], "a line break breaks the line"
 
 
+def test_an_emoji_of_several_characters_is_drawn_once_where_each_is_shown_alone() -> None:
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    seen = drawn(["start ", *[f"{family} "] * 20, "\n\nend"])
+    assert seen.screen.all.count("start") == 1
+    assert seen.screen.all.count(family) == 20
+
+
 def test_thinking_is_short_and_leaves_one_line() -> None:
     seen = Seen()
     seen.display.thinking("".join(f"thought {number}\n" for number in range(20)))

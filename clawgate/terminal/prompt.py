@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import locale
 import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 try:
     import readline
@@ -51,7 +53,7 @@ class Prompt:
         lines: list[str] = []
         try:
             while True:
-                line = input(self._more if lines else self._first)
+                line = _typed(self._more if lines else self._first)
                 lines.append(line.removesuffix("\\"))
                 if not line.endswith("\\"):
                     return "\n".join(lines)
@@ -59,6 +61,50 @@ class Prompt:
             typed = readline.get_line_buffer() if readline is not None else ""
             sys.stdout.write("\n")
             raise Discarded(is_empty=not lines and not typed) from None
+
+
+class _GoesOn(Exception):
+    """The program was stopped, and goes on."""
+
+
+def _typed(prompt: str) -> str:
+    """Return a line. After a stop (Ctrl-Z, `fg`) it is asked for anew with what was typed: a shell had the terminal."""
+    if readline is None:
+        return input(prompt)
+
+    def go_on() -> None:
+        raise _GoesOn
+
+    before = ""
+    readline.set_startup_hook(lambda: readline.insert_text(before))
+    try:
+        with _when_it_goes_on(go_on):
+            while True:
+                try:
+                    return input(prompt)
+                except _GoesOn:
+                    before = readline.get_line_buffer()
+    finally:
+        readline.set_startup_hook(None)
+
+
+@contextmanager
+def _when_it_goes_on(do: Callable[[], None]) -> Iterator[None]:
+    """Do something each time that the program goes on in the foreground after it was stopped."""
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        try:
+            is_in_front = os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+        except OSError:  # the terminal has gone, or is another one's
+            return
+        if is_in_front:
+            do()
+
+    before = signal.signal(signal.SIGCONT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCONT, before)
 
 
 @contextmanager
@@ -72,7 +118,8 @@ def without_echo() -> Iterator[None]:
     quiet = [*before[:3], before[3] & ~(termios.ECHO | termios.ICANON), *before[4:]]
     termios.tcsetattr(fd, termios.TCSADRAIN, quiet)
     try:
-        yield
+        with _when_it_goes_on(lambda: termios.tcsetattr(fd, termios.TCSADRAIN, quiet)):
+            yield
     finally:
         try:
             termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -263,6 +263,23 @@ def test_a_terminal_that_is_closed_at_the_prompt_ends_it(chat: Chat, upstream: S
     assert terminal.process.wait(DEADLINE_S) in (128 + signal.SIGHUP, -signal.SIGHUP, 141)
 
 
+def test_a_prompt_that_was_stopped_goes_on_with_what_was_typed(
+    chat: Chat,
+    upstream: ScriptedOllama,  # noqa: ARG001
+) -> None:
+    require("readline", "it edits the line")
+    terminal = chat()
+    terminal.type(b"what")
+    terminal.wait_for(r"^> what\Z")
+    terminal.signal(signal.SIGSTOP)
+    terminal.cook()
+    terminal.signal(signal.SIGCONT)
+    wait_for(lambda: not terminal.echoes, "the terminal is the prompt's again")
+    terminal.type(b"!\x7f")
+    terminal.type(" now?")
+    terminal.wait_for(r"^> what now\?\nHello\.\n\n>\Z")
+
+
 def test_chinese_is_typed_where_no_locale_is_set(chat: Chat, upstream: ScriptedOllama) -> None:  # noqa: ARG001
     require("readline", "it edits the line")
     terminal = chat(env={"LC_ALL": "C"})

@@ -82,6 +82,11 @@ class Terminal:
         """True where the terminal shows what is typed."""
         return bool(termios.tcgetattr(self._program)[3] & termios.ECHO)
 
+    def cook(self) -> None:
+        """Set the terminal as a shell does that takes it from a stopped program."""
+        wait_for(lambda: self._state == "T", "the program is stopped")
+        termios.tcsetattr(self._program, termios.TCSANOW, self._before)
+
     @property
     def is_in_order(self) -> bool:
         """True where the terminal is as it was before the program."""
@@ -95,14 +100,18 @@ class Terminal:
 
     def signal(self, number: int) -> None:
         """Send the program a signal."""
-        wait_for(lambda: self._is_waiting, "the program waits")
+        wait_for(lambda: self._is_waiting or self._state == "T", "the program waits")
         self.process.send_signal(number)
 
     @property
     def _is_waiting(self) -> bool:
         """True where the program waits: readline looks for signals before it does, and would miss one in between."""
+        return self._state == "S"
+
+    @property
+    def _state(self) -> str:
         stat = Path(f"/proc/{self.process.pid}/stat").read_text()
-        return stat.rpartition(")")[2].split()[0] == "S"
+        return stat.rpartition(")")[2].split()[0]
 
     def wait_for(self, pattern: str, after: int = 0) -> re.Match[str]:
         """Read until a pattern is found in all that can be read, from a place of it on.

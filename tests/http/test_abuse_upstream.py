@@ -109,7 +109,7 @@ def test_no_picture_is_fetched(
 
 @CONFIGURED
 @pytest.mark.parametrize(
-    "model", ["other", "qwen3:32b ", "QWEN3:32B", "qwen3", "http://127.0.0.1/x", "../smollm2", "smollm2\0"]
+    "model", ["other", "qwen3:32b ", "QWEN3:8B", "qwen3", "http://127.0.0.1/x", "../smollm2", "smollm2\0"]
 )
 def test_another_model_is_refused_wherever_it_is_named(gate: Gateway, upstream: ScriptedOllama, model: str) -> None:
     for body in ({"message": "hi"}, opening("s-model"), {"continue": True, "session_id": "s-model"}):

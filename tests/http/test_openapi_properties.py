@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from clawgate.web.door.chat_body import PASSED_ON
 from clawgate.web.door.naming import SESSION_HEADER
 from clawgate.web.door.places import IDEMPOTENCY_KEY, KEY, LAST_EVENT_ID
 from clawgate.web.door.reading import MAX_NAME_BYTES
+from clawgate.web.door.tools import MAX_NAME_BYTES as MAX_TOOL_BYTES
 from tests.http.asking import configured, streams_of
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, Step, chunk, done, drop, end, error_line, hang, status, text
@@ -95,6 +97,20 @@ def longest_name(value: Any) -> int:
     return max([0, *names, *map(longest_name, inner)])
 
 
+def is_within_bounds(body: Any) -> bool:
+    """Tell whether a body keeps the limits in bytes, which no schema says: those of names, and of a called tool's."""
+
+    def names_in(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            yield from (name for key, name in value.items() if key == "name" and isinstance(name, str))
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from names_in(inner)
+
+    return longest_name(body) <= MAX_NAME_BYTES and all(
+        len(json.dumps(name)) <= MAX_TOOL_BYTES for name in names_in(body)
+    )
+
+
 @pytest.mark.parametrize(("label", "mode"), CASES)
 def test_whatever_is_sent_the_answer_is_as_described(
     gate: Gateway, upstream: ScriptedOllama, label: str, mode: GenerationMode
@@ -111,7 +127,7 @@ def test_whatever_is_sent_the_answer_is_as_described(
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def judge(case: Any) -> None:
-        if longest_name(case.body) <= MAX_NAME_BYTES:  # a limit of every body, which no schema says
+        if is_within_bounds(case.body):
             send(gate, case)
 
     judge()

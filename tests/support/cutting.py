@@ -23,6 +23,8 @@ class CuttingProxy:
         self._server.start()
         self.is_mute = threading.Event()
         """While it is set, nothing passes, and no connection ends."""
+        self.is_spoken_to = threading.Event()
+        """Set once a client has sent something that does not pass."""
 
     def __enter__(self) -> CuttingProxy:
         return self
@@ -60,6 +62,8 @@ class CuttingProxy:
         with socket.create_connection(self._address, DEADLINE_S) as upstream:
             while not connection.over.is_set():
                 if self.is_mute.is_set():
+                    if _has_sent(connection.sock):
+                        self.is_spoken_to.set()
                     connection.over.wait(TICK_S)
                     continue
                 ready = select.select([connection.sock, upstream], [], [], TICK_S)[0]
@@ -76,3 +80,11 @@ class CuttingProxy:
                         connection.send(data)
                 except (ConnectionOverError, OSError):
                     return
+
+
+def _has_sent(sock: socket.socket) -> bool:
+    """Tell whether bytes of a client wait to be read."""
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""What the metrics cost (`python -m bench.observing`): the CPU of an answer's report, of a read's counts, of a scrape.
+"""The cost of the metrics (`python -m bench.observing`): the CPU of an answer's report, a read's counts, a scrape.
 
 Each is measured in this process and by itself, in turns with a loop that does nothing but call; the least of the rounds
 counts, since whatever else the machine does only adds to it. The log's line is there to compare.

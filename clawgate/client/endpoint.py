@@ -1,4 +1,4 @@
-"""Where a gateway is, and the way there: one HTTP request, with its token and the proxies of the environment.
+"""The address of a gateway, and the way there: one HTTP request, with its token and the proxies of the environment.
 
 Nothing is kept between requests, so that any thread may send one. No redirect is followed, because a gateway sends
 none: it leads to somebody's sign-in. The token goes out as `X-Clawgate-Token`; `Authorization` may belong to a proxy in

@@ -1,4 +1,4 @@
-"""What an answer is told in, as frozen values. docs/api.md describes each; a stream has exactly one `Ended`.
+"""The events in which an answer is told, as frozen values: docs/api.md describes each. A stream has one `Ended`.
 
 `Reconnecting` is the client's own: the gateway does not send it.
 """

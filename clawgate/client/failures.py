@@ -1,4 +1,4 @@
-"""What goes wrong between a client and a gateway, in words for people.
+"""The failures between a client and a gateway, in words for people.
 
 ClientError
 ├── Unreachable   nothing answers, the connection broke, or it is silent
@@ -42,7 +42,7 @@ class Refused(ClientError):
 
 
 class NotAGateway(ClientError):
-    """What answers is no gateway, or a proxy in front of one."""
+    """The server there is no gateway, or is a proxy in front of one."""
 
     code = "not_a_gateway"
 

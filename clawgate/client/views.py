@@ -1,4 +1,4 @@
-"""What the gateway answers with one object, as frozen values; members that they do not name are left out."""
+"""The answers of the gateway that are one object, as frozen values; members that they do not name are left out."""
 
 from __future__ import annotations
 

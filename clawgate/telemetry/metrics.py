@@ -1,6 +1,6 @@
 """The metrics, for Prometheus: an observer of runs that counts what they came to, and a reading of how things stand.
 
-A run costs nothing here until its end, when its report is added up. What is a state and no event (slots, sessions,
+A run costs nothing here until its end, when its report is added up. A state that is no event (slots, sessions,
 memory) is read when somebody asks. The labels have few values, all known beforehand: names of models that a request
 may ask for, reasons, codes and phases. Another value is `other`, so that no client makes a series.
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.http.asking import assert_closed, configured, contents, interrupt, session, streams_of
-from tests.http.formats import FOREIGN, USER, Format, every, every_foreign, ours
+from tests.http.formats import FOREIGN, FORMATS, USER, Format, every, every_foreign, ours
 from tests.support.client import StreamClient, call
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, frame, hang, status, text, wait
@@ -167,13 +167,14 @@ def test_another_type_of_body_is_refused_in_its_own_words(gate: Gateway, wire: F
     assert (refused.status, "application/json" in wire.words(refused.json)) == (415, True)
 
 
-@every
-@pytest.mark.parametrize("is_streamed", [True, False])
+@pytest.mark.parametrize(
+    ("wire", "is_streamed"),
+    [(FORMATS["ours"], False), *((wire, is_streamed) for wire in FOREIGN.values() for is_streamed in (True, False))],
+)
 def test_an_error_of_ollamas_before_the_first_frame_is_no_stream(
     gate: Gateway, upstream: ScriptedOllama, wire: Format, is_streamed: bool
 ) -> None:
-    if wire.words is ours and is_streamed:
-        pytest.skip("our own stream has begun by then: the error is its end")
+    """But for our own stream, which has begun by then: the error is its end."""
     script(upstream, wire, status(400, {"error": "this model does not support tools"}))
     refused = gate.post(wire.path, {"model": "qwen3:32b", **wire.body, "stream": is_streamed}, wire.headers)
     assert (refused.status, refused.headers["x-should-retry"]) == (400, "false")

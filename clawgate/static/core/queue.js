@@ -59,7 +59,8 @@ function without(list, others) {
 }
 
 /**
- * Put the queues of two windows together. What one of them has sent or withdrawn is in neither: it would be sent twice.
+ * Put the queues of two windows together. A message that one of them has sent or withdrawn is left out: it would be sent
+ * twice.
  * @param {readonly Queued[]} mine
  * @param {readonly Queued[]} theirs
  * @param {readonly Queued[]} base mine, as it was when both were the same

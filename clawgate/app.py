@@ -32,6 +32,7 @@ from clawgate.web.api.metrics import MAX_SCRAPES, MetricsRoutes, count_refusals
 from clawgate.web.api.sessions import MAX_DIGESTS, SessionRoutes
 from clawgate.web.described.openapi import OpenApiRoutes
 from clawgate.web.door.accepting import EVENT_STREAM, takes
+from clawgate.web.door.allowed import AllowedModels
 from clawgate.web.door.answering import Answering
 from clawgate.web.door.caller import Caller
 from clawgate.web.door.concurrency import ConcurrencyLimit
@@ -72,7 +73,7 @@ class Gateway:
         self.render_limit = ConcurrencyLimit(MAX_RENDERS, "texts are being rendered")
         self.digest_limit = ConcurrencyLimit(MAX_DIGESTS, "long sessions are being read")
         self.scrape_limit = ConcurrencyLimit(MAX_SCRAPES, "scrapes of the metrics are running")
-        self.metrics = Metrics(lambda: self.desk.standing(), _models_of(config))
+        self.metrics = Metrics(lambda: self.desk.standing(), AllowedModels(config.model).names)
         self.desk = Desk(
             self._store,
             self.client,
@@ -92,15 +93,10 @@ class Gateway:
         if self.client.endpoint != config.model.endpoint:
             self.via = f"clawgate-{secrets.token_hex(8)}"
         self.client = OllamaClient.of(config.model, self.via)
-        self.metrics.name_models(_models_of(config))
+        self.metrics.name_models(AllowedModels(config.model).names)
         self._store.reconfigure(_bounds(config))
         self.desk.reconfigure(self.client, config.stream, _keeping(config))
         return change
-
-
-def _models_of(config: Config) -> tuple[str, ...]:
-    """Return the models that a request may name."""
-    return (config.model.model_name, *config.model.allowed_models)
 
 
 def _bounds(config: Config) -> Bounds:
@@ -136,7 +132,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     ask_upstream = partial(upstream_state, gateway.client, config.model.model_name)
     upstream = CachedQuestion(ask_upstream, UpstreamState(reachable=False))
     ResponsesRoutes(config.model, answering).install(blueprint)
-    abilities = KnownAbilities(gateway.client, _models_of(config))
+    abilities = KnownAbilities(gateway.client, AllowedModels(config.model).names)
     MessagesRoutes(config.model, answering, abilities).install(blueprint)
     HealthRoutes(config, desk, upstream, abilities).install(blueprint)
     MetricsRoutes(gateway.metrics, gateway.scrape_limit).install(blueprint)

@@ -82,7 +82,7 @@ class Desk:
         self._locks = SessionLocks()
         self._replays = Replays(keeping or Keeping(), store.has)
         self._drivers: dict[str, Driver] = {}
-        self._following = Following(store, self._roster, self._replays, self._drivers, clock)
+        self._following = Following(self._is_known, self._roster, self._replays, self._drivers, clock)
         self._keys = Keys(self._is_known)
         self._key_locks = SessionLocks()
         self._closings = Closings()

@@ -16,7 +16,6 @@ from clawgate.relay.reader import Reader, Watch
 from clawgate.relay.replays import Replays
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
-from clawgate.sessions import SessionStore
 
 
 class Place(NamedTuple):
@@ -59,19 +58,20 @@ class Reading(NamedTuple):
 class Following:
     """Finds the runs that are in flight, and those whose log is kept.
 
+    is_known: tells whether a session exists, or a run that belongs to none is in flight.
     drivers: of the runs whose asker is still there, by the run's id.
     Threads: any.
     """
 
     def __init__(
         self,
-        store: SessionStore,
+        is_known: Callable[[str], bool],
         roster: Roster,
         replays: Replays,
         drivers: Mapping[str, Driver],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
+        self._is_known = is_known
         self._roster = roster
         self._replays = replays
         self._drivers = drivers
@@ -90,8 +90,7 @@ class Following:
         """Find what a run has to say behind an event of it; None where it has said all, or is not known any more."""
         run = _unforgotten(self._roster.of_id(place.run_id))
         log = run.log if run is not None else self._replays.of_run(place.run_id)
-        is_without_session = run is not None and not run.is_kept
-        if log is None or not (is_without_session or self._store.has(log.started.session_id)):
+        if log is None or not self._is_known(log.started.session_id):
             return None
         return _found(log, run, place)
 

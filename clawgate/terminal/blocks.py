@@ -1,7 +1,7 @@
 """A Markdown text that is still being written, cut into the parts that are over: pure.
 
 A top-level block is over once another one follows it, an item of a list once the next one does, and a line of fenced
-code at its end. What is over never changes any more, so that each part is shown once, for good. HTML and definitions of
+code at its end. Such a part never changes any more, so that each is shown once, for good. HTML and definitions of
 links are text here: a terminal shows what it cannot render.
 """
 

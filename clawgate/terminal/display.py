@@ -1,4 +1,4 @@
-"""What shows an answer: the plain one of plain.py, or the rendered one of screen.py. turn.py drives it."""
+"""The display of an answer: the plain one of plain.py, or the rendered one of screen.py. turn.py drives it."""
 
 from __future__ import annotations
 

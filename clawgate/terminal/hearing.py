@@ -1,4 +1,4 @@
-"""What has been heard of one answer, and what the display is told of it: its text, its phase, its end."""
+"""The state of one answer as it is heard, and as the display is told of it: its text, its phase, its end."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def _is_capable() -> bool:
 
 
 def _beside_a_pipe() -> Display:
-    """What is waited for is shown on a terminal beside the pipe, where one is there."""
+    """Make the display of a pipe; a terminal beside it, where one is there, shows what is waited for."""
     is_capable = sys.stderr.isatty() and _is_capable()
     return PlainDisplay(sys.stdout, sys.stderr if is_capable else None, is_capable=is_capable)
 

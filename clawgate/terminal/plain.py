@@ -61,7 +61,7 @@ class PlainDisplay:
             self._beside.write(self._dim(one_line(words)) + "\n")
 
     def status(self, words: str) -> None:
-        """Show a line that is erased again. Where none can be, its words are written once, without their seconds."""
+        """Show a line that is erased again, or its words once, without their seconds, where none can be erased."""
         if self._beside is None or words == self._status or self._is_hidden():
             return
         if self._is_capable and self._open_on is None:

@@ -42,7 +42,7 @@ class Screen:
         self._rendering = Rendering(self._console, self._parser)
         self._shows_thinking = shows_thinking
         self._open = _Lines([])
-        """What is open; changed in place, since Live draws it wherever anything is printed."""
+        """The open part; changed in place, since Live draws it wherever anything is printed."""
         self._live: Live | None = None
         self._rests_until = 0.0
         self._begin()

@@ -17,7 +17,7 @@ SIGN_IN = re.compile(r"(?<=://)[^/]*@")
 
 
 class Settings(NamedTuple):
-    """What a run of the client wants.
+    """The wishes of a run of the client.
 
     wishes: fields of every question, like `model` and `think`.
     again: the words of the command that goes on with a conversation, but for its session.

@@ -26,7 +26,7 @@ SETTLE_S = 1.5
 UNBEGUN_S = 0.3
 """So long the start of an interrupted answer is waited for."""
 GIVE_UP_S = 3.0
-"""So long an interrupt is waited for in all. What was asked goes on to be ended behind the prompt."""
+"""So long an interrupt is waited for in all. The question goes on to be ended behind the prompt."""
 
 
 class _Interrupted(NamedTuple):

@@ -19,7 +19,7 @@ from clawgate.web.anthropic import blocks
 from clawgate.web.anthropic.blocks import AnthropicTextBlock, AnthropicTurn, Conversation, read_blocks
 from clawgate.web.door import naming, shapes
 from clawgate.web.door.naming import SessionId
-from clawgate.web.door.options import read_option
+from clawgate.web.door.options import options_called
 from clawgate.web.door.reading import Members
 from clawgate.web.door.shapes import Fields, Name, Shape
 from clawgate.web.door.tools import function, listed
@@ -61,6 +61,7 @@ OPTIONS = {
     "stop_sequences": "stop",
 }
 """The fields that are options of Ollama's, by their names here."""
+_option = options_called(OPTIONS)
 
 
 class AnthropicTool(msgspec.Struct, frozen=True):
@@ -214,10 +215,6 @@ def _format(value: Raw, path: str, fields: Fields) -> Raw | dict[str, Any]:
     _json_schema(shapes.required(given, "type", "str", path, fields), f"{path}type", fields)
     schema = shapes.required(given, "schema", "object", path, fields)
     return schema.copy() if shapes.members(schema, path, fields) else {}
-
-
-def _option(value: Raw, path: str, _fields: Fields) -> Any:
-    return read_option(OPTIONS[path], value, path)
 
 
 def _max_tokens(value: Raw, path: str, fields: Fields) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import cast
 
 from flask import Blueprint, Response, request, url_for
 
@@ -15,6 +15,7 @@ from clawgate.web.api.sessions import checked
 from clawgate.web.door.accepting import takes
 from clawgate.web.door.answering import STREAM_HEADERS, Answering, Asked, WireFormat
 from clawgate.web.door.chat_body import read_chat
+from clawgate.web.door.gathering import gather
 from clawgate.web.door.naming import session_id_in
 from clawgate.web.door.reading import Members
 from clawgate.web.door.responses import encode, json_response
@@ -71,35 +72,16 @@ def whole(_run_id: str, source: Iterable[events.Event]) -> bytes:
 
     Errors: the one that ended the run.
     """
-    text: list[str] = []
-    thinking: list[str] = []
-    calls: list[dict[str, Any]] = []
-    for event in source:
-        match event:
-            case events.Started():
-                started = event
-            case events.Text():
-                text.append(event.text)
-            case events.Thinking():
-                thinking.append(event.text)
-            case events.Restarted():
-                thinking.clear()
-            case events.ToolCalls():
-                calls.extend(event.calls)
-            case events.Reset():
-                started, text, thinking, calls = event.started, [event.text], [event.thinking], [*event.calls]
-            case events.Ended():
-                ended = event
-    if ended.error is not None:
-        raise ended.error.anew()
+    answer = gather(source)
+    started, ended = answer.started, answer.ended
     return encode(
         Whole(
             session_id=ended.session_id,
             run_id=ended.run_id,
             model=started.model,
-            message="".join(text),
-            thinking="".join(thinking),
-            tool_calls=tuple(calls),
+            message=answer.text,
+            thinking=answer.thinking,
+            tool_calls=answer.calls,
             done=True,
             done_reason=cast("DoneReason", ended.done_reason),
             stats=ended.stats,

@@ -9,16 +9,15 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Raw
 
 from clawgate.config.options import Options
 from clawgate.errors import BadRequest
 from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Message
-from clawgate.web.door import messages, shapes
+from clawgate.web.door import messages
 from clawgate.web.door.messages import Messages
 from clawgate.web.door.naming import SessionId
-from clawgate.web.door.options import read_options
+from clawgate.web.door.options import options
 from clawgate.web.door.reading import Members
 from clawgate.web.door.shapes import Fields, Shape
 
@@ -91,15 +90,11 @@ def read_chat(given: Members, model_name: str, *, may_be_bare: bool = False) -> 
     return chat, body.get("stream", True)
 
 
-def _options(value: Raw, path: str, fields: Fields) -> dict[str, Any]:
-    return read_options(shapes.members(value, path, fields), path)
-
-
 CHAT = Shape(
     ChatBody,
     messages=messages.read_messages,
     message=messages.message_or_text,
-    options=_options,
+    options=options,
     format=messages.read_format,
     tools=messages.read_tools,
 )

@@ -1,13 +1,13 @@
-"""The events of a run for wire formats that take nothing back, piece by piece and gathered to a whole answer. Pure.
+"""The events of a run, gathered to a whole answer, and piece by piece for wire formats that take nothing back. Pure.
 
-A wire format that knows neither places nor resets uses it: what a `Reset` stands for becomes the events that its reader
+For a wire format that knows neither places nor resets, what a `Reset` stands for becomes the events that its reader
 lacks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clawgate.relay.events import Ended, Event, Reset, Restarted, Started, Text, Thinking, ToolCalls
 
@@ -16,11 +16,26 @@ Part = Text | Thinking | ToolCalls
 
 
 class Gathered(NamedTuple):
-    """A whole answer: its parts in their order, none empty, and its end."""
+    """A whole answer: its start, its parts in their order, none empty, and its end."""
 
-    model: str
+    started: Started
     parts: tuple[Part, ...]
     ended: Ended
+
+    @property
+    def text(self) -> str:
+        """All of the text."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def thinking(self) -> str:
+        """All of the thinking."""
+        return "".join(part.text for part in self.parts if isinstance(part, Thinking))
+
+    @property
+    def calls(self) -> tuple[dict[str, Any], ...]:
+        """All calls of tools."""
+        return tuple(call for part in self.parts if isinstance(part, ToolCalls) for call in part.calls)
 
 
 def gather(source: Iterable[Event]) -> Gathered:
@@ -28,12 +43,11 @@ def gather(source: Iterable[Event]) -> Gathered:
 
     Errors: the one that ended the run.
     """
-    model = ""
     parts: list[tuple[type[Event], list[str]] | ToolCalls] = []
     for event in without_resets(source):
         match event:
             case Started():
-                model = event.model
+                started = event
             case Text() | Thinking():
                 if not (parts and isinstance(parts[-1], tuple) and parts[-1][0] is type(event)):
                     parts.append((type(event), []))
@@ -48,7 +62,7 @@ def gather(source: Iterable[Event]) -> Gathered:
                 ended = event
     if ended.error is not None:
         raise ended.error.anew()
-    return Gathered(model, tuple(_joined(part) for part in parts), ended)
+    return Gathered(started, tuple(_joined(part) for part in parts), ended)
 
 
 def _joined(part: tuple[type[Event], list[str]] | ToolCalls) -> Part:

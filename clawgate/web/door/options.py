@@ -5,6 +5,7 @@ Each wire format uses it. Ollama adds options with each version, so an unknown n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,7 +14,9 @@ from msgspec import Raw
 from clawgate.config.checks import WrongPart
 from clawgate.config.options import MAX_OPTION_BYTES, MAX_OPTIONS, checked
 from clawgate.errors import BadRequest
+from clawgate.web.door import shapes
 from clawgate.web.door.reading import Members, kind_of
+from clawgate.web.door.shapes import Fields, Read
 
 
 def read_options(given: Members, path: str) -> dict[str, Any]:
@@ -24,6 +27,20 @@ def read_options(given: Members, path: str) -> dict[str, Any]:
     if len(given) > MAX_OPTIONS:
         raise BadRequest(f"{path}: expected at most {MAX_OPTIONS} options, got {len(given)}")
     return {name: read_option(name, value, f"{path}.{_shown(name)}") for name, value in given.items()}
+
+
+def options(value: Raw, path: str, fields: Fields) -> dict[str, Any]:
+    """Read an object of options, as a `Shape` does its members."""
+    return read_options(shapes.members(value, path, fields), path)
+
+
+def options_called(names: Mapping[str, str]) -> Read:
+    """Make the reader of single options that a wire format has under names of its own: Ollama's name by each."""
+
+    def read(value: Raw, path: str, _fields: Fields) -> Any:
+        return read_option(names[path], value, path)
+
+    return read
 
 
 def read_option(name: str, given: Raw, path: str) -> Any:

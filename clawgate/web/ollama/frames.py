@@ -65,11 +65,8 @@ class Frames:
 
         Errors: the one that ended the run.
         """
-        gathered = gather(source)
-        text = "".join(part.text for part in gathered.parts if isinstance(part, events.Text))
-        thinking = "".join(part.text for part in gathered.parts if isinstance(part, events.Thinking))
-        calls = [call for part in gathered.parts if isinstance(part, events.ToolCalls) for call in part.calls]
-        return self._encoded(Said(text, thinking, tuple(calls), gathered.ended))
+        answer = gather(source)
+        return self._encoded(Said(answer.text, answer.thinking, answer.calls, answer.ended))
 
     def _encoded(self, said: Said) -> bytes:
         return go_json(self._frame_of(self._model, rfc3339(self._clock()), said))

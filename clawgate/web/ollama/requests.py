@@ -20,7 +20,7 @@ from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Message
 from clawgate.web.door import chat_body, images, messages, shapes
 from clawgate.web.door.naming import SessionId
-from clawgate.web.door.options import read_options
+from clawgate.web.door.options import options
 from clawgate.web.door.reading import Members, kind_of
 from clawgate.web.door.shapes import Fields, Shape
 
@@ -191,10 +191,6 @@ def _conversation(prompt: dict[str, Any]) -> tuple[Message, ...]:
     return (Message(role="system", content=prompt["system"]), asked) if "system" in prompt else (asked,)
 
 
-def _options(value: Raw, path: str, fields: Fields) -> dict[str, Any]:
-    return read_options(shapes.members(value, path, fields), path)
-
-
 def _context(value: Raw, path: str, fields: Fields) -> Raw | None:
     """Keep a list of tokens as its JSON."""
     try:
@@ -224,9 +220,9 @@ GENERATE = Shape(
     suffix=shapes.text,
     template=shapes.text,
     context=_context,
-    options=_options,
+    options=options,
     format=messages.read_format,
 )
-SHOW = Shape(ShowBody, system=shapes.text, template=shapes.text, options=_options)
-EMBED = Shape(EmbedBody, input=_input, options=_options)
-EMBEDDINGS = Shape(EmbeddingsBody, prompt=shapes.text, options=_options)
+SHOW = Shape(ShowBody, system=shapes.text, template=shapes.text, options=options)
+EMBED = Shape(EmbedBody, input=_input, options=options)
+EMBEDDINGS = Shape(EmbeddingsBody, prompt=shapes.text, options=options)

@@ -81,16 +81,14 @@ class CompletionFormat(NamedTuple):
         Errors: the one that ended the run.
         """
         answer = gather(source)
-        text = "".join(part.text for part in answer.parts if isinstance(part, events.Text))
-        thinking = "".join(part.text for part in answer.parts if isinstance(part, events.Thinking))
         calls: list[MessageCall] = []
         for part in answer.parts:
             if isinstance(part, events.ToolCalls):
                 calls += calls_of(run_id, part, len(calls))
         message = AnswerMessage(
             role="assistant",
-            content=None if calls and not text else text,
-            reasoning=thinking or UNSET,
+            content=None if calls and not answer.text else answer.text,
+            reasoning=answer.thinking or UNSET,
             tool_calls=tuple(calls) or UNSET,
         )
         return encode(

@@ -18,7 +18,7 @@ from clawgate.relay.prompt import ChatRequest
 from clawgate.web.door import naming, shapes
 from clawgate.web.door.messages import read_tools
 from clawgate.web.door.naming import SessionId
-from clawgate.web.door.options import read_option
+from clawgate.web.door.options import options_called, read_option
 from clawgate.web.door.parts import one_of, shown, type_of
 from clawgate.web.door.reading import Members, kind_of
 from clawgate.web.door.shapes import Fields, Shape
@@ -68,6 +68,7 @@ OPTIONS = {
     "max_completion_tokens": "num_predict",
 }
 """The fields that are options of Ollama's, by their names here; of two for one option the later wins."""
+_option = options_called(OPTIONS)
 
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max"]
@@ -164,10 +165,6 @@ def read_completion(given: Members, model_name: str, session_id: str | None) -> 
         extras={name: value for name, value in extras.items() if value is not None},
     )
     return Completion(chat, body.get("stream", False), body.get("stream_options", False))
-
-
-def _option(value: Raw, path: str, _fields: Fields) -> Any:
-    return read_option(OPTIONS[path], value, path)
 
 
 def _stop(value: Raw, path: str, _fields: Fields) -> Any:

@@ -16,7 +16,7 @@ from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Message
 from clawgate.web.door import naming, shapes
 from clawgate.web.door.naming import SessionId
-from clawgate.web.door.options import read_option
+from clawgate.web.door.options import options_called
 from clawgate.web.door.parts import one_of, type_of
 from clawgate.web.door.reading import Members, kind_of
 from clawgate.web.door.shapes import Fields, Shape
@@ -52,6 +52,7 @@ EXPECTED = {
 """The words for what a field should have been, in a refusal."""
 OPTIONS = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens": "num_predict"}
 """The fields that are options of Ollama's, by their names here."""
+_option = options_called(OPTIONS)
 FORMATS: dict[str, Literal["text", "json_object", "json_schema"]] = {
     "text": "text",
     "json_object": "json_object",
@@ -196,10 +197,6 @@ def _format(value: Raw, path: str, fields: Fields) -> _Format:
 def _reasoning(value: Raw, path: str, fields: Fields) -> str | None:
     effort: str | None = REASONING.read(shapes.members(value, path, fields), f"{path}.", fields).get("effort")
     return effort
-
-
-def _option(value: Raw, path: str, _fields: Fields) -> Any:
-    return read_option(OPTIONS[path], value, path)
 
 
 def _none(value: Raw, path: str, fields: Fields) -> None:

@@ -41,7 +41,7 @@ def test_pieces_of_one_kind_are_joined_and_kinds_keep_their_order() -> None:
         END,
     ]
     parts = (Thinking("hm"), Text("ab"), ToolCalls((CALL,)), ToolCalls((CALL, CALL)), Text("c"))
-    assert gather(told) == ("m", parts, END)
+    assert gather(told) == (STARTED, parts, END)
 
 
 def test_void_thinking_is_no_part_of_a_whole_answer() -> None:

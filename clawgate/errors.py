@@ -18,6 +18,7 @@ ClawgateError                     code · HTTP status · a message that names th
 │   ├── UnsupportedMediaType      415
 │   └── UpstreamRefused           400  Ollama refused the request for good: its own words
 ├── Busy                          503, Retry-After: streams, places to render or file descriptors are taken
+├── SessionStoreUnavailable       503, Retry-After: the sessions are in Redis, which cannot be asked
 ├── ShuttingDown                  503
 ├── UpstreamFailure               Ollama failed; a retry would start a second run
 │   ├── UpstreamUnreachable       502  refused, dropped, away for too long
@@ -191,6 +192,14 @@ class Busy(ClawgateError):
     """Every stream, every place to render, every place to hash a session, or every file descriptor is taken."""
 
     code = "busy"
+    status = 503
+    retry_after_s = 1
+
+
+class SessionStoreUnavailable(ClawgateError):
+    """The machine that keeps the sessions cannot be asked."""
+
+    code = "session_store_unavailable"
     status = 503
     retry_after_s = 1
 

@@ -135,3 +135,24 @@ def authorities(path: str) -> str:
     absolute = os.path.abspath(os.path.expanduser(path))
     load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), absolute)
     return absolute
+
+
+@expects("a redis://, rediss:// or unix:// URL, like redis://127.0.0.1:6379/0")
+def redis_url(url: str) -> str:
+    """Take the URL of one Redis; the error does not repeat it, since it may have a password."""
+    parts = urlsplit(url)
+    is_path = parts.scheme == "unix" and parts.path.startswith("/")
+    is_host = parts.scheme in ("redis", "rediss") and _is_host(parts.hostname or "") and parts.port != 0
+    if not (is_path or is_host) or not url.isprintable() or re.search(r"[\s#]", url):
+        raise ValueError
+    if is_host and not re.fullmatch(r"(/[0-9]{0,4})?", parts.path):
+        raise ValueError
+    return url
+
+
+@expects("a word of at most 64 letters, digits and ._-")
+def redis_prefix(prefix: str) -> str:
+    """Take a word that stands before every key."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", prefix):
+        raise ValueError(prefix)
+    return prefix

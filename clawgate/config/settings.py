@@ -11,7 +11,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_type_hints
 
-from clawgate.config.checks import authorities, base_url, bind_address, hosts, networks, origins, path_prefix, token
+from clawgate.config.checks import (
+    authorities,
+    base_url,
+    bind_address,
+    hosts,
+    networks,
+    origins,
+    path_prefix,
+    redis_prefix,
+    redis_url,
+    token,
+)
 from clawgate.config.declaration import NONE, Setting, setting, settings_of
 from clawgate.config.options import options
 
@@ -105,11 +116,11 @@ class ServerConfig:
     )
     workers: int = setting(
         1,
-        "processes; sessions live in the memory of one, so it is 1",
-        hint="more than 1 needs session.backend: redis, which this version does not have",
+        "processes, each with `server.max_streams` answers of its own; more than 1 needs `session.backend: redis`. One "
+        "for each core is enough",
         is_fixed=True,
         ge=1,
-        le=1,
+        le=64,
     )
 
 
@@ -172,6 +183,31 @@ class StreamConfig:
 class SessionConfig:
     """The conversations that are kept, and for how long."""
 
+    backend: Literal["memory", "redis"] = setting(
+        "memory",
+        "place of the sessions. `redis` keeps them through a restart, and for several processes and machines; it needs "
+        "`pip install 'clawgate[redis]'`",
+        is_fixed=True,
+    )
+    redis_url: str | None = setting(
+        None,
+        "Redis for `session.backend: redis`, like `redis://127.0.0.1:6379/0`, `rediss://user:password@host:6380/0` or "
+        "`unix:///run/redis/redis.sock`. Keep one with a password in `CLAWGATE_SESSION_REDIS_URL`",
+        check=redis_url,
+        is_fixed=True,
+        is_secret=True,
+    )
+    redis_prefix: str = setting(
+        "clawgate",
+        "word before every key in Redis. Gateways with the same one share their sessions",
+        check=redis_prefix,
+        is_fixed=True,
+    )
+    redis_required: bool = setting(
+        True,
+        "refuse new answers while Redis is away, with 503 `session_store_unavailable`. With `false` new conversations, "
+        "and requests with their full history, are answered without being kept",
+    )
     max_sessions: int = setting(
         100,
         "idle sessions; beyond it the least recently used is forgotten. It also goes when all together take more than "

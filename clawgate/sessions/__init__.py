@@ -8,8 +8,11 @@ from __future__ import annotations
 from clawgate.sessions.memory import Bounds, MemoryStore
 from clawgate.sessions.message import Message, TextOrJson, text_of
 from clawgate.sessions.session import (
+    NO_HEAD,
     Counts,
     Dropped,
+    Head,
+    Overtaken,
     Session,
     SessionStore,
     digest_of,
@@ -22,11 +25,14 @@ from clawgate.sessions.session import (
 )
 
 __all__ = [
+    "NO_HEAD",
     "Bounds",
     "Counts",
     "Dropped",
+    "Head",
     "MemoryStore",
     "Message",
+    "Overtaken",
     "Session",
     "SessionStore",
     "TextOrJson",

@@ -19,7 +19,18 @@ import msgspec
 
 from clawgate.errors import TooLarge
 from clawgate.sessions.message import Message
-from clawgate.sessions.session import Counts, Dropped, Session, Trimmed, size_of, trimmed, with_answer
+from clawgate.sessions.session import (
+    NO_HEAD,
+    Counts,
+    Dropped,
+    Head,
+    Overtaken,
+    Session,
+    Trimmed,
+    size_of,
+    trimmed,
+    with_answer,
+)
 
 Clock = Callable[[], float]
 
@@ -71,6 +82,9 @@ class MemoryStore:
         self._evicted = 0
         self._expired = 0
         self._trimmed_off = Dropped()
+        self._version = 0
+
+    is_available = True
 
     def reconfigure(self, bounds: Bounds) -> None:
         """Put other bounds in force; sessions beyond them go at the next use."""
@@ -97,6 +111,12 @@ class MemoryStore:
             self._expire()
             return session_id in self._in_flight or session_id in self._idle
 
+    def head(self, session_id: str) -> Head:
+        """Return a session's owner and version without counting that as a use; NO_HEAD where it does not exist."""
+        with self._lock:
+            self._expire()
+            return self._head(session_id)
+
     def check(self, session: Session, more: Sequence[Message]) -> None:
         """Check that a session has room for more messages, before anything is changed.
 
@@ -116,15 +136,20 @@ class MemoryStore:
                 "grows beyond: system messages and the last turn are never dropped; begin a new session"
             )
 
-    def begin(self, session_id: str, run_id: str, messages: Sequence[Message]) -> Session:
+    def begin(self, session_id: str, run_id: str, messages: Sequence[Message], seen: int | None = None) -> Session:
         """Make run_id the owner and messages the context, creating the session where it is new.
 
         An earlier owner is replaced in the same step: the session is never without one.
+
+        seen: the version of the session that the messages were made from; None for whatever there is.
+        Errors: Overtaken.
         """
         kept = self._trimmed(messages)
         memory_bytes = _memory_of(kept)
         with self._lock:
             self._expire()
+            if seen not in (None, self._head(session_id).version):
+                raise Overtaken
             now = self._wall_clock()
             known = self._take(session_id)
             session = Session(
@@ -136,6 +161,8 @@ class MemoryStore:
                 created_at=known.session.created_at if known else now,
                 last_active=now,
                 run_id=run_id,
+                last_run_id=run_id,
+                version=self._next_version(),
                 untrimmed=tuple(messages) if any(kept.dropped) else (),
             )
             self._put(session, memory_bytes)
@@ -164,6 +191,7 @@ class MemoryStore:
                 dropped=kept.dropped,
                 last_active=self._wall_clock(),
                 run_id=None,
+                version=self._next_version(),
                 untrimmed=(),
             )
             self._put(settled, memory_bytes)
@@ -194,6 +222,14 @@ class MemoryStore:
     def _trimmed(self, messages: Sequence[Message]) -> Trimmed:
         bounds = self._bounds
         return trimmed(messages, bounds.max_context_bytes, bounds.max_image_bytes)
+
+    def _head(self, session_id: str) -> Head:
+        entry = self._in_flight.get(session_id) or self._idle.get(session_id)
+        return NO_HEAD if entry is None else Head(entry.session.run_id, entry.session.version)
+
+    def _next_version(self) -> int:
+        self._version += 1
+        return self._version
 
     def _owned(self, session_id: str, run_id: str) -> Session | None:
         entry = self._in_flight.get(session_id)

@@ -31,7 +31,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """The messages under one id.
 
     dropped: what the last trimming took; that of an owned session was told by its run's start event.
-    run_id: the run in flight, which owns the session: it alone may settle.
+    run_id: the run in flight, which owns the session: it alone may settle. last_run_id: that, or the last one.
+    version: it rises whenever a run begins or settles, and is never the same for two sessions under one id.
     untrimmed: all messages, where the question of the run in flight has pushed some out: they come back where Ollama
     refuses it. The run's prompt holds them anyway.
     Units: created_at and last_active are seconds since the epoch; size_bytes is the size of the messages' JSON without
@@ -46,12 +47,29 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     image_bytes: int = 0
     dropped: Dropped = Dropped()
     run_id: str | None = None
+    last_run_id: str | None = None
+    version: int = 0
     untrimmed: tuple[Message, ...] = ()
 
     @property
     def untold(self) -> Dropped:
         """The losses since the last start event: those at the end of its answer."""
         return self.dropped if self.run_id is None else Dropped()
+
+
+class Head(NamedTuple):
+    """The state of a session without its messages: its owner, where a run is in flight, and its version."""
+
+    run_id: str | None
+    version: int
+
+
+NO_HEAD = Head(None, 0)
+"""The head of a session that does not exist."""
+
+
+class Overtaken(Exception):
+    """The session is not as it was read: a run has begun or settled in another process meanwhile. Read it again."""
 
 
 class Counts(NamedTuple):
@@ -74,8 +92,15 @@ class Counts(NamedTuple):
 class SessionStore(Protocol):
     """The store, as the relay knows it. A run owns its session from `begin` to `settle`, or to the next run's `begin`.
 
-    Threads: any thread may call. The relay calls `begin`, `settle` and `delete` for one session one after the other.
+    Threads: any thread may call. The relay calls `begin`, `settle` and `delete` for one session one after the other;
+    other processes may call them for the same session at any moment.
+    Errors: SessionStoreUnavailable from every method but `check`, `settle` and `counts`, where another machine keeps
+    the sessions and cannot be asked.
     """
+
+    @property
+    def is_available(self) -> bool:
+        """False while the store cannot be asked."""
 
     def get(self, session_id: str) -> Session | None:
         """Return the session and count that as a use; None when it does not exist (any more)."""
@@ -83,20 +108,30 @@ class SessionStore(Protocol):
     def has(self, session_id: str) -> bool:
         """Tell whether a session exists, without counting that as a use."""
 
+    def head(self, session_id: str) -> Head:
+        """Return a session's owner and version without counting that as a use; NO_HEAD where it does not exist."""
+
     def check(self, session: Session, more: Sequence[Message]) -> None:
         """Check that a session has room for more messages, before anything is changed.
 
         Errors: TooLarge where trimming would leave more than one session may hold.
         """
 
-    def begin(self, session_id: str, run_id: str, messages: Sequence[Message]) -> Session:
+    def begin(self, session_id: str, run_id: str, messages: Sequence[Message], seen: int | None = None) -> Session:
         """Make run_id the owner and messages the context, creating the session where it is new.
 
         An earlier owner is replaced in the same step: the session is never without one.
+
+        seen: the version of the session that the messages were made from, 0 for one that did not exist; None for
+        whatever there is.
+        Errors: Overtaken, and nothing is written, where the session has another version by now.
         """
 
     def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
-        """Append the run's answer and end its ownership; False (and nothing written) when it is not the owner."""
+        """Append the run's answer and end its ownership; False (and nothing written) when it is not the owner.
+
+        A store that cannot be asked keeps the answer, and writes it as soon as it can; it returns True then.
+        """
 
     def delete(self, session_id: str) -> bool:
         """Delete the session, with or without an owner; False when it does not exist."""

@@ -1,0 +1,178 @@
+"""The connections to Redis, and whether it answers.
+
+The client has short time-outs and tries nothing twice: its own retries took 2.5 s for a Redis that is down, and over
+40 s for one that hangs. A Redis that has failed is away for `PAUSE_S`, and each call fails at once meanwhile; then one
+call tries it again. So a Redis that hangs costs one thread `TIMEOUT_S` now and then, and nobody else anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.commands.core import Script
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
+
+from clawgate.errors import ConfigError, SessionStoreUnavailable
+
+T = TypeVar("T")
+TIMEOUT_S = 0.3
+"""The time that Redis has to take a connection, and for each read and write on it."""
+PAUSE_S = 0.5
+BLOCK_S = 2.0
+"""The longest wait of a blocking command. Each is a sign of life: a dead connection is noticed after this."""
+SAY_EVERY_S = 10.0
+KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""A firewall forgets idle connections after some minutes; the kernel keeps them alive."""
+AWAY = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """Talks to one Redis.
+
+    Threads: any. `_lock` guards the moments, and is held for memory only. Connections are made when they are first
+    needed, so that a link from before a fork works after it.
+    """
+
+    def __init__(self, url: str, prefix: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Errors: ConfigError where the URL has an option that the client does not know."""
+        self._prefix = prefix
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._away_until = -math.inf
+        self._is_away = False
+        self._said_at = -math.inf
+        self._client = _client(url, TIMEOUT_S)
+        self._patient = _client(url, BLOCK_S + TIMEOUT_S)
+
+    @property
+    def is_available(self) -> bool:
+        """False while Redis does not answer."""
+        return not self._is_away
+
+    def key(self, *parts: str) -> str:
+        """Return the name of a key."""
+        return ":".join((self._prefix, *parts))
+
+    def ping(self) -> None:
+        """Ask for a sign of life.
+
+        Errors: SessionStoreUnavailable, whose cause says why.
+        """
+        self.call(lambda client: client.ping())
+
+    def run(self, script: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
+        """Run a script of lua/, which is one atomic step.
+
+        Errors: SessionStoreUnavailable; the step may have been taken nevertheless.
+        """
+        return self.call(lambda client: script_of(client, script)(keys=list(keys), args=list(args)))
+
+    def call(self, ask: Callable[[redis.Redis], T]) -> T:
+        """Ask Redis something.
+
+        Errors: SessionStoreUnavailable, at once where Redis has just failed.
+        """
+        return self._call(self._client, ask)
+
+    def wait(self, ask: Callable[[redis.Redis], T]) -> T:
+        """Ask with a command that blocks, for `BLOCK_S` at the most.
+
+        Errors: SessionStoreUnavailable, at once where Redis has just failed.
+        """
+        return self._call(self._patient, ask)
+
+    def close(self) -> None:
+        """Close the connections; a later call makes new ones."""
+        self._client.close()
+        self._patient.close()
+
+    def _call(self, client: redis.Redis, ask: Callable[[redis.Redis], T]) -> T:
+        self._check()
+        try:
+            answer = ask(client)
+        except AWAY as error:
+            self._note_away(error)
+            raise SessionStoreUnavailable("Redis does not answer; try again in a moment") from error
+        except redis.RedisError as error:
+            self._note_refusal(error)
+            raise SessionStoreUnavailable("Redis refuses to work; the gateway's log says why") from error
+        self._note_answer()
+        return answer
+
+    def _check(self) -> None:
+        """Let one call through from time to time, while Redis is away."""
+        if not self._is_away:
+            return
+        with self._lock:
+            now = self._clock()
+            if now < self._away_until:
+                raise SessionStoreUnavailable("Redis does not answer; try again in a moment")
+            self._away_until = now + PAUSE_S
+
+    def _note_away(self, error: Exception) -> None:
+        with self._lock:
+            is_news, self._is_away = not self._is_away, True
+            self._away_until = self._clock() + PAUSE_S
+        if is_news:
+            log.error("Redis does not answer: %s", error)
+
+    def _note_refusal(self, error: redis.RedisError) -> None:
+        with self._lock:
+            is_due = self._clock() >= self._said_at + SAY_EVERY_S
+            if is_due:
+                self._said_at = self._clock()
+        if is_due:
+            log.error("Redis refuses a command: %s", error)
+
+    def _note_answer(self) -> None:
+        if self._is_away:
+            with self._lock:
+                is_news, self._is_away = self._is_away, False
+            if is_news:
+                log.warning("Redis answers again")
+
+
+def script_of(client: redis.Redis, name: str) -> Script:
+    """Return a script of lua/, to be called with a client or a pipeline."""
+    return client.register_script(_source_of(name))
+
+
+@cache
+def _source_of(name: str) -> str:
+    return files("clawgate.redis").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _client(url: str, timeout_s: float) -> redis.Redis:
+    try:
+        client = redis.Redis.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
+            **_keepalive(url),
+        )
+        client.connection_pool.make_connection()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"session.redis_url: expected options that redis-py knows ({error})") from error
+    return client
+
+
+def _keepalive(url: str) -> dict[str, Any]:
+    if url.startswith("unix:"):
+        return {}
+    options = {getattr(socket, name): value for name, value in KEEPALIVE.items() if hasattr(socket, name)}
+    return {"socket_keepalive": True, "socket_keepalive_options": options}

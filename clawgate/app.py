@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Blueprint, Flask, Request
 
 from clawgate.config import Change, Config, ServerConfig, change_between
+from clawgate.errors import ConfigError
 from clawgate.ollama.abilities import KnownAbilities
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.state import CachedQuestion, UpstreamState, upstream_state
 from clawgate.relay.desk import Desk
+from clawgate.relay.keys import KnownKeys
+from clawgate.relay.peers import Alone, Peers
 from clawgate.relay.replays import Keeping
 from clawgate.sessions import Bounds, MemoryStore
 from clawgate.sockets import Clients
@@ -52,6 +55,9 @@ from clawgate.web.pages.files import Files
 from clawgate.web.pages.render import MAX_RENDERS, RenderRoutes
 from clawgate.web.pages.setup import SetupRoutes
 
+if TYPE_CHECKING:
+    from clawgate.redis.store import RedisStore
+
 
 class Entrance(NamedTuple):
     """The checks of a request's origin: its caller, and the name that it has for us."""
@@ -68,7 +74,8 @@ class Gateway:
         self.log_key = secrets.token_bytes(KEY_BYTES)  # kept here, so that a reload and the next worker keep it
         self.via = f"clawgate-{secrets.token_hex(8)}"
         self.client = OllamaClient.of(config.model, self.via)
-        self._store = MemoryStore(_bounds(config))
+        shared = _in_memory(config) if config.session.backend == "memory" else _in_redis(config)
+        self._store = shared.store
         self.clients = Clients()
         self.render_limit = ConcurrencyLimit(MAX_RENDERS, "texts are being rendered")
         self.digest_limit = ConcurrencyLimit(MAX_DIGESTS, "long sessions are being read")
@@ -81,7 +88,18 @@ class Gateway:
             config.stream,
             (AnswerLog(), self.metrics),
             keeping=_keeping(config),
+            peers=shared.peers,
+            keys=shared.keys,
+            is_store_required=config.session.redis_required,
         )
+
+    def start(self) -> None:
+        """Begin to work with other processes; call in the process that serves, after a fork."""
+        self.desk.start()
+
+    def stop(self) -> None:
+        """Work with no other process any more, once all answers are over."""
+        self.desk.stop()
 
     def reconfigure(self, config: Config) -> Change:
         """Put another configuration in force, as far as a running process can.
@@ -95,8 +113,41 @@ class Gateway:
         self.client = OllamaClient.of(config.model, self.via)
         self.metrics.name_models(AllowedModels(config.model).names)
         self._store.reconfigure(_bounds(config))
-        self.desk.reconfigure(self.client, config.stream, _keeping(config))
+        required = config.session.redis_required
+        self.desk.reconfigure(self.client, config.stream, _keeping(config), is_store_required=required)
         return change
+
+
+class _Shared(NamedTuple):
+    """The parts that know other processes, where there are any; without keys the desk keeps its own."""
+
+    store: MemoryStore | RedisStore
+    peers: Peers
+    keys: KnownKeys | None = None
+
+
+def _in_memory(config: Config) -> _Shared:
+    return _Shared(MemoryStore(_bounds(config)), Alone())
+
+
+def _in_redis(config: Config) -> _Shared:
+    """Build what several processes share; nothing connects before it is used.
+
+    Errors: ConfigError.
+    """
+    try:
+        from clawgate.redis.keys import RedisKeys
+        from clawgate.redis.link import Link
+        from clawgate.redis.logs import Logs
+        from clawgate.redis.peers import RedisPeers
+        from clawgate.redis.store import RedisStore
+    except ImportError as error:
+        raise ConfigError("session.backend: redis needs redis-py: pip install 'clawgate[redis]'") from error
+    link = Link(config.session.redis_url or "", config.session.redis_prefix)
+    store = RedisStore(link, _bounds(config))
+    ttl_s = config.session.ttl_seconds
+    peers = RedisPeers(link, store, Logs(link, ttl_s), secrets.token_hex(4))
+    return _Shared(store, peers, RedisKeys(link, store.has, ttl_s))
 
 
 def _bounds(config: Config) -> Bounds:

@@ -32,6 +32,7 @@ PAUSE_S = 0.5
 BLOCK_S = 2.0
 """The longest wait of a blocking command. Each is a sign of life: a dead connection is noticed after this."""
 SAY_EVERY_S = 10.0
+LONGEST_S = 10.0 * 365 * 86_400
 KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A firewall forgets idle connections after some minutes; the kernel keeps them alive."""
 AWAY = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
@@ -142,6 +143,11 @@ class Link:
                 is_news, self._is_away = self._is_away, False
             if is_news:
                 log.warning("Redis answers again")
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a time to live as Redis takes it: at least 1 ms, at most `LONGEST_S`."""
+    return max(1, math.ceil(min(seconds, LONGEST_S) * 1000))
 
 
 def script_of(client: redis.Redis, name: str) -> Script:

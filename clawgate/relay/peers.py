@@ -22,7 +22,7 @@ class Batch(NamedTuple):
 
     session_id: None for a run whose session nobody knows.
     first, last: the numbers of the first and the last event. is_anew: this is all that there is to say; what was
-    written before is void, and the first event may be a `Reset`.
+    written before is void, and the first event may be a `Reset`. is_wanted: a reader elsewhere waits for it.
     """
 
     run_id: str
@@ -31,6 +31,7 @@ class Batch(NamedTuple):
     last: int
     events: Sequence[Event]
     is_anew: bool
+    is_wanted: bool
 
 
 class Fate(NamedTuple):
@@ -58,8 +59,11 @@ class Teller(Protocol):
     Threads: any.
     """
 
-    def end(self, run_id: str, done_reason: str) -> Outcome | None:
-        """End a run of this process; None where it has ended already, or is not known."""
+    def end(self, run_id: str, session_id: str | None, done_reason: str) -> Outcome | None:
+        """End a run of this process; None where it has ended already, or is not known.
+
+        session_id: its session, where that is known: the run may just be being admitted.
+        """
 
     def want(self, run_id: str, is_anew: bool) -> bool:
         """Write a run down as it grows, for a reader elsewhere; False where it is not known (any more).
@@ -80,9 +84,13 @@ class Teller(Protocol):
 class Peers(Protocol):
     """The other processes.
 
+    has_others: False where there can be none; then nothing else is asked here.
     Threads: any.
     Errors: SessionStoreUnavailable from all but `name_run`, `is_elsewhere`, `is_sibling`, `start` and `stop`.
     """
+
+    @property
+    def has_others(self) -> bool: ...
 
     def start(self, teller: Teller) -> None:
         """Begin to listen to the others; again is harmless. Call in the process that serves, after a fork."""
@@ -111,12 +119,17 @@ class Peers(Protocol):
     def more(self, run_id: str, log: Log, timeout_s: float) -> bool:
         """Wait for what else a run says, and append it to the log; False where there is a gap behind the log."""
 
-    def ask(self, run_id: str, is_anew: bool = False) -> None:
-        """Ask a run's process to write it down as it grows, for some seconds from now on."""
+    def ask(self, run_id: str, is_anew: bool = False) -> bool:
+        """Ask a run's process to write it down as it grows, for some seconds from now on.
+
+        False where that process does not know the run, or is dead: what is written down is all.
+        """
 
 
 class Alone:
     """No other process."""
+
+    has_others = False
 
     def start(self, teller: Teller) -> None:
         """Listen to nobody."""
@@ -148,5 +161,6 @@ class Alone:
         """Know of no run."""
         return False
 
-    def ask(self, run_id: str, is_anew: bool = False) -> None:
+    def ask(self, run_id: str, is_anew: bool = False) -> bool:  # noqa: ARG002
         """Ask nobody."""
+        return False

@@ -53,8 +53,10 @@ class Roster:
         """True from the run's admission until its reader is about to get the end event."""
         return run_id in self._readers
 
-    def take_slot(self, run_id: str, old: Run | None) -> None:
+    def take_slot(self, run_id: str, old: Run | None, *, is_beyond: bool = False) -> None:
         """Take a slot for a run that is to be made: that of the run that it supersedes, or a free one.
+
+        is_beyond: the run supersedes one of a process that counts the same slots, and which gives its own back.
 
         Errors: ShuttingDown, Busy.
         """
@@ -62,10 +64,38 @@ class Roster:
             self.check_admits()
             if old is not None and old.run_id in self._readers:
                 self._free(old.run_id)
-            else:
+            elif not is_beyond:
                 self._check_free()
             self._readers[run_id] = 1
             self._taken += 1
+
+    def check_free(self, *, is_beyond: bool) -> None:
+        """Check that a slot could be taken now.
+
+        Errors: Busy.
+        """
+        with self._lock:
+            if not is_beyond:
+                self._check_free()
+
+    def arrive_elsewhere(self, run_id: str) -> None:
+        """Count a reader of another process's run.
+
+        Errors: Busy.
+        """
+        with self._lock:
+            self._check_free()
+            self._readers[run_id] = self._readers.get(run_id, 0) + 1
+            self._taken += 1
+
+    def leave_elsewhere(self, run_id: str) -> None:
+        """Count a reader of another process's run no more."""
+        with self._lock:
+            self._taken -= 1
+            self._readers[run_id] -= 1
+            if not self._readers[run_id]:
+                del self._readers[run_id]
+            self._tell_if_empty()
 
     def arrive(self, run_id: str) -> None:
         """Count another reader of a run; of one that needs no slot any more, do nothing.

@@ -56,6 +56,7 @@ class Beat:
     def end(self) -> None:
         """Write down what is left, and give the lease back."""
         self._is_over.set()
+        self._teller.wake()
         self._thread.join(END_S)
         self._safely(self._write_all)
         self._safely(self._store.settle_kept)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import socket
 import threading
 import time
@@ -35,6 +36,7 @@ SAY_EVERY_S = 10.0
 LONGEST_S = 10.0 * 365 * 86_400
 KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A firewall forgets idle connections after some minutes; the kernel keeps them alive."""
+INCLUDE = re.compile(r"^-- include (\w+)$", re.M)
 AWAY = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
 log = logging.getLogger(__name__)
 
@@ -157,7 +159,9 @@ def script_of(client: redis.Redis, name: str) -> Script:
 
 @cache
 def _source_of(name: str) -> str:
-    return files("clawgate.redis").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    """Return a script's text; a line `-- include NAME` stands for another file, which has what several scripts do."""
+    text = files("clawgate.redis").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return INCLUDE.sub(lambda found: _source_of(found[1]), text)
 
 
 def _client(url: str, timeout_s: float) -> redis.Redis:

@@ -24,7 +24,7 @@ import msgspec
 
 from clawgate.errors import SessionStoreUnavailable
 from clawgate.redis.beat import Beat
-from clawgate.redis.link import BLOCK_S, PAUSE_S, Link, milliseconds
+from clawgate.redis.link import BLOCK_S, PAUSE_S, TIMEOUT_S, Link, milliseconds
 from clawgate.redis.logs import Logs
 from clawgate.redis.naming import PROCESS_DIGITS, process_of
 from clawgate.redis.recovery import Recovery
@@ -80,6 +80,7 @@ class RedisPeers:
         self._process = ""
         self._is_over = threading.Event()
         self._beat: Beat | None = None
+        self._inbox: threading.Thread | None = None
 
     def start(self, teller: Teller) -> None:
         """Begin to listen to the others; again is harmless. Call in the process that serves, after a fork."""
@@ -93,14 +94,21 @@ class RedisPeers:
         self._process = self._family + secrets.token_hex(PROCESS_DIGITS // 2 - len(self._family) // 2)
         self._beat = Beat(self._link, self._store, self._logs, self._recovery, self._process, teller)
         self._beat.begin()
-        threading.Thread(target=self._listen, args=(teller,), name="inbox", daemon=True).start()
+        self._inbox = threading.Thread(target=self._listen, args=(teller,), name="inbox", daemon=True)
+        self._inbox.start()
         self._pid = os.getpid()
 
     def stop(self) -> None:
         """Say that this process serves no more; it has written down all that there is."""
-        if self._beat is not None:
-            self._is_over.set()
-            self._beat.end()
+        if self._beat is None or self._inbox is None:
+            return
+        self._is_over.set()
+        try:  # the word that ends its wait
+            self._link.call(lambda client: client.rpush(self._link.key("inbox", self._process), b""))
+        except SessionStoreUnavailable:
+            pass  # then its wait ends by itself
+        self._inbox.join(BLOCK_S + TIMEOUT_S)
+        self._beat.end()
 
     def name_run(self) -> str:
         """Return a new run's id: its process, and 128 random bits."""
@@ -170,7 +178,7 @@ class RedisPeers:
                 except SessionStoreUnavailable:
                     self._is_over.wait(PAUSE_S)
                     continue
-                if popped is not None:
+                if popped is not None and popped[1]:
                     hearers.submit(self._hear, teller, popped[1])
 
     def _hear(self, teller: Teller, data: bytes) -> None:

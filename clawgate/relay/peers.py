@@ -80,6 +80,9 @@ class Teller(Protocol):
     def wait(self, timeout_s: float) -> None:
         """Wait until a run with a reader elsewhere has said something."""
 
+    def wake(self) -> None:
+        """End that wait."""
+
 
 class Peers(Protocol):
     """The other processes.

@@ -145,9 +145,9 @@ def _in_redis(config: Config) -> _Shared:
         raise ConfigError("session.backend: redis needs redis-py: pip install 'clawgate[redis]'") from error
     link = Link(config.session.redis_url or "", config.session.redis_prefix)
     store = RedisStore(link, _bounds(config))
-    ttl_s = config.session.ttl_seconds
-    peers = RedisPeers(link, store, Logs(link, ttl_s), secrets.token_hex(4))
-    return _Shared(store, peers, RedisKeys(link, store.has, ttl_s))
+    logs = Logs(link, store.ttl_in_force)
+    peers = RedisPeers(link, store, logs, secrets.token_hex(4))
+    return _Shared(store, peers, RedisKeys(link, store.has, store.ttl_in_force))
 
 
 def _bounds(config: Config) -> Bounds:

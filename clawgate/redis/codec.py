@@ -21,9 +21,20 @@ from clawgate.sessions.message import Role
 
 FORMAT = "1"
 """The format of a record. One of another format is as good as none, so it changes with anything that is kept."""
-FIELDS = (
-    "format version run last_run created active size images dropped_turns dropped_images messages untrimmed".split()
-)
+FIELDS = [
+    "format",
+    "version",
+    "run",
+    "last_run",
+    "created",
+    "active",
+    "size",
+    "images",
+    "dropped_turns",
+    "dropped_images",
+    "messages",
+    "untrimmed",
+]
 """The fields of a session, in the order in which `session_of` takes them."""
 SHORT_BYTES = 1 << 14
 """A longer value stays JSON, a view of its session's: a `str` with one emoji takes four bytes a character."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from clawgate.errors import BadRequest, Busy
+from clawgate.errors import BadRequest, Busy, SessionStoreUnavailable
 from clawgate.redis.link import Link, milliseconds
 from clawgate.redis.logs import IN_FLIGHT_S
 from clawgate.redis.naming import session_hash
@@ -36,14 +37,14 @@ class _Known(msgspec.Struct, frozen=True):
 class RedisKeys:
     """Keeps the run of each key for as long as an unused session is kept, and while its session is known.
 
-    has_session: tells whether a session is known.
+    has_session: tells whether a session is known. ttl_in_force: as of `Logs`.
     Errors: SessionStoreUnavailable.
     """
 
-    def __init__(self, link: Link, has_session: Callable[[str], bool], ttl_s: float) -> None:
+    def __init__(self, link: Link, has_session: Callable[[str], bool], ttl_in_force: Callable[[], float]) -> None:
         self._link = link
         self._has_session = has_session
-        self.ttl_s = ttl_s
+        self._ttl_in_force = ttl_in_force
 
     def run_of(self, key: str, request: ChatRequest) -> str | None:
         """Return the run that a key stands for; None where it is a new one.
@@ -77,13 +78,15 @@ class RedisKeys:
 
     def give_back(self, key: str) -> None:
         """Forget a key that was reserved, and whose request has been refused."""
-        self._link.call(lambda client: client.delete(self._name(key)))
+        with suppress(SessionStoreUnavailable):  # it expires by itself
+            self._link.call(lambda client: client.delete(self._name(key)))
 
     def note(self, key: str, request: ChatRequest, session_id: str, run_id: str) -> None:
         """Note the run of a key."""
         known = msgspec.json.encode(_Known(_text(request), session_id, run_id))
-        ttl_ms = milliseconds(max(self.ttl_s, IN_FLIGHT_S))
-        self._link.call(lambda client: client.set(self._name(key), known, px=ttl_ms))
+        ttl_ms = milliseconds(max(self._ttl_in_force(), IN_FLIGHT_S))
+        with suppress(SessionStoreUnavailable):  # the run is admitted: it must not be refused any more
+            self._link.call(lambda client: client.set(self._name(key), known, px=ttl_ms))
 
     def _value(self, name: str) -> _Known | None:
         value: Any = self._link.call(lambda client: client.get(name))

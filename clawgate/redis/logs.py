@@ -7,7 +7,7 @@ what was there; its first event may be a `Reset`. A log expires with its session
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -43,6 +43,7 @@ KINDS: dict[str, type[Event]] = {
     "restarted": Restarted,
     "reset": Reset,
 }
+NULL = Raw(b"null")
 NAMES = {kind: name for name, kind in KINDS.items()}
 IN_FLIGHT_S = 60.0
 """The least time for which a session with an answer in flight, and its log, are kept; each write begins it anew."""
@@ -60,19 +61,20 @@ class _End(msgspec.Struct, frozen=True):
     done_reason: str
     stats: Stats
     is_empty: bool
-    context: Raw | None
+    context: Raw
     error: dict[str, Any] | None
 
 
 class Logs:
     """Writes and reads the logs of runs.
 
+    ttl_in_force: returns the seconds for which a session is kept, by the configuration in force.
     Errors: SessionStoreUnavailable.
     """
 
-    def __init__(self, link: Link, ttl_s: float) -> None:
+    def __init__(self, link: Link, ttl_in_force: Callable[[], float]) -> None:
         self._link = link
-        self.ttl_s = ttl_s
+        self._ttl_in_force = ttl_in_force
 
     def write(self, batches: Sequence[Batch]) -> list[Fate]:
         """Write events of runs, in as few trips as their size allows."""
@@ -101,7 +103,7 @@ class Logs:
         return [self._key(batch.run_id), session]
 
     def _args(self, batch: Batch, events: bytes) -> list[Any]:
-        ttl_ms = milliseconds(max(self.ttl_s, IN_FLIGHT_S))
+        ttl_ms = milliseconds(max(self._ttl_in_force(), IN_FLIGHT_S))
         return [
             batch.run_id,
             batch.first,
@@ -163,7 +165,9 @@ def _encoded(event: Event) -> tuple[str, Any]:
     error = None
     if event.error is not None:
         error = {"kind": type(event.error).__name__, "args": event.error.args, **event.error.__dict__}
-    end = _End(event.session_id, event.run_id, event.done_reason, event.stats, event.is_empty, event.context, error)
+    end = _End(
+        event.session_id, event.run_id, event.done_reason, event.stats, event.is_empty, event.context or NULL, error
+    )
     return "ended", end
 
 
@@ -180,13 +184,16 @@ def _decoded(kind: str, data: Raw) -> Event:
         return msgspec.json.decode(data, type=KINDS[kind])
     end = msgspec.json.decode(data, type=_End)
     error = None if end.error is None else _error(end.error)
-    return Ended(end.session_id, end.run_id, end.done_reason, end.stats, error, end.is_empty, end.context)
+    context = None if end.context == NULL else Raw(bytes(end.context))
+    return Ended(end.session_id, end.run_id, end.done_reason, end.stats, error, end.is_empty, context)
 
 
 def _error(given: dict[str, Any]) -> ClawgateError:
     """Make an error anew, without its constructor, which words it."""
-    kind = getattr(errors, str(given.pop("kind")), InternalError)
+    kind = getattr(errors, str(given.pop("kind")), None)
     args = given.pop("args")
-    error: ClawgateError = kind.__new__(kind, *args)
+    if not (isinstance(kind, type) and issubclass(kind, ClawgateError)):  # of another version
+        return InternalError()
+    error = kind.__new__(kind, *args)
     error.__dict__.update(given)
     return error

@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-import msgspec
-
 from clawgate.errors import SessionStoreUnavailable
 from clawgate.redis.codec import FIELDS, FORMAT, Damaged, name_of, packed, seconds_of, session_of
 from clawgate.redis.link import Link
@@ -64,6 +62,10 @@ class RedisStore:
     def reconfigure(self, bounds: Bounds) -> None:
         """Put other bounds in force; sessions beyond them go at the next use."""
         self._bounds = bounds
+
+    def ttl_in_force(self) -> float:
+        """Return the seconds for which a session is kept after its last use."""
+        return self._bounds.ttl_s
 
     def get(self, session_id: str) -> Session | None:
         """Return the session and count that as a use; None when it does not exist (any more)."""

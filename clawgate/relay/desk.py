@@ -211,6 +211,14 @@ class Desk:
 
         Errors: those of `admit`; BadRequest where another request came under the key.
         """
+        try:
+            return self._admit_once(request, key, asked)
+        except SessionStoreUnavailable:
+            if self._is_store_required or request.is_increment:
+                raise
+            return self.admit(request)  # which nobody keeps, so that nobody could find it again
+
+    def _admit_once(self, request: ChatRequest, key: str, asked: ChatRequest) -> Run | Found | None:
         run_id = self._keys.run_of(key, asked)
         if run_id is not None:
             return self.find_run(Place(run_id, 0))

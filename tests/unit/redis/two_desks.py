@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from clawgate.redis.keys import RedisKeys
 from clawgate.redis.link import Link
@@ -26,8 +27,10 @@ class Process(Room):
     ) -> None:
         self.link = Link(url, prefix)
         store = RedisStore(self.link, Bounds(100, 1800, 1 << 20))
-        self.peers = RedisPeers(self.link, store, Logs(self.link, 1800), family or f"{next(_numbers):08x}")
-        keys = RedisKeys(self.link, store.has, 1800)
+        self.peers = RedisPeers(
+            self.link, store, Logs(self.link, store.ttl_in_force), family or f"{next(_numbers):08x}"
+        )
+        keys = RedisKeys(self.link, store.has, store.ttl_in_force)
         super().__init__(max_streams, store=store, peers=self.peers, keys=keys, is_store_required=required)
         self.desk.start()
 
@@ -52,13 +55,13 @@ class Process(Room):
 
 
 @contextmanager
-def processes(server: RedisServer, count: int = 2, **options: int) -> Iterator[list[Process]]:
+def processes(server: RedisServer, count: int = 2, **options: Any) -> Iterator[list[Process]]:
     """Start processes on one Redis, under a prefix of their own."""
     prefix = f"t{next(_numbers)}"
     started: list[Process] = []
     try:
         for _ in range(count):
-            started.append(Process(server.url, prefix, **options))  # type: ignore[arg-type]
+            started.append(Process(server.url, prefix, **options))
         yield started
     finally:
         for each in started:

@@ -4,8 +4,9 @@ A process that wants something of another's run pushes a request onto that proce
 with a blocking pop. The answer comes on a list of the request's own, which expires. Nothing that is pushed while a
 connection is made anew is lost, as it would be with pub/sub.
 
-    end   ends a run; answered once its text is in the session
-    want  has the run written down as it grows
+    end    ends a run; answered once its text is in the session
+    want   has the run written down as it grows, and counts as a reader of it
+    leave  takes that back; nobody waits for the answer
 
 A process that is dead, or does not answer, loses its runs: what they have written down is settled for them, and the
 store takes nothing more of them.
@@ -18,6 +19,7 @@ import os
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -44,11 +46,12 @@ log = logging.getLogger(__name__)
 class Request(msgspec.Struct, frozen=True):
     """A request to another process."""
 
-    what: Literal["end", "want"]
+    what: Literal["end", "want", "leave"]
     run_id: str
     reply: str
     session_id: str | None = None
     done_reason: str = "interrupted"
+    reader: str = ""
     is_anew: bool = False
 
 
@@ -58,6 +61,10 @@ class Answer(msgspec.Struct, frozen=True):
     is_done: bool
     session_id: str | None = None
     partial: str = ""
+
+
+DEAD, SILENT = Answer(is_done=False), Answer(is_done=False)
+"""What stands for the answer of a process that is dead, or does not answer in time."""
 
 
 class RedisPeers:
@@ -125,18 +132,18 @@ class RedisPeers:
     def end(self, run_id: str, session_id: str | None, done_reason: str) -> Outcome | None:
         """Have its process end a run, and return once its answer is settled; None where it has ended by itself."""
         answer = self._ask(Request("end", run_id, self._new_reply(), session_id, done_reason))
-        if answer is not None and answer.is_done:
+        if answer.is_done:
             return Outcome(answer.session_id, answer.partial)
         return self._recovery.recover(run_id, session_id)
 
-    def log_of(self, run_id: str) -> Log | None:
+    def log_of(self, run_id: str, reader: str) -> Log | None:
         """Return what is written down of a run of another process; None where nothing is, and nothing will be."""
         if not process_of(run_id):
             return None
         found = self._logs.read(run_id)
         if found is not None and found.is_ended:
             return found
-        if not self.is_elsewhere(run_id) or not self.ask(run_id):
+        if not self.is_elsewhere(run_id) or not self.ask(run_id, reader):
             found = self._logs.read(run_id)  # its end may have been written since
             return found if found is not None and found.is_ended else None
         return found or self._first_of(run_id)
@@ -149,24 +156,36 @@ class RedisPeers:
         """Wait for what else a run says, and append it to the log; False where there is a gap behind the log."""
         return self._logs.more(run_id, log, timeout_s)
 
-    def ask(self, run_id: str, is_anew: bool = False) -> bool:
-        """Ask a run's process to write it down as it grows; False where that does not know it, or is dead."""
-        answer = self._ask(Request("want", run_id, self._new_reply(), is_anew=is_anew))
-        if answer is None:
+    def ask(self, run_id: str, reader: str, is_anew: bool = False) -> bool:
+        """Ask a run's process to write it down as it grows; False where that does not know it, or is dead.
+
+        One that does not answer may only be slow: a reader waits for it, and takes nothing away from it.
+        """
+        answer = self._ask(Request("want", run_id, self._new_reply(), reader=reader, is_anew=is_anew))
+        if answer is DEAD:
             self._recovery.recover(run_id, None)
-        return answer is not None and answer.is_done
+        return answer.is_done or answer is SILENT
+
+    def leave(self, run_id: str, reader: str) -> None:
+        """Tell a run's process that a reader has left; it finds out by itself otherwise."""
+        with suppress(SessionStoreUnavailable):
+            self._push(Request("leave", run_id, "", reader=reader))
 
     def _new_reply(self) -> str:
         return self._link.key("reply", secrets.token_hex(16))
 
-    def _ask(self, request: Request) -> Answer | None:
-        """Ask a run's process; None where it is dead, or does not answer in time."""
+    def _ask(self, request: Request) -> Answer:
+        """Ask a run's process."""
+        if not self._push(request):
+            return DEAD
+        popped: Any = self._link.wait(lambda client: client.blpop([request.reply], ANSWER_S))
+        return SILENT if popped is None else msgspec.json.decode(popped[1], type=Answer)
+
+    def _push(self, request: Request) -> bool:
+        """Push a request onto a process's inbox; False where the process is dead."""
         process = process_of(request.run_id)
         keys = [self._link.key("process", process), self._link.key("inbox", process)]
-        if not self._link.run("push", keys, [msgspec.json.encode(request), milliseconds(ANSWER_S * 4)]):
-            return None
-        popped: Any = self._link.wait(lambda client: client.blpop([request.reply], ANSWER_S))
-        return None if popped is None else msgspec.json.decode(popped[1], type=Answer)
+        return bool(self._link.run("push", keys, [msgspec.json.encode(request), milliseconds(ANSWER_S * 4)]))
 
     def _listen(self, teller: Teller) -> None:
         """Read the inbox for as long as the process serves."""
@@ -185,7 +204,8 @@ class RedisPeers:
         try:
             request = msgspec.json.decode(data, type=Request)
             answer = msgspec.json.encode(_answer(teller, request))
-            self._link.run("answer", [request.reply], [answer, milliseconds(ANSWER_S * 4)])
+            if request.reply:
+                self._link.run("answer", [request.reply], [answer, milliseconds(ANSWER_S * 4)])
         except SessionStoreUnavailable:
             pass  # the link has said so; whoever asked takes the run over
         except Exception:  # the thread must live on
@@ -194,6 +214,9 @@ class RedisPeers:
 
 def _answer(teller: Teller, request: Request) -> Answer:
     if request.what == "want":
-        return Answer(teller.want(request.run_id, request.is_anew))
+        return Answer(teller.want(request.run_id, request.reader, request.is_anew))
+    if request.what == "leave":
+        teller.leave(request.run_id, request.reader)
+        return Answer(True)
     outcome = teller.end(request.run_id, request.session_id, request.done_reason)
     return Answer(False) if outcome is None else Answer(True, outcome.session_id, outcome.partial)

@@ -248,7 +248,10 @@ class Desk:
         recorder = self._recorders[run.run_id]
         pump = Pump(run, lambda: self._in_force.client, limits, recorder, self._clock, self._shared)
         detach_s = limits.detach_seconds if run.is_detachable else 0.0
-        driver = Driver(run, pump, self._roster, detach_s, partial(self._forget_run, run), self._clock)
+        is_read_elsewhere = partial(self._mirror.has_readers, run.run_id)
+        driver = Driver(
+            run, pump, self._roster, detach_s, partial(self._forget_run, run), is_read_elsewhere, self._clock
+        )
         self._drivers[run.run_id] = driver
         return driver.events(limits.heartbeat_seconds, client)
 

@@ -6,7 +6,6 @@ write the run down as it grows.
 
 from __future__ import annotations
 
-import math
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -27,14 +26,19 @@ ASK_EVERY_S = WANTED_S / 3
 class RunElsewhere:
     """A run that another process drives: what `Reader` reads, and the steps that it takes.
 
-    log: what is written down so far.
+    log: what is written down so far. name: that under which the run's process knows this reader already.
     is_over: tells whether this process ends; then the client is left, and comes back to another one.
     Errors: OSError where the process has no fd left.
     Threads: the reader's.
     """
 
     def __init__(
-        self, log: Log, peers: Peers, is_over: Callable[[], bool], clock: Callable[[], float] = time.monotonic
+        self,
+        log: Log,
+        name: str,
+        peers: Peers,
+        is_over: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.session_id = log.started.session_id
         self.run_id = log.started.run_id
@@ -42,8 +46,9 @@ class RunElsewhere:
         self._peers = peers
         self._is_over = is_over
         self._clock = clock
-        self._ask_at = -math.inf
+        self._ask_at = clock() + ASK_EVERY_S
         self._has_gap = False
+        self._name = name
         self._wake_event = WakeEvent()
         self._waiter = Waiter(self._wake_event)
 
@@ -78,11 +83,13 @@ class RunElsewhere:
     def release(self) -> None:
         """Wait no more."""
         self._wake_event.release()
+        if not self.log.is_ended:
+            self._peers.leave(self.run_id, self._name)
 
     def _ask(self) -> None:
         if self._has_gap or self._clock() >= self._ask_at:
             self._ask_at = self._clock() + ASK_EVERY_S
-            is_known = self._peers.ask(self.run_id, is_anew=self._has_gap)
+            is_known = self._peers.ask(self.run_id, self._name, is_anew=self._has_gap)
             if not is_known:
                 self._peers.more(self.run_id, self.log, 0)  # its end may just have been written
                 if not self.log.is_ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,13 +32,14 @@ class Place(NamedTuple):
 class Found(NamedTuple):
     """A run that can be read on behind an event; run is None where only the log of it is left, or is elsewhere.
 
-    is_elsewhere: another process drives it, and the log is what it has written down so far.
+    reader: the name under which another process, which drives it, knows this reader; the log is what that has written
+    down so far. "" for a run of this process, and for one that has ended.
     """
 
     log: Log
     run: Run | None
     number: int
-    is_elsewhere: bool = False
+    reader: str = ""
 
     @property
     def run_id(self) -> str:
@@ -123,8 +125,9 @@ class Following:
         ended = self._mirror.of_id(run_id)
         if run is not None or ended is not None:
             return _found((run or ended).log, run, place)  # type: ignore[union-attr]
-        log = self._peers.log_of(run_id)
-        return None if log is None else _found(log, None, place, is_elsewhere=not log.is_ended)
+        reader = secrets.token_hex(8)
+        log = self._peers.log_of(run_id, reader)
+        return None if log is None else _found(log, None, place, "" if log.is_ended else reader)
 
     def read(self, found: Found, heartbeat_s: float, client: socket.socket | None) -> Reading:
         """Read a run on, beside whoever drives it.
@@ -132,7 +135,7 @@ class Following:
         Errors: Busy.
         """
         run = found.run
-        if found.is_elsewhere:
+        if found.reader:
             return self._read_elsewhere(found, heartbeat_s, client)
         if run is None:
             return Reading(iter(found.log.after(found.number)), lambda: None)
@@ -150,12 +153,17 @@ class Following:
         return Reading(reader.events(), partial(self._leave, run, watch))
 
     def _read_elsewhere(self, found: Found, heartbeat_s: float, client: socket.socket | None) -> Reading:
-        self._roster.arrive_elsewhere(found.run_id)
+        try:
+            self._roster.arrive_elsewhere(found.run_id)
+        except Busy:
+            self._peers.leave(found.run_id, found.reader)
+            raise
         free = partial(self._roster.leave_elsewhere, found.run_id)
         try:
-            run = RunElsewhere(found.log, self._peers, lambda: self._is_over, self._clock)
+            run = RunElsewhere(found.log, found.reader, self._peers, lambda: self._is_over, self._clock)
         except OSError as error:
             free()
+            self._peers.leave(found.run_id, found.reader)
             raise Busy(f"no further answer can be read ({error.strerror}); try again in a moment") from error
         reader = Reader(run, run, heartbeat_s, client, leave=lambda: True, place=found.number, clock=self._clock)
 
@@ -177,6 +185,6 @@ def _unforgotten(run: Run | None) -> Run | None:
     return None if run is None or run.is_forgotten else run
 
 
-def _found(log: Log, run: Run | None, place: Place | None, *, is_elsewhere: bool = False) -> Found | None:
+def _found(log: Log, run: Run | None, place: Place | None, reader: str = "") -> Found | None:
     number = 0 if place is None else place.number if place.run_id == log.started.run_id else -1
-    return None if log.is_ended and number == log.last else Found(log, run, number, is_elsewhere)
+    return None if log.is_ended and number == log.last else Found(log, run, number, reader)

@@ -25,7 +25,7 @@ SETTLING_S = 2.0
 class Mirror:
     """Tells the others of the own runs; the `Teller` that `Peers` calls.
 
-    Threads: any. `_lock` guards the dict, and is held for memory only.
+    Threads: any. `_lock` guards the dict and the readers, and is held for memory only.
     """
 
     def __init__(self, locks: SessionLocks, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,17 +60,32 @@ class Mirror:
         run.close()
         return Outcome(run.session_id if run.is_kept else None, run.text)
 
-    def want(self, run_id: str, is_anew: bool) -> bool:
+    def want(self, run_id: str, reader: str, is_anew: bool) -> bool:
         """Write a run down as it grows, for a reader elsewhere; False where it is not known (any more)."""
         mirrored = self._mirrored.get(run_id)
         if mirrored is None:
             return False
         mirrored.is_anew = mirrored.is_anew or is_anew
-        if mirrored.wanted_until is None:
-            mirrored.run.follow(self)
-        mirrored.wanted_until = self._clock() + WANTED_S
+        with self._lock:
+            if not mirrored.readers:
+                mirrored.run.follow(self)
+            mirrored.readers[reader] = self._clock() + WANTED_S
         self.wake()
         return True
+
+    def leave(self, run_id: str, reader: str) -> None:
+        """Count a reader elsewhere no more."""
+        mirrored = self._mirrored.get(run_id)
+        if mirrored is not None:
+            with self._lock:
+                has_left = mirrored.readers.pop(reader, None) is not None
+            if has_left:
+                mirrored.run.wake_event.wake()  # whoever drives it looks whether anybody reads it
+
+    def has_readers(self, run_id: str) -> bool:
+        """Tell whether anybody elsewhere reads a run."""
+        mirrored = self._mirrored.get(run_id)
+        return mirrored is not None and bool(mirrored.readers)
 
     def wake(self) -> None:
         """Note that a run that is wanted has said something."""
@@ -100,15 +115,22 @@ class Mirror:
                 self.end(batch.run_id, batch.session_id, "interrupted" if fate.owner is False else "superseded")
 
     def _of(self, mirrored: _Mirrored, is_everything: bool) -> Iterable[Batch]:
-        is_wanted = mirrored.wanted_until is not None and mirrored.wanted_until > self._clock()
-        if mirrored.wanted_until is not None and not is_wanted:
-            mirrored.wanted_until = None
-            mirrored.run.unfollow(self)
+        self._drop_silent(mirrored)
+        is_wanted = bool(mirrored.readers)
         if not is_wanted and not mirrored.run.is_kept:
             if mirrored.run.ended is not None:
                 self._forget(mirrored)
         elif is_wanted or is_everything:
             yield from mirrored.batches(is_wanted)
+
+    def _drop_silent(self, mirrored: _Mirrored) -> None:
+        """Forget readers that have not asked again."""
+        now = self._clock()
+        silent = [reader for reader, until in list(mirrored.readers.items()) if until <= now]
+        for reader in silent:
+            self.leave(mirrored.run.run_id, reader)
+        if not mirrored.readers:
+            mirrored.run.unfollow(self)
 
     def _forget(self, mirrored: _Mirrored) -> None:
         mirrored.run.unfollow(self)
@@ -117,16 +139,16 @@ class Mirror:
 
 
 class _Mirrored:
-    """One run: how far it is written down, and until when a reader elsewhere wants it at once."""
+    """One run: how far it is written down, and the readers that it has elsewhere, each until it has to ask again."""
 
-    __slots__ = ("is_anew", "is_done", "run", "wanted_until", "written")
+    __slots__ = ("is_anew", "is_done", "readers", "run", "written")
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.written = 0
         self.is_anew = False
         self.is_done = False
-        self.wanted_until: float | None = None
+        self.readers: dict[str, float] = {}
 
     def batches(self, is_wanted: bool) -> Iterable[Batch]:
         is_anew = self.is_anew

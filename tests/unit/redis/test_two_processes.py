@@ -215,3 +215,35 @@ def test_a_question_that_is_asked_again_elsewhere_finds_its_answer(pair: list[Pr
     assert found is not None
     assert found.run_id == run.run_id  # type: ignore[union-attr]
     here.desk.release(run)  # type: ignore[arg-type]
+
+
+def test_a_reader_elsewhere_keeps_an_answer_going_until_it_leaves(pair: list[Process]) -> None:
+    here, there = pair
+    run = here.desk.admit(ChatRequest(model="m", session_id="s", messages=(QUESTION,)))
+    events = here.desk.pump(run, None)
+    next(events)
+    follower = read(there)
+    next(follower)
+    wait_for(lambda: here.desk._mirror.has_readers(run.run_id), "the reader is known")
+    events.close()  # type: ignore[attr-defined]
+    here.desk.release(run)
+    assert not run.has_outcome
+    wait_for(lambda: here.client.exchanges and here.client.exchanges[0].is_open, "the answer begins")
+    here.client.exchanges[0].say("one ")
+    assert next(follower) == Text("one ")
+    follower.close()  # type: ignore[attr-defined]
+    wait_for(lambda: run.ended, "the last reader has left")
+    assert here.messages() == [("user", "q", False), ("assistant", "one ", True)]
+
+
+def test_a_reader_that_dies_is_not_waited_for_for_ever(pair: list[Process], monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = pair
+    monkeypatch.setattr("clawgate.relay.mirror.WANTED_S", 0.3)
+    run = here.desk.admit(ChatRequest(model="m", session_id="s", messages=(QUESTION,)))
+    events = here.desk.pump(run, None)
+    next(events)
+    assert there.peers.ask(run.run_id, "a reader")
+    events.close()  # type: ignore[attr-defined]
+    here.desk.release(run)
+    assert not run.has_outcome
+    wait_for(lambda: run.ended, "nobody reads it any more")

@@ -18,29 +18,19 @@ from msgspec import Raw
 
 from clawgate.sessions import Dropped, Message, Session
 from clawgate.sessions.message import Role
+from clawgate.sessions.session import Trimmed
 
 FORMAT = "1"
 """The format of a record. One of another format is as good as none, so it changes with anything that is kept."""
-FIELDS = [
-    "format",
-    "version",
-    "run",
-    "last_run",
-    "created",
-    "active",
-    "size",
-    "images",
-    "dropped_turns",
-    "dropped_images",
-    "messages",
-    "untrimmed",
-]
-"""The fields of a session, in the order in which `session_of` takes them."""
+FIELDS = ("format", "version", "run", "last_run", "created", "active", "sizes", "messages", "untrimmed")
+"""The fields of a session as `session_of` takes them; those of its texts have the numbers of parts that follow."""
 SHORT_BYTES = 1 << 14
 """A longer value stays JSON, a view of its session's: a `str` with one emoji takes four bytes a character."""
 PART_BYTES = 1 << 20
 """The time-out of a socket is for a whole argument, so a long one goes in parts."""
 LEVEL = 1
+MOST_TIMES = 1032
+"""Deflate makes nothing smaller than this part of it."""
 
 
 class Damaged(Exception):
@@ -52,11 +42,11 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     role: Role
     content: Raw
-    thinking: Raw | None = None
-    images: Raw | None = None
-    tool_calls: Raw | None = None
-    tool_name: Raw | None = None
-    tool_call_id: Raw | None = None
+    thinking: Raw = Raw()
+    images: Raw = Raw()
+    tool_calls: Raw = Raw()
+    tool_name: Raw = Raw()
+    tool_call_id: Raw = Raw()
     interrupted: bool = False
     refused: bool = False
 
@@ -68,7 +58,7 @@ _images = msgspec.json.Decoder(tuple[str, ...])
 _tool_calls = msgspec.json.Decoder(tuple[dict[str, Any], ...])
 
 
-def packed(messages: Sequence[Message], *, are_pictures: bool) -> Sequence[memoryview]:
+def packed(messages: Sequence[Message], *, are_pictures: bool) -> list[memoryview]:
     """Compress messages.
 
     Shape: parts of `PART_BYTES`, at least one. are_pictures: most of it is.
@@ -79,13 +69,16 @@ def packed(messages: Sequence[Message], *, are_pictures: bool) -> Sequence[memor
     return [data[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES)]
 
 
-def unpacked(data: bytes) -> tuple[Message, ...]:
+def unpacked(parts: Sequence[bytes | None], about_bytes: int = 0) -> tuple[Message, ...]:
     """Decompress messages.
 
+    about_bytes: the size of their JSON, roughly: an output that has to grow takes three times its size meanwhile.
     Errors: Damaged.
     """
     try:
-        whole = zlib.decompress(data)
+        data = b"".join(part or b"" for part in parts)
+        room = min(about_bytes + about_bytes // 64, MOST_TIMES * len(data))
+        whole = zlib.decompress(data, bufsize=max(room, zlib.DEF_BUF_SIZE))
         if len(whole) <= SHORT_BYTES:
             messages = _messages.decode(whole)
             if msgspec.json.encode(messages) == whole:
@@ -95,25 +88,32 @@ def unpacked(data: bytes) -> tuple[Message, ...]:
         raise Damaged(str(error)) from error
 
 
-def session_of(session_id: str, fields: Sequence[bytes | None]) -> Session:
-    """Read the fields of a session.
+def sizes_of(kept: Trimmed) -> str:
+    """Write the sizes of what is kept, and what was dropped."""
+    return " ".join(map(str, (kept.size_bytes, kept.image_bytes, *kept.dropped)))
+
+
+def session_of(session_id: str, given: Sequence[bytes | None]) -> Session:
+    """Read the fields of a session and the parts of its texts.
 
     Errors: Damaged.
     """
+    _, version, run, last_run, created, active, sizes, count, _ = given[: len(FIELDS)]
     try:
-        _, version, run, last_run, created, active, size, images, turns, pictures, messages, untrimmed = fields
+        size_bytes, image_bytes, turns, images = map(int, (sizes or b"").split())
+        end = len(FIELDS) + int(count or b"")
         return Session(
             session_id=session_id,
-            messages=unpacked(messages or b""),
+            messages=unpacked(given[len(FIELDS) : end], size_bytes + image_bytes),
             created_at=seconds_of(created),
             last_active=seconds_of(active),
-            size_bytes=int(size or b""),
-            image_bytes=int(images or b""),
-            dropped=Dropped(int(turns or b""), int(pictures or b"")),
+            size_bytes=size_bytes,
+            image_bytes=image_bytes,
+            dropped=Dropped(turns, images),
             run_id=name_of(run),
             last_run_id=name_of(last_run),
             version=int(version or b""),
-            untrimmed=unpacked(untrimmed) if untrimmed else (),
+            untrimmed=unpacked(given[end:]) if len(given) > end else (),
         )
     except ValueError as error:
         raise Damaged(str(error)) from error
@@ -149,12 +149,12 @@ def _message_of(kept: _Kept) -> Message:
     )
 
 
-def _value_of(json: Raw | None, decoder: msgspec.json.Decoder[Any], empty: Any) -> Any:
+def _value_of(json: Raw, decoder: msgspec.json.Decoder[Any], empty: Any) -> Any:
     """Decode a short value whose JSON says no more than the value does: no other spelling, no longer number."""
-    if json is None:
+    if not json:
         return empty
     if len(json) <= SHORT_BYTES:
         value = decoder.decode(json)
-        if msgspec.json.encode(value) == json:
+        if msgspec.json.encode(value) == memoryview(json):
             return value
     return json

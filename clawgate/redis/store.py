@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from clawgate.errors import SessionStoreUnavailable
-from clawgate.redis.codec import FIELDS, FORMAT, Damaged, name_of, packed, seconds_of, session_of
+from clawgate.redis.codec import FIELDS, FORMAT, Damaged, name_of, packed, seconds_of, session_of, sizes_of
 from clawgate.redis.link import Link
 from clawgate.sessions import NO_HEAD, Bounds, Counts, Dropped, Head, Message, Overtaken, Session, with_answer
 from clawgate.sessions.session import Trimmed
@@ -27,6 +27,7 @@ LONGEST_TTL_MS = 10**13
 """Redis adds it to the moment in ms; 300 years are for ever."""
 MOST_BYTES = 1 << 53
 MOST_UNSETTLED = 10_000
+"""So many answers wait at the most; those of runs that may not have begun take half of the places."""
 log = logging.getLogger(__name__)
 
 
@@ -108,14 +109,13 @@ class RedisStore:
         self._settle_kept_of(session_id)
         kept = self._bounds.trim(messages)
         untrimmed = tuple(messages) if any(kept.dropped) else ()
-        parts = _parts_of(kept)
-        args = [session_id, run_id, "" if seen is None else seen, *_sizes_of(kept), len(parts), *parts]
+        args = [session_id, run_id, "" if seen is None else seen, *_written(kept)]
         if untrimmed:
             args += packed(untrimmed, are_pictures=kept.image_bytes > kept.size_bytes)
         try:
             begun = self._run("session_begin", session_id, *args)
         except SessionStoreUnavailable as error:
-            if error.__cause__ is not None:  # else Redis was not asked
+            if error.__cause__ is not None and len(self._unsettled) < MOST_UNSETTLED // 2:  # else Redis was not asked
                 self._keep(_Unsettled(session_id, run_id, Message(role="assistant", interrupted=True)))
             raise
         if begun is None:
@@ -135,7 +135,9 @@ class RedisStore:
             untrimmed=untrimmed,
         )
         with self._lock:
-            self._owned[session_id] = session
+            known = self._owned.get(session_id)
+            if known is None or known.version < session.version:
+                self._owned[session_id] = session
         return session
 
     def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
@@ -171,7 +173,7 @@ class RedisStore:
     def delete(self, session_id: str) -> bool:
         """Delete the session, with or without an owner; False when it does not exist."""
         self._settle_kept_of(session_id)
-        is_known = self._run("session_delete", session_id) == 1
+        is_known = bool(self._run("session_delete", session_id))
         with self._lock:
             self._owned.pop(session_id, None)
         return is_known
@@ -191,7 +193,7 @@ class RedisStore:
         if fields is None:
             return None
         if len(fields) < len(FIELDS):
-            log.warning("a session has format %s, and this version reads %s: it counts as unknown", fields[0], FORMAT)
+            log.warning("a session has the format %r; this version reads %s, and takes it as gone", fields[0], FORMAT)
             return None
         try:
             return session_of(session_id, fields)
@@ -209,8 +211,7 @@ class RedisStore:
         kept = bounds.trim(with_answer(owned, answer))
         most = bounds.max_sessions
         limits = most, _whole(most * bounds.max_context_bytes), _whole(most * bounds.max_image_bytes)
-        parts = _parts_of(kept)
-        return bool(self._run("session_settle", session_id, run_id, *limits, *_sizes_of(kept), *parts))
+        return bool(self._run("session_settle", session_id, run_id, *limits, *_written(kept)))
 
     def _settle_kept_of(self, session_id: str) -> None:
         """Write the answers of one session that could not be written.
@@ -250,8 +251,8 @@ class RedisStore:
 
     def _look(self, session_id: str, *fields: str) -> list[bytes | None]:
         key = self._link.key("session", hash_of(session_id))
-        found: list[bytes | None] = self._link.call(lambda client: client.hmget(key, fields))  # type: ignore[assignment]
-        return found
+        found: Any = self._link.call(lambda client: client.hmget(key, fields))
+        return list(found)
 
     def _run(self, script: str, session_id: str, *args: Any) -> Any:
         name = hash_of(session_id)
@@ -267,12 +268,9 @@ def hash_of(session_id: str) -> str:
     return urlsafe_b64encode(blake2b(session_id.encode(), digest_size=24).digest()).decode("ascii")
 
 
-def _parts_of(kept: Trimmed) -> Sequence[memoryview]:
-    return packed(kept.messages, are_pictures=kept.image_bytes > kept.size_bytes)
-
-
-def _sizes_of(kept: Trimmed) -> tuple[int, ...]:
-    return kept.size_bytes, kept.image_bytes, *kept.dropped
+def _written(kept: Trimmed) -> list[Any]:
+    parts = packed(kept.messages, are_pictures=kept.image_bytes > kept.size_bytes)
+    return [sizes_of(kept), len(parts), *parts]
 
 
 def _whole(most: float) -> int:

@@ -1,12 +1,10 @@
 #!lua flags=allow-oom
--- Read a session, which is a use of it. Returns its fields; its format alone where that is another; or nil.
+-- Read a session, which is a use of it. Returns the fields that are asked for and the parts of its two texts; the format
+-- alone where that is another; or nil.
 -- include sessions
 local found = read('run', 'last_run')
 if not found then
   local other = redis.call('HGET', session, 'format')
-  if not other and (redis.call('ZSCORE', idle, id) or redis.call('ZSCORE', busy, id)) then
-    lose(id, 'expired')
-  end
   return other and { other }
 end
 local run, last_run = found[2], found[3]
@@ -19,4 +17,10 @@ end
 if not run then
   redis.call('ZADD', idle, 'XX', tick(), id)
 end
-return redis.call('HMGET', session, unpack(ARGV, 5))
+local fields = redis.call('HMGET', session, unpack(ARGV, 5))
+for _, text in ipairs({ 'messages', 'untrimmed' }) do
+  for part = 1, math.min(tonumber(redis.call('HGET', session, text) or 0) or 0, MOST) do
+    table.insert(fields, redis.call('HGET', session, text .. part))
+  end
+end
+return fields

@@ -3,22 +3,18 @@
 -- A Redis that is full takes it: the sessions that go beyond the bounds give the room back.
 -- include sessions
 local run, most, most_text, most_images = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local size_bytes, image_bytes, turns, images = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local sizes_of_it = ARGV[9]
 clear()
 redis.call('HDEL', runs_of(run), run)
-local found = read('run')
+local found = read('run', 'created')
 if not found or found[2] ~= run then
   return 0
 end
-redis.call('HSET', session, 'version', tick(), 'active', whole(now), 'size', size_bytes, 'images', image_bytes,
-  'dropped_turns', turns, 'dropped_images', images, 'messages', joined(13, #ARGV))
-redis.call('HDEL', session, 'run', 'untrimmed')
+write(10, 'version', tick(), 'last_run', run, 'created', found[3] or '', 'sizes', sizes_of_it)
 redis.call('PEXPIRE', session, ttl_ms)
 redis.call('PEXPIRE', log_of(run), ttl_ms)
 redis.call('ZREM', busy, id)
-join_idle(size_bytes, image_bytes)
-redis.call('HINCRBY', totals, 'turns', turns)
-redis.call('HINCRBY', totals, 'pictures', images)
+join_idle(note(sizes_of_it))
 for _ = 1, MOST do
   local count = redis.call('ZCARD', idle)
   local sums = redis.call('HMGET', totals, 'text', 'images')

@@ -30,12 +30,6 @@ local function log_of(run)
   return prefix .. 'log:' .. run
 end
 
--- Fields of the record, after its format; nil where there is none of this format.
-local function read(...)
-  local found = redis.call('HMGET', session, 'format', ...)
-  return found[1] == format and found or nil
-end
-
 local function join_idle(size_bytes, image_bytes)
   redis.call('ZADD', idle, tick(), id)
   redis.call('HSET', sizes, id, size_bytes .. ' ' .. image_bytes)
@@ -73,6 +67,15 @@ local function lose(other, how)
   redis.call('HINCRBY', totals, how, 1)
 end
 
+-- Fields of the record, after its format; nil where there is none of this format.
+local function read(...)
+  local found = redis.call('HMGET', session, 'format', ...)
+  if not found[1] and (redis.call('ZSCORE', idle, id) or redis.call('ZSCORE', busy, id)) then
+    lose(id, 'expired')
+  end
+  return found[1] == format and found or nil
+end
+
 -- Clear away what has expired. A session in flight is looked at when its time is over; it may have been given more.
 local function clear()
   for _, other in ipairs(redis.call('ZRANGEBYSCORE', idle, '-inf', whole(now - ttl_ms * 1000), 'LIMIT', 0, MOST)) do
@@ -88,7 +91,27 @@ local function clear()
   end
 end
 
--- Arguments of any number, as one.
-local function joined(first, last)
-  return first == last and ARGV[first] or table.concat(ARGV, '', first, last)
+-- Write the record anew: its fields, and then two texts in parts that are the arguments after `at`. The first text has
+-- as many as the argument at `at` says. To join them here would take most of the time of a long session.
+local function write(at, ...)
+  local last = at + ARGV[at]
+  redis.call('UNLINK', session)
+  redis.call('HSET', session, 'format', format, 'active', whole(now), 'messages', ARGV[at], ...)
+  for part = at + 1, last do
+    redis.call('HSET', session, 'messages' .. part - at, ARGV[part])
+  end
+  if #ARGV > last then
+    redis.call('HSET', session, 'untrimmed', #ARGV - last)
+    for part = last + 1, #ARGV do
+      redis.call('HSET', session, 'untrimmed' .. part - last, ARGV[part])
+    end
+  end
+end
+
+-- Note what trimming has taken. Returns the sizes of the text and of the pictures; all are words of `spent`.
+local function note(spent)
+  local size_bytes, image_bytes, turns, images = string.match(spent, '^(%d+) (%d+) (%d+) (%d+)$')
+  redis.call('HINCRBY', totals, 'turns', turns)
+  redis.call('HINCRBY', totals, 'pictures', images)
+  return size_bytes, image_bytes
 end

@@ -213,7 +213,7 @@ def test_a_question_that_is_asked_again_elsewhere_finds_its_answer(pair: list[Pr
     found = there.desk.admit_once(request, "key-0123456789abcdef", request)
     assert run is not None
     assert found is not None
-    assert found.run_id == run.run_id  # type: ignore[union-attr]
+    assert found.run_id == run.run_id
     here.desk.release(run)  # type: ignore[arg-type]
 
 

@@ -102,6 +102,8 @@ def session_of(session_id: str, given: Sequence[bytes | None]) -> Session:
     try:
         size_bytes, image_bytes, turns, images = map(int, (sizes or b"").split())
         end = len(FIELDS) + int(count or b"")
+        if end > len(given):
+            raise Damaged(f"{count!r} parts")
         return Session(
             session_id=session_id,
             messages=unpacked(given[len(FIELDS) : end], size_bytes + image_bytes),

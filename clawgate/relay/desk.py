@@ -35,6 +35,7 @@ from clawgate.relay.replays import Keeping, Replays
 from clawgate.relay.report import Observer, Standing
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
+from clawgate.relay.slots import OwnSlots, Slots
 from clawgate.relay.smoothing import Load
 from clawgate.sessions import Session, SessionStore
 
@@ -73,12 +74,13 @@ class Desk:
         observers: Sequence[Observer] = (),
         clock: Callable[[], float] = time.monotonic,
         keeping: Keeping | None = None,
+        slots: Slots | None = None,
     ) -> None:
         self._store = store
         self._in_force = _InForce(client, limits)
         self._observers = observers
         self._clock = clock
-        self._roster = Roster(max_streams)
+        self._roster = Roster(slots or OwnSlots(max_streams))
         self._locks = SessionLocks()
         self._replays = Replays(keeping or Keeping(), store.has)
         self._drivers: dict[str, Driver] = {}
@@ -102,12 +104,28 @@ class Desk:
         """Return how many slots are taken: by the answers in flight, and by further readers of theirs."""
         return self._roster.streams
 
+    @property
+    def max_streams(self) -> int:
+        """Return how many slots there are."""
+        return self._roster.max_streams
+
+    @property
+    def is_store_available(self) -> bool:
+        """False while the sessions cannot be asked for."""
+        return self._store.is_available
+
     def standing(self) -> Standing:
         """Return how things stand; nothing waits for that."""
         roster, recorders = self._roster, list(self._recorders.values())
         waiting = sum(recorder.is_waiting for recorder in recorders)
         return Standing(
-            roster.streams, roster.max_streams, len(recorders), waiting, self._closings.count, self._store.counts()
+            roster.streams,
+            roster.max_streams,
+            len(recorders),
+            waiting,
+            self._closings.count,
+            self._store.counts(),
+            self._store.is_available,
         )
 
     @property

@@ -59,6 +59,7 @@ class Standing(NamedTuple):
 
     answers: those whose request is not over. waiting: of these, those that wait for an Ollama that is away.
     closes: the connections to Ollama that are to be closed, and may not be yet (closings.py).
+    streams and max_streams are those of all workers of the master, sessions those of all who share the store.
     """
 
     streams: int
@@ -67,6 +68,7 @@ class Standing(NamedTuple):
     waiting: int
     closes: int
     sessions: Counts
+    is_store_available: bool = True
 
 
 class Observer:

@@ -3,8 +3,8 @@
 The roster says which run has a slot; here they are counted. Several workers share one sum, so that a worker serves
 beyond its own share as long as others leave room.
 
-- The sum is strict. A slot is one byte of a file without content, and to take it is to lock that byte: the kernel grants
-  a record lock to one process at a time. No call waits: not for a worker that is stopped, nor for one that is busy.
+- The sum is strict. A slot is one byte of a file without content, and to take it is to lock that byte: the kernel
+  grants a record lock to one process at a time. No call waits, neither for a worker that is stopped nor for a busy one.
 - A worker that is killed gives its slots back: the kernel drops the locks of a process that ends.
 - Each worker writes how many it has into a cell of its own, in memory that all of them see. The master clears the cell
   of a worker that has ended.

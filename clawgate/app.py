@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Blueprint, Flask, Request
 
 from clawgate.config import Change, Config, ServerConfig, change_between
+from clawgate.errors import ConfigError
 from clawgate.ollama.abilities import KnownAbilities
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.state import CachedQuestion, UpstreamState, upstream_state
 from clawgate.relay.desk import Desk
+from clawgate.relay.keys import KnownKeys
+from clawgate.relay.peers import Alone, Peers
 from clawgate.relay.replays import Keeping
 from clawgate.relay.slots import OwnSlots, SharedSlots
 from clawgate.sessions import Bounds, MemoryStore
@@ -53,6 +56,9 @@ from clawgate.web.pages.files import Files
 from clawgate.web.pages.render import MAX_RENDERS, RenderRoutes
 from clawgate.web.pages.setup import SetupRoutes
 
+if TYPE_CHECKING:
+    from clawgate.redis.store import RedisStore
+
 
 class Entrance(NamedTuple):
     """The checks of a request's origin: its caller, and the name that it has for us."""
@@ -69,7 +75,8 @@ class Gateway:
         self.log_key = secrets.token_bytes(KEY_BYTES)  # kept here, so that a reload and the next worker keep it
         self.via = f"clawgate-{secrets.token_hex(8)}"
         self.client = OllamaClient.of(config.model, self.via)
-        self._store = MemoryStore(_bounds(config))
+        shared = _in_memory(config) if config.session.backend == "memory" else _in_redis(config)
+        self._store = shared.store
         self.clients = Clients()
         self.render_limit = ConcurrencyLimit(MAX_RENDERS, "texts are being rendered")
         self.digest_limit = ConcurrencyLimit(MAX_DIGESTS, "long sessions are being read")
@@ -84,6 +91,9 @@ class Gateway:
             (AnswerLog(), self.metrics),
             keeping=_keeping(config),
             slots=self._slots,
+            peers=shared.peers,
+            keys=shared.keys,
+            is_store_required=config.session.redis_required,
         )
 
     def join(self, place: int) -> None:
@@ -100,13 +110,15 @@ class Gateway:
 
     def tell(self) -> None:
         """Tell the other workers how things stand here; called once a second."""
-        self.metrics.tell()
+        self.metrics.tell(self.desk.in_hand())
 
     def start(self) -> None:
-        """Start the threads of the gateway's own; called in the process that serves, after the fork."""
+        """Begin to work with other processes; call in the process that serves, after a fork."""
+        self.desk.start()
 
     def stop(self) -> None:
-        """End them, after the last answer; again, or without a start, is harmless."""
+        """Work with no other process any more, once all answers are over."""
+        self.desk.stop()
 
     def reconfigure(self, config: Config) -> Change:
         """Put another configuration in force, as far as a running process can.
@@ -120,13 +132,46 @@ class Gateway:
         self.client = OllamaClient.of(config.model, self.via)
         self.metrics.name_models(AllowedModels(config.model).names)
         self._store.reconfigure(_bounds(config))
-        self.desk.reconfigure(self.client, config.stream, _keeping(config))
+        required = config.session.redis_required
+        self.desk.reconfigure(self.client, config.stream, _keeping(config), is_store_required=required)
         return change
 
 
 def _slots(server: ServerConfig) -> OwnSlots | SharedSlots:
     """Make the slots of the answers; several workers share theirs, so that none is refused while another has room."""
     return OwnSlots(server.max_streams) if server.workers == 1 else SharedSlots(server.workers, server.max_streams)
+
+
+class _Shared(NamedTuple):
+    """The parts that know other processes, where there are any; without keys the desk keeps its own."""
+
+    store: MemoryStore | RedisStore
+    peers: Peers
+    keys: KnownKeys | None = None
+
+
+def _in_memory(config: Config) -> _Shared:
+    return _Shared(MemoryStore(_bounds(config)), Alone())
+
+
+def _in_redis(config: Config) -> _Shared:
+    """Build what several processes share; nothing connects before it is used.
+
+    Errors: ConfigError.
+    """
+    try:
+        from clawgate.redis.keys import RedisKeys
+        from clawgate.redis.link import Link
+        from clawgate.redis.logs import Logs
+        from clawgate.redis.peers import RedisPeers
+        from clawgate.redis.store import RedisStore
+    except ImportError as error:
+        raise ConfigError("session.backend: redis needs redis-py: pip install 'clawgate[redis]'") from error
+    link = Link(config.session.redis_url or "", config.session.redis_prefix)
+    store = RedisStore(link, _bounds(config))
+    logs = Logs(link, store.ttl_in_force)
+    peers = RedisPeers(link, store, logs, secrets.token_hex(4))
+    return _Shared(store, peers, RedisKeys(link, store.has, store.ttl_in_force))
 
 
 def _bounds(config: Config) -> Bounds:

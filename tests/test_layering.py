@@ -17,7 +17,7 @@ ORDER = [
     {"config"},
     {"sessions", "ollama"},
     {"relay"},
-    {"telemetry"},
+    {"telemetry", "redis"},
     {"server", "web"},
     {"app"},
     {"", "wsgi", "gunicorn_conf", "lifeline", "ports", "unix_socket", "console", "up", "terminal", "cli", "__main__"},
@@ -41,6 +41,8 @@ NEVER = {
     "telemetry": {"sessions", "ollama"},
 }
 """Walls beside the order: rooms that a room must not import, though they come before it."""
+ONLY_FOR_APP = {"redis"}
+"""The rooms that stand behind an interface of the relay: app alone chooses them, where the configuration says so."""
 CLIENTS = {"terminal"}
 """The rooms that talk to a gateway over HTTP: only they import the client, and it knows none."""
 OBSERVED = {"relay.report"}
@@ -165,6 +167,8 @@ def _may_import(module: str, other: str) -> bool:
         return room == "cli"
     if other == "":
         return _names_from(module, "clawgate") == {"__version__"}
+    if other in ONLY_FOR_APP:
+        return room == "app"
     if other in NEVER.get(room, set()) or (other == "client" and room not in CLIENTS):
         return False
     return line_of(other) < line_of(room) or other in WITHIN.get(room, set())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import socket
 import threading
 import time
@@ -32,8 +33,10 @@ PAUSE_S = 0.5
 BLOCK_S = 2.0
 """The longest wait of a blocking command. Each is a sign of life: a dead connection is noticed after this."""
 SAY_EVERY_S = 10.0
+LONGEST_S = 10.0 * 365 * 86_400
 KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A firewall forgets idle connections after some minutes; the kernel keeps them alive."""
+INCLUDE = re.compile(r"^-- include (\w+)$", re.M)
 AWAY = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
 log = logging.getLogger(__name__)
 
@@ -144,6 +147,11 @@ class Link:
                 log.warning("Redis answers again")
 
 
+def milliseconds(seconds: float) -> int:
+    """Return a time to live as Redis takes it: at least 1 ms, at most `LONGEST_S`."""
+    return max(1, math.ceil(min(seconds, LONGEST_S) * 1000))
+
+
 def script_of(client: redis.Redis, name: str) -> Script:
     """Return a script of lua/, to be called with a client or a pipeline."""
     return client.register_script(_source_of(name))
@@ -151,7 +159,9 @@ def script_of(client: redis.Redis, name: str) -> Script:
 
 @cache
 def _source_of(name: str) -> str:
-    return files("clawgate.redis").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    """Return a script's text; a line `-- include NAME` stands for another file, which has what several scripts do."""
+    text = files("clawgate.redis").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return INCLUDE.sub(lambda found: _source_of(found[1]), text)
 
 
 def _client(url: str, timeout_s: float) -> redis.Redis:

@@ -13,8 +13,10 @@ from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from clawgate.config import StreamConfig
-from clawgate.errors import ClawgateError, UnknownSession
+from clawgate.errors import ClawgateError, SessionStoreUnavailable, UnknownSession
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.context import ContextSizes
 from clawgate.ollama.silence import Places
@@ -25,14 +27,16 @@ from clawgate.relay.diagnosis import MAX_LOOKING
 from clawgate.relay.driver import Driver
 from clawgate.relay.events import Event
 from clawgate.relay.following import Following, Found, Place, Reading
-from clawgate.relay.keys import Keys
+from clawgate.relay.keys import Keys, KnownKeys
 from clawgate.relay.locks import SessionLocks
+from clawgate.relay.mirror import Mirror
 from clawgate.relay.passage import Passages
+from clawgate.relay.peers import Alone, Peers
 from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.pump import Pump, Shared
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.replays import Keeping, Replays
-from clawgate.relay.report import Observer, Standing
+from clawgate.relay.report import InHand, Observer, Standing
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
 from clawgate.relay.slots import OwnSlots, Slots
@@ -74,9 +78,15 @@ class Desk:
         observers: Sequence[Observer] = (),
         clock: Callable[[], float] = time.monotonic,
         keeping: Keeping | None = None,
+        peers: Peers | None = None,
+        keys: KnownKeys | None = None,
+        *,
         slots: Slots | None = None,
+        is_store_required: bool = True,
     ) -> None:
         self._store = store
+        self._peers = peers = peers or Alone()
+        self._is_store_required = is_store_required
         self._in_force = _InForce(client, limits)
         self._observers = observers
         self._clock = clock
@@ -84,11 +94,16 @@ class Desk:
         self._locks = SessionLocks()
         self._replays = Replays(keeping or Keeping(), store.has)
         self._drivers: dict[str, Driver] = {}
-        self._following = Following(self._is_known, self._roster, self._replays, self._drivers, clock)
-        self._keys = Keys(self._is_known)
+        self._mirror = Mirror(self._locks, clock)
+        self._following = Following(
+            self._is_known, self._roster, self._replays, self._drivers, peers, self._mirror, clock
+        )
+        self._keys = keys or Keys(self._is_known)
         self._key_locks = SessionLocks()
         self._closings = Closings()
-        self._admission = Admission(store, self._roster, self._locks, self._closings, self._replays)
+        self._admission = Admission(
+            store, self._roster, self._locks, self._closings, self._replays, peers, self._mirror
+        )
         self.passages = Passages(
             self._roster,
             self._closings,
@@ -114,19 +129,15 @@ class Desk:
         """False while the sessions cannot be asked for."""
         return self._store.is_available
 
+    def in_hand(self) -> InHand:
+        """Return what is in hand; nothing waits for that, and no store is asked."""
+        recorders = list(self._recorders.values())
+        return InHand(len(recorders), sum(recorder.is_waiting for recorder in recorders), self._closings.count)
+
     def standing(self) -> Standing:
-        """Return how things stand; nothing waits for that."""
-        roster, recorders = self._roster, list(self._recorders.values())
-        waiting = sum(recorder.is_waiting for recorder in recorders)
-        return Standing(
-            roster.streams,
-            roster.max_streams,
-            len(recorders),
-            waiting,
-            self._closings.count,
-            self._store.counts(),
-            self._store.is_available,
-        )
+        """Return how things stand; the sessions may be counted on another machine."""
+        roster, store = self._roster, self._store
+        return Standing(roster.streams, roster.max_streams, *self.in_hand(), store.counts(), store.is_available)
 
     @property
     def is_draining(self) -> bool:
@@ -137,8 +148,29 @@ class Desk:
         """True until a reader of the run is about to get the end event."""
         return self._roster.has_slot(run_id)
 
-    def reconfigure(self, client: OllamaClient, limits: StreamConfig, keeping: Keeping | None = None) -> None:
+    @property
+    def is_store_missing(self) -> bool:
+        """True while the store cannot be asked, and new answers are refused because of that."""
+        return self._is_store_required and not self._store.is_available
+
+    def start(self) -> None:
+        """Begin to listen to other processes; call in the process that serves, after a fork."""
+        self._peers.start(self._mirror)
+
+    def stop(self) -> None:
+        """Listen to no other process any more, once all runs are over."""
+        self._peers.stop()
+
+    def reconfigure(
+        self,
+        client: OllamaClient,
+        limits: StreamConfig,
+        keeping: Keeping | None = None,
+        *,
+        is_store_required: bool = True,
+    ) -> None:
         """Put another Ollama and other limits in force; running answers keep their limits."""
+        self._is_store_required = is_store_required
         self._in_force = _InForce(client, limits)
         self._replays.reconfigure(keeping or Keeping())
 
@@ -165,9 +197,24 @@ class Desk:
         )
 
     def _admit(self, request: ChatRequest, is_able: bool) -> Run:
-        run = self._admission.admit(request, is_able)
+        self._peers.start(self._mirror)
+        try:
+            run = self._admission.admit(request, is_able)
+        except SessionStoreUnavailable:
+            if self._is_store_required or request.is_increment:
+                raise
+            run = self._admit_unkept(request)
         self._recorders[run.run_id] = Recorder(run, self._observers, self._clock(), self._closings)
         return run
+
+    def _admit_unkept(self, request: ChatRequest) -> Run:
+        """Admit a request without its session, which nobody can ask for now; its answer here ends, as it would."""
+        old = self._roster.of_session(request.session_id or "")
+        if old is not None and not old.has_outcome:
+            self._admission.check_busy(request)
+            old.end("superseded")
+            old.close()
+        return self._admission.admit(replace(request, is_kept=False))
 
     def admit_once(self, request: ChatRequest, key: str, asked: ChatRequest) -> Run | Found | None:
         """Admit a request, or find its run where the same request came before under this key.
@@ -178,6 +225,14 @@ class Desk:
 
         Errors: those of `admit`; BadRequest where another request came under the key.
         """
+        try:
+            return self._admit_once(request, key, asked)
+        except SessionStoreUnavailable:
+            if self._is_store_required or request.is_increment:
+                raise
+            return self.admit(request)  # which nobody keeps, so that nobody could find it again
+
+    def _admit_once(self, request: ChatRequest, key: str, asked: ChatRequest) -> Run | Found | None:
         run_id = self._keys.run_of(key, asked)
         if run_id is not None:
             return self.find_run(Place(run_id, 0))
@@ -190,10 +245,14 @@ class Desk:
                 raise
             return self.find_run(Place(run_id, 0))  # the same request was quicker: this one is refused because of that
         with self._key_locks.of(key):
-            run_id = self._keys.run_of(key, asked)
+            run_id = self._keys.reserve(key, asked)
             if run_id is not None:
                 return self.find_run(Place(run_id, 0))
-            run = self._admit(request, is_able)
+            try:
+                run = self._admit(request, is_able)
+            except BaseException:
+                self._keys.give_back(key)
+                raise
             self._keys.note(key, asked, run.session_id, run.run_id)
             return run
 
@@ -203,7 +262,10 @@ class Desk:
         recorder = self._recorders[run.run_id]
         pump = Pump(run, lambda: self._in_force.client, limits, recorder, self._clock, self._shared)
         detach_s = limits.detach_seconds if run.is_detachable else 0.0
-        driver = Driver(run, pump, self._roster, detach_s, partial(self._forget_run, run), self._clock)
+        is_read_elsewhere = partial(self._mirror.has_readers, run.run_id)
+        driver = Driver(
+            run, pump, self._roster, detach_s, partial(self._forget_run, run), is_read_elsewhere, self._clock
+        )
         self._drivers[run.run_id] = driver
         return driver.events(limits.heartbeat_seconds, client)
 
@@ -221,7 +283,7 @@ class Desk:
             run.release()
             with self._locks.of(run.session_id):
                 is_last = self._roster.of_session(run.session_id) is run
-                if is_last and run.is_settled and self._store.has(run.session_id):
+                if not self._peers.has_others and is_last and run.is_settled and self._store.has(run.session_id):
                     self._replays.keep(run.log)
         finally:
             self._roster.remove(run)
@@ -233,8 +295,14 @@ class Desk:
 
         Errors: UnknownSession.
         """
-        self._admission.known(session_id)
-        return self._following.of_session(session_id, place)
+        try:
+            last_run_id = self._admission.known(session_id).last_run_id
+        except SessionStoreUnavailable:
+            run = self._roster.of_session(session_id)
+            if run is None or run.has_outcome:
+                raise
+            last_run_id = run.run_id  # it is read without the store
+        return self._following.of_session(session_id, place, last_run_id)
 
     def find_run(self, place: Place) -> Found | None:
         """Find what a run has to say behind an event of it; None where it has said all, or is not known any more."""
@@ -254,20 +322,50 @@ class Desk:
 
         Errors: UnknownSession.
         """
-        run = self._roster.of_id(run_id or "")
-        whose = session_id or (run.session_id if run is not None else None)
+        here = self._roster.of_id(run_id or "")
+        whose = session_id or (here.session_id if here is not None else None)
         if whose is None:
-            return Interruption(None, run_id, interrupted=False)
+            return self._interrupt_elsewhere(None, run_id) or Interruption(None, run_id, interrupted=False)
         with self._locks.of(whose):  # it hits an answer that is just being superseded, or the next one
-            if session_id is not None:
-                self._admission.known(session_id)  # the run of a deleted session may still have its reader
-                run = self._roster.of_session(session_id)
-            is_meant = run is not None and run_id in (None, run.run_id)
-            if run is None or not is_meant or not run.end("interrupted"):
-                return Interruption(None if run is not None and not run.is_kept else whose, run_id, interrupted=False)
+            run = here if session_id is None else self._roster.of_session(session_id)
+            owner = run_id if session_id is None else self._owner(session_id, run)
+            is_meant = run is not None and run.run_id == owner and run_id in (None, owner)
+            if run is not None and is_meant and run.end("interrupted"):
+                is_elsewhere = False
+            elif owner is not None and self._peers.is_elsewhere(owner) and run_id in (None, owner):
+                is_elsewhere = True
+            else:
+                if session_id is not None:
+                    self._admission.known(session_id)  # the run of a deleted session may still have its reader
+                is_kept = run is None or run.is_kept
+                return Interruption(whose if is_kept else None, run_id, interrupted=False)
+        if is_elsewhere:
+            return self._interrupt_elsewhere(session_id, owner) or Interruption(whose, run_id, interrupted=False)
+        assert run is not None
         run.close()
         session = run.session_id if run.is_kept else None
         return Interruption(session, run.run_id, interrupted=True, partial=run.text)
+
+    def _owner(self, session_id: str, run: Run | None) -> str | None:
+        """Return the run that owns a session; where nobody can be asked, that is the run in flight here.
+
+        Errors: SessionStoreUnavailable.
+        """
+        if run is not None and (not run.is_kept or not self._peers.has_others):
+            return run.run_id
+        try:
+            return self._store.head(session_id).run_id
+        except SessionStoreUnavailable:
+            if run is None or run.has_outcome:
+                raise
+            return run.run_id
+
+    def _interrupt_elsewhere(self, session_id: str | None, run_id: str | None) -> Interruption | None:
+        """End a run of another process; None where it has ended by itself, or is not known."""
+        if run_id is None or not self._peers.is_elsewhere(run_id):
+            return None
+        outcome = self._peers.end(run_id, session_id, "interrupted")
+        return outcome and Interruption(outcome.session_id, run_id, interrupted=True, partial=outcome.partial)
 
     def session(self, session_id: str) -> Session:
         """Return a session.
@@ -281,6 +379,8 @@ class Desk:
 
         Errors: UnknownSession.
         """
+        if self._peers.has_others:
+            self._interrupt_elsewhere(session_id, self._store.head(session_id).run_id)
         with self._locks.of(session_id):
             run = self._roster.of_session(session_id)
             with run.ending("interrupted") if run is not None else nullcontext():
@@ -301,6 +401,7 @@ class Desk:
             return
         left = self._roster.runs_to_end()
         self.passages.end_all()
+        self._following.end_all()
         for run in left:
             run.end("interrupted")
         for run in left:

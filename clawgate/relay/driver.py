@@ -26,7 +26,7 @@ class Driver:
     """Drives one run. To the reader that asked it is what that reader does until there is more to read (`Steps`).
 
     detach_s: the time for which the run goes on without any reader.
-    forget: called once, when the run is over.
+    forget: called once, when the run is over. is_read_elsewhere: tells whether another process has a reader of it.
     Threads: the one that serves the request calls all but `share`, which those of other readers call. `_stepping` is
     held during each step of the pump by the asker, and `_sharing` for moments only. Once `_watch` is set, the asker
     steps the pump no more.
@@ -39,6 +39,7 @@ class Driver:
         roster: Roster,
         detach_s: float,
         forget: Callable[[], None],
+        is_read_elsewhere: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
@@ -46,6 +47,7 @@ class Driver:
         self._roster = roster
         self._detach_s = detach_s
         self._forget = forget
+        self._is_read_elsewhere = is_read_elsewhere
         self._clock = clock
         self._client: socket.socket | None = None
         self._stepping = threading.Lock()
@@ -116,10 +118,13 @@ class Driver:
             self._roster.leave(run.run_id)
             if self._has_thread:
                 run.wake_event.wake()  # it looks whether anybody reads it
-            elif (not self._detach_s and not self._roster.has_readers(run.run_id)) or not self._start():
+            elif (not self._detach_s and not self._has_readers()) or not self._start():
                 return False
             self._has_left = True
             return True
+
+    def _has_readers(self) -> bool:
+        return self._roster.has_readers(self._run.run_id) or self._is_read_elsewhere()
 
     def _start(self) -> bool:
         """Start the run's own thread, which begins once `_sharing` is free; False where the system gives none."""
@@ -136,7 +141,7 @@ class Driver:
         deserted_at: float | None = None
         try:
             while self._run.ended is None:
-                if self._roster.has_readers(self._run.run_id):
+                if self._has_readers():
                     deserted_at = None
                 elif deserted_at is None:
                     deserted_at = self._clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +11,11 @@ from typing import NamedTuple
 
 from clawgate.errors import Busy
 from clawgate.relay.driver import Driver
+from clawgate.relay.elsewhere import RunElsewhere
 from clawgate.relay.events import Event
 from clawgate.relay.log import Log
+from clawgate.relay.mirror import Mirror
+from clawgate.relay.peers import Peers
 from clawgate.relay.reader import Reader, Watch
 from clawgate.relay.replays import Replays
 from clawgate.relay.roster import Roster
@@ -26,11 +30,16 @@ class Place(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A run that can be read on behind an event; run is None where only the log of it is left."""
+    """A run that can be read on behind an event; run is None where only the log of it is left, or is elsewhere.
+
+    reader: the name under which another process, which drives it, knows this reader; the log is what that has written
+    down so far. "" for a run of this process, and for one that has ended.
+    """
 
     log: Log
     run: Run | None
     number: int
+    reader: str = ""
 
     @property
     def run_id(self) -> str:
@@ -69,30 +78,56 @@ class Following:
         roster: Roster,
         replays: Replays,
         drivers: Mapping[str, Driver],
+        peers: Peers,
+        mirror: Mirror,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._is_known = is_known
+        self._peers = peers
+        self._mirror = mirror
+        self._is_over = False
         self._roster = roster
         self._replays = replays
         self._drivers = drivers
         self._clock = clock
 
-    def of_session(self, session_id: str, place: Place | None) -> Found | None:
+    def of_session(self, session_id: str, place: Place | None, last_run_id: str | None) -> Found | None:
         """Find what a session's answer in flight, or else its last one, has to say behind an event.
 
         An event of another run has no place in this one; without an event, all is to be read. None where nothing is.
+
+        last_run_id: the run that the store has for the session.
         """
+        if self._peers.has_others:
+            return None if last_run_id is None else self._of_any(last_run_id, place)
         run = _unforgotten(self._roster.of_session(session_id))
         log = run.log if run is not None else self._replays.of_session(session_id)
         return None if log is None else _found(log, run, place)
 
     def of_run(self, place: Place) -> Found | None:
         """Find what a run has to say behind an event of it; None where it has said all, or is not known any more."""
+        if self._peers.has_others:
+            found = self._of_any(place.run_id, place)
+            return found if found is not None and (found.run or self._is_known(found.session_id)) else None
         run = _unforgotten(self._roster.of_id(place.run_id))
         log = run.log if run is not None else self._replays.of_run(place.run_id)
         if log is None or not self._is_known(log.started.session_id):
             return None
         return _found(log, run, place)
+
+    def end_all(self) -> None:
+        """Leave the clients that read other processes' runs: they come back to another process."""
+        self._is_over = True
+
+    def _of_any(self, run_id: str, place: Place | None) -> Found | None:
+        """Find a run here, or where it is."""
+        run = _unforgotten(self._roster.of_id(run_id))
+        ended = self._mirror.of_id(run_id)
+        if run is not None or ended is not None:
+            return _found((run or ended).log, run, place)  # type: ignore[union-attr]
+        reader = secrets.token_hex(8)
+        log = self._peers.log_of(run_id, reader)
+        return None if log is None else _found(log, None, place, "" if log.is_ended else reader)
 
     def read(self, found: Found, heartbeat_s: float, client: socket.socket | None) -> Reading:
         """Read a run on, beside whoever drives it.
@@ -100,6 +135,8 @@ class Following:
         Errors: Busy.
         """
         run = found.run
+        if found.reader:
+            return self._read_elsewhere(found, heartbeat_s, client)
         if run is None:
             return Reading(iter(found.log.after(found.number)), lambda: None)
         self._roster.arrive(run.run_id)
@@ -115,6 +152,27 @@ class Following:
         reader = Reader(run, watch, heartbeat_s, client, free, lambda: True, found.number, self._clock)
         return Reading(reader.events(), partial(self._leave, run, watch))
 
+    def _read_elsewhere(self, found: Found, heartbeat_s: float, client: socket.socket | None) -> Reading:
+        try:
+            self._roster.arrive_elsewhere(found.run_id)
+        except Busy:
+            self._peers.leave(found.run_id, found.reader)
+            raise
+        free = partial(self._roster.leave_elsewhere, found.run_id)
+        try:
+            run = RunElsewhere(found.log, found.reader, self._peers, lambda: self._is_over, self._clock)
+        except OSError as error:
+            free()
+            self._peers.leave(found.run_id, found.reader)
+            raise Busy(f"no further answer can be read ({error.strerror}); try again in a moment") from error
+        reader = Reader(run, run, heartbeat_s, client, leave=lambda: True, place=found.number, clock=self._clock)
+
+        def release() -> None:
+            run.release()
+            free()
+
+        return Reading(reader.events(), release)
+
     def _leave(self, run: Run, watch: Watch | None = None) -> None:
         """Count a reader of a run no more; a run that nobody reads any more looks how long it may go on."""
         if watch is not None:
@@ -127,6 +185,6 @@ def _unforgotten(run: Run | None) -> Run | None:
     return None if run is None or run.is_forgotten else run
 
 
-def _found(log: Log, run: Run | None, place: Place | None) -> Found | None:
+def _found(log: Log, run: Run | None, place: Place | None, reader: str = "") -> Found | None:
     number = 0 if place is None else place.number if place.run_id == log.started.run_id else -1
-    return None if log.is_ended and number == log.last else Found(log, run, number)
+    return None if log.is_ended and number == log.last else Found(log, run, number, reader)

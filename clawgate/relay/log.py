@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from clawgate.relay.events import Ended, Event, Reset, Started, Text, Thinking, ToolCalls
+from clawgate.relay.events import Ended, Event, Reset, Restarted, Started, Text, Thinking, ToolCalls
 
 EVENT_BYTES = 80
 """The memory that an event takes beside its text: the object, and its places in lists."""
@@ -51,7 +51,7 @@ class Log:
     @property
     def is_ended(self) -> bool:
         """True once the end is in the log."""
-        return type(self._events[-1]) is Ended
+        return bool(self._events) and type(self._events[-1]) is Ended
 
     @property
     def text(self) -> str:
@@ -96,6 +96,8 @@ class Log:
             self._thinking.append(event.text)
         elif isinstance(event, ToolCalls):
             self._calls.extend(event.calls)
+        elif isinstance(event, Restarted):
+            self._thinking.clear()
         self._events.append(event)
         self.event_bytes += _size_of(event)
         self.last += 1
@@ -105,9 +107,32 @@ class Log:
         if self.is_full:
             self._shorten()
 
-    def forget_thinking(self) -> None:
-        """Drop the thinking so far, which is void."""
-        self._thinking.clear()
+    def append_from(self, first: int, events: Sequence[Event]) -> bool:
+        """Append events of the same run's log, as another process has written them down, but those that are here.
+
+        A `Reset` comes first, and stands for all before it.
+
+        first: the number of the first event, but for a `Reset`, which has its own.
+        Returns False where events are missing between.
+        """
+        begin = events[0] if events else None
+        if isinstance(begin, Reset):
+            if begin.number > self.last:
+                self._begin_with(begin)
+            first, events = begin.number + 1, events[1:]
+        if first > self.last + 1:
+            return False
+        for event in events[self.last + 1 - first :]:
+            self.append(event)
+        return True
+
+    def _begin_with(self, reset: Reset) -> None:
+        self._events.clear()
+        self._fallen = self.last = reset.number
+        self._texts = [reset.text] if reset.text else []
+        self._thinking = [reset.thinking] if reset.thinking else []
+        self._calls = list(reset.calls)
+        self.event_bytes = 0
 
     def after(self, number: int) -> Sequence[Event]:
         """Return the events behind this number; a `Reset` first where some of them have fallen out.

@@ -22,7 +22,7 @@ class Batch(NamedTuple):
 
     session_id: None for a run whose session nobody knows.
     first, last: the numbers of the first and the last event. is_anew: this is all that there is to say; what was
-    written before is void, and the first event may be a `Reset`.
+    written before is void, and the first event may be a `Reset`. is_wanted: a reader elsewhere waits for it.
     """
 
     run_id: str
@@ -31,6 +31,7 @@ class Batch(NamedTuple):
     last: int
     events: Sequence[Event]
     is_anew: bool
+    is_wanted: bool
 
 
 class Fate(NamedTuple):
@@ -58,14 +59,21 @@ class Teller(Protocol):
     Threads: any.
     """
 
-    def end(self, run_id: str, done_reason: str) -> Outcome | None:
-        """End a run of this process; None where it has ended already, or is not known."""
+    def end(self, run_id: str, session_id: str | None, done_reason: str) -> Outcome | None:
+        """End a run of this process; None where it has ended already, or is not known.
 
-    def want(self, run_id: str, is_anew: bool) -> bool:
+        session_id: its session, where that is known: the run may just be being admitted.
+        """
+
+    def want(self, run_id: str, reader: str, is_anew: bool) -> bool:
         """Write a run down as it grows, for a reader elsewhere; False where it is not known (any more).
 
+        reader: its name; it counts as a reader of the run until it leaves, or does not ask again.
         is_anew: the reader has found a gap: all has to be written again.
         """
+
+    def leave(self, run_id: str, reader: str) -> None:
+        """Count a reader elsewhere no more."""
 
     def batches(self, is_everything: bool) -> Sequence[Batch]:
         """Return what has yet to be written down: of the runs with a reader elsewhere, or of all."""
@@ -76,13 +84,20 @@ class Teller(Protocol):
     def wait(self, timeout_s: float) -> None:
         """Wait until a run with a reader elsewhere has said something."""
 
+    def wake(self) -> None:
+        """End that wait."""
+
 
 class Peers(Protocol):
     """The other processes.
 
+    has_others: False where there can be none; then nothing else is asked here.
     Threads: any.
-    Errors: SessionStoreUnavailable from all but `name_run`, `is_elsewhere`, `is_sibling`, `start` and `stop`.
+    Errors: SessionStoreUnavailable from `end`, `log_of`, `more` and `ask`.
     """
+
+    @property
+    def has_others(self) -> bool: ...
 
     def start(self, teller: Teller) -> None:
         """Begin to listen to the others; again is harmless. Call in the process that serves, after a fork."""
@@ -105,18 +120,29 @@ class Peers(Protocol):
         A process that is dead, or does not answer in time, loses the run: what it has written down is settled for it.
         """
 
-    def log_of(self, run_id: str) -> Log | None:
-        """Return what is written down of a run of another process; None where nothing is, and nothing will be."""
+    def log_of(self, run_id: str, reader: str) -> Log | None:
+        """Return what is written down of a run of another process; None where nothing is, and nothing will be.
+
+        reader: a name, under which that process counts a reader of a run in flight from now on.
+        """
 
     def more(self, run_id: str, log: Log, timeout_s: float) -> bool:
         """Wait for what else a run says, and append it to the log; False where there is a gap behind the log."""
 
-    def ask(self, run_id: str, is_anew: bool = False) -> None:
-        """Ask a run's process to write it down as it grows, for some seconds from now on."""
+    def ask(self, run_id: str, reader: str, is_anew: bool = False) -> bool:
+        """Ask a run's process to write it down as it grows, for some seconds from now on.
+
+        False where that process does not know the run, or is dead: what is written down is all.
+        """
+
+    def leave(self, run_id: str, reader: str) -> None:
+        """Tell a run's process that a reader has left; it finds out by itself otherwise."""
 
 
 class Alone:
     """No other process."""
+
+    has_others = False
 
     def start(self, teller: Teller) -> None:
         """Listen to nobody."""
@@ -140,7 +166,7 @@ class Alone:
         """Know of no run."""
         return None
 
-    def log_of(self, run_id: str) -> Log | None:  # noqa: ARG002
+    def log_of(self, run_id: str, reader: str) -> Log | None:  # noqa: ARG002
         """Know of no run."""
         return None
 
@@ -148,5 +174,9 @@ class Alone:
         """Know of no run."""
         return False
 
-    def ask(self, run_id: str, is_anew: bool = False) -> None:
+    def ask(self, run_id: str, reader: str, is_anew: bool = False) -> bool:  # noqa: ARG002
         """Ask nobody."""
+        return False
+
+    def leave(self, run_id: str, reader: str) -> None:
+        """Tell nobody."""

@@ -47,6 +47,11 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     is_kept: bool = True
     generate: dict[str, Any] | None = None
 
+    @property
+    def is_increment(self) -> bool:
+        """True where the session's own messages are needed for an answer."""
+        return self.session_id is not None and self.messages is None
+
 
 def context_of(request: ChatRequest, session: Session | None, answer: Message | None) -> Sequence[Message]:
     """Return the session's messages from now on: those so far, the ended run's answer, and the new message.

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from clawgate.relay.elsewhere import RunElsewhere
 from clawgate.relay.events import PING, Ended, Event, Reset
 from clawgate.relay.run import Run
 from clawgate.relay.wait import Waiter, WakeEvent
@@ -70,7 +71,7 @@ class Reader:
 
     def __init__(
         self,
-        run: Run,
+        run: Run | RunElsewhere,
         steps: Steps,
         heartbeat_s: float,
         client: socket.socket | None = None,

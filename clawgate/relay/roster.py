@@ -61,7 +61,7 @@ class Roster:
     def take_slot(self, run_id: str, old: Run | None, *, is_beyond: bool = False) -> None:
         """Take a slot for a run that is to be made: that of the run that it supersedes, or a free one.
 
-        is_beyond: take one even where none is free: the run that it supersedes is another process's, and about to end.
+        is_beyond: the run supersedes one of a process that counts the same slots, and which gives its own back.
 
         Errors: ShuttingDown, Busy.
         """
@@ -73,6 +73,33 @@ class Roster:
             elif held > 1:
                 self._slots.give_back(held - 1)
             self._readers[run_id] = 1
+
+    def check_free(self, *, is_beyond: bool) -> None:
+        """Check that a slot could be taken now.
+
+        Errors: Busy.
+        """
+        with self._lock:
+            if not is_beyond and self._slots.taken >= self._slots.limit:
+                raise self._busy()
+
+    def arrive_elsewhere(self, run_id: str) -> None:
+        """Count a reader of another process's run.
+
+        Errors: Busy.
+        """
+        with self._lock:
+            self._take()
+            self._readers[run_id] = self._readers.get(run_id, 0) + 1
+
+    def leave_elsewhere(self, run_id: str) -> None:
+        """Count a reader of another process's run no more."""
+        with self._lock:
+            self._slots.give_back()
+            self._readers[run_id] -= 1
+            if not self._readers[run_id]:
+                del self._readers[run_id]
+            self._tell_if_empty()
 
     def arrive(self, run_id: str) -> None:
         """Count another reader of a run; of one that needs no slot any more, do nothing.
@@ -106,7 +133,10 @@ class Roster:
 
     def _take(self, *, is_beyond: bool = False) -> None:
         if not self._slots.take(is_beyond=is_beyond):
-            raise Busy(f"all {self._slots.limit} streams are taken; try again in a moment")
+            raise self._busy()
+
+    def _busy(self) -> Busy:
+        return Busy(f"all {self._slots.limit} streams are taken; try again in a moment")
 
     def _free(self, run_id: str) -> None:
         readers = self._readers.pop(run_id, None)

@@ -26,7 +26,7 @@ from clawgate.relay.events import Ended, Event, Restarted, Resumed, Started, Tex
 from clawgate.relay.log import Log
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.stats import NO_STATS, Stats
-from clawgate.relay.wait import WakeEvent
+from clawgate.relay.wait import WakeEvent, Wakes
 from clawgate.sessions import Message
 
 REFUSAL = Message(role="assistant", interrupted=True, refused=True)
@@ -84,7 +84,7 @@ class Run:
         self._predecessor = predecessor
         self._closings = closings or Closings()
         self._lock = threading.Lock()
-        self._followers: tuple[WakeEvent, ...] = ()
+        self._followers: tuple[Wakes, ...] = ()
         self._held: Text | Thinking | None = None
         self._exchange: Exchange | None = None
 
@@ -151,12 +151,12 @@ class Run:
         with self._lock:
             return self.log.after(number)
 
-    def follow(self, wake_event: WakeEvent) -> None:
+    def follow(self, wake_event: Wakes) -> None:
         """Wake this event whenever the log grows."""
         with self._lock:
             self._followers += (wake_event,)
 
-    def unfollow(self, wake_event: WakeEvent) -> None:
+    def unfollow(self, wake_event: Wakes) -> None:
         """Wake this event no more; again is harmless."""
         with self._lock:
             self._followers = tuple(each for each in self._followers if each is not wake_event)
@@ -164,9 +164,6 @@ class Run:
     def resume(self) -> bool:
         """Publish that Ollama is back; False where it begins again, since thinking cannot be continued."""
         can_go_on = self.log.has_text or not self.log.has_thinking
-        if not can_go_on:
-            with self._lock:
-                self.log.forget_thinking()
         self.publish_and_hold([Resumed() if can_go_on else Restarted()], None)  # what was held back comes again, too
         return can_go_on
 

@@ -11,12 +11,20 @@ import select
 import socket
 import sys
 import threading
+from typing import Protocol
 
 POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
 """Linux reports a half-close without a read; other systems need POLLIN and a peek."""
 
 WAKE = (1).to_bytes(8, sys.byteorder)
 """The bytes that an eventfd expects; a pipe takes any."""
+
+
+class Wakes(Protocol):
+    """A thing that is woken whenever a run's log grows."""
+
+    def wake(self) -> None:
+        """Note that; it returns at once."""
 
 
 class WakeEvent(threading.Event):

@@ -5,7 +5,8 @@ The relay is the only caller that writes; web/ reads.
 
 from __future__ import annotations
 
-from clawgate.sessions.memory import Bounds, MemoryStore
+from clawgate.sessions.bounds import Bounds
+from clawgate.sessions.memory import MemoryStore
 from clawgate.sessions.message import Message, TextOrJson, text_of
 from clawgate.sessions.session import (
     NO_HEAD,

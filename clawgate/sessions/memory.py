@@ -8,7 +8,6 @@ there are as many as answers in flight, they push out no idle one, and none of t
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import OrderedDict
@@ -17,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from clawgate.errors import TooLarge
+from clawgate.sessions.bounds import Bounds
 from clawgate.sessions.message import Message
 from clawgate.sessions.session import (
     NO_HEAD,
@@ -27,28 +26,10 @@ from clawgate.sessions.session import (
     Overtaken,
     Session,
     Trimmed,
-    size_of,
-    trimmed,
     with_answer,
 )
 
 Clock = Callable[[], float]
-
-
-class Bounds(NamedTuple):
-    """The limits of the store.
-
-    max_context_bytes, max_image_bytes: a session's text and its pictures are trimmed to these, but for its system
-    messages and its last turn.
-    max_body_bytes: the largest request, for which there is room above each of the two; a session that would grow
-    further is refused.
-    """
-
-    max_sessions: int
-    ttl_s: float
-    max_context_bytes: int
-    max_image_bytes: float = math.inf
-    max_body_bytes: float = math.inf
 
 
 class _Entry(NamedTuple):
@@ -122,19 +103,7 @@ class MemoryStore:
 
         Errors: TooLarge where trimming would leave more than one session may hold.
         """
-        bounds = self._bounds
-        most = bounds.max_context_bytes + bounds.max_body_bytes
-        most_images = bounds.max_image_bytes + bounds.max_body_bytes
-        size_bytes = session.size_bytes + sum(map(size_of, more))
-        image_bytes = session.image_bytes + sum(message.image_bytes for message in more)
-        if size_bytes <= most and image_bytes <= most_images:
-            return
-        kept = self._trimmed((*session.messages, *more))
-        if kept.size_bytes > most or kept.image_bytes > most_images:
-            raise TooLarge(
-                f"message: expected a session of at most {most} bytes and {most_images} of pictures, got one that "
-                "grows beyond: system messages and the last turn are never dropped; begin a new session"
-            )
+        self._bounds.check(session, more)
 
     def begin(self, session_id: str, run_id: str, messages: Sequence[Message], seen: int | None = None) -> Session:
         """Make run_id the owner and messages the context, creating the session where it is new.
@@ -144,7 +113,7 @@ class MemoryStore:
         seen: the version of the session that the messages were made from; None for whatever there is.
         Errors: Overtaken.
         """
-        kept = self._trimmed(messages)
+        kept = self._bounds.trim(messages)
         memory_bytes = _memory_of(kept)
         with self._lock:
             self._expire()
@@ -176,7 +145,7 @@ class MemoryStore:
             owned = self._owned(session_id, run_id)
         if owned is None:
             return False
-        kept = self._trimmed(with_answer(owned, answer))
+        kept = self._bounds.trim(with_answer(owned, answer))
         memory_bytes = _memory_of(kept)
         with self._lock:
             owned = self._owned(session_id, run_id)
@@ -218,10 +187,6 @@ class MemoryStore:
                 self._expired,
                 self._trimmed_off,
             )
-
-    def _trimmed(self, messages: Sequence[Message]) -> Trimmed:
-        bounds = self._bounds
-        return trimmed(messages, bounds.max_context_bytes, bounds.max_image_bytes)
 
     def _head(self, session_id: str) -> Head:
         entry = self._in_flight.get(session_id) or self._idle.get(session_id)

@@ -15,7 +15,7 @@ from functools import partial
 from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from clawgate.relay.report import Standing
+from clawgate.relay.report import InHand, Standing
 from clawgate.telemetry.tallies import shared_rows
 
 _PID, _ANSWERS, _WAITING, _CLOSES, _THREADS = range(5)
@@ -47,15 +47,15 @@ class Crowd:
         for number in range(5):
             self._rows[place][number] = 0
 
-    def tell(self, standing: Standing) -> None:
+    def tell(self, in_hand: InHand) -> None:
         """Tell the others how things stand here."""
         row = self._rows[self._place]
-        row[_ANSWERS], row[_WAITING], row[_CLOSES] = standing.answers, standing.waiting, standing.closes
+        row[_ANSWERS], row[_WAITING], row[_CLOSES] = in_hand
         row[_THREADS] = threading.active_count()
 
     def total(self, standing: Standing) -> Standing:
         """Return how things stand with all workers, of which this one knows its own standing."""
-        self.tell(standing)
+        self.tell(InHand(standing.answers, standing.waiting, standing.closes))
         answers, waiting, closes = (self._sum(number) for number in (_ANSWERS, _WAITING, _CLOSES))
         return standing._replace(answers=answers, waiting=waiting, closes=closes)
 

@@ -28,7 +28,7 @@ from clawgate.errors import (
     UpstreamFailure,
     UpstreamRefused,
 )
-from clawgate.relay.report import INTERRUPTED, Observer, Phase, Report, RunIds, Standing
+from clawgate.relay.report import INTERRUPTED, InHand, Observer, Phase, Report, RunIds, Standing
 from clawgate.telemetry.crowd import Crowd
 from clawgate.telemetry.series import Counters, Histograms
 from clawgate.telemetry.tallies import Board, Names, Tally, Times
@@ -72,7 +72,7 @@ OF_MODEL = len(REASONS) + 1 + Times.size(FIRST_TOKEN_S) + Times.size(ANSWER_S) +
 class Metrics(Observer):
     """Counts what the relay reports, and tells it in Prometheus' formats; an observer of the relay's.
 
-    standing: returns how things stand; it waits for nothing.
+    standing: returns how things stand; it is asked at a scrape alone.
     workers: the processes that are going to be forked. Where there are several, each tells the counts of all.
     Threads: any. A lock is held for one addition.
     """
@@ -147,10 +147,10 @@ class Metrics(Observer):
         if self._crowd is not None:
             self._crowd.clear(place)
 
-    def tell(self) -> None:
-        """Tell the other workers how things stand here."""
+    def tell(self, in_hand: InHand) -> None:
+        """Tell the other workers how things stand here; nothing waits for that."""
         if self._crowd is not None:
-            self._crowd.tell(self._standing())
+            self._crowd.tell(in_hand)
 
     def _now(self) -> Standing:
         return self._standing() if self._crowd is None else self._crowd.total(self._standing())

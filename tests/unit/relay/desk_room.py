@@ -139,10 +139,10 @@ class Reader:
 class Room:
     """A desk with everything around it."""
 
-    def __init__(self, max_streams: int = 100, max_sessions: int = 100) -> None:
+    def __init__(self, max_streams: int = 100, max_sessions: int = 100, **parts: Any) -> None:
         self.client = ScriptedClient()
-        self.store = MemoryStore(Bounds(max_sessions, 1800, 1 << 20))
-        self.desk = Desk(self.store, self.client, max_streams, LIMITS)  # type: ignore[arg-type]
+        self.store = parts.pop("store", None) or MemoryStore(Bounds(max_sessions, 1800, 1 << 20))
+        self.desk = Desk(self.store, self.client, max_streams, LIMITS, **parts)  # type: ignore[arg-type]
         self.readers: list[Reader] = []
 
     def ask(self, session_id: str | None = "s", content: str = "q", **fields: Any) -> Reader:

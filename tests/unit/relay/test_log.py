@@ -42,7 +42,6 @@ def test_a_number_that_was_never_given_gets_everything_as_one(number: int) -> No
 
 def test_thinking_that_is_void_is_in_no_reset() -> None:
     log = log_of([Thinking("wrong")])
-    log.forget_thinking()
     log.append(Restarted())
     log.append(Thinking("right"))
     assert log.after(-1) == [Reset(STARTED, 4, "", "right")]

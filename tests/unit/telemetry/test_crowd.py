@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clawgate.relay.report import Standing
+from clawgate.relay.report import InHand, Standing
 from clawgate.sessions import Counts, Dropped
 from clawgate.telemetry.metrics import PLAIN, Metrics
 from clawgate.telemetry.tallies import Names
@@ -44,7 +44,7 @@ def test_the_counts_of_a_worker_that_has_ended_stay_and_its_state_does_not(metri
     for place in (0, 1):
         metrics.join(place)
         metrics.on_end(report())
-        metrics.tell()
+        metrics.tell(InHand(4, 2, 1))
     before = read(metrics)
     assert (before["clawgate_answers_in_flight"], before["clawgate_answers_waiting"]) == (8, 4)
     assert (before["clawgate_streams"], before["clawgate_streams_limit"]) == (7, 8), "the desk knows the sum"
@@ -62,7 +62,7 @@ def test_the_processes_are_told_together_and_their_cpu_never_goes_back(metrics: 
     told = []
     for place in (0, 1):
         metrics.join(place)
-        metrics.tell()
+        metrics.tell(InHand(4, 2, 1))
         told.append(read(metrics))
     assert told[1]["process_max_fds"] == 2 * told[0]["process_max_fds"]
     assert told[1]["process_threads"] >= 2

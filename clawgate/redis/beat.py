@@ -1,0 +1,131 @@
+"""The beat of a process: its lease, what its runs have said since the last second, and the runs of dead processes.
+
+One thread does all of it, so that a token's way to its reader has nothing to do with Redis.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from functools import partial
+from typing import Any
+
+from clawgate.errors import SessionStoreUnavailable
+from clawgate.redis.link import Link, milliseconds
+from clawgate.redis.logs import Logs
+from clawgate.redis.recovery import Recovery
+from clawgate.redis.store import RedisStore
+from clawgate.relay.peers import Teller
+
+WRITE_EVERY_S = 1.0
+"""A crash loses what a run has said for so long at the most."""
+RENEW_EVERY_S = 2.0
+LEASE_S = 6.0
+"""A process that has not renewed its lease for so long is dead: its sessions are free within 10 s of its last sign."""
+LEAST_PAUSE_S = 0.02
+"""Runs with a reader elsewhere are written down at most so often, together."""
+MOST_DEAD = 16
+END_S = 3.0
+log = logging.getLogger(__name__)
+
+
+class Beat:
+    """Keeps one process alive in the eyes of the others.
+
+    Threads: one of its own, from `begin` to `end`.
+    """
+
+    def __init__(
+        self, link: Link, store: RedisStore, logs: Logs, recovery: Recovery, process: str, teller: Teller
+    ) -> None:
+        self._link = link
+        self._store = store
+        self._logs = logs
+        self._recovery = recovery
+        self._process = process
+        self._teller = teller
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
+
+    def begin(self) -> None:
+        """Take the lease, where Redis is there, and begin."""
+        self._safely(self._renew)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Write down what is left, and give the lease back."""
+        self._is_over.set()
+        self._teller.wake()
+        self._thread.join(END_S)
+        self._safely(self._write_all)
+        self._safely(self._store.settle_kept)
+        self._safely(self._give_back)
+
+    def _run(self) -> None:
+        write_at = renew_at = time.monotonic()
+        while not self._is_over.is_set():
+            now = time.monotonic()
+            if now >= renew_at:
+                renew_at = now + RENEW_EVERY_S
+                self._safely(self._renew)
+                self._safely(self._bury)
+            is_due = now >= write_at
+            if is_due:
+                write_at = now + WRITE_EVERY_S
+                self._safely(self._store.settle_kept)
+            self._safely(self._write_all if is_due else self._write_wanted)
+            self._is_over.wait(LEAST_PAUSE_S)
+            self._teller.wait(max(0.0, min(write_at, renew_at) - time.monotonic()))
+
+    def _safely(self, step: Any) -> None:
+        """Take a step; where Redis is away it is taken again later. The thread lives on, whatever comes."""
+        try:
+            step()
+        except SessionStoreUnavailable:
+            pass  # the link has said so
+        except Exception:
+            log.exception("a step of the beat has failed")
+
+    def _renew(self) -> None:
+        keys = [self._link.key("process", self._process), self._link.key("processes")]
+        self._link.run("renew", keys, [self._process, milliseconds(LEASE_S)])
+
+    def _give_back(self) -> None:
+        keys = [
+            self._link.key(*parts)
+            for parts in (("process", self._process), ("processes",), ("inbox", self._process), ("runs", self._process))
+        ]
+        self._link.run("leave", keys, [self._process])
+
+    def _write_all(self) -> None:
+        self._write(is_everything=True)
+
+    def _write_wanted(self) -> None:
+        self._write(is_everything=False)
+
+    def _write(self, *, is_everything: bool) -> None:
+        batches = self._teller.batches(is_everything)
+        if batches:
+            self._teller.note(zip(batches, self._logs.write(batches), strict=True))
+
+    def _bury(self) -> None:
+        """Settle the runs of processes whose lease is over, and forget those that have none left."""
+        keys = [self._link.key("processes")]
+        dead: Any = self._link.run("dead", keys, [MOST_DEAD, self._link.key("process", "")])
+        for process in (each.decode() for each in dead):
+            self._bury_one(process)
+
+    def _bury_one(self, process: str) -> None:
+        owned = self._link.key("runs", process)
+        runs: Any = self._link.call(lambda client: client.hgetall(owned))
+        for run_id, session_id in runs.items():
+            if self._recovery.recover(run_id.decode(), session_id.decode()) is not None:
+                log.warning("the answer of a process that is gone has been settled", extra={"run": run_id.decode()})
+            self._link.call(partial(_drop, owned, run_id))
+        keys = [owned, self._link.key("processes"), self._link.key("inbox", process)]
+        self._link.run("bury", keys, [process])
+
+
+def _drop(owned: str, run_id: bytes, client: Any) -> None:
+    client.hdel(owned, run_id)

@@ -1,0 +1,10 @@
+-- Pushes a request onto a process's inbox, where the process is alive.
+-- KEYS: its lease, its inbox
+-- ARGV: the request, the inbox's TTL in ms
+-- Returns 1 where it is pushed.
+if redis.call('EXISTS', KEYS[1]) == 0 then
+    return 0
+end
+redis.call('RPUSH', KEYS[2], ARGV[1])
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+return 1

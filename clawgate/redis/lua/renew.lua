@@ -1,0 +1,6 @@
+-- Renews a process's lease.
+-- KEYS: the lease, the set of processes
+-- ARGV: the process, the lease in ms
+local time = redis.call('TIME')
+redis.call('SET', KEYS[1], '1', 'PX', ARGV[2])
+redis.call('ZADD', KEYS[2], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2], ARGV[1])

@@ -1,0 +1,20 @@
+#!lua
+-- Make a run the owner of a session, and replace all that was there. Returns {version, created, now}, or nil where the
+-- session has another version than the one seen. A Redis that is full refuses this step before it begins.
+-- include sessions
+local session_id, run, seen, sizes_of_it = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+clear()
+local found = read('version', 'created')
+if seen ~= '' and seen ~= (found and found[2] or '0') then
+  return false
+end
+local created = found and found[3] or whole(now)
+local version = tick()
+forget(id)
+write(9, 'version', version, 'run', run, 'last_run', run, 'created', created, 'sizes', sizes_of_it)
+note(sizes_of_it)
+redis.call('PEXPIRE', session, in_flight_ms)
+redis.call('ZADD', busy, whole(now + in_flight_ms * 1000), id)
+redis.call('HSET', runs_of(run), run, session_id)
+redis.call('PEXPIRE', runs_of(run), in_flight_ms)
+return { version, created, whole(now) }

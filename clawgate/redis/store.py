@@ -1,0 +1,277 @@
+"""The sessions in Redis: the store of several processes and machines, with the promises of the memory store.
+
+Every change is one step in Redis (lua/). A session's version and its owner fence it: a run that has been overtaken
+writes nothing, however late it comes. An answer that cannot be written waits here until Redis is back.
+
+The bounds count the sizes of the messages' JSON; what Redis takes is less, since the messages are compressed. Expired
+sessions go by Redis' own clock, also where no gateway runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from clawgate.errors import SessionStoreUnavailable
+from clawgate.redis.codec import FIELDS, FORMAT, Damaged, name_of, packed, seconds_of, session_of, sizes_of
+from clawgate.redis.link import Link
+from clawgate.sessions import NO_HEAD, Bounds, Counts, Dropped, Head, Message, Overtaken, Session, with_answer
+from clawgate.sessions.session import Trimmed
+
+LONGEST_TTL_MS = 10**13
+"""Redis adds it to the moment in ms; 300 years are for ever."""
+MOST_BYTES = 1 << 53
+MOST_UNSETTLED = 10_000
+"""So many answers wait at the most; those of runs that may not have begun take half of the places."""
+log = logging.getLogger(__name__)
+
+
+class _Unsettled(NamedTuple):
+    """An answer that has yet to be written."""
+
+    session_id: str
+    run_id: str
+    answer: Message
+
+
+class RedisStore:
+    """Keeps sessions in Redis; the least recently used go first, and each goes `ttl_s` after its last use.
+
+    Threads: `_lock` guards the sessions that own runs of this process (`_owned`, from `begin` to `settle`), by their
+    id, and the answers that have yet to be written (`_unsettled`), by their run. No answer of an ended run is more than
+    a run in flight had in memory, and while Redis is away no run begins. The lock is held for memory only.
+    """
+
+    def __init__(self, link: Link, bounds: Bounds) -> None:
+        self._link = link
+        self._bounds = bounds
+        self._lock = threading.Lock()
+        self._owned: dict[str, Session] = {}
+        self._unsettled: dict[str, _Unsettled] = {}
+        self._counts = Counts(0, 0, 0, 0, 0, 0, Dropped())
+
+    @property
+    def is_available(self) -> bool:
+        """False while Redis does not answer."""
+        return self._link.is_available
+
+    def reconfigure(self, bounds: Bounds) -> None:
+        """Put other bounds in force; sessions beyond them go at the next use."""
+        self._bounds = bounds
+
+    def ttl_in_force(self) -> float:
+        """Return the seconds for which a session is kept after its last use."""
+        return self._bounds.ttl_s
+
+    def get(self, session_id: str) -> Session | None:
+        """Return the session and count that as a use; None when it does not exist (any more)."""
+        self._settle_kept_of(session_id)
+        return self._read(session_id)
+
+    def has(self, session_id: str) -> bool:
+        """Tell whether a session exists, without counting that as a use."""
+        (found,) = self._look(session_id, "format")
+        return found == FORMAT.encode()
+
+    def head(self, session_id: str) -> Head:
+        """Return a session's owner and version without counting that as a use; NO_HEAD where it does not exist."""
+        self._settle_kept_of(session_id)
+        found, run, version = self._look(session_id, "format", "run", "version")
+        if found != FORMAT.encode():
+            return NO_HEAD
+        try:
+            return Head(name_of(run), int(version or b""))
+        except ValueError as error:
+            self._discard(session_id, version, error)
+            return NO_HEAD
+
+    def check(self, session: Session, more: Sequence[Message]) -> None:
+        """Check that a session has room for more messages, before anything is changed.
+
+        Errors: TooLarge where trimming would leave more than one session may hold.
+        """
+        self._bounds.check(session, more)
+
+    def begin(self, session_id: str, run_id: str, messages: Sequence[Message], seen: int | None = None) -> Session:
+        """Make run_id the owner and messages the context, creating the session where it is new.
+
+        An earlier owner is replaced in the same step: the session is never without one.
+
+        seen: the version of the session that the messages were made from; None for whatever there is.
+        Errors: Overtaken. After SessionStoreUnavailable the step may have been taken: then the run, which nobody
+        makes, ends with an empty answer as soon as Redis is back.
+        """
+        self._settle_kept_of(session_id)
+        kept = self._bounds.trim(messages)
+        untrimmed = tuple(messages) if any(kept.dropped) else ()
+        args = [session_id, run_id, "" if seen is None else seen, *_written(kept)]
+        if untrimmed:
+            args += packed(untrimmed, are_pictures=kept.image_bytes > kept.size_bytes)
+        try:
+            begun = self._run("session_begin", session_id, *args)
+        except SessionStoreUnavailable as error:
+            if error.__cause__ is not None and len(self._unsettled) < MOST_UNSETTLED // 2:  # else Redis was not asked
+                self._keep(_Unsettled(session_id, run_id, Message(role="assistant", interrupted=True)))
+            raise
+        if begun is None:
+            raise Overtaken
+        version, created, now = begun
+        session = Session(
+            session_id=session_id,
+            messages=kept.messages,
+            size_bytes=kept.size_bytes,
+            image_bytes=kept.image_bytes,
+            dropped=kept.dropped,
+            created_at=seconds_of(created),
+            last_active=seconds_of(now),
+            run_id=run_id,
+            last_run_id=run_id,
+            version=int(version),
+            untrimmed=untrimmed,
+        )
+        with self._lock:
+            known = self._owned.get(session_id)
+            if known is None or known.version < session.version:
+                self._owned[session_id] = session
+        return session
+
+    def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
+        """Append the run's answer and end its ownership; False (and nothing written) when it is not the owner.
+
+        The answer waits where Redis is away; it returns True then.
+        """
+        owned = self._take_owned(session_id, run_id)
+        try:
+            return self._settle(_Unsettled(session_id, run_id, answer), owned)
+        except SessionStoreUnavailable:
+            self._keep(_Unsettled(session_id, run_id, answer))
+            return True
+
+    def settle_for(self, session_id: str, run_id: str, answer: Message) -> bool:
+        """Settle a run of another process, as `settle` does.
+
+        Errors: SessionStoreUnavailable.
+        """
+        return self._settle(_Unsettled(session_id, run_id, answer), None)
+
+    def settle_kept(self) -> bool:
+        """Write the answers that could not be written; False while there are any."""
+        with self._lock:
+            unsettled = list(self._unsettled.values())
+        try:
+            for each in unsettled:
+                self._settle_again(each)
+        except SessionStoreUnavailable:
+            return False
+        return True
+
+    def delete(self, session_id: str) -> bool:
+        """Delete the session, with or without an owner; False when it does not exist."""
+        self._settle_kept_of(session_id)
+        is_known = bool(self._run("session_delete", session_id))
+        with self._lock:
+            self._owned.pop(session_id, None)
+        return is_known
+
+    def counts(self) -> Counts:
+        """Return what Redis keeps, and what it has lost since it has had sessions; the last known while it is away."""
+        try:
+            counted = self._link.run("session_counts", (), self._head_args(""))
+        except SessionStoreUnavailable:
+            return self._counts
+        idle, in_flight, text, images, evicted, expired, turns, pictures = (int(each or 0) for each in counted)
+        self._counts = Counts(idle, in_flight, text, images, evicted, expired, Dropped(turns, pictures))
+        return self._counts
+
+    def _read(self, session_id: str) -> Session | None:
+        fields = self._run("session_get", session_id, *FIELDS)
+        if fields is None:
+            return None
+        if len(fields) < len(FIELDS):
+            log.warning("a session has the format %r; this version reads %s, and takes it as gone", fields[0], FORMAT)
+            return None
+        try:
+            return session_of(session_id, fields)
+        except Damaged as error:
+            self._discard(session_id, fields[FIELDS.index("version")], error)
+            return None
+
+    def _settle(self, unsettled: _Unsettled, owned: Session | None) -> bool:
+        session_id, run_id, answer = unsettled
+        if owned is None:  # a run of a process that is dead, or an answer that has waited
+            owned = self._read(session_id)
+            if owned is None or owned.run_id != run_id:
+                return False
+        bounds = self._bounds
+        kept = bounds.trim(with_answer(owned, answer))
+        most = bounds.max_sessions
+        limits = most, _whole(most * bounds.max_context_bytes), _whole(most * bounds.max_image_bytes)
+        return bool(self._run("session_settle", session_id, run_id, *limits, *_written(kept)))
+
+    def _settle_kept_of(self, session_id: str) -> None:
+        """Write the answers of one session that could not be written.
+
+        Errors: SessionStoreUnavailable.
+        """
+        if not self._unsettled:
+            return
+        with self._lock:
+            unsettled = [each for each in self._unsettled.values() if each.session_id == session_id]
+        for each in unsettled:
+            self._settle_again(each)
+
+    def _settle_again(self, unsettled: _Unsettled) -> None:
+        self._settle(unsettled, None)
+        with self._lock:
+            self._unsettled.pop(unsettled.run_id, None)
+
+    def _keep(self, unsettled: _Unsettled) -> None:
+        with self._lock:
+            self._unsettled[unsettled.run_id] = unsettled
+            is_over = len(self._unsettled) > MOST_UNSETTLED
+            if is_over:
+                del self._unsettled[next(iter(self._unsettled))]
+        if is_over:
+            log.error("an answer is lost: %d others wait for Redis to take them", MOST_UNSETTLED)
+
+    def _take_owned(self, session_id: str, run_id: str) -> Session | None:
+        with self._lock:
+            owned = self._owned.get(session_id)
+            return self._owned.pop(session_id) if owned is not None and owned.run_id == run_id else None
+
+    def _discard(self, session_id: str, version: bytes | None, error: Exception) -> None:
+        """Delete a session that cannot be read, unless it is another one by now."""
+        log.error("a session cannot be read and is forgotten: %s", error)
+        self._run("session_delete", session_id, version or b"")
+
+    def _look(self, session_id: str, *fields: str) -> list[bytes | None]:
+        key = self._link.key("session", hash_of(session_id))
+        found: Any = self._link.call(lambda client: client.hmget(key, fields))
+        return list(found)
+
+    def _run(self, script: str, session_id: str, *args: Any) -> Any:
+        name = hash_of(session_id)
+        return self._link.run(script, [self._link.key("session", name)], [*self._head_args(name), *args])
+
+    def _head_args(self, name: str) -> list[Any]:
+        ttl_ms = min(max(math.ceil(min(self._bounds.ttl_s, LONGEST_TTL_MS) * 1000), 1), LONGEST_TTL_MS)
+        return [self._link.key(""), FORMAT, ttl_ms, name]
+
+
+def hash_of(session_id: str) -> str:
+    """Return the name of a session in keys: 32 url-safe characters, since a client may have chosen the id."""
+    return urlsafe_b64encode(blake2b(session_id.encode(), digest_size=24).digest()).decode("ascii")
+
+
+def _written(kept: Trimmed) -> list[Any]:
+    parts = packed(kept.messages, are_pictures=kept.image_bytes > kept.size_bytes)
+    return [sizes_of(kept), len(parts), *parts]
+
+
+def _whole(most: float) -> int:
+    return int(min(most, MOST_BYTES))

@@ -1,0 +1,139 @@
+"""Redis is away: what runs goes on, what needs the store says so at once, and all of it recovers by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from clawgate.errors import SessionStoreUnavailable
+from clawgate.relay.events import Ended, Started, Text
+from clawgate.relay.prompt import ChatRequest
+from tests.support.redis import RedisServer
+from tests.support.tools import wait_for
+from tests.unit.redis.two_desks import Process, processes
+from tests.unit.relay.desk_room import QUESTION
+
+SOON_S = 2.0
+"""A time-out of the link, on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis for the module, which forgets nothing."""
+    with RedisServer(tmp_path_factory.mktemp("redis"), is_persistent=True) as running:
+        yield running
+
+
+@pytest.fixture
+def pair(server: RedisServer) -> Iterator[list[Process]]:
+    """Two processes; at the end Redis is there again."""
+    with processes(server) as started:
+        yield started
+        server.resume()
+        for each in started:
+            wait_for(partial(getattr, each.store, "is_available"), "Redis answers")
+
+
+def test_an_answer_in_flight_goes_on_and_is_kept_when_redis_is_back(server: RedisServer, pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask()
+    exchange = here.exchange(said="one ")
+    server.pause()
+    exchange.say("two", is_done=True)
+    assert reader.end().done_reason == "stop"
+    assert [event for event in reader.events if isinstance(event, Text)] == [Text("one "), Text("two")]
+    server.resume()
+    wait_for(lambda: there.store.is_available and there.store.head("s").run_id is None, "the answer is kept")
+    assert there.messages() == [("user", "q", False), ("assistant", "one two", False)]
+
+
+def test_what_needs_redis_is_refused_at_once(server: RedisServer, pair: list[Process]) -> None:
+    here, _ = pair
+    reader = here.ask()
+    here.exchange(said="one ")
+    server.pause()
+    with pytest.raises(SessionStoreUnavailable):
+        here.desk.session("other")
+    begun_at = time.monotonic()
+    for _ in range(10):
+        with pytest.raises(SessionStoreUnavailable):
+            here.ask("other")
+    assert time.monotonic() - begun_at < SOON_S
+    assert here.desk.is_store_missing
+    assert not reader.run.has_outcome
+
+
+def test_an_interrupt_of_an_answer_here_needs_no_redis(server: RedisServer, pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask()
+    exchange = here.exchange(said="one ")
+    server.pause()
+    done = here.desk.interrupt("s", None)
+    assert (done.interrupted, done.partial) == (True, "one ")
+    assert exchange.is_closed
+    assert reader.end().done_reason == "interrupted"
+    server.resume()
+    wait_for(lambda: there.store.is_available and there.store.head("s").run_id is None, "the answer is kept")
+    assert there.messages() == [("user", "q", False), ("assistant", "one ", True)]
+
+
+def test_a_reader_of_an_answer_here_needs_no_redis(server: RedisServer, pair: list[Process]) -> None:
+    here, _ = pair
+    here.ask()
+    exchange = here.exchange(said="one ")
+    server.pause()
+    found = here.desk.find("s", None)
+    assert found is not None
+    reading = here.desk.read(found, None)
+    exchange.say(is_done=True)
+    events = list(reading.events)
+    reading.release()
+    assert [type(event) for event in events] == [Started, Text, Ended]
+
+
+@pytest.mark.parametrize("is_persistent", [True, False])
+def test_a_reader_elsewhere_waits_for_redis_and_misses_nothing(tmp_path: Path, is_persistent: bool) -> None:
+    with RedisServer(tmp_path, is_persistent=is_persistent) as server, processes(server) as pair:
+        follow_through_a_restart(server, *pair)
+
+
+def follow_through_a_restart(server: RedisServer, here: Process, there: Process) -> None:
+    """Read an answer of another process, whose Redis is killed meanwhile."""
+    here.ask()
+    exchange = here.exchange(said="one ")
+    found = there.desk.find("s", None)
+    assert found is not None
+    reading = there.desk.read(found, None)
+    events = [next(reading.events), next(reading.events)]
+    server.end(is_killed=True)
+    exchange.say("two ")
+    wait_for(lambda: here.readers[0].run.text == "one two ", "it is said")
+    exchange.say("three", is_done=True)
+    server.start()
+    events += reading.events
+    reading.release()
+    assert "".join(event.text for event in events if isinstance(event, Text)) == "one two three"
+    assert isinstance(events[-1], Ended)
+
+
+def test_without_redis_new_conversations_are_answered_where_that_is_wanted(server: RedisServer) -> None:
+    with processes(server, count=1, required=False) as [here]:
+        server.pause()
+        with pytest.raises(SessionStoreUnavailable):
+            here.ask(message=QUESTION)  # what it is about is in the session
+        reader = here.ask("s", messages=(QUESTION,))
+        assert not here.desk.is_store_missing
+        assert not reader.run.is_kept
+        here.exchange(said="one ").say(is_done=True)
+        assert reader.end().done_reason == "stop"
+        request = ChatRequest(model="m", messages=(QUESTION,))
+        run = here.desk.admit_once(request, "key-0123456789abcdef", request)
+        assert run is not None
+        here.desk.release(run)  # type: ignore[arg-type]
+        server.resume()
+        wait_for(lambda: here.store.is_available, "Redis answers")
+        assert here.ask("s", messages=(QUESTION,)).run.is_kept

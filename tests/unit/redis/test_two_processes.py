@@ -1,0 +1,249 @@
+"""A session's answer is the same thing wherever it is asked about: ended, read on, replaced, and recovered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from clawgate.errors import BusySession, NothingToContinue, UnknownSession
+from clawgate.relay.events import Ended, Event, Reset, Started, Text
+from clawgate.relay.following import Place
+from clawgate.relay.prompt import ChatRequest
+from tests.support.redis import RedisServer
+from tests.support.tools import wait_for
+from tests.unit.redis.two_desks import Process, processes
+from tests.unit.relay.desk_room import QUESTION
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis for the module."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def pair(server: RedisServer) -> Iterator[list[Process]]:
+    """Two processes."""
+    with processes(server) as started:
+        yield started
+
+
+def read(process: Process, session_id: str = "s", place: Place | None = None) -> Iterator[Event]:
+    """Read a session's answer on."""
+    found = process.desk.find(session_id, place)
+    assert found is not None
+    reading = process.desk.read(found, None)
+    try:
+        yield from reading.events
+    finally:
+        reading.release()
+
+
+def text_of(events: list[Event]) -> str:
+    """The text of events."""
+    return "".join(event.text for event in events if isinstance(event, Text | Reset))
+
+
+def test_an_interrupt_reaches_the_answer_of_another_process(pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask()
+    exchange = here.exchange(said="one ")
+    done = there.desk.interrupt("s", None)
+    assert (done.interrupted, done.run_id, done.partial) == (True, reader.run.run_id, "one ")
+    assert exchange.is_closed
+    assert reader.end().done_reason == "interrupted"
+    assert there.messages() == [("user", "q", False), ("assistant", "one ", True)]
+    assert not there.desk.interrupt("s", None).interrupted
+    assert not there.desk.interrupt("s", reader.run.run_id).interrupted
+
+
+def test_an_interrupt_by_the_runs_id_alone_reaches_another_process(pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask()
+    here.exchange(said="one ")
+    assert not there.desk.interrupt("s", "run_" + "0" * 48).interrupted
+    done = there.desk.interrupt(None, reader.run.run_id)
+    assert (done.session_id, done.interrupted, done.partial) == ("s", True, "one ")
+    assert not there.desk.interrupt(None, reader.run.run_id).interrupted
+
+
+def test_an_answer_that_nobody_keeps_is_interrupted_by_its_run_elsewhere(pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask(None, messages=(QUESTION,), is_kept=False)
+    here.exchange(said="one ")
+    done = there.desk.interrupt(None, reader.run.run_id)
+    assert (done.session_id, done.interrupted, done.partial) == (None, True, "one ")
+
+
+def test_a_question_supersedes_the_answer_of_another_process(pair: list[Process]) -> None:
+    here, there = pair
+    first = here.ask()
+    exchange = here.exchange(said="one ")
+    second = there.ask(message=QUESTION)
+    assert first.end().done_reason == "superseded"
+    assert exchange.is_closed
+    there.exchange(said="two ").say(is_done=True)
+    assert second.end().done_reason == "stop"
+    assert (
+        here.messages()
+        == there.messages()
+        == [
+            ("user", "q", False),
+            ("assistant", "one ", True),
+            ("user", "q", False),
+            ("assistant", "two ", False),
+        ]
+    )
+
+
+def test_a_question_that_would_wait_is_refused_while_another_process_answers(pair: list[Process]) -> None:
+    here, there = pair
+    here.ask()
+    here.exchange(said="one ")
+    with pytest.raises(BusySession):
+        there.ask(messages=(QUESTION,), on_busy="reject")
+    with pytest.raises(BusySession):
+        there.ask(message=QUESTION, on_busy="reject")
+    assert not here.readers[0].run.has_outcome
+
+
+def test_continue_ends_the_answer_elsewhere_and_goes_on_behind_it(pair: list[Process]) -> None:
+    here, there = pair
+    here.ask()
+    here.exchange(said="one ")
+    second = there.ask(is_continue=True)
+    there.exchange(said="two").say(is_done=True)
+    assert second.end().done_reason == "stop"
+    assert here.messages() == [("user", "q", False), ("assistant", "one two", False)]
+    with pytest.raises(NothingToContinue):
+        here.ask(is_continue=True)
+
+
+def test_delete_ends_the_answer_elsewhere_and_nothing_comes_back(pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask()
+    here.exchange(said="one ")
+    there.desk.forget("s")
+    assert reader.end().done_reason == "interrupted"
+    for each in pair:
+        with pytest.raises(UnknownSession):
+            each.desk.session("s")
+        with pytest.raises(UnknownSession):
+            each.desk.find("s", None)
+
+
+def test_a_reader_follows_the_answer_of_another_process_to_its_end(pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask()
+    exchange = here.exchange(said="one ")
+    events = read(there)
+    first = next(events)
+    assert isinstance(first, Started)
+    assert first.run_id == reader.run.run_id
+    assert next(events) == Text("one ")
+    exchange.say("two ")
+    assert next(events) == Text("two ")
+    exchange.say(is_done=True)
+    [end] = list(events)
+    assert end == reader.end()
+
+
+def test_a_reader_with_a_place_gets_what_comes_behind_it(pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask()
+    exchange = here.exchange(said="one ")
+    events = read(there, place=Place(reader.run.run_id, 2))
+    exchange.say("two ")
+    assert next(events) == Text("two ")
+    exchange.say(is_done=True)
+    assert isinstance(next(events), Ended)
+    wait_for(lambda: there.desk.find("s", Place(reader.run.run_id, 4)) is None, "all is read")
+
+
+def test_an_ended_answer_is_replayed_anywhere(pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask()
+    here.exchange(said="one ").say(is_done=True)
+    reader.end()
+    events = list(read(there))
+    assert text_of(events) == "one "
+    assert events == list(read(here)) == reader.events
+    found = there.desk.find_run(Place(reader.run.run_id, 2))
+    assert found is not None
+    assert [type(event) for event in there.desk.read(found, None).events] == [Ended]
+
+
+def test_the_answer_of_a_dead_process_is_what_it_has_written_down(pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask()
+    here.exchange(said="one ")
+    logs = there.peers._logs
+    wait_for(lambda: (log := logs.read(reader.run.run_id)) and log.text, "it is written down")
+    follower = read(there)
+    assert isinstance(next(follower), Started)
+    here.vanish()
+    wait_for(lambda: there.desk.session("s").run_id is None, "the dead process's answer is settled")
+    assert there.messages() == [("user", "q", False), ("assistant", "one ", True)]
+    events = list(follower)
+    assert text_of(events) == "one "
+    assert isinstance(events[-1], Ended)
+    assert events[-1].done_reason == "interrupted"
+    here.exchange(0).say("late", is_done=True)
+    assert reader.end().done_reason == "stop"
+    assert there.messages() == [("user", "q", False), ("assistant", "one ", True)]
+
+
+def test_a_question_does_not_wait_for_a_dead_process(pair: list[Process]) -> None:
+    here, there = pair
+    here.ask()
+    here.exchange(said="one ")
+    here.vanish()
+    second = there.ask(messages=(QUESTION,))
+    there.exchange(said="two").say(is_done=True)
+    assert second.end().done_reason == "stop"
+    assert there.messages() == [("user", "q", False), ("assistant", "two", False)]
+
+
+def test_a_question_that_is_asked_again_elsewhere_finds_its_answer(pair: list[Process]) -> None:
+    here, there = pair
+    request = ChatRequest(model="m", messages=(QUESTION,))
+    run = here.desk.admit_once(request, "key-0123456789abcdef", request)
+    found = there.desk.admit_once(request, "key-0123456789abcdef", request)
+    assert run is not None
+    assert found is not None
+    assert found.run_id == run.run_id
+    here.desk.release(run)  # type: ignore[arg-type]
+
+
+def test_a_reader_elsewhere_keeps_an_answer_going_until_it_leaves(pair: list[Process]) -> None:
+    here, there = pair
+    run = here.desk.admit(ChatRequest(model="m", session_id="s", messages=(QUESTION,)))
+    events = here.desk.pump(run, None)
+    next(events)
+    follower = read(there)
+    next(follower)
+    wait_for(lambda: here.desk._mirror.has_readers(run.run_id), "the reader is known")
+    events.close()  # type: ignore[attr-defined]
+    here.desk.release(run)
+    assert not run.has_outcome
+    wait_for(lambda: here.client.exchanges and here.client.exchanges[0].is_open, "the answer begins")
+    here.client.exchanges[0].say("one ")
+    assert next(follower) == Text("one ")
+    follower.close()  # type: ignore[attr-defined]
+    wait_for(lambda: run.ended, "the last reader has left")
+    assert here.messages() == [("user", "q", False), ("assistant", "one ", True)]
+
+
+def test_a_reader_that_dies_is_not_waited_for_for_ever(pair: list[Process], monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = pair
+    monkeypatch.setattr("clawgate.relay.mirror.WANTED_S", 0.3)
+    run = here.desk.admit(ChatRequest(model="m", session_id="s", messages=(QUESTION,)))
+    events = here.desk.pump(run, None)
+    next(events)
+    assert there.peers.ask(run.run_id, "a reader")
+    events.close()  # type: ignore[attr-defined]
+    here.desk.release(run)
+    assert not run.has_outcome
+    wait_for(lambda: run.ended, "nobody reads it any more")

@@ -22,6 +22,7 @@ from clawgate.relay.desk import Desk
 from clawgate.relay.keys import KnownKeys
 from clawgate.relay.peers import Alone, Peers
 from clawgate.relay.replays import Keeping
+from clawgate.relay.slots import OwnSlots, SharedSlots
 from clawgate.sessions import Bounds, MemoryStore
 from clawgate.sockets import Clients
 from clawgate.telemetry.answers import AnswerLog
@@ -80,7 +81,8 @@ class Gateway:
         self.render_limit = ConcurrencyLimit(MAX_RENDERS, "texts are being rendered")
         self.digest_limit = ConcurrencyLimit(MAX_DIGESTS, "long sessions are being read")
         self.scrape_limit = ConcurrencyLimit(MAX_SCRAPES, "scrapes of the metrics are running")
-        self.metrics = Metrics(lambda: self.desk.standing(), AllowedModels(config.model).names)
+        self._slots = _slots(config.server)
+        self.metrics = Metrics(lambda: self.desk.standing(), AllowedModels(config.model).names, config.server.workers)
         self.desk = Desk(
             self._store,
             self.client,
@@ -88,10 +90,27 @@ class Gateway:
             config.stream,
             (AnswerLog(), self.metrics),
             keeping=_keeping(config),
+            slots=self._slots,
             peers=shared.peers,
             keys=shared.keys,
             is_store_required=config.session.redis_required,
         )
+
+    def join(self, place: int) -> None:
+        """Take a place, from 0 on, among the workers of one master; called in the worker before anything else."""
+        if isinstance(self._slots, SharedSlots):
+            self._slots.join(place)
+            self.metrics.join(place)
+
+    def clear(self, place: int) -> None:
+        """Clear the place of a worker that has ended; called in the master. What it has counted stays."""
+        if isinstance(self._slots, SharedSlots):
+            self._slots.clear(place)
+            self.metrics.clear(place)
+
+    def tell(self) -> None:
+        """Tell the other workers how things stand here; called once a second."""
+        self.metrics.tell(self.desk.in_hand())
 
     def start(self) -> None:
         """Begin to work with other processes; call in the process that serves, after a fork."""
@@ -116,6 +135,11 @@ class Gateway:
         required = config.session.redis_required
         self.desk.reconfigure(self.client, config.stream, _keeping(config), is_store_required=required)
         return change
+
+
+def _slots(server: ServerConfig) -> OwnSlots | SharedSlots:
+    """Make the slots of the answers; several workers share theirs, so that none is refused while another has room."""
+    return OwnSlots(server.max_streams) if server.workers == 1 else SharedSlots(server.workers, server.max_streams)
 
 
 class _Shared(NamedTuple):
@@ -159,7 +183,8 @@ def _bounds(config: Config) -> Bounds:
 
 def _keeping(config: Config) -> Keeping:
     """Return the bounds of what is kept for readers that come late; sessions with an answer in flight count apart."""
-    return Keeping(config.session.max_sessions + config.server.max_streams, config.session.max_context_bytes)
+    in_flight = config.server.max_streams * config.server.workers
+    return Keeping(config.session.max_sessions + in_flight, config.session.max_context_bytes)
 
 
 def entrance_of(server: ServerConfig, *, is_own_port: bool) -> Entrance:

@@ -1,11 +1,12 @@
 """gunicorn's settings, all derived from ours: `gunicorn -c python:clawgate.gunicorn_conf clawgate.wsgi:app`.
 
-`clawgate serve` runs exactly that. There is one worker (server/worker.py), because sessions live in its memory. It has
-a thread for every answer in flight and a reserve, so that interrupt, health and the page answer while every stream is
-taken.
+`clawgate serve` runs exactly that. A worker (server/worker.py) has a thread for every answer in flight and a reserve,
+so that interrupt, health and the page answer while every stream is taken. There is one where sessions live in its
+memory. Of several, each may serve as many answers as all together: so none is refused because one worker is full.
+What they see of each other is made before the fork; each has a place there, which its successor gets.
 
 The application is built in the master and inherited by each worker: a worker that crashed is replaced by one with the
-configuration in force, even if the file has changed since. SIGHUP changes that configuration in the master and in the
+configuration in force, even if the file has changed since. SIGHUP changes that configuration in the master and in each
 worker, in place; gunicorn's own reload would replace the worker, and the sessions in its memory with it.
 """
 
@@ -13,11 +14,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import itertools
 import logging
 import logging.config
 import os
 import resource
 import sys
+from collections.abc import Callable
 from functools import partial
 from signal import SIGHUP
 from typing import Any
@@ -32,6 +35,7 @@ from clawgate.console import say
 from clawgate.errors import ConfigError
 from clawgate.ports import PortTaken
 from clawgate.relay.closings import MOST as MOST_CLOSINGS
+from clawgate.server.crew import Crew
 from clawgate.server.signals import Signals
 from clawgate.telemetry.ids import KEY_BYTES
 from clawgate.telemetry.logs import ACCESS_LINE, dict_config
@@ -83,10 +87,9 @@ _path = socket_path(_host)
 bind = _host if _path else f"[{_host}]:{_config.server.port}" if ":" in _host else f"{_host}:{_config.server.port}"
 worker_class = "clawgate.server.worker.Worker"
 workers = _config.server.workers
-threads = _config.server.max_streams + RESERVED_THREADS
-worker_connections = _affordable(
-    threads + MAX_SILENT, threads + MIN_SILENT, FDS_PER_ANSWER * _config.server.max_streams + OTHER_FDS
-)
+_streams = _config.server.max_streams * workers
+threads = _streams + RESERVED_THREADS  # made as they are needed
+worker_connections = _affordable(threads + MAX_SILENT, threads + MIN_SILENT, FDS_PER_ANSWER * _streams + OTHER_FDS)
 timeout = 60  # of the worker's main loop, not of requests: 0 would leave a hung worker for ever
 graceful_timeout = int(_config.server.graceful_seconds) + SAFETY_NET_S
 keepalive = (
@@ -101,10 +104,12 @@ access_log_format = ACCESS_LINE
 
 
 def on_starting(server: Any) -> None:
-    """Refuse more workers than sessions in memory allow, where the environment or the command line asks for them."""
+    """Refuse another number of workers than the configuration has: its checks are not made, nor the room for them."""
     if server.cfg.workers != workers:
-        server.log.error("clawgate: %d workers: sessions live in one process's memory; use 1", server.cfg.workers)
+        cure = "sessions live in one process's memory; use 1" if workers == 1 else f"server.workers says {workers}"
+        server.log.error("clawgate: %d workers: %s", server.cfg.workers, cure)
         raise SystemExit(2)
+    server.crew = Crew(workers) if workers > 1 else None
     if _path and server.cfg.bind == [bind] and os.environ.get("LISTEN_PID") != str(os.getpid()):
         try:  # gunicorn's own way takes the socket of a gateway that lives, and fails with a traceback
             server.cfg.set("bind", f"fd://{unix_socket.listen(_path).detach()}")
@@ -116,6 +121,7 @@ def on_starting(server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Put our reload in the place of gunicorn's, and our way to remove a Unix socket."""
     server.handle_hup = partial(_reload_master, server)
+    server.handle_ttin = partial(_add_worker, server, server.handle_ttin)
     if _path and not server.systemd and server.cfg.bind[0].startswith("fd://"):
         server.systemd = True  # the file is not gunicorn's to remove: it fails where the file is gone, or is another's
         server.cfg.set("on_exit", partial(_remove_socket, _path, unix_socket.identity_of(_path)))
@@ -126,17 +132,64 @@ def _remove_socket(path: str, identity: tuple[int, int] | None, server: Any) -> 
     unix_socket.remove(path, identity)
 
 
+def _add_worker(server: Any, add: Callable[[], None]) -> None:
+    """Add a worker at SIGTTIN, where SIGTTOU has taken one away; for more there is no place."""
+    if server.num_workers < workers:
+        add()
+    else:
+        log.warning("SIGTTIN adds no worker: server.workers is %d", workers)
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker a place that none of the living has."""
+    taken = {each.place for each in server.WORKERS.values()}
+    worker.place = next(place for place in itertools.count() if place not in taken)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Take the place, in the worker."""
+    worker.crew = server.crew
+    if server.crew is not None:
+        server.crew.join(worker.place)
+        _gateway_of(server.app.callable).join(worker.place)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Clear the place of a worker that has ended, in the master; the kernel has taken its slots already."""
+    if server.crew is not None:
+        server.crew.clear(worker.place)
+        _gateway_of(server.app.callable).clear(worker.place)
+
+
+def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's names
+    """Stop the gateway's own threads, once the worker has served its last request."""
+    _gateway_of(server.app.callable).stop()
+
+
+def _gateway_of(app: Any) -> Gateway:
+    gateway: Gateway = app.extensions["clawgate"]
+    return gateway
+
+
 def post_worker_init(worker: Any) -> None:
     """Put our drain and reload in front of gunicorn's own handlers of signals, and say that the worker serves."""
     _map_large_blocks()
-    gateway: Gateway = worker.wsgi.extensions["clawgate"]
+    gateway = _gateway_of(worker.wsgi)
     worker.clients = gateway.clients
+    if worker.crew is not None:
+        worker.tell = gateway.tell
+    gateway.start()
     Signals(
-        drain=lambda is_patient: gateway.desk.drain(gateway.config.server.graceful_seconds * is_patient),
+        drain=partial(_drain, worker, gateway),
         let_go=gateway.clients.let_go,
         reload=partial(_reload_worker, worker),
     ).install()
     _announce(worker)
+
+
+def _drain(worker: Any, gateway: Gateway, is_patient: bool) -> None:
+    worker.is_leaving = True
+    gateway.desk.drain(gateway.config.server.graceful_seconds * is_patient)
 
 
 def _map_large_blocks() -> None:
@@ -167,7 +220,7 @@ def _name(address: Any) -> str:
 
 
 def _reload_master(server: Any) -> None:
-    """Read the configuration again, and have the worker do the same; an error in it is logged, and nothing changes."""
+    """Read the configuration again, and have each worker do the same; an error in it is logged, and nothing changes."""
     done = _reload(server.app.callable)
     if done is not None:
         server.app.callable = done.app  # a worker that replaces this one inherits it

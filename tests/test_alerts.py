@@ -94,6 +94,7 @@ def cases() -> Iterator[dict[str, Any]]:
         'clawgate_interrupt_close_seconds_bucket{phase="opening",le="+Inf"}': "0+9x30",
         'clawgate_first_token_seconds_bucket{model="m",le="1"}': "0+9x30",
         'clawgate_first_token_seconds_bucket{model="m",le="+Inf"}': "0+9x30",
+        "clawgate_session_store_up": "1x30",
         "process_open_fds": "100x30",
         "process_max_fds": "1000x30",
         "process_start_time_seconds": "5x30",
@@ -125,6 +126,8 @@ def cases() -> Iterator[dict[str, Any]]:
     yield case({**good, **late}, "ClawgateInterruptsSlow")
     yield case({'clawgate_sessions_evicted_total{reason="lru"}': "0+9x30"}, "ClawgateSessionsEvicted")
     yield case({'clawgate_sessions_evicted_total{reason="ttl"}': "0+9x30"})
+    yield case({**good, "clawgate_session_store_up": "0x30"}, "ClawgateSessionStoreAway")
+    yield case({"clawgate_session_store_up": "1x19 0x10"})
     yield case({**good, "process_open_fds": "900x30"}, "ClawgateFileDescriptors")
     yield case({"process_start_time_seconds": "1x5 2x5 3x5 4x9"}, "ClawgateRestarts")
 

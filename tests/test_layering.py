@@ -70,7 +70,7 @@ ONLY_IN: dict[str, set[str]] = {
     "redis": {"redis"},
     "xllamacpp": {"embedded"},
     "yaml": {"config.load"},
-    "prometheus_client": {"telemetry.metrics"},
+    "prometheus_client": {"telemetry.crowd", "telemetry.metrics", "telemetry.series"},
 }
 WITH_FLASK = {"werkzeug", "jinja2"}
 STRUCTS = {"msgspec.Struct", "Payload", "Event"}

@@ -36,9 +36,10 @@ from clawgate.relay.prompt import ChatRequest
 from clawgate.relay.pump import Pump, Shared
 from clawgate.relay.recorder import Recorder
 from clawgate.relay.replays import Keeping, Replays
-from clawgate.relay.report import Observer, Standing
+from clawgate.relay.report import InHand, Observer, Standing
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
+from clawgate.relay.slots import OwnSlots, Slots
 from clawgate.relay.smoothing import Load
 from clawgate.sessions import Session, SessionStore
 
@@ -80,6 +81,7 @@ class Desk:
         peers: Peers | None = None,
         keys: KnownKeys | None = None,
         *,
+        slots: Slots | None = None,
         is_store_required: bool = True,
     ) -> None:
         self._store = store
@@ -88,7 +90,7 @@ class Desk:
         self._in_force = _InForce(client, limits)
         self._observers = observers
         self._clock = clock
-        self._roster = Roster(max_streams)
+        self._roster = Roster(slots or OwnSlots(max_streams))
         self._locks = SessionLocks()
         self._replays = Replays(keeping or Keeping(), store.has)
         self._drivers: dict[str, Driver] = {}
@@ -117,13 +119,25 @@ class Desk:
         """Return how many slots are taken: by the answers in flight, and by further readers of theirs."""
         return self._roster.streams
 
+    @property
+    def max_streams(self) -> int:
+        """Return how many slots there are."""
+        return self._roster.max_streams
+
+    @property
+    def is_store_available(self) -> bool:
+        """False while the sessions cannot be asked for."""
+        return self._store.is_available
+
+    def in_hand(self) -> InHand:
+        """Return what is in hand; nothing waits for that, and no store is asked."""
+        recorders = list(self._recorders.values())
+        return InHand(len(recorders), sum(recorder.is_waiting for recorder in recorders), self._closings.count)
+
     def standing(self) -> Standing:
-        """Return how things stand; nothing waits for that."""
-        roster, recorders = self._roster, list(self._recorders.values())
-        waiting = sum(recorder.is_waiting for recorder in recorders)
-        return Standing(
-            roster.streams, roster.max_streams, len(recorders), waiting, self._closings.count, self._store.counts()
-        )
+        """Return how things stand; the sessions may be counted on another machine."""
+        roster, store = self._roster, self._store
+        return Standing(roster.streams, roster.max_streams, *self.in_hand(), store.counts(), store.is_available)
 
     @property
     def is_draining(self) -> bool:

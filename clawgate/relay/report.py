@@ -54,11 +54,22 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     waited_s: float
 
 
-class Standing(NamedTuple):
-    """The standing of the desk at a moment: its slots, its answers, and its sessions.
+class InHand(NamedTuple):
+    """The work that a desk has in hand.
 
     answers: those whose request is not over. waiting: of these, those that wait for an Ollama that is away.
     closes: the connections to Ollama that are to be closed, and may not be yet (closings.py).
+    """
+
+    answers: int
+    waiting: int
+    closes: int
+
+
+class Standing(NamedTuple):
+    """The standing of the desk at a moment: its slots, what it has in hand (`InHand`), and its sessions.
+
+    streams and max_streams are those of all workers of the master, sessions those of all who share the store.
     """
 
     streams: int
@@ -67,6 +78,7 @@ class Standing(NamedTuple):
     waiting: int
     closes: int
     sessions: Counts
+    is_store_available: bool = True
 
 
 class Observer:

@@ -12,6 +12,7 @@ import threading
 
 from clawgate.errors import Busy, ShuttingDown
 from clawgate.relay.run import Run
+from clawgate.relay.slots import Slots
 
 
 class Roster:
@@ -20,21 +21,25 @@ class Roster:
     Threads: `_lock` guards everything here and is held for memory only; `wait_until_empty` lets go of it.
     """
 
-    def __init__(self, max_streams: int) -> None:
-        self.max_streams = max_streams
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
         self._lock = threading.Lock()
         self._is_empty = threading.Condition(self._lock)
         self._by_session: dict[str, Run] = {}
         self._by_id: dict[str, Run] = {}
         self._readers: dict[str, int] = {}  # of each run that has a slot, by the run's id
-        self._taken = 0
         self._is_refusing = False
         self._is_over = False
 
     @property
     def streams(self) -> int:
         """Return how many slots are taken: by the answers in flight, and by further readers of theirs."""
-        return self._taken
+        return self._slots.taken
+
+    @property
+    def max_streams(self) -> int:
+        """Return how many slots there are."""
+        return self._slots.limit
 
     @property
     def is_refusing(self) -> bool:
@@ -62,12 +67,12 @@ class Roster:
         """
         with self._lock:
             self.check_admits()
-            if old is not None and old.run_id in self._readers:
-                self._free(old.run_id)
-            elif not is_beyond:
-                self._check_free()
+            held = self._readers.pop(old.run_id, None) if old is not None else None
+            if held is None:
+                self._take(is_beyond=is_beyond)
+            elif held > 1:
+                self._slots.give_back(held - 1)
             self._readers[run_id] = 1
-            self._taken += 1
 
     def check_free(self, *, is_beyond: bool) -> None:
         """Check that a slot could be taken now.
@@ -75,8 +80,8 @@ class Roster:
         Errors: Busy.
         """
         with self._lock:
-            if not is_beyond:
-                self._check_free()
+            if not is_beyond and self._slots.taken >= self._slots.limit:
+                raise self._busy()
 
     def arrive_elsewhere(self, run_id: str) -> None:
         """Count a reader of another process's run.
@@ -84,14 +89,13 @@ class Roster:
         Errors: Busy.
         """
         with self._lock:
-            self._check_free()
+            self._take()
             self._readers[run_id] = self._readers.get(run_id, 0) + 1
-            self._taken += 1
 
     def leave_elsewhere(self, run_id: str) -> None:
         """Count a reader of another process's run no more."""
         with self._lock:
-            self._taken -= 1
+            self._slots.give_back()
             self._readers[run_id] -= 1
             if not self._readers[run_id]:
                 del self._readers[run_id]
@@ -107,8 +111,7 @@ class Roster:
             if readers is None:
                 return
             if readers:
-                self._check_free()
-                self._taken += 1
+                self._take()
             self._readers[run_id] = readers + 1
 
     def leave(self, run_id: str) -> None:
@@ -116,7 +119,8 @@ class Roster:
         with self._lock:
             readers = self._readers.get(run_id)
             if readers:
-                self._taken -= readers > 1
+                if readers > 1:
+                    self._slots.give_back()
                 self._readers[run_id] = readers - 1
 
     def has_readers(self, run_id: str) -> bool:
@@ -127,14 +131,17 @@ class Roster:
         """Tell whether more than one reads a run."""
         return self._readers.get(run_id, 0) > 1
 
-    def _check_free(self) -> None:
-        if self._taken >= self.max_streams:
-            raise Busy(f"all {self.max_streams} streams are taken; try again in a moment")
+    def _take(self, *, is_beyond: bool = False) -> None:
+        if not self._slots.take(is_beyond=is_beyond):
+            raise self._busy()
+
+    def _busy(self) -> Busy:
+        return Busy(f"all {self._slots.limit} streams are taken; try again in a moment")
 
     def _free(self, run_id: str) -> None:
         readers = self._readers.pop(run_id, None)
         if readers is not None:
-            self._taken -= max(1, readers)
+            self._slots.give_back(max(1, readers))
 
     def check_admits(self) -> None:
         """Check that runs are still admitted.

@@ -12,6 +12,7 @@ would end the sessions in its memory. These always hold:
 - The main loop waits for no client: the thread of a request closes its connection.
 - The oldest connection that says nothing makes room where all are taken, or no file descriptor is left.
 - The connections and threads that there are go on where the system gives no further file descriptor or thread.
+- Of several workers, the one with the least to do takes a new connection (crew.py).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import os
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 from types import FrameType
@@ -31,6 +33,7 @@ from typing import Any
 from gunicorn.workers import base
 
 from clawgate.server.connection import Arrival, Connection
+from clawgate.server.crew import LEAVING, Crew
 from clawgate.server.pulse import Pulse
 from clawgate.server.serving import Serving
 from clawgate.server.threads import Threads
@@ -44,6 +47,8 @@ LOOK_EVERY_S = 0.25
 PATIENCE_S = 0.5
 """The least wait for a client where threads are few; where requests wait for a thread, there is none."""
 ACCEPTED_AT_ONCE = 64
+LEFT_TO_OTHERS_S = 0.01
+"""A new connection is left for so long to a worker with less to do."""
 DEAF_S = 0.1
 """The pause in accepting where the system has no means for a connection."""
 OUT_OF_FDS = (errno.EMFILE, errno.ENFILE)
@@ -69,6 +74,12 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.clients = Clients()
+        self.crew: Crew | None = None
+        """The workers of this master, where there is more than one."""
+        self.is_leaving = False
+        """True from the signal to end on, while answers have their grace time: others take the new connections."""
+        self.tell: Callable[[], None] = _nothing
+        """Called once a second: has what this worker tells the others written down."""
         self._threads = Threads(self.cfg.threads)
         self._connections = 0
         self._new: dict[Connection, None] = {}
@@ -79,7 +90,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
         self._is_listening = False
         self._is_crowded = False
         self._most_silent = math.inf
-        self._deaf_until = self._said_at = self._looked_at = -math.inf
+        self._deaf_until = self._said_at = self._looked_at = self._told_at = self._left_until = -math.inf
         self._closes_at = math.inf
 
     def init_process(self) -> None:
@@ -110,10 +121,14 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _turn(self) -> None:
         """Wait for what connections say, and see that there is room for the next."""
-        is_deaf = time.monotonic() < self._deaf_until
-        self._listen(self.alive and not is_deaf and self._connections < self.cfg.worker_connections)
+        now = time.monotonic()
+        is_deaf, is_left = now < self._deaf_until, now < self._left_until
+        has_room = self.alive and not is_deaf and self._connections < self.cfg.worker_connections
+        self._tell_crew(has_room)
+        self._listen(has_room and not is_left)
         is_hurried = is_deaf or self._is_crowded or not self.alive
-        for key, _ in self._poll.select(HURRIED_TICK_S if is_hurried else TICK_S):
+        tick_s = HURRIED_TICK_S if is_hurried else TICK_S
+        for key, _ in self._poll.select(min(tick_s, self._left_until - now) if is_left else tick_s):
             key.data()
         # a waiting connection is closed only from here on: another event of the same poll may have been its own
         self._look_after_all()
@@ -147,11 +162,29 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
                 else:
                     self._poll.unregister(listener)
 
+    def _tell_crew(self, has_room: bool) -> None:
+        if self.crew is not None:
+            self.crew.tell(self._connections - len(self._kept) if has_room and not self.is_leaving else LEAVING)
+
+    def _leaves_to_others(self) -> bool:
+        """Tell whether a connection that is there now is another worker's; one that was left already is taken."""
+        if self.crew is None or not self.crew.is_outdone():
+            return False
+        now = time.monotonic()
+        if now >= self._left_until + LEFT_TO_OTHERS_S:
+            self._left_until = now + LEFT_TO_OTHERS_S
+        return now < self._left_until
+
     def _accept(self, listener: Any, local: Any) -> None:
-        """Accept connections as far as there is room; where the system has no means, pause."""
+        """Accept connections as far as there is room; where the system has no means, pause.
+
+        Several workers accept one at a time each: with it, the load has changed.
+        """
+        if self._leaves_to_others():
+            return
         room = self.cfg.worker_connections - self._connections
         try:
-            for _ in range(min(room, ACCEPTED_AT_ONCE)):
+            for _ in range(min(room, ACCEPTED_AT_ONCE if self.crew is None else 1)):
                 sock, address = listener.accept()
                 if sock.family == socket.AF_UNIX:  # it inherits nothing of its listener's
                     bounded(sock)
@@ -228,6 +261,9 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
             return
         self._looked_at = now
         self.notify()
+        if now > self._told_at + TICK_S:
+            self._told_at = now
+            self.tell()
         self._threads.grow()
         if self.alive and self.ppid != os.getppid():
             log.info("gunicorn's master has ended, and so does this worker")
@@ -263,6 +299,10 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
         self._is_crowded = missing > 0
         if self._is_crowded:
             self.clients.shed(missing, 0 if self._threads.waiting else PATIENCE_S)
+
+
+def _nothing() -> None:
+    """Tell nobody."""
 
 
 def _cause(error: OSError) -> str:

@@ -11,17 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clawgate import __version__
+from clawgate import __version__, create_app
+from clawgate.config import Config, ModelConfig, SessionConfig
 from clawgate.embedded.frames import VERSION
 from clawgate.errors import UpstreamError, UpstreamUnreachable
 from clawgate.ollama.client import BEGINNING_BYTES, MAX_CONTAINERS, OllamaClient
 from clawgate.ollama.finding import Finding, Kind, Unusable
 from clawgate.ollama.state import UpstreamState, upstream_state
+from clawgate.sessions import MemoryStore
 from tests.http.asking import configured, finish, interrupt, opening
 from tests.support.client import call
 from tests.support.gateway import Gateway
 from tests.support.ollama import DEFAULT_MODEL, Act, ScriptedOllama, drop, hang, keep, raw, reset, status, text
-from tests.support.tools import wait_for
+from tests.support.tools import free_port, wait_for
 
 GATE = configured(stream={"smoothing_ms": 0, "stall_seconds": 30}, server={"max_streams": 7})
 
@@ -101,6 +103,19 @@ def test_ready_follows_ollama_and_health_does_not(gate: Gateway, upstream: Scrip
     assert call("HEAD", gate.base_url, "/readyz").status == 503
     upstream.start()
     wait_for(lambda: gate.get("/readyz").status == 200, "ready again", FRESH_S)
+
+
+@pytest.mark.parametrize(
+    ("is_required", "reason"), [(True, "session_store_unavailable"), (False, "upstream_unreachable")]
+)
+def test_not_ready_while_the_sessions_that_are_required_cannot_be_asked_for(
+    monkeypatch: pytest.MonkeyPatch, is_required: bool, reason: str
+) -> None:
+    monkeypatch.setattr(MemoryStore, "is_available", False)
+    model = ModelConfig(endpoint=f"http://127.0.0.1:{free_port()}")
+    config = Config(model=model, session=SessionConfig(redis_required=is_required))
+    reply = create_app(config).test_client().get("/readyz")
+    assert (reply.status_code, reply.json) == (503, {"status": "unavailable", "reason": reason})
 
 
 @GATE

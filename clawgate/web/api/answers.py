@@ -116,7 +116,7 @@ class NotReady(Payload, frozen=True):
     """A chat would not be answered now."""
 
     status: Literal["unavailable"]
-    reason: Literal["shutting_down", "upstream_unreachable"]
+    reason: Literal["shutting_down", "session_store_unavailable", "upstream_unreachable"]
 
 
 class StartEvent(Payload, frozen=True, omit_defaults=True):

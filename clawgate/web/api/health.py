@@ -39,7 +39,7 @@ class HealthRoutes:
                 provider=self._config.model.provider,
                 upstream=_shown(self._upstream.answer()),
                 streams=self._desk.streams,
-                max_streams=self._config.server.max_streams,
+                max_streams=self._desk.max_streams,
                 version=__version__,
                 models=[Model(name, can.thinking, can.vision) for name, can in self._abilities.all().items()],
             )
@@ -53,6 +53,8 @@ class HealthRoutes:
         """Say whether a chat sent now would be answered."""
         if self._desk.is_draining:
             return json_response(NotReady("unavailable", "shutting_down"), 503)
+        if self._config.session.redis_required and not self._desk.is_store_available:
+            return json_response(NotReady("unavailable", "session_store_unavailable"), 503)
         if not self._upstream.answer().reachable:
             return json_response(NotReady("unavailable", "upstream_unreachable"), 503)
         return json_response(Ready("ready"))

@@ -18,6 +18,7 @@ from clawgate.relay import passage
 from clawgate.relay.closings import Closings
 from clawgate.relay.passage import ClientLeft, Passages
 from clawgate.relay.roster import Roster
+from clawgate.relay.slots import OwnSlots
 from tests.support.ollama import ScriptedOllama, chunk, drop, hang, headers, notify, raw, status
 from tests.support.tools import DEADLINE_S, free_port
 
@@ -29,7 +30,7 @@ class Place:
     """Passages to one Ollama, with the roster that counts them."""
 
     def __init__(self, endpoint: str, patience_s: float = DEADLINE_S, max_streams: int = 2) -> None:
-        self.roster = Roster(max_streams)
+        self.roster = Roster(OwnSlots(max_streams))
         client = OllamaClient(endpoint)
         self.passages = Passages(self.roster, Closings(), lambda: client, lambda: patience_s)
 

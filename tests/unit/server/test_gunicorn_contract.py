@@ -50,6 +50,18 @@ LEANED_ON = {
         "gunicorn_conf.when_ready puts _reload_master in its place",
     ),
     "gunicorn.arbiter.Arbiter.kill_workers": ("00a2eb10d3493fd0", "gunicorn_conf._reload_master"),
+    "gunicorn.arbiter.Arbiter.spawn_worker": (
+        "6abc0d90b0b9f80b",
+        "gunicorn_conf: pre_fork gives a place, post_fork takes it in the worker",
+    ),
+    "gunicorn.arbiter.Arbiter.reap_workers": (
+        "ebcf4187e9ebf378",
+        "gunicorn_conf.child_exit clears the place of a worker that has been waited for",
+    ),
+    "gunicorn.arbiter.Arbiter.handle_ttin": (
+        "3454a4a5071d4a52",
+        "gunicorn_conf.when_ready puts _add_worker before it",
+    ),
 }
 """Each undocumented piece of gunicorn that we use: the hash of its source, and what of ours rests on it."""
 

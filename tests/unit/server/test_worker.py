@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from selectors import DefaultSelector
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from gunicorn.config import Config
 
 from clawgate import unix_socket
 from clawgate.server.connection import Connection
+from clawgate.server.crew import Crew
 from clawgate.server.worker import Worker
 from clawgate.sockets import SEND_BUFFER_BYTES, SEND_TIMEOUT_S
 
@@ -121,3 +123,37 @@ def test_ctrl_c_cuts_no_thread_that_still_writes(worker: Worker) -> None:
     """gunicorn's own handler leaves the process at once."""
     worker.handle_quit(signal.SIGINT, None)
     assert not worker.alive
+
+
+def test_a_worker_with_more_to_do_leaves_a_connection_to_another_and_takes_it_where_it_is_still_there(
+    worker: Worker, folder: str
+) -> None:
+    worker.crew = Crew(2)
+    worker.crew.join(1)
+    worker.crew.tell(0)
+    worker.crew.join(0)
+    worker._connections = 1
+    path = f"{folder}/s"
+    with unix_socket.listen(path) as listener, socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        listener.setblocking(False)
+        worker._tell_crew(has_room=True)
+        for _ in range(2):
+            worker._accept(listener, path)
+        assert not worker._new
+        worker._left_until = time.monotonic()  # its time is over
+        worker._accept(listener, path)
+        (conn,) = worker._new
+        worker._drop(conn)
+
+
+def test_a_worker_that_ends_its_answers_leaves_connections_to_others(worker: Worker) -> None:
+    worker.crew = Crew(2)
+    worker.crew.join(1)
+    worker.crew.tell(99)
+    worker.crew.join(0)
+    worker._tell_crew(has_room=True)
+    assert not worker._leaves_to_others()
+    worker.is_leaving = True
+    worker._tell_crew(has_room=True)
+    assert worker._leaves_to_others()

@@ -15,7 +15,7 @@ from clawgate.sessions import Counts, Dropped
 from clawgate.telemetry.metrics import ENDING, MAX_MODELS, OPENMETRICS, PLAIN, REASONS, Metrics
 from tests.support.exposition import Samples, families, growth, samples
 
-STANDING = Standing(3, 7, 4, 2, 1, Counts(5, 3, 1000, 2000, 11, 12, Dropped(13, 14)))
+STANDING = Standing(3, 7, 4, 2, 1, Counts(5, 3, 1000, 2000, 11, 12, Dropped(13, 14)), is_store_available=False)
 
 
 def metrics_of(*models: str) -> Metrics:
@@ -142,6 +142,7 @@ def test_how_things_stand_is_read_at_the_scrape() -> None:
         "clawgate_answers_in_flight": 4,
         "clawgate_answers_waiting": 2,
         "clawgate_closes_waiting": 1,
+        "clawgate_session_store_up": 0,
         'clawgate_sessions{state="idle"}': 5,
         'clawgate_sessions{state="streaming"}': 3,
         'clawgate_sessions_memory_bytes{kind="text"}': 1000,

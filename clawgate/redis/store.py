@@ -10,21 +10,17 @@ sessions go by Redis' own clock, also where no gateway runs.
 from __future__ import annotations
 
 import logging
-import math
 import threading
-from base64 import urlsafe_b64encode
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from clawgate.errors import SessionStoreUnavailable
 from clawgate.redis.codec import FIELDS, FORMAT, Damaged, name_of, packed, seconds_of, session_of, sizes_of
-from clawgate.redis.link import Link
+from clawgate.redis.link import Link, milliseconds
+from clawgate.redis.naming import session_hash
 from clawgate.sessions import NO_HEAD, Bounds, Counts, Dropped, Head, Message, Overtaken, Session, with_answer
 from clawgate.sessions.session import Trimmed
 
-LONGEST_TTL_MS = 10**13
-"""Redis adds it to the moment in ms; 300 years are for ever."""
 MOST_BYTES = 1 << 53
 MOST_UNSETTLED = 10_000
 """So many answers wait at the most; those of runs that may not have begun take half of the places."""
@@ -250,22 +246,16 @@ class RedisStore:
         self._run("session_delete", session_id, version or b"")
 
     def _look(self, session_id: str, *fields: str) -> list[bytes | None]:
-        key = self._link.key("session", hash_of(session_id))
+        key = self._link.key("session", session_hash(session_id))
         found: Any = self._link.call(lambda client: client.hmget(key, fields))
         return list(found)
 
     def _run(self, script: str, session_id: str, *args: Any) -> Any:
-        name = hash_of(session_id)
+        name = session_hash(session_id)
         return self._link.run(script, [self._link.key("session", name)], [*self._head_args(name), *args])
 
     def _head_args(self, name: str) -> list[Any]:
-        ttl_ms = min(max(math.ceil(min(self._bounds.ttl_s, LONGEST_TTL_MS) * 1000), 1), LONGEST_TTL_MS)
-        return [self._link.key(""), FORMAT, ttl_ms, name]
-
-
-def hash_of(session_id: str) -> str:
-    """Return the name of a session in keys: 32 url-safe characters, since a client may have chosen the id."""
-    return urlsafe_b64encode(blake2b(session_id.encode(), digest_size=24).digest()).decode("ascii")
+        return [self._link.key(""), FORMAT, milliseconds(self._bounds.ttl_s), name]
 
 
 def _written(kept: Trimmed) -> list[Any]:

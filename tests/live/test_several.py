@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +53,7 @@ def pair(redis: RedisServer, talker: ScriptedOllama, tmp_path_factory: pytest.Te
         yield running
 
 
-def begin(several: Several, session_id: str, door: str = "", **fields: object) -> StreamClient:
+def begin(several: Several, session_id: str, door: str = "", **fields: Any) -> StreamClient:
     """Ask, and read the first words."""
     stream = several.ask(opening(session_id, **fields), door)
     while not text_of(stream.events):
@@ -91,6 +93,16 @@ def test_a_chat_is_interrupted_at_any_door(pair: Several, nginx: Callable[..., N
     print(f"interrupts: p50 {took[len(took) // 2] * 1000:.1f} ms, p99 {took[int(len(took) * 0.99)] * 1000:.1f} ms")
 
 
+def is_free(several: Several, session_id: str, door: str) -> bool:
+    """Tell whether a session has no answer in flight."""
+    return not several.session(session_id, door).json["streaming"]
+
+
+def is_ready(door: str) -> bool:
+    """Tell whether a gateway says that it is ready."""
+    return client.get(door, "/readyz").status == 200
+
+
 def begin_again(several: Several, session_id: str, door: str) -> StreamClient:
     """Go on with an interrupted answer, and read the first words."""
     stream = several.ask({"session_id": session_id, "continue": True}, door)
@@ -100,6 +112,7 @@ def begin_again(several: Several, session_id: str, door: str) -> StreamClient:
 
 
 def _second(pair: Several) -> dict[str, str]:
+    assert pair.gateways[1].port
     return {"server 127.0.0.1:18790": f"server 127.0.0.1:{pair.gateways[1].port}"}
 
 
@@ -114,7 +127,7 @@ def test_a_reader_comes_back_at_any_door(pair: Several) -> None:
             None,
             path="/api/sessions/back/stream",
             method="GET",
-            headers={"Last-Event-ID": stream.events[-1].id},
+            headers={"Last-Event-ID": stream.events[-1].id or ""},
         ) as again:
             while not text_of(again.events):
                 assert again.read_event() is not None
@@ -157,11 +170,7 @@ def test_a_killed_worker_loses_a_second_at_the_most(pair: Several) -> None:
             pair.kill_worker(pid)
         door = pair.doors[1]
         for session_id in streams:
-            wait_for(
-                lambda session_id=session_id: not pair.session(session_id, door).json["streaming"],
-                "the session is free",
-                FREE_S,
-            )
+            wait_for(partial(is_free, pair, session_id, door), "the session is free", FREE_S)
         print(f"free after {time.monotonic() - killed_at:.1f} s")
         for session_id, text_read in said.items():
             kept = pair.session(session_id, door).json["messages"][-1]
@@ -183,7 +192,7 @@ def test_a_restart_of_redis_stops_no_answer(tmp_path: Path, talker: ScriptedOlla
         ):
             with begin(pair, "s") as stream:
                 redis.end(is_killed=True)
-                wait_for(lambda: client.get(pair.doors[1], "/readyz").status == 503, "it is not ready")
+                wait_for(lambda: not is_ready(pair.doors[1]), "it is not ready")
                 refused = client.post(pair.doors[1], "/api/chat", {"message": "hi"})
                 assert (refused.status, refused.json["error"]["code"]) == (503, "session_store_unavailable")
                 assert refused.headers["Retry-After"]
@@ -192,7 +201,7 @@ def test_a_restart_of_redis_stops_no_answer(tmp_path: Path, talker: ScriptedOlla
                     assert stream.read_event() is not None
                 redis.start()
                 for door in pair.doors:
-                    wait_for(lambda door=door: client.get(door, "/readyz").status == 200, "it is ready again")
+                    wait_for(partial(is_ready, door), "it is ready again")
                 reply = pair.interrupt("s", pair.doors[0])
                 stream.read_all()
             if is_persistent:

@@ -79,9 +79,9 @@ class RedisRoom:
 
     def session(self, session_id: str) -> str:
         """The name of a session's key."""
-        from clawgate.redis.store import hash_of
+        from clawgate.redis.naming import session_hash
 
-        return self.key("session", hash_of(session_id))
+        return self.key("session", session_hash(session_id))
 
     def age(self, seconds: float) -> None:
         """Bring the ends of all sessions nearer, and take their uses further back."""

@@ -141,7 +141,7 @@ class Room:
 
     def __init__(self, max_streams: int = 100, max_sessions: int = 100, **parts: Any) -> None:
         self.client = ScriptedClient()
-        self.store = parts.pop("store", None) or MemoryStore(Bounds(max_sessions, 1800, 1 << 20))
+        self.store: MemoryStore = parts.pop("store", None) or MemoryStore(Bounds(max_sessions, 1800, 1 << 20))
         self.desk = Desk(self.store, self.client, max_streams, LIMITS, **parts)  # type: ignore[arg-type]
         self.readers: list[Reader] = []
 

@@ -106,8 +106,13 @@ class Beat:
 
     def _write(self, *, is_everything: bool) -> None:
         batches = self._teller.batches(is_everything)
-        if batches:
-            self._teller.note(zip(batches, self._logs.write(batches), strict=True))
+        if not batches:
+            return
+        fates = self._logs.write(batches)
+        self._teller.note(zip(batches, fates, strict=True))
+        for batch, fate in zip(batches, fates, strict=True):
+            if fate.owner is None and batch.session_id is not None:
+                self._store.restore(batch.session_id, batch.run_id)
 
     def _bury(self) -> None:
         """Settle the runs of processes whose lease is over, and forget those that have none left."""

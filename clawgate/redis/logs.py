@@ -43,6 +43,7 @@ KINDS: dict[str, type[Event]] = {
     "restarted": Restarted,
     "reset": Reset,
 }
+OWNERS: dict[bytes, bool | None] = {b"": True, b"-": False, b"?": None}
 NULL = Raw(b"null")
 NAMES = {kind: name for name, kind in KINDS.items()}
 IN_FLIGHT_S = 60.0
@@ -151,7 +152,7 @@ def _append(log: Log, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> bo
 
 def _fate(answer: Any) -> Fate:
     is_written, owner = answer
-    return Fate(bool(is_written), {b"": True, b"-": False}.get(owner, owner.decode()))
+    return Fate(bool(is_written), OWNERS.get(owner, owner.decode()))
 
 
 def encoded(events: Sequence[Event]) -> bytes:

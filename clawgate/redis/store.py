@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from clawgate.errors import SessionStoreUnavailable
@@ -135,6 +136,18 @@ class RedisStore:
             if known is None or known.version < session.version:
                 self._owned[session_id] = session
         return session
+
+    def restore(self, session_id: str, run_id: str) -> None:
+        """Store the session of a run in flight again, where Redis has lost it.
+
+        Errors: SessionStoreUnavailable.
+        """
+        with self._lock:
+            owned = self._owned.get(session_id)
+        if owned is not None and owned.run_id == run_id:
+            with suppress(Overtaken):
+                self.begin(session_id, run_id, owned.untrimmed or owned.messages, seen=0)
+                log.warning("Redis had lost the session of an answer in flight; it is there again")
 
     def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
         """Append the run's answer and end its ownership; False (and nothing written) when it is not the owner.

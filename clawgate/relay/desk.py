@@ -41,7 +41,7 @@ from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
 from clawgate.relay.slots import OwnSlots, Slots
 from clawgate.relay.smoothing import Load
-from clawgate.sessions import Session, SessionStore
+from clawgate.sessions import NO_HEAD, Session, SessionStore
 
 LAST_WORDS_S = 5.0
 """A drain waits so long for the readers of ended runs to get their end event."""
@@ -347,18 +347,20 @@ class Desk:
         return Interruption(session, run.run_id, interrupted=True, partial=run.text)
 
     def _owner(self, session_id: str, run: Run | None) -> str | None:
-        """Return the run that owns a session; where nobody can be asked, that is the run in flight here.
+        """Return the run that owns a session; where nobody can be asked, or knows it, that is the run in flight here.
 
         Errors: SessionStoreUnavailable.
         """
         if run is not None and (not run.is_kept or not self._peers.has_others):
             return run.run_id
+        is_here = run is not None and not run.has_outcome
         try:
-            return self._store.head(session_id).run_id
+            head = self._store.head(session_id)
         except SessionStoreUnavailable:
-            if run is None or run.has_outcome:
+            if run is None or not is_here:
                 raise
             return run.run_id
+        return run.run_id if run is not None and is_here and head == NO_HEAD else head.run_id
 
     def _interrupt_elsewhere(self, session_id: str | None, run_id: str | None) -> Interruption | None:
         """End a run of another process; None where it has ended by itself, or is not known."""

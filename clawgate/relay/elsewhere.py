@@ -53,8 +53,13 @@ class RunElsewhere:
         self._waiter = Waiter(self._wake_event)
 
     def after(self, number: int) -> Sequence[Event]:
-        """Return the events behind this number, or a `Reset` where that is no place in the log."""
-        return () if self.log.last == number else self.log.after(number)
+        """Return the events behind this number, or a `Reset` where that is no place in the log.
+
+        A reader that comes from the run's own process may have more than is written down; that is on its way.
+        """
+        if number == self.log.last or (number > self.log.last and not self.log.is_ended):
+            return ()
+        return self.log.after(number)
 
     def end(self, done_reason: str, error: ClawgateError | None = None, stats: Stats = NO_STATS) -> bool:  # noqa: ARG002
         """Leave the run as it is: a reader that leaves ends no run of another process."""

@@ -111,8 +111,8 @@ class Mirror:
             mirrored.note(batch, fate)
             if mirrored.is_done:
                 self._forget(mirrored)
-            elif fate.owner is not True and not mirrored.run.has_outcome:
-                self.end(batch.run_id, batch.session_id, "interrupted" if fate.owner is False else "superseded")
+            elif fate.owner not in (True, None) and not mirrored.run.has_outcome:
+                self.end(batch.run_id, batch.session_id, "superseded" if fate.owner else "interrupted")
 
     def _of(self, mirrored: _Mirrored, is_everything: bool) -> Iterable[Batch]:
         self._drop_silent(mirrored)
@@ -121,7 +121,7 @@ class Mirror:
             if mirrored.run.ended is not None:
                 self._forget(mirrored)
         elif is_wanted or is_everything:
-            yield from mirrored.batches(is_wanted)
+            yield from mirrored.batches(is_wanted, is_everything)
 
     def _drop_silent(self, mirrored: _Mirrored) -> None:
         """Forget readers that have not asked again."""
@@ -150,22 +150,23 @@ class _Mirrored:
         self.is_done = False
         self.readers: dict[str, float] = {}
 
-    def batches(self, is_wanted: bool) -> Iterable[Batch]:
+    def batches(self, is_wanted: bool, is_everything: bool) -> Iterable[Batch]:
+        """Yield what is new; where everything is asked for, also that nothing is: so its session is not forgotten."""
         is_anew = self.is_anew
         events: Sequence[Event] = self.run.after(0 if is_anew else self.written)
-        if not events:
+        if not events and not is_everything:
             return
         first = 1 if is_anew else self.written + 1
-        last = first + len(events) - 1
-        if isinstance(events[0], Reset):  # some have fallen out of the log before they were written
-            is_anew, first, last = True, events[0].number, events[0].number + len(events) - 1
+        if events and isinstance(events[0], Reset):  # some have fallen out of the log before they were written
+            is_anew, first = True, events[0].number
         session_id = self.run.session_id if self.run.is_kept else None
-        yield Batch(self.run.run_id, session_id, first, last, events, is_anew, is_wanted)
+        yield Batch(self.run.run_id, session_id, first, first + len(events) - 1, events, is_anew, is_wanted)
 
     def note(self, batch: Batch, fate: Fate) -> None:
+        """Take note of what has been written."""
         if not fate.is_written:
             self.is_anew = True
             return
         self.is_anew = self.is_anew and not batch.is_anew
         self.written = batch.last
-        self.is_done = isinstance(batch.events[-1], Ended)
+        self.is_done = bool(batch.events) and isinstance(batch.events[-1], Ended)

@@ -21,8 +21,9 @@ class Batch(NamedTuple):
     """Events of one run's log, in order, to be written down for other processes.
 
     session_id: None for a run whose session nobody knows.
-    first, last: the numbers of the first and the last event. is_anew: this is all that there is to say; what was
-    written before is void, and the first event may be a `Reset`. is_wanted: a reader elsewhere waits for it.
+    first, last: the numbers of the first and the last event; without events, that of the next one, and the one before.
+    is_anew: this is all that there is to say; what was written before is void, and the first event may be a `Reset`.
+    is_wanted: a reader elsewhere waits for it.
     """
 
     run_id: str
@@ -38,12 +39,12 @@ class Fate(NamedTuple):
     """The outcome of a batch.
 
     is_written: False where what was written before is gone, so that all of it has to be written anew.
-    owner: the state of the run's session: True where the run owns it or it is unknown, False where the run has settled
-    or another process has settled it, and the id of the run that has taken it over.
+    owner: the state of the run's session: True where the run owns it, False where the run is settled, the id of the run
+    that has taken it over, and None where the session is gone.
     """
 
     is_written: bool
-    owner: bool | str = True
+    owner: bool | str | None = True
 
 
 class Outcome(NamedTuple):

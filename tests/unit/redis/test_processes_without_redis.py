@@ -137,3 +137,19 @@ def test_without_redis_new_conversations_are_answered_where_that_is_wanted(serve
         server.resume()
         wait_for(lambda: here.store.is_available, "Redis answers")
         assert here.ask("s", messages=(QUESTION,)).run.is_kept
+
+
+def test_a_redis_that_forgets_everything_forgets_no_answer_in_flight(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server, processes(server) as [here, there]:
+        reader = here.ask()
+        exchange = here.exchange(said="one ")
+        silent = here.ask("silent")
+        server.client().flushall()
+        wait_for(lambda: there.store.has("s") and there.store.has("silent"), "the sessions are there again")
+        assert there.desk.interrupt("silent", None).interrupted
+        exchange.say("two", is_done=True)
+        assert (reader.end().done_reason, silent.end().done_reason) == ("stop", "interrupted")
+        assert there.messages() == [("user", "q", False), ("assistant", "one two", False)]
+        found = there.desk.find("s", None)
+        assert found is not None
+        assert found.log.text == "one two"

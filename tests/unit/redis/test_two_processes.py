@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from clawgate.errors import BusySession, NothingToContinue, UnknownSession
+from clawgate.relay.elsewhere import RunElsewhere
 from clawgate.relay.events import Ended, Event, Reset, Started, Text
 from clawgate.relay.following import Place
 from clawgate.relay.prompt import ChatRequest
@@ -247,3 +248,25 @@ def test_a_reader_that_dies_is_not_waited_for_for_ever(pair: list[Process], monk
     here.desk.release(run)
     assert not run.has_outcome
     wait_for(lambda: run.ended, "nobody reads it any more")
+
+
+def test_a_reader_that_has_more_than_is_written_down_gets_nothing_twice(pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask()
+    exchange = here.exchange(said="one ")
+    follower = read(there)
+    assert [type(next(follower)) for _ in range(2)] == [Started, Text]
+    log = there.peers._logs.read(reader.run.run_id)
+    assert log is not None
+    elsewhere = RunElsewhere(log, "", there.peers, lambda: False)
+    assert elsewhere.after(3) == ()
+    exchange.say("two ")
+    wait_for(lambda: not elsewhere.step(0) and log.last == 3, "more is written down")
+    assert elsewhere.after(3) == ()
+    assert elsewhere.after(2) == [Text("two ")]
+    exchange.say(is_done=True)
+    wait_for(lambda: not elsewhere.step(0) and log.is_ended, "the end is written down")
+    assert [type(event) for event in elsewhere.after(3)] == [Ended]
+    assert [type(event) for event in elsewhere.after(9)] == [Reset, Ended]
+    elsewhere.release()
+    follower.close()  # type: ignore[attr-defined]

@@ -21,6 +21,7 @@ from tests.support.tools import wait_for
 
 WORKERS, SHARE = 2, 4
 LIMIT = WORKERS * SHARE
+ASKED = [{"role": "user", "content": "Question"}]
 SCRAPES = 8
 """Each comes over a connection of its own, so that either worker answers some of them."""
 
@@ -151,3 +152,18 @@ def test_the_command_line_may_not_ask_for_another_number() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "clawgate: 3 workers: server.workers says 2" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_session_supersedes_its_own_answer_at_any_worker_while_all_streams_are_taken(
+    several: Callable[..., Gateway],
+) -> None:
+    started = several(max_streams=1)
+    with ExitStack() as stack:
+        for session_id in ("sess-a", "sess-b"):
+            stack.enter_context(started.stream({"session_id": session_id, "messages": ASKED})).read_text("Well")
+        for _ in range(6):
+            stream = stack.enter_context(started.stream({"session_id": "sess-a", "message": "Again"}))
+            stream.read_text("Well")
+            wait_for(lambda: started.streams == WORKERS, "the superseded answer's slot is free")
+        assert started.post("/api/chat", {"message": "One more"}).json["error"]["code"] == "busy"
+    wait_for(lambda: have_all(started, streams=0), "none is left")

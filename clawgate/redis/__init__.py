@@ -2,6 +2,8 @@
 
 link.py    the connections, and whether Redis answers
 store.py   the sessions (`SessionStore`)
+codec.py   sessions as the fields of a hash
+waiting.py the answers that wait until Redis takes them
 logs.py    the logs of runs, as streams
 peers.py   the words between processes (`Peers`): an inbox each, which one thread reads
 beat.py    the lease of this process, what its runs have said since the last second, and the runs of dead processes

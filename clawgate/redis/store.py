@@ -13,35 +13,25 @@ import logging
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from clawgate.errors import SessionStoreUnavailable
 from clawgate.redis.codec import FIELDS, FORMAT, Damaged, name_of, packed, seconds_of, session_of, sizes_of
 from clawgate.redis.link import Link, milliseconds
 from clawgate.redis.naming import session_hash
+from clawgate.redis.waiting import MOST, Unsettled, Waiting
 from clawgate.sessions import NO_HEAD, Bounds, Counts, Dropped, Head, Message, Overtaken, Session, with_answer
 from clawgate.sessions.session import Trimmed
 
 MOST_BYTES = 1 << 53
-MOST_UNSETTLED = 10_000
-"""So many answers wait at the most; those of runs that may not have begun take half of the places."""
 log = logging.getLogger(__name__)
-
-
-class _Unsettled(NamedTuple):
-    """An answer that has yet to be written."""
-
-    session_id: str
-    run_id: str
-    answer: Message
 
 
 class RedisStore:
     """Keeps sessions in Redis; the least recently used go first, and each goes `ttl_s` after its last use.
 
-    Threads: `_lock` guards the sessions that own runs of this process (`_owned`, from `begin` to `settle`), by their
-    id, and the answers that have yet to be written (`_unsettled`), by their run. No answer of an ended run is more than
-    a run in flight had in memory, and while Redis is away no run begins. The lock is held for memory only.
+    Threads: `_lock` guards the sessions with a run of this process, as `begin` has made them, until it settles; it is
+    held for memory only.
     """
 
     def __init__(self, link: Link, bounds: Bounds) -> None:
@@ -49,7 +39,7 @@ class RedisStore:
         self._bounds = bounds
         self._lock = threading.Lock()
         self._owned: dict[str, Session] = {}
-        self._unsettled: dict[str, _Unsettled] = {}
+        self._waiting = Waiting()
         self._counts = Counts(0, 0, 0, 0, 0, 0, Dropped())
 
     @property
@@ -112,8 +102,8 @@ class RedisStore:
         try:
             begun = self._run("session_begin", session_id, *args)
         except SessionStoreUnavailable as error:
-            if error.__cause__ is not None and len(self._unsettled) < MOST_UNSETTLED // 2:  # else Redis was not asked
-                self._keep(_Unsettled(session_id, run_id, Message(role="assistant", interrupted=True)))
+            if error.__cause__ is not None and len(self._waiting) < MOST // 2:  # else Redis was not asked
+                self._waiting.add(Unsettled(session_id, run_id, Message(role="assistant", interrupted=True)))
             raise
         if begun is None:
             raise Overtaken
@@ -137,6 +127,26 @@ class RedisStore:
                 self._owned[session_id] = session
         return session
 
+    def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
+        """Append the run's answer and end its ownership; False (and nothing written) when it is not the owner.
+
+        The answer waits where Redis is away; it returns True then.
+        """
+        unsettled = Unsettled(session_id, run_id, answer)
+        owned = self._take_owned(session_id, run_id)
+        try:
+            return self._settle(unsettled, owned)
+        except SessionStoreUnavailable:
+            self._waiting.add(unsettled)
+            return True
+
+    def settle_for(self, session_id: str, run_id: str, answer: Message) -> bool:
+        """Settle a run of another process, as `settle` does.
+
+        Errors: SessionStoreUnavailable.
+        """
+        return self._settle(Unsettled(session_id, run_id, answer), None)
+
     def restore(self, session_id: str, run_id: str) -> None:
         """Store the session of a run in flight again, where Redis has lost it.
 
@@ -149,31 +159,10 @@ class RedisStore:
                 self.begin(session_id, run_id, owned.untrimmed or owned.messages, seen=0)
                 log.warning("Redis had lost the session of an answer in flight; it is there again")
 
-    def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
-        """Append the run's answer and end its ownership; False (and nothing written) when it is not the owner.
-
-        The answer waits where Redis is away; it returns True then.
-        """
-        owned = self._take_owned(session_id, run_id)
-        try:
-            return self._settle(_Unsettled(session_id, run_id, answer), owned)
-        except SessionStoreUnavailable:
-            self._keep(_Unsettled(session_id, run_id, answer))
-            return True
-
-    def settle_for(self, session_id: str, run_id: str, answer: Message) -> bool:
-        """Settle a run of another process, as `settle` does.
-
-        Errors: SessionStoreUnavailable.
-        """
-        return self._settle(_Unsettled(session_id, run_id, answer), None)
-
     def settle_kept(self) -> bool:
         """Write the answers that could not be written; False while there are any."""
-        with self._lock:
-            unsettled = list(self._unsettled.values())
         try:
-            for each in unsettled:
+            for each in self._waiting.all():
                 self._settle_again(each)
         except SessionStoreUnavailable:
             return False
@@ -210,7 +199,7 @@ class RedisStore:
             self._discard(session_id, fields[FIELDS.index("version")], error)
             return None
 
-    def _settle(self, unsettled: _Unsettled, owned: Session | None) -> bool:
+    def _settle(self, unsettled: Unsettled, owned: Session | None) -> bool:
         session_id, run_id, answer = unsettled
         if owned is None:  # a run of a process that is dead, or an answer that has waited
             owned = self._read(session_id)
@@ -227,26 +216,12 @@ class RedisStore:
 
         Errors: SessionStoreUnavailable.
         """
-        if not self._unsettled:
-            return
-        with self._lock:
-            unsettled = [each for each in self._unsettled.values() if each.session_id == session_id]
-        for each in unsettled:
+        for each in self._waiting.of_session(session_id):
             self._settle_again(each)
 
-    def _settle_again(self, unsettled: _Unsettled) -> None:
+    def _settle_again(self, unsettled: Unsettled) -> None:
         self._settle(unsettled, None)
-        with self._lock:
-            self._unsettled.pop(unsettled.run_id, None)
-
-    def _keep(self, unsettled: _Unsettled) -> None:
-        with self._lock:
-            self._unsettled[unsettled.run_id] = unsettled
-            is_over = len(self._unsettled) > MOST_UNSETTLED
-            if is_over:
-                del self._unsettled[next(iter(self._unsettled))]
-        if is_over:
-            log.error("an answer is lost: %d others wait for Redis to take them", MOST_UNSETTLED)
+        self._waiting.remove(unsettled)
 
     def _take_owned(self, session_id: str, run_id: str) -> Session | None:
         with self._lock:

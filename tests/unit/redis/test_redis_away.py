@@ -12,7 +12,8 @@ import pytest
 
 from clawgate.errors import SessionStoreUnavailable
 from clawgate.redis.link import PAUSE_S, TIMEOUT_S, Link
-from clawgate.redis.store import MOST_UNSETTLED, RedisStore
+from clawgate.redis.store import RedisStore
+from clawgate.redis.waiting import MOST
 from clawgate.sessions import Bounds, Message
 from tests.support.redis import RedisServer
 from tests.support.stores import ANSWER, ASK, USER, RedisRoom, known, talk
@@ -109,7 +110,7 @@ def test_an_answer_waits_until_redis_is_back(own_room: RedisRoom) -> None:
     assert other.head("t").run_id == NEXT
     assert store.settle_kept()
     assert other.head("t").run_id is None
-    assert not store._unsettled
+    assert not store._waiting
     assert not store._owned
 
 
@@ -129,7 +130,7 @@ def test_an_answer_that_waits_is_written_before_anything_else_is_done(redis_room
         session = store.get("s")
         assert session is not None
         assert session.messages == (*ASK, ANSWER)
-    assert not store._unsettled
+    assert not store._waiting
 
 
 def test_an_answer_that_waits_is_written_over_nobody(redis_room: RedisRoom) -> None:
@@ -185,7 +186,7 @@ def test_a_run_that_has_begun_unheard_of_ends_when_redis_is_back(paused: RedisRo
     assert after is not None
     assert after.run_id is None
     assert after.messages == (*session.messages, *ASK, Message(role="assistant", interrupted=True))
-    assert not store._unsettled
+    assert not store._waiting
 
 
 def test_a_begin_that_redis_never_heard_of_leaves_everything_as_it_was(own_room: RedisRoom) -> None:
@@ -204,16 +205,12 @@ def test_a_begin_that_redis_never_heard_of_leaves_everything_as_it_was(own_room:
 
 def test_so_many_answers_wait_and_no_more(redis_room: RedisRoom, caplog: pytest.LogCaptureFixture) -> None:
     store = Store(redis_room)
-    for number in range(MOST_UNSETTLED):
+    for number in range(MOST):
         store.keep(f"s{number}", f"r{number}", ANSWER)
     with caplog.at_level(logging.ERROR):
         store.keep("last", "last", ANSWER)
     assert "lost" in caplog.text
-    assert (len(store._unsettled), "r0" in store._unsettled, "last" in store._unsettled) == (
-        MOST_UNSETTLED,
-        False,
-        True,
-    )
+    assert [each.run_id for each in store._waiting.all()] == [*(f"r{number}" for number in range(1, MOST)), "last"]
 
 
 def test_a_redis_that_is_full_takes_answers_and_no_new_runs(own_room: RedisRoom) -> None:
@@ -229,5 +226,5 @@ def test_a_redis_that_is_full_takes_answers_and_no_new_runs(own_room: RedisRoom)
     assert store.delete("idle")
     assert store.counts().idle == 1
     assert store.settle_kept()
-    assert not store._unsettled
+    assert not store._waiting
     assert store.is_available

@@ -154,6 +154,9 @@ def test_the_runs_in_flight_of_each_process_are_listed(redis_room: RedisRoom) ->
     here, there = redis_room.key("runs", "a" * 16), redis_room.key("runs", "b" * 16)
     store.begin("s", RUN, ASK)
     assert client.hgetall(here) == {RUN.encode(): b"s"}
+    assert 0 < client.pttl(here) <= BOUNDS.ttl_s * 1000, (
+        "where no gateway runs any more, the list goes with the session"
+    )
     store.begin("s", ELSEWHERE, ASK)
     assert (client.hgetall(here), client.hgetall(there)) == ({}, {ELSEWHERE.encode(): b"s"})
     store.settle("s", ELSEWHERE, ANSWER)
@@ -216,6 +219,11 @@ def test_a_run_that_nobody_ends_is_counted_no_longer_than_its_session_lives(redi
     redis_room.age(2)
     counts = store.counts()
     assert (counts.in_flight, counts.expired) == (1, 1)
+    busy: Any = client.zrange(redis_room.key("busy"), 0, -1, withscores=True)
+    now: Any = client.time()
+    assert [score > (now[0] + 30) * 1e6 for _, score in busy] == [True], (
+        "it is looked at again when its new time is over"
+    )
     assert store.settle("alive", ELSEWHERE, ANSWER)
 
 
@@ -223,6 +231,14 @@ def test_expired_sessions_are_cleared_away_a_bounded_number_at_a_time(redis_room
     client, store = redis_room.client, redis_room.store(Bounds(10**6, 60, 1 << 20))
     client.zadd(redis_room.key("idle"), {f"gone{number}": number for number in range(2500)})
     assert [store.counts().expired for _ in range(3)] == [1000, 2000, 2500]
+
+
+def test_begin_and_settle_clear_away_what_has_expired(redis_room: RedisRoom) -> None:
+    client, store = redis_room.client, redis_room.store(BOUNDS)
+    for step in (lambda: store.begin("s", RUN, ASK), lambda: store.settle("s", RUN, ANSWER)):
+        client.zadd(redis_room.key("idle"), {"gone": 1})
+        assert step()
+        assert client.zscore(redis_room.key("idle"), "gone") is None
 
 
 @pytest.mark.parametrize("session_id", ["geheimes Wort", "秘密", "s" * 10_000])

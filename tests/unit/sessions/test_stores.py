@@ -44,6 +44,12 @@ def test_a_session_is_what_was_said(store_room: Room) -> None:
     assert begun.last_active <= session.last_active <= again.last_active
 
 
+def test_a_look_at_a_session_is_a_use_of_it(store_room: Room) -> None:
+    store = store_of(store_room)
+    talk(store, "s")
+    assert existing(store, "s").last_active < existing(store, "s").last_active
+
+
 def test_each_step_has_a_version_and_a_step_that_has_seen_another_is_refused(store_room: Room) -> None:
     store = store_of(store_room)
     assert store.head("s") == NO_HEAD
@@ -85,6 +91,9 @@ def test_what_is_kept_and_what_was_lost_is_counted(store_room: Room) -> None:
     assert store.counts().trimmed == Dropped(turns=2)
     store.delete("e")
     assert store.counts() == (0, 0, 0, 0, 1, 2, Dropped(turns=2))
+    store.reconfigure(Bounds(2, 60, 2000, max_image_bytes=100))  # type: ignore[attr-defined]
+    store.begin("f", "run-f", (picture(80), ANSWER, picture(80)))
+    assert store.counts().trimmed == Dropped(turns=2, images=1)
 
 
 def test_a_session_is_forgotten_its_time_after_the_last_use(store_room: Room) -> None:

@@ -174,6 +174,11 @@ def _may_import(module: str, other: str) -> bool:
     return line_of(other) < line_of(room) or other in WITHIN.get(room, set())
 
 
+def test_what_the_app_chooses_is_imported_only_then() -> None:
+    """Its library may be missing where it is not chosen."""
+    assert {room_of(imported) for imported in own_imports_of("app", at_once=True)} & ONLY_FOR_APP == set()
+
+
 def test_a_run_leaves_the_relay_only_as_events() -> None:
     outside = {module for module in modules() if room_of(module) != "relay" and "relay.run" in own_imports_of(module)}
     assert outside == RUNS

@@ -6,12 +6,13 @@ The gateway logs them at its start and at a reload, `clawgate check` prints them
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import parse_qs, urlsplit
 
-from clawgate.addresses import is_loopback
+from clawgate.addresses import is_loopback, is_loopback_address
 from clawgate.config.declaration import ENVIRONMENT_PREFIX
 from clawgate.config.environment import own_variables
 from clawgate.config.options import warnings_of
-from clawgate.config.settings import Config, settings
+from clawgate.config.settings import Config, SessionConfig, settings
 
 
 def cautions(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
@@ -39,6 +40,30 @@ def cautions(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
         yield "model.endpoint is not https: model.ca_file and model.verify have no effect"
     if is_secure and not model.verify and model.ca_file is not None:
         yield "model.verify is false: model.ca_file has no effect"
+    yield from _about_redis(config.session)
+
+
+def _about_redis(session: SessionConfig) -> Iterator[str]:
+    """Yield a sentence for each thing about session.redis_url, without any part of it."""
+    if session.redis_url is None:
+        return
+    if session.backend != "redis":
+        yield "session.backend is memory: session.redis_url has no effect"
+        return
+    url = urlsplit(session.redis_url)
+    options = parse_qs(url.query)
+    host = (url.hostname or "").lower()
+    is_here = host == "localhost" or host.endswith(".localhost") or is_loopback_address(host)
+    if url.scheme == "redis" and not is_here and (url.password or "password" in options):
+        yield (
+            "session.redis_url sends its password to another host without TLS: anybody on the way can read it, and the "
+            "conversations; use rediss://"
+        )
+    if url.scheme == "rediss" and options.get("ssl_cert_reqs") == ["none"]:
+        yield (
+            "session.redis_url has ssl_cert_reqs=none: whatever certificate answers there is taken, so that anybody on "
+            "the way can read and change the conversations"
+        )
 
 
 def _without_section(environment: Mapping[str, str]) -> Iterator[str]:

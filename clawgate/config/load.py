@@ -16,6 +16,7 @@ from typing import Any, Literal, get_origin
 import msgspec
 import yaml
 
+from clawgate.config.agreement import check_agreement
 from clawgate.config.authorities import UnusableAuthorities
 from clawgate.config.checks import WrongPart
 from clawgate.config.declaration import ENVIRONMENT_PREFIX, Setting
@@ -37,14 +38,20 @@ def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, s
     known = list(settings())
     in_file = _checked_sections(given, source, known)
     values: dict[str, dict[str, Any]] = {}
+    places: dict[str, str] = {}
+
+    def take(setting: Setting, found: Any, place: str) -> None:
+        values.setdefault(setting.section, {})[setting.key] = _checked(setting, found, place)
+        places[setting.name] = place
+
     for setting in known:
         if setting.key in in_file.get(setting.section, {}):
-            found = in_file[setting.section][setting.key]
-            values.setdefault(setting.section, {})[setting.key] = _checked(setting, found, f"{source}: {setting.name}")
+            take(setting, in_file[setting.section][setting.key], f"{source}: {setting.name}")
     for setting, text in _from_environment(known, os.environ if environment is None else environment):
-        found = _parse_variable(setting, text)
-        values.setdefault(setting.section, {})[setting.key] = _checked(setting, found, setting.variable)
-    return Config(**{name: section(**values.get(name, {})) for name, section in sections().items()})
+        take(setting, _parse_variable(setting, text), setting.variable)
+    config = Config(**{name: section(**values.get(name, {})) for name, section in sections().items()})
+    check_agreement(config, places)
+    return config
 
 
 class _Loader(yaml.SafeLoader):

@@ -116,8 +116,8 @@ class ServerConfig:
     )
     workers: int = setting(
         1,
-        "processes, each with `server.max_streams` answers of its own; more than 1 needs `session.backend: redis`. One "
-        "for each core is enough",
+        "processes; more than 1 needs `session.backend: redis`. Each adds `server.max_streams` answers to those in "
+        "flight; one for each core is enough",
         is_fixed=True,
         ge=1,
         le=64,
@@ -191,8 +191,9 @@ class SessionConfig:
     )
     redis_url: str | None = setting(
         None,
-        "Redis for `session.backend: redis`, like `redis://127.0.0.1:6379/0`, `rediss://user:password@host:6380/0` or "
-        "`unix:///run/redis/redis.sock`. Keep one with a password in `CLAWGATE_SESSION_REDIS_URL`",
+        "address of that Redis, like `redis://127.0.0.1:6379/0`. With TLS it is "
+        "`rediss://user:password@host:6380/0`, for a Unix socket `unix:///run/redis/redis.sock`. Keep one with a password "
+        "in `CLAWGATE_SESSION_REDIS_URL`",
         check=redis_url,
         is_fixed=True,
         is_secret=True,

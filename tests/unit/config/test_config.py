@@ -12,7 +12,17 @@ import pytest
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 import clawgate
-from clawgate.config import Config, ModelConfig, ServerConfig, StreamConfig, cautions, change_between, load, settings
+from clawgate.config import (
+    Config,
+    ModelConfig,
+    ServerConfig,
+    SessionConfig,
+    StreamConfig,
+    cautions,
+    change_between,
+    load,
+    settings,
+)
 from clawgate.config.options import warnings_of
 from clawgate.errors import ConfigError
 
@@ -50,18 +60,13 @@ CONTRACT: dict[str, object] = {
     "stream.detach_seconds": 30,
     "session.backend": "memory",
     "session.redis_url": None,
+    "session.redis_prefix": "clawgate",
+    "session.redis_required": True,
     "session.max_sessions": 100,
     "session.ttl_seconds": 1800,
     "session.max_context_bytes": 1024 * 1024,
     "session.max_image_bytes": 16 * 1024 * 1024,
 }
-LATER = {
-    "stream.unload_wedged",
-    "session.backend",
-    "session.redis_url",
-}
-"""Keys of the contract that may be absent: each enters with the part that obeys it."""
-
 ORIGINAL = """\
 model:
   provider: "ollama"
@@ -98,9 +103,7 @@ def values_of(config: Config) -> dict[str, object]:
 
 def test_defaults_are_those_of_the_contract() -> None:
     found = {setting.name: setting.default for setting in settings()}
-    assert set(found) <= set(CONTRACT), "CONTRACT in this file: a new setting needs its default there"
-    assert found == {name: CONTRACT[name] for name in found}
-    assert set(CONTRACT) - set(found) <= LATER
+    assert found == CONTRACT, "CONTRACT in this file: a new setting needs its default there"
     assert values_of(Config()) == found
 
 
@@ -121,6 +124,7 @@ def test_the_original_file_works_unchanged(write: Write) -> None:
     assert values_of(load(write(ORIGINAL), {})) == values_of(Config()) | changed
 
 
+REDIS_URL = "rediss://me:s3cret@redis.example.org:6380/3?ssl_ca_certs=/etc/ssl/own.pem"
 GIVEN: dict[str, tuple[str, object]] = {
     "model.provider": ("Ollama", "ollama"),
     "model.endpoint": ("HTTPS://gpu.example.org/ollama/", "https://gpu.example.org/ollama"),
@@ -139,7 +143,7 @@ GIVEN: dict[str, tuple[str, object]] = {
     "server.path_prefix": ("/a/b/", "/a/b"),
     "server.trusted_hosts": ("Chat.Example.,[::1],[0:0::2]", ("chat.example", "::1", "::2")),
     "server.max_body_bytes": ("1024", 1024),
-    "server.workers": ("1", 1),
+    "server.workers": ("2", 2),
     "logging.level": ("WARNING", "warning"),
     "logging.format": ("json", "json"),
     "stream.heartbeat_seconds": ("0.5", 0.5),
@@ -151,6 +155,10 @@ GIVEN: dict[str, tuple[str, object]] = {
     "stream.retry_seconds": ("0", 0),
     "stream.detach_seconds": ("0", 0),
     "stream.unload_wedged": ("True", True),
+    "session.backend": ("Redis", "redis"),
+    "session.redis_url": (REDIS_URL, REDIS_URL),
+    "session.redis_prefix": ("chat-1.b_", "chat-1.b_"),
+    "session.redis_required": ("false", False),
     "session.max_sessions": ("1", 1),
     "session.ttl_seconds": ("0.1", 0.1),
     "session.max_context_bytes": ("1024", 1024),
@@ -169,12 +177,14 @@ def test_every_setting_can_be_overridden_by_its_variable(write: Write) -> None:
     assert known["model.endpoint"] == "CLAWGATE_MODEL_ENDPOINT"
 
 
+SHARED = {"CLAWGATE_SESSION_BACKEND": "redis", "CLAWGATE_SESSION_REDIS_URL": REDIS_URL}
+"""Sessions that several processes share."""
 LARGEST = {
     "CLAWGATE_SERVER_PORT": "65535",
     "CLAWGATE_SERVER_MAX_STREAMS": "10000",
     "CLAWGATE_SERVER_GRACEFUL_SECONDS": "86400",
     "CLAWGATE_SERVER_MAX_BODY_BYTES": str(1 << 30),
-    "CLAWGATE_SERVER_WORKERS": "1",
+    "CLAWGATE_SERVER_WORKERS": "64",
     "CLAWGATE_STREAM_HEARTBEAT_SECONDS": "3600",
     "CLAWGATE_STREAM_SMOOTHING_MS": "10000",
     "CLAWGATE_STREAM_MAX_BAD_FRAMES": "1000",
@@ -191,7 +201,7 @@ LARGEST = {
 
 @pytest.mark.parametrize("variable", LARGEST)
 def test_the_largest_value_is_taken(variable: str) -> None:
-    found = values_of(load(None, {variable: LARGEST[variable]}))
+    found = values_of(load(None, {**SHARED, variable: LARGEST[variable]}))
     setting = next(setting for setting in settings() if setting.variable == variable)
     assert found[setting.name] == float(LARGEST[variable])
 
@@ -324,6 +334,7 @@ def test_a_setting_tells_which_of_its_values_are_secret() -> None:
     assert {name: values for name, values in hidden.items() if values} == {
         "model.endpoint": ["http://me:s3cret@h"],
         "server.auth_token": ["plain", "http://127.0.0.1:1", "http://me:s3cret@h"],
+        "session.redis_url": ["plain", "http://127.0.0.1:1", "http://me:s3cret@h"],
     }
 
 
@@ -349,6 +360,11 @@ def test_a_proxy_is_an_address_or_a_network(write: Write, wrong: object) -> None
         load(write(f"server: {{trusted_proxies: {wrong}}}".encode()), {})
 
 
+def shared(url: str) -> SessionConfig:
+    """Sessions in one Redis."""
+    return SessionConfig(backend="redis", redis_url=url)
+
+
 @pytest.mark.parametrize(
     ("sections", "environment", "words"),
     [
@@ -369,6 +385,17 @@ def test_a_proxy_is_an_address_or_a_network(write: Write, wrong: object) -> None
             {},
             ["whatever certificate answers", "model.ca_file has no effect"],
         ),
+        ({"session": SessionConfig(redis_url=REDIS_URL)}, {}, ["session.backend is memory: session.redis_url has no"]),
+        ({"session": shared(REDIS_URL)}, {}, []),
+        ({"session": shared("redis://10.0.0.7")}, {}, []),
+        ({"session": shared("redis://:s3cret@10.0.0.7")}, {}, ["sends its password to another host without TLS"]),
+        ({"session": shared("redis://redis?password=s3cret")}, {}, ["sends its password to another host without TLS"]),
+        ({"session": shared("redis://:s3cret@127.0.0.1")}, {}, []),
+        ({"session": shared("redis://:s3cret@[::1]:1/2")}, {}, []),
+        ({"session": shared("redis://:s3cret@LOCALHOST")}, {}, []),
+        ({"session": shared("unix://:s3cret@/run/redis.sock")}, {}, []),
+        ({"session": shared("rediss://h?ssl_cert_reqs=none")}, {}, ["whatever certificate answers there is taken"]),
+        ({}, {"CLAWGATE_SESSION_REDIS_URL": ""}, ["CLAWGATE_SESSION_REDIS_URL is empty, which counts as not set"]),
     ],
 )
 def test_what_is_valid_and_questionable_is_said(
@@ -377,3 +404,4 @@ def test_what_is_valid_and_questionable_is_said(
     found = list(cautions(Config(**sections), environment))
     assert len(found) == len(words)
     assert all(said in caution for said, caution in zip(words, found, strict=True))
+    assert "s3cret" not in "".join(found)

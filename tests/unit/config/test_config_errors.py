@@ -17,6 +17,7 @@ ADDRESS = (
     "an address or a name, without scheme, port or brackets, or unix: and an absolute path of at most "
     f"{MAX_SOCKET_PATH_BYTES} bytes"
 )
+REDIS = "a redis://, rediss:// or unix:// URL, like redis://127.0.0.1:6379/0"
 PATH = 'a path like "/chat", of letters, digits and -._~, without query'
 ORIGINS = 'origins like "https://chat.example.org", or "*"'
 
@@ -122,6 +123,13 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         ("stream: {smoothing_ms: -1}", "an integer from 0 to 10000", "-1"),
         ("stream: {smoothing_ms: 1.5}", "an integer from 0 to 10000", "1.5"),
         ("stream: {max_bad_frames: 0}", "an integer from 1 to 1000", "0"),
+        ("server: {workers: 0}", "an integer from 1 to 64", "0"),
+        ("server: {workers: 65}", "an integer from 1 to 64", "65"),
+        ("session: {backend: valkey}", '"memory" or "redis"', '"valkey"'),
+        ('session: {redis_prefix: ""}', "a word of at most 64 letters, digits and ._-", '""'),
+        ("session: {redis_prefix: 'a:b'}", "a word of at most 64 letters, digits and ._-", '"a:b"'),
+        ("session: {redis_prefix: 'a*'}", "a word of at most 64 letters, digits and ._-", '"a*"'),
+        ("session: {redis_required: never}", "true or false", '"never"'),
         ("session: {max_sessions: 0}", "an integer from 1 to 10000000", "0"),
         ("session: {ttl_seconds: 0}", "a number above 0", "0"),
         ("session: {max_context_bytes: 1}", "an integer from 1024 to 1073741824", "1"),
@@ -136,11 +144,71 @@ def test_a_wrong_value_is_named_with_what_was_expected(
     assert found == f"config.yaml: {section}.{rest.partition(':')[0]}: expected {expected}, got {shown}"
 
 
-def test_more_workers_than_memory_sessions_allow_are_refused_with_the_reason(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+MEMORY = (
+    "expected 1 with session.backend: memory, got 2; set session.backend: redis, where all processes find the sessions"
+)
+NO_URL = "expected session.redis_url beside redis, like redis://127.0.0.1:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("content", "environment", "found"),
+    [
+        ("server: {workers: 2}", {}, f"config.yaml: server.workers: {MEMORY}"),
+        ("server: {workers: 2}\nsession: {redis_url: redis://h}", {}, f"config.yaml: server.workers: {MEMORY}"),
+        ("", {"SERVER_WORKERS": "2"}, f"CLAWGATE_SERVER_WORKERS: {MEMORY}"),
+        ("server: {workers: 9}", {"SERVER_WORKERS": "2"}, f"CLAWGATE_SERVER_WORKERS: {MEMORY}"),
+        (
+            "server: {workers: 2}\nsession: {backend: redis, redis_url: redis://h}",
+            {"SESSION_BACKEND": "memory"},
+            f"config.yaml: server.workers: {MEMORY}",
+        ),
+        ("session: {backend: redis}", {}, f"config.yaml: session.backend: {NO_URL}"),
+        ("session: {redis_url: }", {"SESSION_BACKEND": "redis"}, f"CLAWGATE_SESSION_BACKEND: {NO_URL}"),
+        (
+            "server: {workers: 2}\nsession: {backend: redis}",
+            {"SESSION_REDIS_URL": " "},
+            f"config.yaml: session.backend: {NO_URL}",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_named_where_they_stand(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, environment: dict[str, str], found: str
 ) -> None:
-    found = complaint(monkeypatch, tmp_path, "server: {workers: 2}")
-    assert found.startswith("config.yaml: server.workers: expected 1, got 2; more than 1 needs session.backend: redis")
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(content)
+    assert message_of("config.yaml", {f"CLAWGATE_{name}": text for name, text in environment.items()}) == found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3cret",
+        "http://:s3cret@h",
+        "redis://",
+        "redis://:s3cret@",
+        "redis://:s3/cret@h:1",
+        "redis://:s3cret@h:port",
+        "redis://:s3cret@h:0",
+        "redis://:s3cret@h/zero",
+        "redis://:s3cret@h/0/1",
+        "redis://:s3#cret@h",
+        "redis://:s3 cret@h",
+        "redis://:s3cret@h\n",
+        "unix://s3cret",
+        "redis+cluster://:s3cret@h",
+        "'s3cret'",
+        ["redis://:s3cret@h"],
+    ],
+)
+def test_the_url_of_a_redis_is_never_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str | list[str]
+) -> None:
+    if isinstance(url, str):
+        found = message_of(None, {"CLAWGATE_SESSION_REDIS_URL": f"{url}!" if url.endswith("\n") else url})
+        assert found.startswith("CLAWGATE_SESSION_REDIS_URL: ")
+        assert "s3" not in found
+    found = complaint(monkeypatch, tmp_path, f"session: {{redis_url: {json.dumps(url)}}}")
+    assert found == f"config.yaml: session.redis_url: expected {REDIS}, got a text that is not usable"
 
 
 @pytest.mark.parametrize(

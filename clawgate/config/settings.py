@@ -185,15 +185,15 @@ class SessionConfig:
 
     backend: Literal["memory", "redis"] = setting(
         "memory",
-        "place of the sessions. `redis` keeps them through a restart, and for several processes and machines; it needs "
-        "`pip install 'clawgate[redis]'`",
+        "place of the sessions. With `redis` they outlive a restart, and several processes and machines share them; it "
+        "needs `pip install 'clawgate[redis]'`",
         is_fixed=True,
     )
     redis_url: str | None = setting(
         None,
         "address of that Redis, like `redis://127.0.0.1:6379/0`. With TLS it is "
-        "`rediss://user:password@host:6380/0`, for a Unix socket `unix:///run/redis/redis.sock`. Keep one with a password "
-        "in `CLAWGATE_SESSION_REDIS_URL`",
+        "`rediss://user:password@host:6380/0`, for a Unix socket `unix:///run/redis/redis.sock`. One with a password "
+        "belongs into `CLAWGATE_SESSION_REDIS_URL`",
         check=redis_url,
         is_fixed=True,
         is_secret=True,

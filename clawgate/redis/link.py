@@ -56,8 +56,8 @@ class Link:
         self._away_until = -math.inf
         self._is_away = False
         self._said_at = -math.inf
-        self._client = _client(url, TIMEOUT_S)
-        self._patient = _client(url, BLOCK_S + TIMEOUT_S)
+        self._client = client_of(url, TIMEOUT_S)
+        self._patient = client_of(url, BLOCK_S + TIMEOUT_S)
 
     @property
     def is_available(self) -> bool:
@@ -164,7 +164,11 @@ def _source_of(name: str) -> str:
     return INCLUDE.sub(lambda found: _source_of(found[1]), text)
 
 
-def _client(url: str, timeout_s: float) -> redis.Redis:
+def client_of(url: str, timeout_s: float) -> redis.Redis:
+    """Return a client that waits so long for each answer, and has not connected yet.
+
+    Errors: ConfigError where the URL has an option that redis-py does not know.
+    """
     try:
         client = redis.Redis.from_url(
             url,
@@ -176,7 +180,7 @@ def _client(url: str, timeout_s: float) -> redis.Redis:
             **_keepalive(url),
         )
         client.connection_pool.make_connection()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, redis.RedisError) as error:
         raise ConfigError(f"session.redis_url: expected options that redis-py knows ({error})") from error
     return client
 

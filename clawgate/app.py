@@ -57,6 +57,7 @@ from clawgate.web.pages.render import MAX_RENDERS, RenderRoutes
 from clawgate.web.pages.setup import SetupRoutes
 
 if TYPE_CHECKING:
+    from clawgate.redis.checking import Standing
     from clawgate.redis.store import RedisStore
 
 
@@ -172,6 +173,27 @@ def _in_redis(config: Config) -> _Shared:
     logs = Logs(link, store.ttl_in_force)
     peers = RedisPeers(link, store, logs, secrets.token_hex(4))
     return _Shared(store, peers, RedisKeys(link, store.has, store.ttl_in_force))
+
+
+def store_standing(config: Config) -> Standing | None:
+    """Ask the machine that keeps the sessions what it is, and whether it can be used; None for this process's memory.
+
+    Errors: ConfigError where session.redis_url has an option that redis-py does not know.
+    """
+    if config.session.backend == "memory":
+        return None
+    from clawgate.redis.checking import standing_of
+
+    return standing_of(config)
+
+
+def store_problem(config: Config) -> str | None:
+    """Return the line that says why the sessions cannot be kept, and the cure; None where they can."""
+    if config.session.backend == "memory":
+        return None
+    from clawgate.redis.checking import problem_of
+
+    return problem_of(config)
 
 
 def _bounds(config: Config) -> Bounds:

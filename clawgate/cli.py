@@ -73,7 +73,11 @@ def _parser() -> Parser:
 
     add("serve", serve, "run the gateway under gunicorn; prints `Server started on :PORT` once it listens")
     add("up", up, "run the gateway, with a small embedded model where no Ollama answers on this machine")
-    add("check", check, "validate the configuration and ask Ollama for its version and the model")
+    add(
+        "check",
+        check,
+        "validate the configuration, ask Ollama for its version and the model, and Redis where it is used",
+    )
     add_chat_options(add("chat", chat, "talk to a gateway's model in this terminal, or in a pipe", binds=False))
     commands.add_parser("embedded", help="run a small real model behind Ollama's own API", add_help=False)
     return parser
@@ -182,6 +186,7 @@ def check(options: argparse.Namespace) -> int:
     print(f"ok: configuration {os.environ.get('CLAWGATE_CONFIG', '').strip() or without}")
     for caution in cautions(config, os.environ):
         print(f"warning: {caution}")
+    is_store_ready = _check_store(config)
     endpoint, model = config.model.endpoint, config.model.model_name
     state = upstream_state(OllamaClient.of(config.model), model)
     if state.finding is not None:
@@ -192,4 +197,20 @@ def check(options: argparse.Namespace) -> int:
         print(f"not ready: the model {model} is not there; get it with `ollama pull {model}`")
         return 1
     print(f"ok: model {model}")
-    return 0
+    return 0 if is_store_ready else 1
+
+
+def _check_store(config: Config) -> bool:
+    """Print what is found of the machine that keeps the sessions, if there is one; False where it is not ready."""
+    from clawgate.app import store_standing
+
+    standing = store_standing(config)
+    if standing is None:
+        return True
+    if standing.problem is not None:
+        print(f"not ready: {standing.problem}")
+        return False
+    print(f'ok: {standing.server}, sessions under "{config.session.redis_prefix}"')
+    for warning in standing.warnings:
+        print(f"warning: {warning}")
+    return True

@@ -16,6 +16,7 @@ from clawgate import __version__
 from tests.support.command import assert_is_one_line, clawgate
 from tests.support.gateway import SERVE, Gateway
 from tests.support.ollama import DEFAULT_MODEL, ScriptedOllama
+from tests.support.redis import RedisServer
 from tests.support.tools import free_port, wait_for
 
 CLAWGATE = (sys.executable, "-m", "clawgate")
@@ -160,6 +161,20 @@ def test_check_says_what_is_ready(ollama: ScriptedOllama, tmp_path: Path) -> Non
     absent = f"{refused}; start it with `ollama serve`"
     done = clawgate("--config", str(config), "check")
     assert (done.status, done.stdout.splitlines(), done.stderr) == (1, [ready[0], absent], "")
+
+
+def test_check_says_whether_redis_is_ready(ollama: ScriptedOllama, tmp_path: Path) -> None:
+    given = {"CLAWGATE_MODEL_ENDPOINT": ollama.base_url, "CLAWGATE_SESSION_BACKEND": "redis"}
+    with RedisServer(tmp_path / "redis", is_on_a_port=True) as server:
+        given["CLAWGATE_SESSION_REDIS_URL"] = server.url
+        done = clawgate("check", cwd=tmp_path, env=given)
+        assert (done.status, done.stderr) == (0, "")
+        ready = done.stdout.splitlines()
+    assert re.fullmatch(rf'ok: Redis 7\.[\d.]+ at 127\.0\.0\.1:{server.port}, sessions under "clawgate"', ready[1])
+    done = clawgate("check", cwd=tmp_path, env=given)
+    refused = f"not ready: no Redis answers at 127.0.0.1:{server.port}: it refused the connection; "
+    assert (done.status, done.stderr) == (1, "")
+    assert done.stdout.splitlines() == [ready[0], f"{refused}start it with `systemctl start redis-server`", *ready[2:]]
 
 
 def test_version_and_help_are_as_everywhere(tmp_path: Path) -> None:

@@ -307,10 +307,15 @@ class Two:
 
 @pytest.fixture
 def two(gateway: Callable[..., Gateway], nginx: Callable[..., Nginx]) -> Two:
-    """Two gateways before the same Ollama, and the shipped nginx for several."""
+    """Two gateways before the same Ollama, each with sessions of its own, and nginx as it is for those."""
     gateways = [gateway(), gateway()]
-    other = {"server 127.0.0.1:18790": f"server 127.0.0.1:{gateways[1].port}"}
-    return Two(gateways, nginx(gateways[0], shipped=SEVERAL, replace=other))
+    changes = {
+        "server 127.0.0.1:18790": f"server 127.0.0.1:{gateways[1].port}",
+        "127.0.0.1:18789 clawgate_not_first": f"127.0.0.1:{gateways[0].port} clawgate_not_first",
+        "least_conn;": "",
+        "#hash $remote_addr": "hash $remote_addr",
+    }
+    return Two(gateways, nginx(gateways[0], shipped=SEVERAL, replace=changes))
 
 
 def test_a_client_comes_back_to_its_gateway(two: Two) -> None:

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.deadline(180)
 
 UNITS = ROOT / "systemd"
 SERVICE = (UNITS / "clawgate.service").read_text(encoding="utf-8")
+TEMPLATE = (UNITS / "clawgate@.service").read_text(encoding="utf-8")
 SOCKET = (UNITS / "clawgate.socket").read_text(encoding="utf-8")
 PROGRAM = "/opt/clawgate/bin/clawgate serve --config /etc/clawgate/config.yaml"
 ADDRESS = "127.0.0.1:18789"
@@ -42,11 +43,17 @@ def option(unit: str, name: str) -> str:
     return str(re.findall(rf"^{name}=(.*)$", unit, re.M)[-1])
 
 
-@pytest.mark.parametrize("name", ["clawgate.service", "clawgate.socket", "ollama.service"])
+def directives(unit: str) -> list[str]:
+    """Return what a unit says, line by line, without the comments."""
+    return [line for line in unit.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("name", ["clawgate.service", "clawgate@18790.service", "clawgate.socket", "ollama.service"])
 def test_systemd_has_nothing_to_say(name: str, tmp_path: Path) -> None:
     analyze = require("systemd-analyze", "the test checks the shipped units")
     assert PROGRAM in SERVICE
     (tmp_path / "clawgate.service").write_text(SERVICE.replace(PROGRAM, "/bin/true"))
+    (tmp_path / "clawgate@.service").write_text(TEMPLATE.replace(f"{PROGRAM} --port %i", "/bin/true"))
     (tmp_path / "clawgate.socket").write_text(SOCKET)
     (tmp_path / "ollama.service").write_text("[Unit]\nDescription=Ollama\n[Service]\nExecStart=/bin/true\n")
     (tmp_path / "ollama.service.d").mkdir()
@@ -56,14 +63,33 @@ def test_systemd_has_nothing_to_say(name: str, tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
 
 
-def test_service_is_exposed_no_more_than_it_must_be() -> None:
+@pytest.mark.parametrize("name", ["clawgate.service", "clawgate@18790.service"])
+def test_service_is_exposed_no_more_than_it_must_be(name: str, tmp_path: Path) -> None:
     analyze = require("systemd-analyze", "the test checks the shipped units")
-    command = [analyze, "security", "--offline=true", "--no-pager", str(UNITS / "clawgate.service")]
+    unit = tmp_path / name
+    unit.write_text(TEMPLATE if "@" in name else SERVICE)
+    command = [analyze, "security", "--offline=true", "--no-pager", str(unit)]
     said = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True).stdout
-    found = re.search(r"Overall exposure level for clawgate\.service: ([\d.]+)", said)
+    found = re.search(r"Overall exposure level for clawgate(?:@18790)?\.service: ([\d.]+)", said)
     assert found, said
     assert float(found[1]) <= MOST_EXPOSURE
     assert f"gives it {found[1]} of 10" in (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+
+def test_the_template_differs_from_the_plain_unit_in_what_several_need() -> None:
+    plain, template = directives(SERVICE), directives(TEMPLATE)
+    assert [line for line in plain if line not in template] == [
+        "Description=clawgate, a streaming gateway for a local LLM",
+        "After=network-online.target ollama.service",
+        f"ExecStart={PROGRAM}",
+        "RuntimeDirectory=clawgate",
+    ]
+    assert [line for line in template if line not in plain] == [
+        "Description=clawgate on port %i, a streaming gateway for a local LLM",
+        "After=network-online.target ollama.service redis-server.service redis.service valkey-server.service "
+        "valkey.service",
+        f"ExecStart={PROGRAM} --port %i",
+    ]
 
 
 def test_limits_agree_with_the_gateways_own() -> None:
@@ -78,8 +104,7 @@ def test_limits_agree_with_the_gateways_own() -> None:
 def test_environment_file_names_what_is_there() -> None:
     lines = (UNITS / "clawgate.env").read_text(encoding="utf-8").splitlines()
     named = {line.lstrip("#").partition("=")[0] for line in lines if re.match(r"#?CLAWGATE_", line)}
-    assert named == {"CLAWGATE_SERVER_AUTH_TOKEN"}
-    assert named <= {setting.variable for setting in settings()}
+    assert named == {setting.variable for setting in settings() if setting.is_secret}
     assert option(SERVICE, "EnvironmentFile").endswith("/etc/clawgate/environment")
 
 
@@ -141,7 +166,11 @@ def box(ollama: ScriptedOllama, installed: Path, tmp_path: Path) -> Iterator[tup
     texts = {
         "clawgate.service": SERVICE.replace(PROGRAM, program),
         "clawgate.socket": SOCKET.replace(ADDRESS, f"127.0.0.1:{port}"),
-        "clawgate.service.d/python.conf": f"[Service]\n{environment}StandardError=append:{tmp_path}/log\n",
+        "clawgate@.service": TEMPLATE.replace(PROGRAM, program),
+        **dict.fromkeys(
+            ("clawgate.service.d/python.conf", "clawgate@.service.d/python.conf"),
+            f"[Service]\n{environment}StandardError=append:{tmp_path}/log\n",
+        ),
     }
     with Box(units, texts, binds) as started:
         started.systemctl("start", "clawgate.socket", "clawgate.service")
@@ -223,3 +252,16 @@ def test_a_killed_gateway_comes_back_by_itself(box: tuple[Box, str]) -> None:
 
     wait_for(is_back, "it is back")
     assert client.get(base_url, "/healthz").status == 200
+
+
+def test_instances_of_the_template_serve_side_by_side(box: tuple[Box, str]) -> None:
+    systemd, _ = box
+    ports = [free_port(), free_port()]
+    units = [f"clawgate@{port}.service" for port in ports]
+    systemd.systemctl("start", *units)
+    assert [client.get(f"http://127.0.0.1:{port}", "/healthz").status for port in ports] == [200, 200]
+    assert len({systemd.main_pid(unit) for unit in units}) == 2
+    systemd.systemctl("restart", units[0])
+    systemd.systemctl("stop", units[1])
+    assert client.get(f"http://127.0.0.1:{ports[0]}", "/healthz").status == 200
+    systemd.systemctl("stop", units[0])

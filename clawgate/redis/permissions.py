@@ -5,7 +5,7 @@ docs/scaling.md has the user that may do this and nothing else; tests hold both 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 NEEDED = (
     "blpop @ 1",
@@ -17,22 +17,25 @@ NEEDED = (
     "hget @ f",
     "hgetall @",
     "hincrby @ f 1",
-    "hlen @",
     "hmget @ f",
     "hset @ f v",
-    "incr @",
     "pexpire @ 1",
     "ping",
+    "pttl @",
     "rpush @ v",
+    "script exists 0",
     "script load 0",
     "set @ v",
     "time",
+    "unlink @",
     "xadd @ * f v",
     "xrange @ - +",
     "xread streams @ 0",
+    "xrevrange @ + -",
     "zadd @ 1 m",
     "zcard @",
     "zrange @ 0 1",
+    "zrangebyscore @ 0 1",
     "zrem @ m",
     "zscore @ m",
 )
@@ -41,4 +44,8 @@ NEEDED = (
 
 def names_of(commands: Iterable[str]) -> list[str]:
     """Return the names of these commands as an ACL has them."""
-    return ["script|load" if line.startswith("script ") else line.partition(" ")[0] for line in commands]
+    return [_name_of(line.split()) for line in commands]
+
+
+def _name_of(words: Sequence[str]) -> str:
+    return "|".join(words[:2]) if words[0] == "script" else words[0]

@@ -27,7 +27,7 @@ from tests.support.tools import DEADLINE_S, ROOT, free_port
 ALL = " ".join(f"+{name}" for name in names_of(NEEDED))
 USERS = (
     f"user least on >s3cret ~clawgate:* -@all {ALL}",
-    f"user lacking on >s3cret ~clawgate:* -@all {ALL} -xadd -script|load +script|exists -blpop",
+    f"user lacking on >s3cret ~clawgate:* -@all {ALL} -xadd -script|load -blpop",
     f"user scriptless on >s3cret ~clawgate:* -@all {ALL} -evalsha",
     f"user stranger on >s3cret ~other:* -@all {ALL}",
     "user nobody on >s3cret ~clawgate:* -@all",

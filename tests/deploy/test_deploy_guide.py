@@ -1,4 +1,4 @@
-"""docs/deploy.md and docs/proxies.md name only what is there."""
+"""docs/deploy.md, docs/proxies.md and docs/scaling.md name only what is there."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from clawgate.config import settings
 from clawgate.telemetry.answers import ENDED
 from tests.support.tools import ROOT
 
-DOCUMENTS = [ROOT / "docs" / name for name in ("deploy.md", "proxies.md")]
+DOCUMENTS = [ROOT / "docs" / name for name in ("deploy.md", "proxies.md", "scaling.md")]
 SYMPTOMS = ("in one lump", "502", "504", "cut off at 60 s", "the model is away", "403 from Ollama")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_file_that_is_named_is_there(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    named = set(re.findall(r"(?<![\w/])(?:nginx|systemd|docs)/[\w.-]+\.(?:conf|service|socket|env|md)", text))
+    named = set(re.findall(r"(?<![\w/])(?:nginx|systemd|docs)/[\w.@-]+\.(?:conf|service|socket|env|md)", text))
     named |= {f"docs/{target}" for target in re.findall(r"\]\(([\w./-]+)\)", text)}
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

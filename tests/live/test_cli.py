@@ -55,7 +55,7 @@ def test_defaults_do_without_a_file(tmp_path: Path) -> None:
     [
         ("server: {port: abc}", 'server.port: expected an integer from 1 to 65535, got "abc"'),
         ("server: {prot: 1}", "server.prot: unknown key; the nearest known one is server.port"),
-        ("server: {workers: 2}", "server.workers: expected 1, got 2; more than 1 needs session.backend: redis"),
+        ("server: {workers: 2}", "server.workers: expected 1 with session.backend: memory, got 2; "),
         ("server: [", "is not YAML: "),
     ],
 )

@@ -187,15 +187,6 @@ def store_standing(config: Config) -> Standing | None:
     return standing_of(config)
 
 
-def store_problem(config: Config) -> str | None:
-    """Return the line that says why the sessions cannot be kept, and the cure; None where they can."""
-    if config.session.backend == "memory":
-        return None
-    from clawgate.redis.checking import problem_of
-
-    return problem_of(config)
-
-
 def _bounds(config: Config) -> Bounds:
     """Return the store's bounds; the largest request still fits on top of a kept session."""
     kept = config.session

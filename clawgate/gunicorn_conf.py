@@ -29,7 +29,7 @@ from gunicorn.systemd import sd_notify
 
 from clawgate import unix_socket
 from clawgate.addresses import socket_path
-from clawgate.app import Gateway, Reloaded, reloaded
+from clawgate.app import Gateway, Reloaded, reloaded, store_standing
 from clawgate.config import cautions, load
 from clawgate.console import say
 from clawgate.errors import ConfigError
@@ -57,9 +57,13 @@ log = logging.getLogger("clawgate")
 
 try:
     _config = load(os.environ.get("CLAWGATE_CONFIG"))
+    _store = store_standing(_config)  # before the application is built, which connects only once it serves
 except ConfigError as error:
     print(f"clawgate: {error}", file=sys.stderr)
     raise SystemExit(2) from error
+if _store is not None and _store.problem is not None and _config.session.redis_required:
+    print(f"clawgate: session.redis_url: {_store.problem}", file=sys.stderr)
+    raise SystemExit(1)
 
 
 def _affordable(connections: int, at_least: int, other_fds: int) -> int:
@@ -109,6 +113,9 @@ def on_starting(server: Any) -> None:
         cure = "sessions live in one process's memory; use 1" if workers == 1 else f"server.workers says {workers}"
         server.log.error("clawgate: %d workers: %s", server.cfg.workers, cure)
         raise SystemExit(2)
+    for words in () if _store is None else (_store.problem, *_store.warnings):
+        if words is not None:
+            log.warning("session.redis_url: %s", words)
     server.crew = Crew(workers) if workers > 1 else None
     if _path and server.cfg.bind == [bind] and os.environ.get("LISTEN_PID") != str(os.getpid()):
         try:  # gunicorn's own way takes the socket of a gateway that lives, and fails with a traceback

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from clawgate.config import Config
-from clawgate.errors import ConfigError
 
 
 class Standing(NamedTuple):
@@ -33,11 +32,3 @@ def standing_of(config: Config) -> Standing:
             raise
         return Standing(problem="redis-py 8 or later is missing: pip install 'clawgate[redis]'")
     return ask(config.session)
-
-
-def problem_of(config: Config) -> str | None:
-    """Return the line that says why the gateway cannot use its Redis, and the cure; None where it can."""
-    try:
-        return standing_of(config).problem
-    except ConfigError as error:
-        return str(error)

@@ -112,8 +112,8 @@ def begin_again(several: Several, session_id: str, door: str) -> StreamClient:
 
 
 def _second(pair: Several) -> dict[str, str]:
-    assert pair.gateways[1].port
-    return {"server 127.0.0.1:18790": f"server 127.0.0.1:{pair.gateways[1].port}"}
+    first, second = (f"127.0.0.1:{gateway.port}" for gateway in pair.gateways)
+    return {"127.0.0.1:18789 clawgate_not_first": f"{first} clawgate_not_first", "127.0.0.1:18790": second}
 
 
 def test_a_reader_comes_back_at_any_door(pair: Several) -> None:

@@ -60,7 +60,7 @@ class Operation(NamedTuple):
 
 Errors = tuple[type[ClawgateError], ...]
 BODY: Errors = (errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Busy)
-NO_SESSION: Errors = (errors.UnknownSession, errors.NotFound)
+NO_SESSION: Errors = (errors.UnknownSession, errors.NotFound, errors.SessionStoreUnavailable)
 UPSTREAM: Errors = (errors.UpstreamRefused, errors.ShuttingDown, *errors.UpstreamFailure.__subclasses__())
 CHAT: Errors = (
     errors.ModelNotAllowed,
@@ -68,6 +68,7 @@ CHAT: Errors = (
     errors.BusySession,
     errors.NothingToContinue,
     errors.CannotContinue,
+    errors.SessionStoreUnavailable,
     *UPSTREAM,
 )
 EVENT_ID = {"type": "string", "pattern": f"^({PLACE_ID.pattern})?$", "examples": ["run_" + 8 * "0a1b" + ":12"]}
@@ -131,7 +132,11 @@ OPERATIONS = {
         (AnthropicFailed,),
         {errors.ModelNotFound: 404},
     ),
-    "interrupt": Operation({200: {JSON: answers.Interrupted}}, (*BODY, errors.UnknownSession), InterruptBody),
+    "interrupt": Operation(
+        {200: {JSON: answers.Interrupted}},
+        (*BODY, errors.UnknownSession, errors.SessionStoreUnavailable),
+        InterruptBody,
+    ),
     "session": Operation({200: {JSON: answers.SessionView}}, (*NO_SESSION, errors.Busy)),
     "forget": Operation({204: {}}, NO_SESSION),
     "openai_chat": of_openai(

@@ -17,7 +17,7 @@ import pytest
 
 from clawgate.config import Config, SessionConfig
 from clawgate.errors import ConfigError
-from clawgate.redis.checking import problem_of, standing_of
+from clawgate.redis.checking import standing_of
 from clawgate.redis.link import TIMEOUT_S
 from clawgate.redis.permissions import NEEDED, names_of
 from tests.support.redis import RedisServer
@@ -64,7 +64,7 @@ def config_of(url: str, prefix: str = "clawgate") -> Config:
 
 def problem(url: str) -> str:
     """The line about a Redis that cannot be used."""
-    found = problem_of(config_of(url))
+    found = standing_of(config_of(url)).problem
     assert found is not None
     assert found.isprintable()
     assert "s3cret" not in found
@@ -124,7 +124,7 @@ def test_the_least_rights_are_enough(server: RedisServer) -> None:
 )
 def test_a_right_that_is_missing_is_named(server: RedisServer, user: str, words: str) -> None:
     if user == "lacking":  # the script is known by now, so that it need not be loaded
-        assert problem_of(config_of(server.url)) is None
+        assert standing_of(config_of(server.url)).problem is None
         words = words.replace("+xadd", "+script|load +xadd")
     found = problem(server.url_of(user, "s3cret"))
     assert found.endswith(words)
@@ -150,7 +150,7 @@ def test_a_password_that_is_missing_is_named_with_its_place(server: RedisServer)
     admin.execute_command("ACL", "SETUSER", "default", "resetpass", ">s3cret")  # type: ignore[no-untyped-call]
     try:
         assert " wants a password; give it in CLAWGATE_SESSION_REDIS_URL, " in problem(server.url)
-        assert problem_of(config_of(server.url_of("", "s3cret"))) is None
+        assert standing_of(config_of(server.url_of("", "s3cret"))).problem is None
     finally:
         admin.execute_command("ACL", "SETUSER", "default", "nopass")  # type: ignore[no-untyped-call]
 
@@ -159,7 +159,7 @@ def test_a_database_that_is_not_there_is_said(server: RedisServer) -> None:
     assert problem(server.url.removesuffix("/0") + "/99").endswith(
         " has no database of that number; see `databases` in its redis.conf"
     )
-    assert problem_of(config_of(server.url.removesuffix("/0") + "/15")) is None
+    assert standing_of(config_of(server.url.removesuffix("/0") + "/15")).problem is None
 
 
 def test_one_that_is_not_there_is_named_with_the_command_that_starts_it() -> None:
@@ -257,7 +257,7 @@ def test_tls_that_does_not_fit_is_said(server: RedisServer, tmp_path: Path) -> N
     with TlsFront(server.port, authority.context()) as front:
         place = front.base_url.replace("https://localhost", "127.0.0.1")
         secure = f"rediss://{place}/0"
-        assert problem_of(config_of(f"{secure}?ssl_ca_certs={authority.certificate}")) is None
+        assert standing_of(config_of(f"{secure}?ssl_ca_certs={authority.certificate}")).problem is None
         untrusted = problem(secure)
         assert f"the Redis at {place} has a certificate that is not trusted (" in untrusted
         assert "?ssl_ca_certs=" in untrusted
@@ -273,16 +273,15 @@ def test_an_option_that_the_client_does_not_know_is_an_error_of_the_configuratio
         ) as caught:
             standing_of(config)
         assert "s3cret" not in str(caught.value)
-        assert problem_of(config) == str(caught.value)
 
 
 def test_a_missing_library_is_named_with_the_command_that_installs_it() -> None:
     script = (
         "import sys; sys.modules['redis'] = None\n"
         "from clawgate.config import Config, SessionConfig\n"
-        "from clawgate.app import store_problem\n"
-        "print(store_problem(Config(session=SessionConfig(backend='redis', redis_url='redis://h'))))\n"
-        "print(store_problem(Config()))\n"
+        "from clawgate.app import store_standing\n"
+        "print(store_standing(Config(session=SessionConfig(backend='redis', redis_url='redis://h'))).problem)\n"
+        "print(store_standing(Config()))\n"
     )
     said = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said == "redis-py 8 or later is missing: pip install 'clawgate[redis]'\nNone\n"

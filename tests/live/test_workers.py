@@ -147,6 +147,7 @@ def test_the_command_line_may_not_ask_for_another_number() -> None:
             "CLAWGATE_SERVER_WORKERS": "2",
             "CLAWGATE_SESSION_BACKEND": "redis",
             "CLAWGATE_SESSION_REDIS_URL": "redis://127.0.0.1:1",
+            "CLAWGATE_SESSION_REDIS_REQUIRED": "false",
         },
     )
     assert (done.returncode, done.stdout) == (2, "")

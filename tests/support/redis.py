@@ -28,7 +28,7 @@ class RedisServer:
     is_persistent: each write is on the disk before its answer, so that all is there after `restart` and after a kill.
     users: lines of an ACL file, like `user gateway on >secret ~clawgate:* +@all`; without a name in its URL, a client
     may do anything.
-    options: further options, like `["--maxmemory", "100mb"]`.
+    options: further options, like `["--maxmemory", "100mb"]`. wrapper: a command that runs it, like `ip netns exec`.
     Errors: skips (fails in CI) without redis-server; AssertionError with its log when it does not start.
     """
 
@@ -41,6 +41,7 @@ class RedisServer:
         is_persistent: bool = False,
         users: Sequence[str] = (),
         options: Sequence[str] = (),
+        wrapper: Sequence[str] = (),
     ) -> None:
         binary = require("redis-server", "the test keeps sessions in a real one")
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +53,7 @@ class RedisServer:
         if len(str(self.socket)) > LONGEST_SOCKET:
             self.socket = Path(tempfile.mkdtemp(prefix="redis")) / "redis.sock"
         # An end by SIGTERM waits for the next of `hz` ticks.
-        self._command = [binary, "--dir", str(folder), "--save", "", "--hz", "100", "--daemonize", "no"]
+        self._command = [*wrapper, binary, "--dir", str(folder), "--save", "", "--hz", "100", "--daemonize", "no"]
         self._command += ["--appendonly", "yes", "--appendfsync", "always"] if is_persistent else []
         self._command += ["--aclfile", str(_write_users(folder, users))] if users else []
         self._command += options

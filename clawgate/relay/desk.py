@@ -9,14 +9,13 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from clawgate.config import StreamConfig
-from clawgate.errors import ClawgateError, SessionStoreUnavailable, UnknownSession
+from clawgate.errors import ClawgateError, SessionStoreUnavailable
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.context import ContextSizes
 from clawgate.ollama.silence import Places
@@ -27,6 +26,7 @@ from clawgate.relay.diagnosis import MAX_LOOKING
 from clawgate.relay.driver import Driver
 from clawgate.relay.events import Event
 from clawgate.relay.following import Following, Found, Place, Reading
+from clawgate.relay.interrupts import Interruption, Interrupts
 from clawgate.relay.keys import Keys, KnownKeys
 from clawgate.relay.locks import SessionLocks
 from clawgate.relay.mirror import Mirror
@@ -41,19 +41,10 @@ from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
 from clawgate.relay.slots import OwnSlots, Slots
 from clawgate.relay.smoothing import Load
-from clawgate.sessions import NO_HEAD, Session, SessionStore
+from clawgate.sessions import Session, SessionStore
 
 LAST_WORDS_S = 5.0
 """A drain waits so long for the readers of ended runs to get their end event."""
-
-
-class Interruption(NamedTuple):
-    """The outcome of an interrupt; partial is the text of the run that it hit."""
-
-    session_id: str | None
-    run_id: str | None
-    interrupted: bool
-    partial: str = ""
 
 
 class _InForce(NamedTuple):
@@ -104,6 +95,7 @@ class Desk:
         self._admission = Admission(
             store, self._roster, self._locks, self._closings, self._replays, peers, self._mirror
         )
+        self._interrupts = Interrupts(store, self._roster, self._locks, self._replays, peers, self._admission.known)
         self.passages = Passages(
             self._roster,
             self._closings,
@@ -318,56 +310,9 @@ class Desk:
     def interrupt(self, session_id: str | None, run_id: str | None) -> Interruption:
         """End a session's run (only run_id, where given) and return once its text is settled.
 
-        Its connection to Ollama is closed by then, or once that may be (closings.py).
-
-        Errors: UnknownSession.
+        Errors: UnknownSession, SessionStoreUnavailable.
         """
-        here = self._roster.of_id(run_id or "")
-        whose = session_id or (here.session_id if here is not None else None)
-        if whose is None:
-            return self._interrupt_elsewhere(None, run_id) or Interruption(None, run_id, interrupted=False)
-        with self._locks.of(whose):  # it hits an answer that is just being superseded, or the next one
-            run = here if session_id is None else self._roster.of_session(session_id)
-            owner = run_id if session_id is None else self._owner(session_id, run)
-            is_meant = run is not None and run.run_id == owner and run_id in (None, owner)
-            if run is not None and is_meant and run.end("interrupted"):
-                is_elsewhere = False
-            elif owner is not None and self._peers.is_elsewhere(owner) and run_id in (None, owner):
-                is_elsewhere = True
-            else:
-                if session_id is not None:
-                    self._admission.known(session_id)  # the run of a deleted session may still have its reader
-                is_kept = run is None or run.is_kept
-                return Interruption(whose if is_kept else None, run_id, interrupted=False)
-        if is_elsewhere:
-            return self._interrupt_elsewhere(session_id, owner) or Interruption(whose, run_id, interrupted=False)
-        assert run is not None
-        run.close()
-        session = run.session_id if run.is_kept else None
-        return Interruption(session, run.run_id, interrupted=True, partial=run.text)
-
-    def _owner(self, session_id: str, run: Run | None) -> str | None:
-        """Return the run that owns a session; where nobody can be asked, or knows it, that is the run in flight here.
-
-        Errors: SessionStoreUnavailable.
-        """
-        if run is not None and (not run.is_kept or not self._peers.has_others):
-            return run.run_id
-        is_here = run is not None and not run.has_outcome
-        try:
-            head = self._store.head(session_id)
-        except SessionStoreUnavailable:
-            if run is None or not is_here:
-                raise
-            return run.run_id
-        return run.run_id if run is not None and is_here and head == NO_HEAD else head.run_id
-
-    def _interrupt_elsewhere(self, session_id: str | None, run_id: str | None) -> Interruption | None:
-        """End a run of another process; None where it has ended by itself, or is not known."""
-        if run_id is None or not self._peers.is_elsewhere(run_id):
-            return None
-        outcome = self._peers.end(run_id, session_id, "interrupted")
-        return outcome and Interruption(outcome.session_id, run_id, interrupted=True, partial=outcome.partial)
+        return self._interrupts.interrupt(session_id, run_id)
 
     def session(self, session_id: str) -> Session:
         """Return a session.
@@ -381,17 +326,7 @@ class Desk:
 
         Errors: UnknownSession.
         """
-        if self._peers.has_others:
-            self._interrupt_elsewhere(session_id, self._store.head(session_id).run_id)
-        with self._locks.of(session_id):
-            run = self._roster.of_session(session_id)
-            with run.ending("interrupted") if run is not None else nullcontext():
-                is_known = self._store.delete(session_id)
-            self._replays.drop(session_id)
-        if run is not None:
-            run.close()
-        if not is_known:
-            raise UnknownSession("this session does not exist (any more)")
+        self._interrupts.forget(session_id)
 
     def drain(self, grace_s: float) -> None:
         """Take no more chats; give the running answers grace_s, then end them as interrupted.

@@ -36,6 +36,9 @@ SAY_EVERY_S = 10.0
 LONGEST_S = 10.0 * 365 * 86_400
 KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A firewall forgets idle connections after some minutes; the kernel keeps them alive."""
+MOST_CONNECTIONS = 1 << 16
+"""More than a process has threads: each reader of an answer elsewhere waits on a connection of its own, and redis-py's
+own bound, of 100, would look like a Redis that is away."""
 INCLUDE = re.compile(r"^-- include (\w+)$", re.M)
 AWAY = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
 log = logging.getLogger(__name__)
@@ -177,6 +180,7 @@ def client_of(url: str, timeout_s: float) -> redis.Redis:
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
+            max_connections=MOST_CONNECTIONS,
             **_keepalive(url),
         )
         client.connection_pool.make_connection()

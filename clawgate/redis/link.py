@@ -3,6 +3,9 @@
 The client has short time-outs and tries nothing twice: its own retries took 2.5 s for a Redis that is down, and over
 40 s for one that hangs. A Redis that has failed is away for `PAUSE_S`, and each call fails at once meanwhile; then one
 call tries it again. So a Redis that hangs costs one thread `TIMEOUT_S` now and then, and nobody else anything.
+
+A connection that has failed, or leads to what has become a replica, says the same of all others: they are made anew
+before they are used again, and so reach the place at which the name in the URL is now.
 """
 
 from __future__ import annotations
@@ -133,6 +136,7 @@ class Link:
             self._away_until = self._clock() + PAUSE_S
         if is_news:
             log.error("Redis does not answer: %s", error)
+            self._drop_idle()
 
     def _note_refusal(self, error: redis.RedisError) -> None:
         with self._lock:
@@ -141,6 +145,13 @@ class Link:
                 self._said_at = self._clock()
         if is_due:
             log.error("Redis refuses a command: %s", error)
+        if isinstance(error, redis.ReadOnlyError):
+            self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        """Close the connections that nobody uses now; their next use makes them anew."""
+        for client in (self._client, self._patient):
+            client.connection_pool.disconnect(inuse_connections=False)
 
     def _note_answer(self) -> None:
         if self._is_away:

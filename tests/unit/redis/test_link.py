@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clawgate.errors import SessionStoreUnavailable
-from clawgate.redis.link import Link
+from clawgate.redis.link import PAUSE_S, Link
 from tests.support.redis import RedisServer
 from tests.support.tools import DEADLINE_S
 
+AT_ONCE = 8
 MANY = 120
 """More than redis-py's own bound of connections."""
 
@@ -23,6 +27,66 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A server on a port."""
     with RedisServer(tmp_path_factory.mktemp("redis"), is_on_a_port=True) as running:
         yield running
+
+
+class Door:
+    """An address that moves from one server to another, as a name does; connections stay where they were made.
+
+    Threads: one takes connections, and two each pass one on.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.goes_to = port
+        self._is_mute = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._stack = ExitStack()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self._begin(self._take)
+
+    def __enter__(self) -> Door:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._threads[0].join(DEADLINE_S)
+        self._stack.close()
+        for thread in self._threads:
+            thread.join(DEADLINE_S)
+
+    def lose(self, port: int) -> None:
+        """Move, and pass nothing on any more of the connections that there are; nobody is told."""
+        self._is_mute.set()
+        self._is_mute = threading.Event()
+        self.goes_to = port
+
+    def _begin(self, step: Any, *args: Any) -> None:
+        self._threads.append(threading.Thread(target=step, args=args))
+        self._threads[-1].start()
+
+    def _take(self) -> None:
+        with suppress(OSError):
+            while True:
+                ends = self._listener.accept()[0], socket.create_connection(("127.0.0.1", self.goes_to))
+                for end in ends:
+                    self._stack.callback(end.close)
+                    self._stack.callback(_shut, end)
+                for one, other in (ends, ends[::-1]):
+                    self._begin(_pass_on, one, other, self._is_mute)
+
+
+def _pass_on(one: socket.socket, other: socket.socket, is_mute: threading.Event) -> None:
+    with suppress(OSError):
+        while data := one.recv(1 << 16):
+            if not is_mute.is_set():
+                other.sendall(data)
+    _shut(other)
+
+
+def _shut(end: socket.socket) -> None:
+    with suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
 
 
 def at_once(link: Link, count: int) -> list[Any]:
@@ -56,3 +120,36 @@ def test_each_reader_has_a_connection_of_its_own(server: RedisServer) -> None:
         assert link.is_available
     finally:
         link.close()
+
+
+def test_a_name_that_has_moved_is_followed_though_the_old_primary_still_answers(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    with RedisServer(tmp_path / "old", is_on_a_port=True) as old, Door(old.port) as door:
+        link = Link(door.url, "t")
+        try:
+            assert set(at_once(link, AT_ONCE)) == {b"OK"}
+            door.goes_to = server.port
+            old.client().execute_command("REPLICAOF", "127.0.0.1", str(server.port))  # type: ignore[no-untyped-call]
+            with pytest.raises(SessionStoreUnavailable):
+                link.call(lambda client: client.set("key", "new"))
+            link.call(lambda client: client.set("key", "new"))
+            assert server.client().get("key") == b"new"
+        finally:
+            link.close()
+
+
+def test_of_the_connections_to_a_host_that_is_lost_one_is_waited_for(server: RedisServer) -> None:
+    now = 0.0
+    with Door(server.port) as door:
+        link = Link(door.url, "t", lambda: now)
+        try:
+            assert set(at_once(link, AT_ONCE)) == {b"OK"}
+            door.lose(server.port)
+            with pytest.raises(SessionStoreUnavailable):
+                link.ping()
+            now += PAUSE_S
+            link.ping()
+            assert set(at_once(link, AT_ONCE)) == {b"OK"}
+        finally:
+            link.close()

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -42,6 +43,9 @@ KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 MOST_CONNECTIONS = 1 << 16
 """More than a process has threads: each reader of an answer elsewhere waits on a connection of its own, and redis-py's
 own bound, of 100, would look like a Redis that is away."""
+OPTIONS = re.compile(r"db|username|password|client_name|ssl_\w+")
+"""The options that a URL may have. Others are the gateway's own; one in a URL would win over them."""
+OPTIONS_IN_WORDS = "db, username, password, client_name and those that begin with ssl_"
 INCLUDE = re.compile(r"^-- include (\w+)$", re.M)
 AWAY = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
 log = logging.getLogger(__name__)
@@ -181,8 +185,10 @@ def _source_of(name: str) -> str:
 def client_of(url: str, timeout_s: float) -> redis.Redis:
     """Return a client that waits so long for each answer, and has not connected yet.
 
-    Errors: ConfigError where the URL has an option that redis-py does not know.
+    Errors: ConfigError where the URL has an option that is not the user's to give, or that redis-py does not take.
     """
+    if not all(OPTIONS.fullmatch(name) for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)):
+        raise ConfigError(f"session.redis_url: expected no options but {OPTIONS_IN_WORDS}")
     try:
         client = redis.Redis.from_url(
             url,

@@ -266,13 +266,24 @@ def test_tls_that_does_not_fit_is_said(server: RedisServer, tmp_path: Path) -> N
 
 
 def test_an_option_that_the_client_does_not_know_is_an_error_of_the_configuration() -> None:
-    for option in ("pasword=s3cret", "ssl_cert_reqs=never&password=s3cret", "db=s3cret"):
+    for option in ("ssl_pasword=s3cret", "ssl_cert_reqs=never&password=s3cret", "db=s3cret"):
         config = config_of(f"rediss://127.0.0.1?{option}")
         with pytest.raises(
             ConfigError, match=r"^session\.redis_url: expected options that redis-py knows \("
         ) as caught:
             standing_of(config)
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["pasword", "socket_timeout", "max_connections", "decode_responses", "protocol", "host", "retry", "s3cret"],
+)
+def test_an_option_that_is_the_gateways_own_is_an_error_of_the_configuration(option: str) -> None:
+    config = config_of(f"redis://127.0.0.1?db=0&{option}=1")
+    with pytest.raises(ConfigError, match=r"^session\.redis_url: expected no options but db, ") as caught:
+        standing_of(config)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_missing_library_is_named_with_the_command_that_installs_it() -> None:

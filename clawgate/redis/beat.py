@@ -6,6 +6,7 @@ One thread does all of it, so that a token's way to its reader has nothing to do
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from functools import partial
@@ -23,6 +24,8 @@ WRITE_EVERY_S = 1.0
 RENEW_EVERY_S = 2.0
 LEASE_S = 6.0
 """A process that has not renewed its lease for so long is dead: its sessions are free within 10 s of its last sign."""
+SURE_AFTER_S = 2 * RENEW_EVERY_S
+"""While Redis is away leases end and nobody can renew them. Once it is back, every living process has for so long."""
 LEAST_PAUSE_S = 0.02
 """Runs with a reader elsewhere are written down at most so often, together."""
 MOST_DEAD = 16
@@ -45,8 +48,16 @@ class Beat:
         self._recovery = recovery
         self._process = process
         self._teller = teller
+        self._renewed_at = -math.inf
+        self._lost_at = -math.inf
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
+
+    @property
+    def is_sure(self) -> bool:
+        """Tell whether a process without a lease is dead; it may just not have renewed it yet."""
+        unsure_from = max(self._link.back_at, self._lost_at)
+        return self._link.is_available and time.monotonic() >= unsure_from + SURE_AFTER_S
 
     def begin(self) -> None:
         """Take the lease, where Redis is there, and begin."""
@@ -66,7 +77,7 @@ class Beat:
         write_at = renew_at = time.monotonic()
         while not self._is_over.is_set():
             now = time.monotonic()
-            if now >= renew_at:
+            if now >= renew_at or self._renewed_at < self._link.back_at:
                 renew_at = now + RENEW_EVERY_S
                 self._safely(self._renew)
                 self._safely(self._bury)
@@ -88,8 +99,12 @@ class Beat:
             log.exception("a step of the beat has failed")
 
     def _renew(self) -> None:
+        """Renew the lease. Where it was lost those of others are too: by Redis, or by a leap of its clock."""
+        is_first, self._renewed_at = self._renewed_at == -math.inf, time.monotonic()
         keys = [self._link.key("process", self._process), self._link.key("processes")]
-        self._link.run("renew", keys, [self._process, milliseconds(LEASE_S)])
+        was_there = self._link.run("renew", keys, [self._process, milliseconds(LEASE_S)])
+        if not was_there and not is_first:
+            self._lost_at = time.monotonic()
 
     def _give_back(self) -> None:
         keys = [
@@ -116,6 +131,8 @@ class Beat:
 
     def _bury(self) -> None:
         """Settle the runs of processes whose lease is over, and forget those that have none left."""
+        if not self.is_sure:
+            return
         keys = [self._link.key("processes")]
         dead: Any = self._link.run("dead", keys, [MOST_DEAD, self._link.key("process", "")])
         for process in (each.decode() for each in dead):

@@ -66,6 +66,7 @@ class Link:
         self._away_until = -math.inf
         self._is_away = False
         self._said_at = -math.inf
+        self._back_at = -math.inf
         self._client = client_of(url, TIMEOUT_S)
         self._patient = client_of(url, BLOCK_S + TIMEOUT_S)
 
@@ -73,6 +74,11 @@ class Link:
     def is_available(self) -> bool:
         """False while Redis does not answer."""
         return not self._is_away
+
+    @property
+    def back_at(self) -> float:
+        """The moment, on the clock, at which Redis answered again for the last time; minus infinity for never."""
+        return self._back_at
 
     def key(self, *parts: str) -> str:
         """Return the name of a key."""
@@ -161,6 +167,7 @@ class Link:
         if self._is_away:
             with self._lock:
                 is_news, self._is_away = self._is_away, False
+                self._back_at = self._clock()
             if is_news:
                 log.warning("Redis answers again")
 

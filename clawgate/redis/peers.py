@@ -183,9 +183,12 @@ class RedisPeers:
 
     def _push(self, request: Request) -> bool:
         """Push a request onto a process's inbox; False where the process is dead."""
+        is_sure = self._beat is not None and self._beat.is_sure
         process = process_of(request.run_id)
         keys = [self._link.key("process", process), self._link.key("inbox", process)]
-        return bool(self._link.run("push", keys, [msgspec.json.encode(request), milliseconds(ANSWER_S * 4)]))
+        return bool(
+            self._link.run("push", keys, [msgspec.json.encode(request), milliseconds(ANSWER_S * 4), int(not is_sure)])
+        )
 
     def _listen(self, teller: Teller) -> None:
         """Read the inbox for as long as the process serves."""

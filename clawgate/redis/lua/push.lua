@@ -1,8 +1,8 @@
 -- Pushes a request onto a process's inbox, where the process is alive.
 -- KEYS: its lease, its inbox
--- ARGV: the request, the inbox's TTL in ms
+-- ARGV: the request, the inbox's TTL in ms, 1 where a process without a lease may be alive
 -- Returns 1 where it is pushed.
-if redis.call('EXISTS', KEYS[1]) == 0 then
+if ARGV[3] ~= '1' and redis.call('EXISTS', KEYS[1]) == 0 then
     return 0
 end
 redis.call('RPUSH', KEYS[2], ARGV[1])

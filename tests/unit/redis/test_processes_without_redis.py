@@ -153,3 +153,62 @@ def test_a_redis_that_forgets_everything_forgets_no_answer_in_flight(tmp_path: P
         found = there.desk.find("s", None)
         assert found is not None
         assert found.log.text == "one two"
+
+
+def come_back(server: RedisServer, *waiting: Process) -> None:
+    """Have Redis hang for so long that each of them notices, and go on."""
+    server.pause()
+    for each in waiting:
+        with pytest.raises(SessionStoreUnavailable):
+            each.link.ping()
+    server.resume()
+    for each in waiting:
+        wait_for(partial(getattr, each.store, "is_available"), "Redis answers")
+
+
+def expire_lease(server: RedisServer, process: Process) -> None:
+    """Let the lease of a living process end, as it does while nobody can renew it."""
+    client, link = server.client(), process.link
+    client.delete(link.key("process", process.peers._process))
+    client.zadd(link.key("processes"), {process.peers._process: 0})
+
+
+def test_a_process_that_could_not_renew_its_lease_is_not_taken_for_dead(
+    server: RedisServer, pair: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = pair
+    reader = here.ask()
+    exchange = here.exchange(said="one ")
+    come_back(server, here, there)
+    expire_lease(server, here)
+    beat = there.peers._beat
+    assert beat is not None
+    beat._bury()
+    found = there.peers.log_of(reader.run.run_id, "reader")
+    assert found is not None
+    assert not found.is_ended
+    assert not reader.run.has_outcome
+    exchange.say("two", is_done=True)
+    assert reader.end().done_reason == "stop"
+    wait_for(lambda: there.store.head("s").run_id is None, "the answer is kept")
+    assert there.messages() == [("user", "q", False), ("assistant", "one two", False)]
+    here.vanish()
+    assert not beat.is_sure
+    monkeypatch.setattr("clawgate.redis.beat.SURE_AFTER_S", 0)
+    beat._bury()
+    assert server.client().zscore(here.link.key("processes"), here.peers._process) is None
+
+
+def test_a_lost_lease_says_that_those_of_others_are_lost_too(server: RedisServer, pair: list[Process]) -> None:
+    here, there = pair
+    beat = there.peers._beat
+    assert beat is not None
+    assert beat.is_sure
+    reader = here.ask()
+    here.exchange(said="one ")
+    for each in pair:
+        expire_lease(server, each)
+    beat._renew()
+    beat._bury()
+    assert there.store.head("s").run_id == reader.run.run_id
+    assert not beat.is_sure

@@ -197,11 +197,13 @@ class RedisPeers:
             while not self._is_over.is_set():
                 try:
                     popped: Any = self._link.wait(lambda client: client.blpop([inbox], BLOCK_S))
+                    if popped is not None and popped[1]:
+                        hearers.submit(self._hear, teller, popped[1])
                 except SessionStoreUnavailable:
                     self._is_over.wait(PAUSE_S)
-                    continue
-                if popped is not None and popped[1]:
-                    hearers.submit(self._hear, teller, popped[1])
+                except Exception:  # the thread must live on: without it nobody can end an answer from elsewhere
+                    log.exception("the inbox of this process has failed")
+                    self._is_over.wait(PAUSE_S)
 
     def _hear(self, teller: Teller, data: bytes) -> None:
         try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from clawgate.errors import BusySession, NothingToContinue, UnknownSession
+from clawgate.redis.peers import Request
 from clawgate.relay.elsewhere import RunElsewhere
 from clawgate.relay.events import Ended, Event, Reset, Started, Text
 from clawgate.relay.following import Place
@@ -270,3 +272,22 @@ def test_a_reader_that_has_more_than_is_written_down_gets_nothing_twice(pair: li
     assert [type(event) for event in elsewhere.after(9)] == [Reset, Ended]
     elsewhere.release()
     follower.close()  # type: ignore[attr-defined]
+
+
+def test_a_process_without_a_thread_to_spare_listens_again_once_it_has_one(
+    pair: list[Process], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    here, there = pair
+    reader = here.ask()
+    here.exchange(said="one ")
+    with monkeypatch.context() as patch:
+        patch.setattr("concurrent.futures.thread.threading.Thread.start", refuse)
+        assert there.peers._push(Request("leave", reader.run.run_id, ""))
+        wait_for(lambda: "the inbox of this process has failed" in caplog.text, "it has no thread")
+    assert there.desk.interrupt("s", None).interrupted
+    assert reader.end().done_reason == "interrupted"
+
+
+def refuse(_: threading.Thread) -> None:
+    """Refuse to start a thread, as a machine does that has no room for one."""
+    raise RuntimeError("can't start new thread")

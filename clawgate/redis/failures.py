@@ -5,6 +5,7 @@ No line has a word of the URL's user and password.
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import ssl
@@ -15,6 +16,7 @@ from redis.exceptions import NoPermissionError
 
 from clawgate.redis.link import TIMEOUT_S
 
+WRONG_FILE = ("no certificate or crl found", "no start line", "pem lib", "key values mismatch", "bad base64 decode")
 START = "start it with `systemctl start redis-server`"
 GUIDE = "docs/scaling.md"
 ANSWERS: tuple[tuple[str, str], ...] = (
@@ -40,7 +42,7 @@ ANSWERS: tuple[tuple[str, str], ...] = (
 def described(error: Exception, where: str, *, is_tls: bool) -> str:
     """Say in one line what has failed, and the cure."""
     for cause in _causes(error):
-        if words := _without_connection(cause, where) or _without_tls(cause, where):
+        if words := _without_file(cause, where) or _without_connection(cause, where) or _without_tls(cause, where):
             return words
     text = str(error)
     if isinstance(error, redis.TimeoutError | TimeoutError):
@@ -64,6 +66,21 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _without_file(cause: BaseException, where: str) -> str | None:
+    """Say what is wrong with a file of certificates or of a key; only a socket's path can be missing otherwise."""
+    if isinstance(cause, ssl.SSLError):
+        said = str(cause).lower().replace("_", " ")
+        reason = next((reason for reason in WRONG_FILE if reason in said), None)
+        return reason and f"a file that session.redis_url names with ssl_… does not hold what it should ({reason})"
+    if where.startswith("unix:") or not isinstance(cause, FileNotFoundError | IsADirectoryError | PermissionError):
+        return None
+    if isinstance(cause, PermissionError):
+        if cause.errno == errno.EPERM:
+            return f"this machine does not let us connect to {where}; see `IPAddressAllow` in systemd's unit"
+        return "this user may not read a file that session.redis_url names with ssl_…, or a firewall is in the way"
+    return "a file that session.redis_url names with ssl_… is not there"
 
 
 def _without_connection(cause: BaseException, where: str) -> str | None:

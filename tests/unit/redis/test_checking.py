@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import socket
 import subprocess
@@ -14,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from clawgate.config import Config, SessionConfig
 from clawgate.errors import ConfigError
 from clawgate.redis.checking import standing_of
+from clawgate.redis.failures import described
 from clawgate.redis.link import TIMEOUT_S
 from clawgate.redis.permissions import NEEDED, names_of
 from tests.support.redis import RedisServer
@@ -263,6 +267,36 @@ def test_tls_that_does_not_fit_is_said(server: RedisServer, tmp_path: Path) -> N
         assert "?ssl_ca_certs=" in untrusted
         assert problem(f"redis://{place}").endswith("a port with TLS wants rediss://")
     assert problem(f"rediss://127.0.0.1:{server.port}").endswith("a port without TLS wants redis://")
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("ssl_ca_certs={}/none", "is not there"),
+        ("ssl_certfile={}/none&ssl_keyfile={}/none", "is not there"),
+        ("ssl_certfile={}&ssl_keyfile={}", "is not there"),
+        ("ssl_ca_certs={}/empty", "does not hold what it should (no certificate or crl found)"),
+        ("ssl_certfile={}/empty&ssl_keyfile={}/empty", "does not hold what it should (pem lib)"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_said(server: RedisServer, tmp_path: Path, option: str, words: str) -> None:
+    (tmp_path / "empty").touch()
+    found = problem(f"rediss://127.0.0.1:{server.port}/0?{option.format(tmp_path, tmp_path)}")
+    assert found == f"a file that session.redis_url names with ssl_… {words}"
+
+
+@pytest.mark.parametrize(
+    ("code", "where", "words"),
+    [
+        (errno.EPERM, "10.0.0.1:6379", "this machine does not let us connect to 10.0.0.1:6379; see `IPAddressAllow`"),
+        (errno.EACCES, "10.0.0.1:6379", "this user may not read a file that session.redis_url names with ssl_…"),
+        (errno.EACCES, "unix:/redis.sock", "this user may not connect to unix:/redis.sock; see `unixsocketperm`"),
+    ],
+)
+def test_what_is_not_allowed_is_said(code: int, where: str, words: str) -> None:
+    error = redis.ConnectionError("not permitted")
+    error.__cause__ = PermissionError(code, os.strerror(code))
+    assert described(error, where, is_tls=False).startswith(words)
 
 
 def test_an_option_that_the_client_does_not_know_is_an_error_of_the_configuration() -> None:

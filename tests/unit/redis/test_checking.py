@@ -100,7 +100,7 @@ def replying(answers: Mapping[bytes, bytes]) -> Iterator[int]:
 
 def test_one_that_can_be_used_is_named_and_left_as_it_was(server: RedisServer) -> None:
     found = standing_of(config_of(server.url))
-    assert re.fullmatch(rf"Redis 7\.\d+\.\d+ at 127\.0\.0\.1:{server.port}", found.server)
+    assert re.fullmatch(rf"(Redis|Valkey) \d+\.\d+\.\d+ at 127\.0\.0\.1:{server.port}", found.server)
     assert (found.problem, found.warnings) == (None, ())
     assert server.client().keys() == []
 

@@ -122,13 +122,25 @@ class Link:
         try:
             answer = ask(client)
         except AWAY as error:
-            self._note_away(error)
+            if not (isinstance(error, redis.ConnectionError) and self._answers_anew()):
+                self._note_away(error)
             raise SessionStoreUnavailable("Redis does not answer; try again in a moment") from error
         except redis.RedisError as error:
             self._note_refusal(error)
             raise SessionStoreUnavailable("Redis refuses to work; the gateway's log says why") from error
         self._note_answer()
         return answer
+
+    def _answers_anew(self) -> bool:
+        """Tell whether Redis answers on a new connection: then only an old one was cut, as by a firewall."""
+        if self._is_away:
+            return False
+        self._drop_idle()
+        try:
+            self._client.ping()
+        except (redis.RedisError, OSError):
+            return False
+        return True
 
     def _check(self) -> None:
         """Let one call through from time to time, while Redis is away."""

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from clawgate.errors import SessionStoreUnavailable
-from clawgate.redis.link import PAUSE_S, Link
+from clawgate.redis.link import BLOCK_S, PAUSE_S, Link
 from tests.support.redis import RedisServer
-from tests.support.tools import DEADLINE_S
+from tests.support.tools import DEADLINE_S, wait_for
 
 AT_ONCE = 8
 MANY = 120
@@ -137,6 +137,24 @@ def test_a_name_that_has_moved_is_followed_though_the_old_primary_still_answers(
             assert server.client().get("key") == b"new"
         finally:
             link.close()
+
+
+def test_a_connection_that_is_cut_is_no_sign_that_redis_is_away(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    link, admin = Link(server.url, "t"), server.client()
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(link.wait, lambda client: client.blpop(["nobody"], BLOCK_S))
+            wait_for(lambda: any(each["cmd"] == "blpop" for each in admin.client_list()), "it waits")
+            admin.client_kill_filter(_type="normal", skipme=True)
+            with pytest.raises(SessionStoreUnavailable):
+                waiting.result()
+        assert link.is_available
+        link.ping()
+        assert not caplog.records
+    finally:
+        link.close()
 
 
 def test_of_the_connections_to_a_host_that_is_lost_one_is_waited_for(server: RedisServer) -> None:

@@ -20,6 +20,7 @@ id, its key has a hash of that. All keys expire but `fence`, `idle`, `busy`, `si
 which are small.
 
 P:session:<hash>     hash    messages, untrimmed, and the other fields of a session; expires ttl_seconds after its use
+P:gone:<hash>        string  a session has been deleted; expires after ten minutes
 P:idle               zset    the hashes of idle sessions by their last use
 P:busy               zset    the hashes of sessions in flight by the moment at which they may have expired
 P:sizes              hash    the sizes of idle sessions, as text and pictures, by their hash

@@ -99,9 +99,9 @@ class Logs:
         return [_fate(answer) for answer in self._link.call(ask)]
 
     def _keys(self, batch: Batch) -> list[str]:
-        session_id = batch.session_id
-        session = "" if session_id is None else self._link.key("session", session_hash(session_id))
-        return [self._key(batch.run_id), session]
+        name = "" if batch.session_id is None else session_hash(batch.session_id)
+        session = self._link.key("session", name) if name else ""
+        return [self._key(batch.run_id), session, self._link.key("gone", name)]
 
     def _args(self, batch: Batch, events: bytes) -> list[Any]:
         ttl_ms = milliseconds(max(self._ttl_in_force(), IN_FLIGHT_S))

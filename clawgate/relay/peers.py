@@ -39,8 +39,8 @@ class Fate(NamedTuple):
     """The outcome of a batch.
 
     is_written: False where what was written before is gone, so that all of it has to be written anew.
-    owner: the state of the run's session: True where the run owns it, False where the run is settled, the id of the run
-    that has taken it over, and None where the session is gone.
+    owner: the state of the run's session: True where the run owns it, False where the run is settled or the session was
+    deleted, the id of the run that has taken it over, and None where the session is lost.
     """
 
     is_written: bool

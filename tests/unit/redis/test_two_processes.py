@@ -137,6 +137,17 @@ def test_delete_ends_the_answer_elsewhere_and_nothing_comes_back(pair: list[Proc
             each.desk.find("s", None)
 
 
+def test_a_session_that_is_deleted_under_an_answer_does_not_come_back(pair: list[Process]) -> None:
+    """As after a process that was cut off, or a question that came in the middle of a deletion."""
+    here, there = pair
+    reader = here.ask()
+    here.exchange(said="one ")
+    assert there.store.delete("s")
+    assert reader.end().done_reason == "interrupted"
+    assert here.exchange().is_closed
+    assert not here.store.has("s")
+
+
 def test_a_reader_follows_the_answer_of_another_process_to_its_end(pair: list[Process]) -> None:
     here, there = pair
     reader = here.ask()

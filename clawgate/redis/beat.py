@@ -14,7 +14,7 @@ from typing import Any
 
 from clawgate.errors import SessionStoreUnavailable
 from clawgate.redis.link import Link, milliseconds
-from clawgate.redis.logs import Logs
+from clawgate.redis.logs import IN_FLIGHT_S, Logs
 from clawgate.redis.recovery import Recovery
 from clawgate.redis.store import RedisStore
 from clawgate.relay.peers import Teller
@@ -101,8 +101,13 @@ class Beat:
     def _renew(self) -> None:
         """Renew the lease. Where it was lost those of others are too: by Redis, or by a leap of its clock."""
         is_first, self._renewed_at = self._renewed_at == -math.inf, time.monotonic()
-        keys = [self._link.key("process", self._process), self._link.key("processes")]
-        was_there = self._link.run("renew", keys, [self._process, milliseconds(LEASE_S)])
+        keys = [
+            self._link.key("process", self._process),
+            self._link.key("processes"),
+            self._link.key("runs", self._process),
+        ]
+        runs_ms = milliseconds(max(self._store.ttl_in_force(), IN_FLIGHT_S))
+        was_there = self._link.run("renew", keys, [self._process, milliseconds(LEASE_S), runs_ms])
         if not was_there and not is_first:
             self._lost_at = time.monotonic()
 

@@ -209,6 +209,17 @@ def test_the_answer_of_a_dead_process_is_what_it_has_written_down(pair: list[Pro
     assert there.messages() == [("user", "q", False), ("assistant", "one ", True)]
 
 
+def test_a_process_is_known_by_its_runs_however_long_they_take(pair: list[Process], server: RedisServer) -> None:
+    here, _ = pair
+    here.ask()
+    runs = here.link.key("runs", here.peers._process)
+    client = server.client()
+    client.pexpire(runs, 5_000)
+    assert here.peers._beat is not None
+    here.peers._beat._renew()
+    assert client.ttl(runs) > 1_000
+
+
 def test_a_question_does_not_wait_for_a_dead_process(pair: list[Process]) -> None:
     here, there = pair
     here.ask()

@@ -170,7 +170,7 @@ def _in_redis(config: Config) -> _Shared:
         raise ConfigError("session.backend: redis needs redis-py: pip install 'clawgate[redis]'") from error
     link = Link(config.session.redis_url or "", config.session.redis_prefix)
     store = RedisStore(link, _bounds(config))
-    logs = Logs(link, store.ttl_in_force)
+    logs = Logs(link, store.ttl_in_force, store.max_log_bytes)
     peers = RedisPeers(link, store, logs, secrets.token_hex(4))
     return _Shared(store, peers, RedisKeys(link, store.has, store.ttl_in_force))
 

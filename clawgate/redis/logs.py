@@ -50,8 +50,11 @@ IN_FLIGHT_S = 60.0
 """The least time for which a session with an answer in flight, and its log, are kept; each write begins it anew."""
 UNOWNED_S = 15.0
 """The time for which the end of a run that has lost its session is kept for the readers that it has elsewhere."""
+PAGE = 128
+"""The entries that are read at a time; each has what a run has said in a second, as a rule."""
 MOST_AT_ONCE = 1 << 20
 """Units: bytes of events that one pipeline takes, so that none takes longer than the link's time-out."""
+Entries = Sequence[tuple[bytes, dict[bytes, bytes]]]
 
 
 class _End(msgspec.Struct, frozen=True):
@@ -69,13 +72,17 @@ class _End(msgspec.Struct, frozen=True):
 class Logs:
     """Writes and reads the logs of runs.
 
-    ttl_in_force: returns the seconds for which a session is kept, by the configuration in force.
+    ttl_in_force: returns the seconds for which a session is kept, by the configuration in force; max_log_bytes: the
+    memory that the events of a log may take here, beside the answer's text: each reader has a log of its own.
     Errors: SessionStoreUnavailable.
     """
 
-    def __init__(self, link: Link, ttl_in_force: Callable[[], float]) -> None:
+    def __init__(
+        self, link: Link, ttl_in_force: Callable[[], float], max_log_bytes: Callable[[], float] = lambda: math.inf
+    ) -> None:
         self._link = link
         self._ttl_in_force = ttl_in_force
+        self._max_log_bytes = max_log_bytes
 
     def write(self, batches: Sequence[Batch]) -> list[Fate]:
         """Write events of runs, in as few trips as their size allows."""
@@ -118,14 +125,26 @@ class Logs:
 
     def read(self, run_id: str) -> Log | None:
         """Return all that is written down of a run; None where nothing is."""
-        entries: Any = self._link.call(lambda client: client.xrange(self._key(run_id)))
-        events = decoded(entries[0][1][b"events"]) if entries else ()
-        if not events or not isinstance(events[0], Started | Reset):
+        entries = self._entries(run_id, 0, 1)
+        started = _started(entries)
+        if started is None:
             return None
-        begin = events[0]
-        log = Log(begin.started if isinstance(begin, Reset) else begin, math.inf)
-        _append(log, entries)
+        log = Log(started, self._max_log_bytes())
+        while entries and _append(log, entries):
+            log.make_room()
+            entries = self._entries(run_id, log.last, PAGE)
+        log.join()
         return log
+
+    def session_of(self, run_id: str) -> str | None:
+        """Return the session that a run belongs to; None where nothing is written down."""
+        started = _started(self._entries(run_id, 0, 1))
+        return None if started is None else started.session_id
+
+    def _entries(self, run_id: str, last: int, count: int) -> Entries:
+        """Return entries that begin behind an event: few, so that none holds Redis up for long."""
+        found: Any = self._link.call(lambda client: client.xrange(self._key(run_id), f"({last}-0", count=count))
+        return found  # type: ignore[no-any-return]
 
     def more(self, run_id: str, log: Log, timeout_s: float) -> bool:
         """Wait for what comes behind a log, and append it; False where there is a gap."""
@@ -133,9 +152,9 @@ class Logs:
         place: Any = {self._key(run_id): f"{log.last}-0"}
         if timeout_s >= 0.001:
             block_ms = int(min(timeout_s, BLOCK_S) * 1000)
-            found = self._link.wait(lambda client: client.xread(place, block=block_ms))
+            found = self._link.wait(lambda client: client.xread(place, count=PAGE, block=block_ms))
         else:
-            found = self._link.call(lambda client: client.xread(place))
+            found = self._link.call(lambda client: client.xread(place, count=PAGE))
         return _append(log, found[0][1]) if found else True
 
     def wait(self, run_id: str, timeout_s: float) -> None:
@@ -146,7 +165,15 @@ class Logs:
         return self._link.key("log", run_id)
 
 
-def _append(log: Log, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> bool:
+def _started(entries: Entries) -> Started | None:
+    events = decoded(entries[0][1][b"events"]) if entries else ()
+    if not events or not isinstance(events[0], Started | Reset):
+        return None
+    begin = events[0]
+    return begin.started if isinstance(begin, Reset) else begin
+
+
+def _append(log: Log, entries: Entries) -> bool:
     return all(log.append_from(int(entry[b"first"]), decoded(entry[b"events"])) for _, entry in entries)
 
 

@@ -55,6 +55,10 @@ class RedisStore:
         """Return the seconds for which a session is kept after its last use."""
         return self._bounds.ttl_s
 
+    def max_log_bytes(self) -> float:
+        """Return the memory that the events of an answer may take."""
+        return self._bounds.max_context_bytes
+
     def get(self, session_id: str) -> Session | None:
         """Return the session and count that as a use; None when it does not exist (any more)."""
         self._settle_kept_of(session_id)

@@ -78,6 +78,7 @@ class RunElsewhere:
         Units: until is the moment, on the clock, at which the wait ends.
         """
         wait_s = max(0.0, min(until - self._clock(), STEP_S))
+        self.log.make_room()  # its reader has had all of it
         try:
             self._ask()
             self._has_gap = not self._peers.more(self.run_id, self.log, wait_s)

@@ -11,7 +11,7 @@ from msgspec import Raw
 from clawgate import errors
 from clawgate.errors import ClawgateError, UpstreamRefused
 from clawgate.redis.link import Link
-from clawgate.redis.logs import Logs, decoded, encoded
+from clawgate.redis.logs import PAGE, Logs, decoded, encoded
 from clawgate.redis.naming import process_of, session_hash
 from clawgate.relay.events import (
     Ended,
@@ -157,6 +157,24 @@ def test_a_reader_far_behind_gets_everything_as_one(logs: Logs) -> None:
     assert log.after(2) == [Reset(STARTED, 9, "故宫 ", "right", (CALL,))]
     assert log.after(8) == [EVENTS[8]]
     assert logs.read(RUN).text == "故宫 "  # type: ignore[union-attr]
+
+
+def test_a_reader_keeps_no_more_of_a_long_answer_than_its_text(server: RedisServer) -> None:
+    link = Link(server.url, "long")
+    logs = Logs(link, lambda: 1800, lambda: 4000)
+    words = [f"w{number} " for number in range(PAGE * 2)]
+    logs.write([batch(1, STARTED)])
+    for number, word in enumerate(words, start=2):
+        logs.write([batch(number, Text(word))])
+    log = logs.read(RUN)
+    assert log is not None
+    assert log.text == "".join(words)
+    assert log.pieces == [log.text]
+    assert log.event_bytes <= 4000
+    assert log.after(log.last - 1) == [Text(words[-1])]
+    assert logs.session_of(RUN) == "s"
+    assert logs.session_of("run_" + "b" * 48) is None
+    link.close()
 
 
 def test_the_owner_of_the_session_is_told(logs: Logs, server: RedisServer) -> None:

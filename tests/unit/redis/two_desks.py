@@ -27,9 +27,8 @@ class Process(Room):
     ) -> None:
         self.link = Link(url, prefix)
         store = RedisStore(self.link, Bounds(100, 1800, 1 << 20))
-        self.peers = RedisPeers(
-            self.link, store, Logs(self.link, store.ttl_in_force), family or f"{next(_numbers):08x}"
-        )
+        logs = Logs(self.link, store.ttl_in_force, store.max_log_bytes)
+        self.peers = RedisPeers(self.link, store, logs, family or f"{next(_numbers):08x}")
         keys = RedisKeys(self.link, store.has, store.ttl_in_force)
         super().__init__(max_streams, store=store, peers=self.peers, keys=keys, is_store_required=required)
         self.desk.start()

@@ -23,9 +23,11 @@ class Recovery:
         session_id: its session, where that is known; else the log says it.
         Errors: SessionStoreUnavailable.
         """
+        session_id = session_id or self._logs.session_of(run_id)
+        if session_id is None or self._store.head(session_id).run_id != run_id:
+            return None  # as a rule: a late interrupt must not cost the reading of a long log
         log = self._logs.read(run_id)
-        session_id = session_id or (None if log is None else log.started.session_id)
-        if session_id is None or not self._store.settle_for(session_id, run_id, _answer_of(log)):
+        if not self._store.settle_for(session_id, run_id, _answer_of(log)):
             return None
         if log is not None and not log.is_ended:
             end = Ended(session_id, run_id, "interrupted")

@@ -24,6 +24,7 @@ from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
 from clawgate.sessions import NO_HEAD, Dropped, Head, Message, Overtaken, Session, SessionStore
 
+UNKNOWN = "this session does not exist (any more); send the full history as `messages`"
 MOST_TURNS = 20
 """An admission begins again so often; each time another process has admitted a question of the same session."""
 
@@ -206,8 +207,16 @@ class Admission:
         """
         session = self._store.get(session_id)
         if session is None:
-            raise UnknownSession("this session does not exist (any more); send the full history as `messages`")
+            raise UnknownSession(UNKNOWN)
         return session
+
+    def check_known(self, session_id: str) -> None:
+        """Check that a session exists, without reading it.
+
+        Errors: UnknownSession.
+        """
+        if not self._store.has(session_id):
+            raise UnknownSession(UNKNOWN)
 
 
 def _forget_answer(_answer: Message) -> bool:

@@ -95,7 +95,9 @@ class Desk:
         self._admission = Admission(
             store, self._roster, self._locks, self._closings, self._replays, peers, self._mirror
         )
-        self._interrupts = Interrupts(store, self._roster, self._locks, self._replays, peers, self._admission.known)
+        self._interrupts = Interrupts(
+            store, self._roster, self._locks, self._replays, peers, self._admission.check_known
+        )
         self.passages = Passages(
             self._roster,
             self._closings,

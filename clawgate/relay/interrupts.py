@@ -12,7 +12,7 @@ from clawgate.relay.peers import Peers
 from clawgate.relay.replays import Replays
 from clawgate.relay.roster import Roster
 from clawgate.relay.run import Run
-from clawgate.sessions import NO_HEAD, Session, SessionStore
+from clawgate.sessions import NO_HEAD, SessionStore
 
 LOOKS = 5
 """An answer that ends by itself just then may have been superseded: the next one is looked for so often."""
@@ -30,7 +30,7 @@ class Interruption(NamedTuple):
 class Interrupts:
     """Ends answers.
 
-    known: returns a session, counts that as a use, and raises UnknownSession.
+    check_known: raises UnknownSession for a session that does not exist.
     Threads: any. A session's lock is taken before those of the roster, of its run and of the store. Another process is
     asked without any.
     """
@@ -42,14 +42,14 @@ class Interrupts:
         locks: SessionLocks,
         replays: Replays,
         peers: Peers,
-        known: Callable[[str], Session],
+        check_known: Callable[[str], None],
     ) -> None:
         self._store = store
         self._roster = roster
         self._locks = locks
         self._replays = replays
         self._peers = peers
-        self._known = known
+        self._check_known = check_known
 
     def interrupt(self, session_id: str | None, run_id: str | None) -> Interruption:
         """End a session's run (only run_id, where given) and return once its text is settled.
@@ -74,7 +74,7 @@ class Interrupts:
                 return done
             if owner is None or not self._peers.is_elsewhere(owner) or not is_meant:
                 break
-        self._known(session_id)  # the run of a deleted session may still have its reader
+        self._check_known(session_id)  # the run of a deleted session may still have its reader
         return Interruption(session_id, run_id, interrupted=False)
 
     def _interrupt_run(self, run_id: str | None) -> Interruption:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from clawgate.errors import BusySession, NothingToContinue, UnknownSession
+from clawgate.redis.logs import Logs
 from clawgate.redis.peers import Request
+from clawgate.redis.store import RedisStore
 from clawgate.relay.elsewhere import RunElsewhere
 from clawgate.relay.events import Ended, Event, Reset, Started, Text
 from clawgate.relay.following import Place
@@ -135,6 +137,27 @@ def test_delete_ends_the_answer_elsewhere_and_nothing_comes_back(pair: list[Proc
             each.desk.session("s")
         with pytest.raises(UnknownSession):
             each.desk.find("s", None)
+
+
+def test_a_late_interrupt_reads_neither_the_log_nor_the_session(
+    pair: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = pair
+    run_id = here.ask().run.run_id
+    here.exchange(said="one ").say(is_done=True)
+    here.readers[0].end()
+    wait_for(lambda: (log := there.peers._logs.read(run_id)) and log.is_ended, "all is written down")
+
+    def read(_self: object, whose: str) -> None:
+        raise AssertionError(f"all of {whose} is read")
+
+    monkeypatch.setattr(Logs, "read", read)
+    monkeypatch.setattr(RedisStore, "_read", read)
+    assert not there.desk.interrupt(None, run_id).interrupted
+    assert not there.desk.interrupt("s", None).interrupted
+    with pytest.raises(UnknownSession):
+        there.desk.interrupt("another", None)
+    monkeypatch.undo()
 
 
 def test_a_session_that_is_deleted_under_an_answer_does_not_come_back(pair: list[Process]) -> None:

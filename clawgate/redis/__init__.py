@@ -33,4 +33,5 @@ P:runs:<process>     hash    the sessions of the runs that a process has in flig
 P:inbox:<process>    list    what others ask a process
 P:reply:<random>     list    the answer to one such request
 P:key:<hash>         string  the run of an Idempotency-Key
+P:keys               zset    the hashes of these by their time
 """

@@ -18,7 +18,7 @@ from clawgate.errors import BadRequest, Busy, SessionStoreUnavailable
 from clawgate.redis.link import Link, milliseconds
 from clawgate.redis.logs import IN_FLIGHT_S
 from clawgate.redis.naming import session_hash
-from clawgate.relay.keys import ANOTHER, fingerprint
+from clawgate.relay.keys import ANOTHER, MAX_KEYS, fingerprint
 from clawgate.relay.prompt import ChatRequest
 
 RESERVED_S = 5.0
@@ -36,6 +36,8 @@ class _Known(msgspec.Struct, frozen=True):
 
 class RedisKeys:
     """Keeps the run of each key for as long as an unused session is kept, and while its session is known.
+
+    Beyond `MAX_KEYS`, of all processes together, the oldest go.
 
     has_session: tells whether a session is known. ttl_in_force: as of `Logs`.
     Errors: SessionStoreUnavailable.
@@ -86,7 +88,8 @@ class RedisKeys:
         known = msgspec.json.encode(_Known(_text(request), session_id, run_id))
         ttl_ms = milliseconds(max(self._ttl_in_force(), IN_FLIGHT_S))
         with suppress(SessionStoreUnavailable):  # the run is admitted: it must not be refused any more
-            self._link.call(lambda client: client.set(self._name(key), known, px=ttl_ms))
+            names = [self._name(key), self._link.key("keys")]
+            self._link.run("key_note", names, [known, ttl_ms, session_hash(key), self._link.key("key", ""), MAX_KEYS])
 
     def _value(self, name: str) -> _Known | None:
         value: Any = self._link.call(lambda client: client.get(name))

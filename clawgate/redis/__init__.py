@@ -6,6 +6,7 @@ codec.py        sessions as the fields of a hash
 waiting.py      the answers that wait until Redis takes them
 logs.py         the logs of runs, as streams
 peers.py        the words between processes (`Peers`): an inbox each, which one thread reads
+hearing.py      the threads that hear these
 beat.py         the lease of this process, what its runs have said since the last second, and the runs of dead processes
 recovery.py     the answers of dead processes
 keys.py         the keys of repeated questions (`KnownKeys`)

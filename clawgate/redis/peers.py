@@ -18,14 +18,15 @@ import logging
 import os
 import secrets
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
 from clawgate.errors import SessionStoreUnavailable
 from clawgate.redis.beat import Beat
+from clawgate.redis.hearing import Hearing
 from clawgate.redis.link import BLOCK_S, PAUSE_S, TIMEOUT_S, Link, milliseconds
 from clawgate.redis.logs import Logs
 from clawgate.redis.naming import PROCESS_DIGITS, process_of
@@ -36,8 +37,6 @@ from clawgate.relay.peers import Outcome, Teller
 
 ANSWER_S = 1.5
 """A process that has not answered by then loses the run."""
-HEARERS = 8
-"""Requests that are answered at a time; each settles a run, which takes a trip to Redis."""
 FIRST_S = 1.5
 """The longest wait for the first words of a run that is being written down."""
 log = logging.getLogger(__name__)
@@ -193,21 +192,22 @@ class RedisPeers:
     def _listen(self, teller: Teller) -> None:
         """Read the inbox for as long as the process serves."""
         inbox = self._link.key("inbox", self._process)
-        with ThreadPoolExecutor(HEARERS, thread_name_prefix="hearer") as hearers:
+        with Hearing(partial(self._hear, teller)) as hearing:
             while not self._is_over.is_set():
                 try:
                     popped: Any = self._link.wait(lambda client: client.blpop([inbox], BLOCK_S))
-                    if popped is not None and popped[1]:
-                        hearers.submit(self._hear, teller, popped[1])
+                    request = None if popped is None else _request(popped[1])
+                    if request is not None:
+                        is_end = request.what == "end"
+                        hearing.add(request, (request.session_id or request.run_id) if is_end else "")
                 except SessionStoreUnavailable:
                     self._is_over.wait(PAUSE_S)
                 except Exception:  # the thread must live on: without it nobody can end an answer from elsewhere
                     log.exception("the inbox of this process has failed")
                     self._is_over.wait(PAUSE_S)
 
-    def _hear(self, teller: Teller, data: bytes) -> None:
+    def _hear(self, teller: Teller, request: Request) -> None:
         try:
-            request = msgspec.json.decode(data, type=Request)
             answer = msgspec.json.encode(_answer(teller, request))
             if request.reply:
                 self._link.run("answer", [request.reply], [answer, milliseconds(ANSWER_S * 4)])
@@ -215,6 +215,15 @@ class RedisPeers:
             pass  # the link has said so; whoever asked takes the run over
         except Exception:  # the thread must live on
             log.exception("a request of another process has failed")
+
+
+def _request(data: bytes) -> Request | None:
+    """Decode a request; None for the word that ends the wait for one."""
+    try:
+        return msgspec.json.decode(data, type=Request) if data else None
+    except msgspec.DecodeError:
+        log.exception("a request of another process cannot be read")
+        return None
 
 
 def _answer(teller: Teller, request: Request) -> Answer:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from clawgate.errors import BusySession, NothingToContinue, UnknownSession
+from clawgate.redis.hearing import HEARERS
 from clawgate.redis.logs import Logs
-from clawgate.redis.peers import Request
+from clawgate.redis.peers import ANSWER_S, Request
 from clawgate.redis.store import RedisStore
 from clawgate.relay.elsewhere import RunElsewhere
 from clawgate.relay.events import Ended, Event, Reset, Started, Text
@@ -62,6 +65,23 @@ def test_an_interrupt_reaches_the_answer_of_another_process(pair: list[Process])
     assert there.messages() == [("user", "q", False), ("assistant", "one ", True)]
     assert not there.desk.interrupt("s", None).interrupted
     assert not there.desk.interrupt("s", reader.run.run_id).interrupted
+
+
+def test_a_session_whose_turn_is_held_holds_up_no_interrupt_of_another(pair: list[Process]) -> None:
+    here, there = pair
+    held = here.ask("held").run.run_id
+    here.exchange(said="one ")
+    other = here.ask("other")
+    here.exchange(1, said="two ")
+    with ThreadPoolExecutor(HEARERS) as pool, here.desk._locks.of("held"):
+        for number in range(HEARERS):
+            pool.submit(there.peers.end, held, "held" if number % 2 else None, "interrupted")
+        wait_for(lambda: here.readers[0].run.has_outcome, "an end waits for the turn")
+        assert there.peers.ask(held, "a reader")
+        began_at = time.monotonic()
+        assert there.desk.interrupt("other", None).partial == "two "
+        assert time.monotonic() - began_at < ANSWER_S
+        assert other.end().done_reason == "interrupted"
 
 
 def test_an_interrupt_by_the_runs_id_alone_reaches_another_process(pair: list[Process]) -> None:

@@ -6,8 +6,10 @@ what was there; its first event may be a `Reset`. A log expires with its session
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -44,6 +46,8 @@ KINDS: dict[str, type[Event]] = {
     "reset": Reset,
 }
 OWNERS: dict[bytes, bool | None] = {b"": True, b"-": False, b"?": None}
+UNREADABLE = (msgspec.DecodeError, KeyError)
+"""What comes of a log that another version has written."""
 NULL = Raw(b"null")
 NAMES = {kind: name for name, kind in KINDS.items()}
 IN_FLIGHT_S = 60.0
@@ -54,6 +58,7 @@ PAGE = 128
 """The entries that are read at a time; each has what a run has said in a second, as a rule."""
 MOST_AT_ONCE = 1 << 20
 """Units: bytes of events that one pipeline takes, so that none takes longer than the link's time-out."""
+logger = logging.getLogger(__name__)
 Entries = Sequence[tuple[bytes, dict[bytes, bytes]]]
 
 
@@ -124,7 +129,14 @@ class Logs:
         ]
 
     def read(self, run_id: str) -> Log | None:
-        """Return all that is written down of a run; None where nothing is."""
+        """Return all that is written down of a run; None where nothing is, or nothing that this version can read."""
+        try:
+            return self._read(run_id)
+        except UNREADABLE as error:
+            logger.warning("the log of an answer cannot be read: %r", error, extra={"run": run_id})
+            return None
+
+    def _read(self, run_id: str) -> Log | None:
         entries = self._entries(run_id, 0, 1)
         started = _started(entries)
         if started is None:
@@ -138,8 +150,10 @@ class Logs:
 
     def session_of(self, run_id: str) -> str | None:
         """Return the session that a run belongs to; None where nothing is written down."""
-        started = _started(self._entries(run_id, 0, 1))
-        return None if started is None else started.session_id
+        with suppress(*UNREADABLE):
+            started = _started(self._entries(run_id, 0, 1))
+            return None if started is None else started.session_id
+        return None
 
     def _entries(self, run_id: str, last: int, count: int) -> Entries:
         """Return entries that begin behind an event: few, so that none holds Redis up for long."""

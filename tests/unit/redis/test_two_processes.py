@@ -252,6 +252,23 @@ def test_the_answer_of_a_dead_process_is_what_it_has_written_down(pair: list[Pro
     assert there.messages() == [("user", "q", False), ("assistant", "one ", True)]
 
 
+def test_a_log_that_cannot_be_read_keeps_no_session_taken(pair: list[Process], server: RedisServer) -> None:
+    """As of a process of another version, which has died; those that died after it are settled too."""
+    here, there = pair
+    log_of = here.link.key("log", here.ask("damaged").run.run_id)
+    here.exchange(said="one ")
+    here.ask("whole")
+    here.exchange(1, said="two ")
+    client = server.client()
+    wait_for(lambda: client.xlen(log_of), "it is written down")
+    here.vanish()
+    client.delete(log_of)
+    client.xadd(log_of, {"first": 1, "events": '[["started",{"of":"another version"}]]'}, "7-0")
+    for session_id, said in (("damaged", ""), ("whole", "two ")):
+        wait_for(lambda name=session_id: there.desk.session(name).run_id is None, "it is settled")  # type: ignore[misc]
+        assert there.messages(session_id)[-1] == ("assistant", said, True)
+
+
 def test_a_process_is_known_by_its_runs_however_long_they_take(pair: list[Process], server: RedisServer) -> None:
     here, _ = pair
     here.ask()

@@ -158,14 +158,14 @@ class Following:
         except Busy:
             self._peers.leave(found.run_id, found.reader)
             raise
-        free = partial(self._roster.leave_elsewhere, found.run_id)
+        free = _once(partial(self._roster.leave_elsewhere, found.run_id))
         try:
             run = RunElsewhere(found.log, found.reader, self._peers, lambda: self._is_over, self._clock)
         except OSError as error:
             free()
             self._peers.leave(found.run_id, found.reader)
             raise Busy(f"no further answer can be read ({error.strerror}); try again in a moment") from error
-        reader = Reader(run, run, heartbeat_s, client, leave=lambda: True, place=found.number, clock=self._clock)
+        reader = Reader(run, run, heartbeat_s, client, free, lambda: True, found.number, self._clock)
 
         def release() -> None:
             run.release()
@@ -179,6 +179,12 @@ class Following:
             watch.release()
         self._roster.leave(run.run_id)
         run.wake_event.wake()
+
+
+def _once(step: Callable[[], None]) -> Callable[[], None]:
+    """Return what takes a step, but only the first time; for one thread."""
+    steps = [step]
+    return lambda: steps.pop()() if steps else None
 
 
 def _unforgotten(run: Run | None) -> Run | None:

@@ -207,6 +207,21 @@ def test_a_reader_follows_the_answer_of_another_process_to_its_end(pair: list[Pr
     assert end == reader.end()
 
 
+def test_a_reader_elsewhere_may_ask_again_as_soon_as_it_reads_the_end(server: RedisServer) -> None:
+    with processes(server, max_streams=1) as (here, there):
+        here.ask()
+        here.exchange(said="one ")
+        follower = read(there)
+        assert isinstance(next(follower), Started)
+        assert there.desk.streams == 1
+        here.exchange(0).say(is_done=True)
+        while not isinstance(next(follower), Ended):
+            pass
+        assert there.desk.streams == 0
+        follower.close()  # type: ignore[attr-defined]
+        assert there.desk.streams == 0
+
+
 def test_a_reader_with_a_place_gets_what_comes_behind_it(pair: list[Process]) -> None:
     here, there = pair
     reader = here.ask()

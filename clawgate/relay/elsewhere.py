@@ -21,6 +21,8 @@ from clawgate.relay.wait import Waiter, WakeEvent
 STEP_S = 0.2
 """The longest wait for news: between two the client's connection is looked at."""
 ASK_EVERY_S = WANTED_S / 3
+AHEAD_S = 3.0
+"""What a reader has from the run's own process, and is not written down yet, comes within a second as a rule."""
 
 
 class RunElsewhere:
@@ -47,6 +49,7 @@ class RunElsewhere:
         self._is_over = is_over
         self._clock = clock
         self._ask_at = clock() + ASK_EVERY_S
+        self._ahead_until = clock() + AHEAD_S
         self._has_gap = False
         self._name = name
         self._wake_event = WakeEvent()
@@ -55,9 +58,11 @@ class RunElsewhere:
     def after(self, number: int) -> Sequence[Event]:
         """Return the events behind this number, or a `Reset` where that is no place in the log.
 
-        A reader that comes from the run's own process may have more than is written down; that is on its way.
+        A reader that comes from the run's own process may have more than is written down; that is on its way. What has
+        not come after `AHEAD_S` was never said.
         """
-        if number == self.log.last or (number > self.log.last and not self.log.is_ended):
+        is_ahead = number > self.log.last and not self.log.is_ended
+        if number == self.log.last or (is_ahead and self._clock() < self._ahead_until):
             return ()
         return self.log.after(number)
 

@@ -14,7 +14,7 @@ from clawgate.redis.hearing import HEARERS
 from clawgate.redis.logs import Logs
 from clawgate.redis.peers import ANSWER_S, Request
 from clawgate.redis.store import RedisStore
-from clawgate.relay.elsewhere import RunElsewhere
+from clawgate.relay.elsewhere import AHEAD_S, RunElsewhere
 from clawgate.relay.events import Ended, Event, Reset, Started, Text
 from clawgate.relay.following import Place
 from clawgate.relay.prompt import ChatRequest
@@ -349,7 +349,7 @@ def test_a_reader_that_dies_is_not_waited_for_for_ever(pair: list[Process], monk
     wait_for(lambda: run.ended, "nobody reads it any more")
 
 
-def test_a_reader_that_has_more_than_is_written_down_gets_nothing_twice(pair: list[Process]) -> None:
+def test_a_reader_that_has_more_than_is_written_down_gets_nothing_twice_nor_waits_for_ever(pair: list[Process]) -> None:
     here, there = pair
     reader = here.ask()
     exchange = here.exchange(said="one ")
@@ -357,8 +357,12 @@ def test_a_reader_that_has_more_than_is_written_down_gets_nothing_twice(pair: li
     assert [type(next(follower)) for _ in range(2)] == [Started, Text]
     log = there.peers._logs.read(reader.run.run_id)
     assert log is not None
-    elsewhere = RunElsewhere(log, "", there.peers, lambda: False)
+    now = 0.0
+    elsewhere = RunElsewhere(log, "", there.peers, lambda: False, lambda: now)
     assert elsewhere.after(3) == ()
+    now = AHEAD_S
+    assert [type(event) for event in elsewhere.after(3)] == [Reset]
+    now = 0.0
     exchange.say("two ")
     wait_for(lambda: not elsewhere.step(0) and log.last == 3, "more is written down")
     assert elsewhere.after(3) == ()

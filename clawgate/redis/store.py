@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from clawgate.errors import SessionStoreUnavailable
@@ -24,6 +25,8 @@ from clawgate.sessions import NO_HEAD, Bounds, Counts, Dropped, Head, Message, O
 from clawgate.sessions.session import Trimmed
 
 MOST_BYTES = 1 << 53
+SETTLED, LOST = 1, -1
+"""What the step says that writes an answer; LOST where Redis has lost the session."""
 log = logging.getLogger(__name__)
 
 
@@ -159,9 +162,7 @@ class RedisStore:
         with self._lock:
             owned = self._owned.get(session_id)
         if owned is not None and owned.run_id == run_id:
-            with suppress(Overtaken):
-                self.begin(session_id, run_id, owned.untrimmed or owned.messages, seen=0)
-                log.warning("Redis had lost the session of an answer in flight; it is there again")
+            self._begin_again(owned)
 
     def settle_kept(self) -> bool:
         """Write the answers that could not be written; False while there are any."""
@@ -205,6 +206,7 @@ class RedisStore:
 
     def _settle(self, unsettled: Unsettled, owned: Session | None) -> bool:
         session_id, run_id, answer = unsettled
+        is_own = owned is not None
         if owned is None:  # a run of a process that is dead, or an answer that has waited
             owned = self._read(session_id)
             if owned is None or owned.run_id != run_id:
@@ -213,7 +215,19 @@ class RedisStore:
         kept = bounds.trim(with_answer(owned, answer))
         most = bounds.max_sessions
         limits = most, _whole(most * bounds.max_context_bytes), _whole(most * bounds.max_image_bytes)
-        return bool(self._run("session_settle", session_id, run_id, *limits, *_written(kept)))
+        settle = partial(self._run, "session_settle", session_id, run_id, *limits, *_written(kept))
+        state = settle()
+        if state == LOST and is_own:
+            self._begin_again(owned)
+            self._take_owned(session_id, run_id)
+            state = settle()
+        return bool(state == SETTLED)
+
+    def _begin_again(self, owned: Session) -> None:
+        """Store the session of a run in flight again, unless there is another one by now."""
+        with suppress(Overtaken):
+            self.begin(owned.session_id, str(owned.run_id), owned.untrimmed or owned.messages, seen=0)
+            log.warning("Redis had lost the session of an answer in flight; it is there again")
 
     def _settle_kept_of(self, session_id: str) -> None:
         """Write the answers of one session that could not be written.

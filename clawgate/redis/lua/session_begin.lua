@@ -11,6 +11,7 @@ end
 local created = found and found[3] or whole(now)
 local version = tick()
 forget(id)
+redis.call('UNLINK', gone)
 write(9, 'version', version, 'run', run, 'last_run', run, 'created', created, 'sizes', sizes_of_it)
 note(sizes_of_it)
 redis.call('PEXPIRE', session, in_flight_ms)

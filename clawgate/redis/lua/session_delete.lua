@@ -9,6 +9,6 @@ if ARGV[5] and (not found or found[2] ~= ARGV[5]) then
   return 0
 end
 if forget(id) == 1 and not ARGV[5] then
-  redis.call('SET', prefix .. 'gone:' .. id, '', 'PX', 600000)
+  redis.call('SET', gone, '', 'PX', 600000)
 end
 return found and 1 or 0

@@ -2,7 +2,7 @@
 -- ARGV begins with the prefix of keys, the format of records, the time to live in ms, and the hash of the session's id.
 local prefix, format, ttl_ms, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local idle, busy, sizes, totals = prefix .. 'idle', prefix .. 'busy', prefix .. 'sizes', prefix .. 'totals'
-local session = prefix .. 'session:' .. id
+local session, gone = prefix .. 'session:' .. id, prefix .. 'gone:' .. id
 local in_flight_ms = math.max(ttl_ms, 60000)
 local MOST = 1000  -- one step clears away so many sessions of others: Redis does nothing else meanwhile
 

@@ -82,6 +82,28 @@ def test_an_owner_that_was_slow_writes_nothing_over_the_next_one(redis_room: Red
     assert not slow._owned
 
 
+def test_an_answer_is_kept_though_redis_has_lost_its_session(redis_room: RedisRoom) -> None:
+    store = redis_room.store(BOUNDS)
+    store.begin("s", RUN, ASK)
+    redis_room.client.unlink(redis_room.session("s"))
+    assert store.settle("s", RUN, ANSWER)
+    session = redis_room.store(BOUNDS).get("s")
+    assert session is not None
+    assert (session.messages, session.run_id, session.last_run_id) == ((*ASK, ANSWER), None, RUN)
+    assert not store._owned
+
+
+def test_an_owner_that_was_slow_brings_no_deleted_session_back(redis_room: RedisRoom) -> None:
+    slow, other = redis_room.store(BOUNDS), redis_room.store(BOUNDS)
+    slow.begin("s", RUN, ASK)
+    assert other.delete("s")
+    assert not slow.settle("s", RUN, ANSWER)
+    assert other.get("s") is None
+    other.begin("s", ELSEWHERE, ASK)
+    redis_room.client.unlink(redis_room.session("s"))
+    assert other.settle("s", ELSEWHERE, ANSWER), "the next session of this id is not a deleted one"
+
+
 def test_each_accepted_turn_is_in_the_end(redis_room: RedisRoom) -> None:
     """Eight threads over two processes: each reads, begins from what it has read, and settles."""
     stores = [redis_room.store(BOUNDS) for _ in range(2)]
@@ -140,7 +162,6 @@ def test_a_version_rises_though_redis_has_lost_everything(redis_room: RedisRoom)
     for key in redis_room.client.keys(redis_room.key("*")):
         redis_room.client.delete(key)
     assert store.head("s") == NO_HEAD
-    assert not store.settle("s", RUN, ANSWER)
     second = store.begin("s", RUN, ASK, seen=0).version
     assert second > first
     redis_room.client.set(redis_room.key("fence"), second + 10**15)
@@ -166,7 +187,7 @@ def test_the_runs_in_flight_of_each_process_are_listed(redis_room: RedisRoom) ->
     assert not client.exists(here)
     store.begin("s", RUN, ASK)
     client.delete(redis_room.session("s"))
-    assert not store.settle("s", RUN, ANSWER)
+    assert store.settle("s", RUN, ANSWER)
     assert not client.exists(here)
 
 
@@ -280,8 +301,8 @@ def test_a_session_that_is_damaged_is_gone(
         assert other.get("s") is None
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert (other.head("s"), other.has("s"), number_in(other)) == (NO_HEAD, False, 0)
-    assert not store.settle("s", RUN, ANSWER)
-    assert other.begin("s", ELSEWHERE, ASK, seen=0).version > begun.version
+    assert store.settle("s", RUN, ANSWER) == is_in_flight, "the run's own process has it undamaged"
+    assert other.begin("s", ELSEWHERE, ASK).version > begun.version
 
 
 def test_a_version_that_cannot_be_read_is_no_version(redis_room: RedisRoom) -> None:

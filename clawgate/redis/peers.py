@@ -208,9 +208,12 @@ class RedisPeers:
 
     def _hear(self, teller: Teller, request: Request) -> None:
         try:
-            answer = msgspec.json.encode(_answer(teller, request))
+            answer = _answer(teller, request)
+            if request.what == "end" and not answer.is_done:
+                self._store.settle_run(request.run_id)  # else whoever asks settles it from its log, which has less
             if request.reply:
-                self._link.run("answer", [request.reply], [answer, milliseconds(ANSWER_S * 4)])
+                args = [msgspec.json.encode(answer), milliseconds(ANSWER_S * 4)]
+                self._link.run("answer", [request.reply], args)
         except SessionStoreUnavailable:
             pass  # the link has said so; whoever asked takes the run over
         except Exception:  # the thread must live on

@@ -173,6 +173,15 @@ class RedisStore:
             return False
         return True
 
+    def settle_run(self, run_id: str) -> None:
+        """Write the answer of this run, where it could not be written.
+
+        Errors: SessionStoreUnavailable.
+        """
+        unsettled = self._waiting.of_run(run_id)
+        if unsettled is not None:
+            self._settle_again(unsettled)
+
     def delete(self, session_id: str) -> bool:
         """Delete the session, with or without an owner; False when it does not exist."""
         self._settle_kept_of(session_id)

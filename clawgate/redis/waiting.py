@@ -57,6 +57,10 @@ class Waiting:
         with self._lock:
             return list(self._by_run.values())
 
+    def of_run(self, run_id: str) -> Unsettled | None:
+        """Return the answer of one run."""
+        return self._by_run.get(run_id)
+
     def of_session(self, session_id: str) -> Sequence[Unsettled]:
         """Return the answers of one session."""
         return [each for each in self.all() if each.session_id == session_id] if self._by_run else ()

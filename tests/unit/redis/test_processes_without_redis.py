@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clawgate.errors import SessionStoreUnavailable
+from clawgate.redis import beat
 from clawgate.relay.events import Ended, Started, Text
 from clawgate.relay.prompt import ChatRequest
 from tests.support.redis import RedisServer
@@ -38,6 +39,15 @@ def pair(server: RedisServer) -> Iterator[list[Process]]:
             wait_for(partial(getattr, each.store, "is_available"), "Redis answers")
 
 
+def is_heard(process: Process) -> bool:
+    """Tell whether Redis answers this process."""
+    try:
+        process.link.ping()
+    except SessionStoreUnavailable:
+        return False
+    return True
+
+
 def test_an_answer_in_flight_goes_on_and_is_kept_when_redis_is_back(server: RedisServer, pair: list[Process]) -> None:
     here, there = pair
     reader = here.ask()
@@ -49,6 +59,24 @@ def test_an_answer_in_flight_goes_on_and_is_kept_when_redis_is_back(server: Redi
     server.resume()
     wait_for(lambda: there.store.is_available and there.store.head("s").run_id is None, "the answer is kept")
     assert there.messages() == [("user", "q", False), ("assistant", "one two", False)]
+
+
+def test_a_question_elsewhere_comes_behind_the_answer_that_waits(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beat, "WRITE_EVERY_S", 60.0)
+    with processes(server) as [here, there]:
+        reader = here.ask()
+        exchange = here.exchange(said="one ")
+        server.pause()
+        exchange.say("two", is_done=True)
+        reader.end()
+        server.resume()
+        for each in (here, there):
+            wait_for(partial(is_heard, each), "Redis answers")
+        there.ask(message=QUESTION)
+        there.exchange(said="three")
+        assert there.messages() == [("user", "q", False), ("assistant", "one two", False), ("user", "q", False)]
 
 
 def test_what_needs_redis_is_refused_at_once(server: RedisServer, pair: list[Process]) -> None:

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Answers a request on a list of its own, which expires if nobody waits for it any more.
 -- KEYS: the list
 -- ARGV: the answer, the TTL in ms

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Forgets a dead process that has no run left.
 -- KEYS: its runs, the set of processes, its inbox
 -- ARGV: the process

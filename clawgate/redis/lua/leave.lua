@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Gives a process's lease back. A process that leaves runs behind stays in the set, as a dead one.
 -- KEYS: the lease, the set of processes, the inbox, the runs
 -- ARGV: the process

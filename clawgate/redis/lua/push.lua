@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Pushes a request onto a process's inbox, where the process is alive.
 -- KEYS: its lease, its inbox
 -- ARGV: the request, the inbox's TTL in ms, 1 where a process without a lease may be alive

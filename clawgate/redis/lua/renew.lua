@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Renews a process's lease.
 -- KEYS: the lease, the set of processes, the runs in flight
 -- ARGV: the process, the lease in ms, the TTL of the runs in ms

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Writes events of one run into its log, and says what has become of the run's session.
 --
 -- KEYS: the log, the session ("" for a run whose session nobody knows), and the note that it was deleted

@@ -148,6 +148,32 @@ def follow_through_a_restart(server: RedisServer, here: Process, there: Process)
     assert isinstance(events[-1], Ended)
 
 
+def test_a_full_redis_refuses_new_answers_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beat, "RENEW_EVERY_S", 0.1)
+    with RedisServer(tmp_path) as server, processes(server) as [here, there]:
+        reader = here.ask()
+        exchange = here.exchange(said="one ")
+        client = server.client()
+        lease = here.link.key("process", here.peers._process)
+        client.pexpire(lease, 100)
+        client.config_set("maxmemory", "1mb")
+        with pytest.raises(SessionStoreUnavailable):
+            there.ask("other")
+        wait_for(lambda: client.pttl(lease) > 1000, "the lease is renewed")
+        found = there.desk.find("s", None)
+        assert found is not None
+        reading = there.desk.read(found, None)
+        events = [next(reading.events), next(reading.events)]
+        assert events[1] == Text("one ")
+        done = there.desk.interrupt("s", None)
+        assert (done.interrupted, done.partial, exchange.is_closed) == (True, "one ", True)
+        assert reader.end().done_reason == "interrupted"
+        assert [type(event) for event in reading.events] == [Ended]
+        reading.release()
+        assert there.messages() == [("user", "q", False), ("assistant", "one ", True)]
+        client.config_set("maxmemory", 0)
+
+
 def test_without_redis_new_conversations_are_answered_where_that_is_wanted(server: RedisServer) -> None:
     with processes(server, count=1, required=False) as [here]:
         server.pause()

@@ -107,7 +107,12 @@ class Beat:
             self._link.key("runs", self._process),
         ]
         runs_ms = milliseconds(max(self._store.ttl_in_force(), IN_FLIGHT_S))
-        was_there = self._link.run("renew", keys, [self._process, milliseconds(LEASE_S), runs_ms])
+        try:
+            was_there = self._link.run("renew", keys, [self._process, milliseconds(LEASE_S), runs_ms])
+        except SessionStoreUnavailable:
+            self._link.note_write(False)  # also a replica, or a Redis whose disk is full: it answers, and is of no use
+            raise
+        self._link.note_write(True)
         if not was_there and not is_first:
             self._lost_at = time.monotonic()
 

@@ -65,6 +65,7 @@ class Link:
         self._lock = threading.Lock()
         self._away_until = -math.inf
         self._is_away = False
+        self._takes_writes = True
         self._said_at = -math.inf
         self._back_at = -math.inf
         self._client = client_of(url, TIMEOUT_S)
@@ -72,12 +73,19 @@ class Link:
 
     @property
     def is_available(self) -> bool:
-        """False while Redis does not answer."""
-        return not self._is_away
+        """False while Redis does not answer, or takes no writes."""
+        return self._takes_writes and not self._is_away
+
+    def note_write(self, is_taken: bool) -> None:
+        """Note whether Redis has taken a write that it takes whenever it can."""
+        with self._lock:
+            if is_taken and not self._takes_writes:
+                self._back_at = self._clock()
+            self._takes_writes = is_taken
 
     @property
     def back_at(self) -> float:
-        """The moment, on the clock, at which Redis answered again for the last time; minus infinity for never."""
+        """The moment, on the clock, at which Redis was of use again for the last time; minus infinity for never."""
         return self._back_at
 
     def key(self, *parts: str) -> str:

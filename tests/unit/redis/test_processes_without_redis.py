@@ -174,6 +174,16 @@ def test_a_full_redis_refuses_new_answers_and_nothing_else(tmp_path: Path, monke
         client.config_set("maxmemory", 0)
 
 
+def test_a_redis_that_takes_no_writes_is_as_good_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beat, "RENEW_EVERY_S", 0.1)
+    with RedisServer(tmp_path) as server, processes(server, count=1) as [here]:
+        assert not here.desk.is_store_missing
+        server.client().replicaof("127.0.0.1", "1")  # what it is after another one has taken its place
+        wait_for(lambda: here.desk.is_store_missing, "it is not ready")
+        server.client().replicaof("NO", "ONE")
+        wait_for(lambda: not here.desk.is_store_missing, "it is ready again")
+
+
 def test_without_redis_new_conversations_are_answered_where_that_is_wanted(server: RedisServer) -> None:
     with processes(server, count=1, required=False) as [here]:
         server.pause()

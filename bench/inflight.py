@@ -123,10 +123,7 @@ class InFlight:
             self._loop.after(FRESH_DELAYS_S[self._begun % len(FRESH_DELAYS_S)], partial(self._cut, answer))
 
     def _cut(self, answer: Answer) -> None:
-        caller = next((caller for caller in self._callers if caller.is_free), None)
-        if caller is None:
-            caller = Caller(self._loop, self.address.host, self.address.port)
-            self._callers.append(caller)
+        caller = self._caller_for(answer)
         host = f"{self.address.host}:{self.address.port}"
         request = post("/api/interrupt", {"session_id": answer.session}, host)
         if self.is_direct:
@@ -135,6 +132,14 @@ class InFlight:
         if self.is_direct:
             answer.hang_up()
         caller.call(request, partial(self._answered, cut))
+
+    def _caller_for(self, _answer: Answer) -> Caller:
+        """Return a connection for the interrupt of an answer."""
+        caller = next((caller for caller in self._callers if caller.is_free), None)
+        if caller is None:
+            caller = Caller(self._loop, self.address.host, self.address.port)
+            self._callers.append(caller)
+        return caller
 
     def _answered(self, cut: Cut, status: int, body: bytes, at_us: int) -> None:
         self._unanswered -= 1

@@ -87,7 +87,7 @@ def run_phase(bed: Bed, phase: Phase, pace: Pace, settings: dict[str, Any]) -> T
         target = bed.clawgate(pace.slots, settings, url)
         if url == bed.upstream_url:
             _have_one_answer(target)
-        return _run(bed, target, phase, pace, phase.name)
+        return time_cuts(bed, target, InFlight(target.address, phase, pace), phase.name)
 
 
 def _have_one_answer(target: Target) -> None:
@@ -102,12 +102,12 @@ def _have_one_answer(target: Target) -> None:
 def run_instrument(bed: Bed, pace: Pace) -> Timing:
     """Do the same with no gateway between: what the upstream and the generator take themselves."""
     target = Target("instrument", Address.parse(f"ndjson:{bed.upstream_url}"))
-    return _run(bed, target, PHASES["text"], pace, target.name)
+    return time_cuts(bed, target, InFlight(target.address, PHASES["text"], pace), target.name)
 
 
-def _run(bed: Bed, target: Target, phase: Phase, pace: Pace, name: str) -> Timing:
+def time_cuts(bed: Bed, target: Target, flight: InFlight, name: str) -> Timing:
+    """Let a flight's answers be cut, and bring together what was seen of that."""
     bed.ask("/bench/reset")
-    flight = InFlight(target.address, phase, pace)
     before = Sample.take(0, target.usage, bed.upstream.pid)
     flight.run()
     after = Sample.take(0, target.usage, bed.upstream.pid)

@@ -1,5 +1,7 @@
 """The ways in which a target is asked and answers: clawgate's SSE, Ollama's raw NDJSON, OpenAI's SSE.
 
+`follow` asks clawgate for nothing new: it reads the answer of a session that is in flight.
+
 A kind says how a request looks as bytes and by which marks an event and an end are known. Marks are searched for in
 the raw bytes: parsing the JSON of 20,000 frames a second would make the load generator the slowest part.
 """
@@ -25,6 +27,8 @@ class Kind:
 
     def request(self, script: Script, session: str, host: str, token: str = "", history_bytes: int = 0) -> bytes:
         """Return the whole HTTP request that asks for this answer."""
+        if self.name == "follow":
+            return f"GET {self.path.format(session)} HTTP/1.1\r\nHost: {host}\r\nAccept: {self.accept}\r\n\r\n".encode()
         messages = [{"role": "user", "content": f"{script.prompt()} go on"}]
         if history_bytes:
             messages.insert(0, {"role": "system", "content": "x" * history_bytes})
@@ -53,6 +57,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("clawgate", "/api/chat", "text/event-stream", b"data: ", _DONE),
+        Kind("follow", "/api/sessions/{}/stream", "text/event-stream", b"data: ", _DONE),
         Kind("ndjson", "/api/chat", "application/x-ndjson", b"\n", _DONE),
         Kind("openai", "/v1/chat/completions", "text/event-stream", b"data: ", (b"data: [DONE]",)),
     )

@@ -66,8 +66,11 @@ class Plan:
 class Round:
     """One round against one target: opens, samples, collects."""
 
-    def __init__(self, plan: Plan, address: Address, read_target: Callable[[], Usage], upstream_pid: int) -> None:
-        self.plan, self.address, self.read_target, self.upstream_pid = plan, address, read_target, upstream_pid
+    def __init__(
+        self, plan: Plan, address: Address, read_target: Callable[[], Usage], upstream_pid: int, beside_pid: int = 0
+    ) -> None:
+        self.plan, self.address, self.read_target = plan, address, read_target
+        self.upstream_pid, self.beside_pid = upstream_pid, beside_pid
         self.loop = Loop()
         self.lags, self.probe_lags = array("q"), array("q")
         self.streams: list[Answer] = []
@@ -117,7 +120,7 @@ class Round:
         self._stop_if_over()
 
     def _sample(self) -> None:
-        self.samples.append(Sample.take(len(self.lags), self.read_target, self.upstream_pid))
+        self.samples.append(Sample.take(len(self.lags), self.read_target, self.upstream_pid, self.beside_pid))
         self.events.append(sum(answer.reader.events for answer in self.streams))
         self._stop_if_over()
 
@@ -141,6 +144,7 @@ class Round:
             target_busy=(end.target.cpu_s - begin.target.cpu_s) / window_s,
             upstream_busy=(end.upstream.cpu_s - begin.upstream.cpu_s) / window_s,
             own_busy=(end.own_cpu_s - begin.own_cpu_s) / window_s,
+            beside_us=(end.beside.cpu_s - begin.beside.cpu_s) * 1e6 / max(1, tokens),
             others_busy=(end.others_cpu_s() - begin.others_cpu_s()) / window_s,
             events_per_s=(self.events[2] - self.events[1]) / window_s,
             lag=Spread.of_us(self.lags[begin.tokens : end.tokens]),
@@ -156,9 +160,11 @@ class Round:
         )
 
 
-def run(plan: Plan, name: str, address: Address, read_target: Callable[[], Usage], upstream_pid: int) -> Result:
+def run(
+    plan: Plan, name: str, address: Address, read_target: Callable[[], Usage], upstream_pid: int, beside_pid: int = 0
+) -> Result:
     """Run one round of load against a target."""
-    return Round(plan, address, read_target, upstream_pid).run(name)
+    return Round(plan, address, read_target, upstream_pid, beside_pid).run(name)
 
 
 def _added(answers: list[Answer]) -> Spread:

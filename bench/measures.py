@@ -39,16 +39,18 @@ class Sample:
     target: Usage
     upstream: Usage
     machine_cpu_s: float
+    beside: Usage = field(default_factory=Usage)
 
     @classmethod
-    def take(cls, tokens: int, read_target: Callable[[], Usage], upstream_pid: int) -> Sample:
+    def take(cls, tokens: int, read_target: Callable[[], Usage], upstream_pid: int, beside_pid: int = 0) -> Sample:
         """Read all of them now."""
-        upstream = usage(upstream_pid) if upstream_pid else Usage()
-        return cls(time.monotonic(), tokens, time.process_time(), read_target(), upstream, machine_cpu_s())
+        upstream, beside = (usage(pid) if pid else Usage() for pid in (upstream_pid, beside_pid))
+        return cls(time.monotonic(), tokens, time.process_time(), read_target(), upstream, machine_cpu_s(), beside)
 
     def others_cpu_s(self) -> float:
         """Return the CPU time of everything on this machine that has no part in the measurement."""
-        return self.machine_cpu_s - self.target.cpu_s - self.upstream.cpu_s - self.own_cpu_s
+        known_s = self.target.cpu_s + self.upstream.cpu_s + self.beside.cpu_s + self.own_cpu_s
+        return self.machine_cpu_s - known_s
 
 
 @dataclass
@@ -57,7 +59,8 @@ class Result:
 
     Units: cpu_us is the target's CPU per token in the window; answer_cpu_ms is what an answer costs beyond its tokens
     (its request, thread, connections, end), chat_cpu_ms what it costs with them; the *_busy are shares of one core in
-    the window (others: of all that has no part in the measurement).
+    the window (others: of all that has no part in the measurement). beside_us is the CPU per token of the service that
+    the target uses, and no part of the others.
     """
 
     target: str
@@ -69,6 +72,7 @@ class Result:
     target_busy: float = 0.0
     upstream_busy: float = 0.0
     own_busy: float = 0.0
+    beside_us: float = 0.0
     others_busy: float = 0.0
     events_per_s: float = 0.0
     lag: Spread = field(default_factory=Spread)

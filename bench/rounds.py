@@ -68,9 +68,9 @@ class Summary:
             statistics.median(cpu),
             statistics.median(result.answer_cpu_ms for result in results),
             statistics.median(result.chat_cpu_ms for result in results),
-            _middle([result.lag for result in results]),
-            _middle([result.added for result in results]),
-            _middle([result.added_opening for result in results]),
+            middle([result.lag for result in results]),
+            middle([result.added for result in results]),
+            middle([result.added_opening for result in results]),
             results[0].kb_per_stream,
             results[0].idle.pss_kb / 1024,
             min(result.served for result in results),
@@ -109,24 +109,30 @@ class Comparison:
 
 def compare(bed: Bed, case: Case, peers: list[Target], say: Callable[[str], None]) -> Comparison:
     """Start a case's targets, run its rounds, and end them."""
-    comparison = Comparison(case, {}, [])
     with bed.fresh():
         targets = [bed.start(name, case.plan.slots, case.settings) for name in case.names] + peers
-        for target in targets:  # what the first answers load once is no stream's memory
-            run(_WARM_UP, target.name, target.address, target.usage, bed.upstream.pid)
-        for number in range(case.rounds):
-            for target in targets:
-                bed.ask("/bench/reset")
-                result = run(case.plan, target.name, target.address, target.usage, bed.upstream.pid)
-                target.check()
-                comparison.results.setdefault(target.name, []).append(result)
-                comparison.warnings += _warnings(result, bed.ask("/bench/stats")["late_max_ms"])
-                say(_line(case, number, result))
-                bed.wait_until_idle()
+        return take_turns(bed, case, [(target, case.plan) for target in targets], say)
+
+
+def take_turns(bed: Bed, case: Case, sides: list[tuple[Target, Plan]], say: Callable[[str], None]) -> Comparison:
+    """Run the rounds of targets that are there, each under its own load."""
+    comparison = Comparison(case, {}, [])
+    for target, _plan in sides:  # what the first answers load once is no stream's memory
+        run(_WARM_UP, target.name, target.address, target.usage, bed.upstream.pid)
+    for number in range(case.rounds):
+        for target, plan in sides:
+            bed.ask("/bench/reset")
+            result = run(plan, target.name, target.address, target.usage, bed.upstream.pid, target.beside_pid)
+            target.check()
+            comparison.results.setdefault(target.name, []).append(result)
+            comparison.warnings += _warnings(result, bed.ask("/bench/stats")["late_max_ms"])
+            say(_line(case, number, result))
+            bed.wait_until_idle()
     return comparison
 
 
-def _middle(spreads: list[Spread]) -> Spread:
+def middle(spreads: list[Spread]) -> Spread:
+    """Bring the rounds' own percentiles to their medians."""
     return Spread(
         sum(spread.count for spread in spreads),
         statistics.median(spread.p50 for spread in spreads),

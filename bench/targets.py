@@ -29,12 +29,16 @@ NGINX_PLACES = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/usr/local/bin"
 
 @dataclass(frozen=True)
 class Target:
-    """A program under test. Without a process (pid 0), as one that only a URL names, its CPU is not known."""
+    """A program under test. Without a process (pid 0), as one that only a URL names, its CPU is not known.
+
+    beside_pid: the process of a service that it uses, whose CPU is counted apart.
+    """
 
     name: str
     address: Address
     pid: int = 0
     child: Child | None = None
+    beside_pid: int = 0
 
     def check(self) -> None:
         """Raise RuntimeError, with the end of its log, when a program that was started here is no longer there."""
@@ -44,6 +48,14 @@ class Target:
     def usage(self) -> Usage:
         """Read what it has used so far."""
         return usage(self.pid) if self.pid else Usage()
+
+
+@dataclass(frozen=True)
+class Redis:
+    """A running redis-server, and its address as `session.redis_url` has it."""
+
+    url: str
+    pid: int
 
 
 class Bed:
@@ -77,14 +89,29 @@ class Bed:
             return self._naive(streams)
         return self._nginx() if name == "nginx" else self.clawgate(streams, settings)
 
-    def clawgate(self, streams: int, settings: dict[str, Any], endpoint: str = "") -> Target:
-        """Start clawgate with `python -m clawgate serve`."""
+    def clawgate(
+        self, streams: int, settings: dict[str, Any], endpoint: str = "", name: str = "clawgate", beside_pid: int = 0
+    ) -> Target:
+        """Start clawgate with `python -m clawgate serve`; several at a time need a name each."""
         keys = {"model.endpoint": endpoint or self.upstream_url, "server.port": 0, "server.max_streams": streams}
         keys |= {"logging.level": "warning"} | settings
-        config = self.folder / "clawgate.yaml"
+        config = self.folder / f"{name}.yaml"
         config.write_text(_as_yaml(keys))
-        child = self._start("clawgate", python("clawgate", "serve", "--config", str(config)))
-        return _listening("clawgate", "clawgate", child.wait_for_port(), child)
+        child = self._start(name, python("clawgate", "serve", "--config", str(config)))
+        return _listening(name, "clawgate", child.wait_for_port(), child, beside_pid)
+
+    def redis(self) -> Redis:
+        """Start a redis-server that writes nothing to the disk.
+
+        Errors: RuntimeError where none is installed.
+        """
+        program, port = shutil.which("redis-server"), _free_port()
+        if program is None:
+            raise RuntimeError("redis-server is not installed")
+        where = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(self.folder)]
+        child = self._start("redis", [program, *where, "--save", "", "--appendonly", "no"])
+        _wait_until_connectable(port, child)
+        return Redis(f"redis://127.0.0.1:{port}/0", child.pid)
 
     def ask(self, path: str) -> Any:
         """Ask the upstream for one of its own paths."""
@@ -151,8 +178,8 @@ def _as_yaml(keys: dict[str, Any]) -> str:
     return json.dumps(sections, indent=2) + "\n"  # JSON is YAML
 
 
-def _listening(name: str, kind: str, port: int, child: Child) -> Target:
-    return Target(name, Address(KINDS[kind], "127.0.0.1", port), child.pid, child)
+def _listening(name: str, kind: str, port: int, child: Child, beside_pid: int = 0) -> Target:
+    return Target(name, Address(KINDS[kind], "127.0.0.1", port), child.pid, child, beside_pid)
 
 
 def _free_port() -> int:

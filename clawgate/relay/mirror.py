@@ -25,7 +25,8 @@ SETTLING_S = 2.0
 class Mirror:
     """Tells the others of the own runs; the `Teller` that `Peers` calls.
 
-    Threads: any. `_lock` guards the dict and the readers, and is held for memory only.
+    Threads: any. `_lock` guards the dicts and the readers, and is held for memory only; a run's lock may be taken
+    under it.
     """
 
     def __init__(self, locks: SessionLocks, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,6 +35,7 @@ class Mirror:
         self._lock = threading.Lock()
         self._has_news = threading.Event()
         self._mirrored: dict[str, _Mirrored] = {}
+        self._wanted: dict[str, _Mirrored] = {}  # those with a reader elsewhere
 
     def add(self, run: Run) -> None:
         """Begin to tell of a run."""
@@ -62,25 +64,27 @@ class Mirror:
 
     def want(self, run_id: str, reader: str, is_anew: bool) -> bool:
         """Write a run down as it grows, for a reader elsewhere; False where it is not known (any more)."""
-        mirrored = self._mirrored.get(run_id)
-        if mirrored is None:
-            return False
-        mirrored.is_anew = mirrored.is_anew or is_anew
         with self._lock:
+            mirrored = self._mirrored.get(run_id)
+            if mirrored is None:
+                return False
+            mirrored.is_anew = mirrored.is_anew or is_anew
             if not mirrored.readers:
                 mirrored.run.follow(self)
+                self._wanted[run_id] = mirrored
             mirrored.readers[reader] = self._clock() + WANTED_S
         self.wake()
         return True
 
     def leave(self, run_id: str, reader: str) -> None:
         """Count a reader elsewhere no more."""
-        mirrored = self._mirrored.get(run_id)
-        if mirrored is not None:
-            with self._lock:
-                has_left = mirrored.readers.pop(reader, None) is not None
-            if has_left:
-                mirrored.run.wake_event.wake()  # whoever drives it looks whether anybody reads it
+        with self._lock:
+            mirrored = self._wanted.get(run_id)
+            if mirrored is None or mirrored.readers.pop(reader, None) is None:
+                return
+            if not mirrored.readers:
+                self._want_no_more(mirrored)
+        mirrored.run.wake_event.wake()  # whoever drives it looks whether anybody reads it
 
     def has_readers(self, run_id: str) -> bool:
         """Tell whether anybody elsewhere reads a run."""
@@ -99,7 +103,7 @@ class Mirror:
     def batches(self, is_everything: bool) -> Sequence[Batch]:
         """Return what has yet to be written down: of the runs with a reader elsewhere, or of all."""
         with self._lock:
-            mirrored = list(self._mirrored.values())
+            mirrored = list((self._mirrored if is_everything else self._wanted).values())
         return [batch for each in mirrored for batch in self._of(each, is_everything)]
 
     def note(self, batches: Iterable[tuple[Batch, Fate]]) -> None:
@@ -115,7 +119,8 @@ class Mirror:
                 self.end(batch.run_id, batch.session_id, "superseded" if fate.owner else "interrupted")
 
     def _of(self, mirrored: _Mirrored, is_everything: bool) -> Iterable[Batch]:
-        self._drop_silent(mirrored)
+        if mirrored.readers:
+            self._drop_silent(mirrored)
         is_wanted = bool(mirrored.readers)
         if not is_wanted and not mirrored.run.is_kept:
             if mirrored.run.ended is not None:
@@ -129,13 +134,15 @@ class Mirror:
         silent = [reader for reader, until in list(mirrored.readers.items()) if until <= now]
         for reader in silent:
             self.leave(mirrored.run.run_id, reader)
-        if not mirrored.readers:
-            mirrored.run.unfollow(self)
 
     def _forget(self, mirrored: _Mirrored) -> None:
-        mirrored.run.unfollow(self)
         with self._lock:
             self._mirrored.pop(mirrored.run.run_id, None)
+            self._want_no_more(mirrored)
+
+    def _want_no_more(self, mirrored: _Mirrored) -> None:
+        self._wanted.pop(mirrored.run.run_id, None)
+        mirrored.run.unfollow(self)
 
 
 class _Mirrored:

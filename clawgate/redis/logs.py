@@ -93,19 +93,24 @@ class Logs:
         """Write events of runs, in as few trips as their size allows."""
         fates: list[Fate] = []
         pending: list[tuple[Batch, bytes]] = []
+        pending_bytes = 0
         for batch in batches:
-            pending.append((batch, encoded(batch.events)))
-            if sum(len(events) for _, events in pending) > MOST_AT_ONCE:
+            events = encoded(batch.events)
+            pending.append((batch, events))
+            pending_bytes += len(events)
+            if pending_bytes > MOST_AT_ONCE:
                 fates += self._write(pending)
-                pending = []
+                pending, pending_bytes = [], 0
         return fates + self._write(pending) if pending else fates
 
     def _write(self, batches: Sequence[tuple[Batch, bytes]]) -> list[Fate]:
+        ttls_ms = [milliseconds(max(self._ttl_in_force(), IN_FLIGHT_S)), milliseconds(UNOWNED_S)]
+
         def ask(client: Any) -> list[Any]:
             script = script_of(client, "write")
             with client.pipeline(transaction=False) as pipeline:
                 for batch, events in batches:
-                    script(keys=self._keys(batch), args=self._args(batch, events), client=pipeline)
+                    script(keys=self._keys(batch), args=_args(batch, events, ttls_ms), client=pipeline)
                 return list(pipeline.execute())
 
         return [_fate(answer) for answer in self._link.call(ask)]
@@ -114,19 +119,6 @@ class Logs:
         name = "" if batch.session_id is None else session_hash(batch.session_id)
         session = self._link.key("session", name) if name else ""
         return [self._key(batch.run_id), session, self._link.key("gone", name)]
-
-    def _args(self, batch: Batch, events: bytes) -> list[Any]:
-        ttl_ms = milliseconds(max(self._ttl_in_force(), IN_FLIGHT_S))
-        return [
-            batch.run_id,
-            batch.first,
-            batch.last,
-            events,
-            int(batch.is_anew),
-            int(batch.is_wanted),
-            ttl_ms,
-            milliseconds(UNOWNED_S),
-        ]
 
     def read(self, run_id: str) -> Log | None:
         """Return all that is written down of a run; None where nothing is, or nothing that this version can read."""

@@ -212,3 +212,13 @@ def test_a_large_answer_is_written_in_several_trips(logs: Logs) -> None:
 )
 def test_a_runs_id_names_its_process(run_id: str, process: str) -> None:
     assert process_of(run_id) == process
+
+
+def test_batches_that_are_too_much_for_one_trip_are_all_written(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clawgate.redis.logs.MOST_AT_ONCE", 150)
+    texts = [Text(f"word {number} ") for number in range(20)]
+    batches = [batch(1, STARTED), *(batch(number, text) for number, text in enumerate(texts, 2))]
+    assert logs.write(batches) == [Fate(is_written=True)] * 21
+    log = logs.read(RUN)
+    assert log is not None
+    assert log.text == "".join(text.text for text in texts)

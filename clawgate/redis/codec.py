@@ -58,15 +58,18 @@ _images = msgspec.json.Decoder(tuple[str, ...])
 _tool_calls = msgspec.json.Decoder(tuple[dict[str, Any], ...])
 
 
-def packed(messages: Sequence[Message], *, are_pictures: bool) -> list[memoryview]:
+def packed(messages: Sequence[Message], *, are_pictures: bool) -> Sequence[bytes | memoryview]:
     """Compress messages.
 
     Shape: parts of `PART_BYTES`, at least one. are_pictures: most of it is.
     """
     strategy = zlib.Z_HUFFMAN_ONLY if are_pictures else zlib.Z_DEFAULT_STRATEGY
     compressor = zlib.compressobj(LEVEL, strategy=strategy)
-    data = memoryview(compressor.compress(msgspec.json.encode(messages)) + compressor.flush())
-    return [data[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES)]
+    data = compressor.compress(msgspec.json.encode(messages)) + compressor.flush()
+    if len(data) <= PART_BYTES:
+        return [data]  # no view: the client sends each of those by itself, and what stands around it too
+    view = memoryview(data)
+    return [view[start : start + PART_BYTES] for start in range(0, len(view), PART_BYTES)]
 
 
 def unpacked(parts: Sequence[bytes | None], about_bytes: int = 0) -> tuple[Message, ...]:

@@ -6,9 +6,11 @@ import base64
 import random
 import tracemalloc
 import zlib
+from typing import Any
 
 import msgspec
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -136,3 +138,9 @@ def test_messages_of_another_shape_are_noticed(json: bytes) -> None:
 def test_a_text_that_is_no_text_is_noticed() -> None:
     with pytest.raises(Damaged):
         unpacked([zlib.compress(msgspec.json.encode([{"role": "user", "content": 1}]) + b" " * SHORT_BYTES)])
+
+
+def test_a_short_session_is_sent_at_once_with_what_stands_around_it() -> None:
+    parts = packed((Message(role="user", content="hello"),), are_pictures=False)
+    connection: Any = redis.Redis().connection_pool.make_connection()
+    assert len(connection.pack_command("EVALSHA", "sha", 1, "key", *parts, "more")) == 1

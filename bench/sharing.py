@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -91,7 +91,9 @@ class Measurement:
     def _compare_redis(self, gateways: Gateways) -> None:
         with self._bed.fresh():
             memory = self._bed.clawgate(SLOTS, self._settings, name="in memory")
-            self._compare("sessions in memory and in Redis", [(memory, LOAD), (gateways.one, LOAD)])
+            self._compare(
+                "sessions in memory and in Redis", [(memory, LOAD), (replace(gateways.one, name="in Redis"), LOAD)]
+            )
 
     def _compare_workers(self, gateways: Gateways) -> None:
         sides = [(gateways.one, ONE_WORKER), (gateways.two, TWO_WORKERS)]
@@ -159,7 +161,7 @@ class Measurement:
 def comparison_text(comparison: Comparison, sides: list[tuple[Target, Plan]]) -> str:
     """Show a comparison, one target a line, with ratios to the first."""
     first = sides[0][0].name
-    head = ["sessions", "load", "CPU/token", "ratio", "CPU/answer", "ratio", "Redis/token", "first token + p50 / p99"]
+    head = ["gateway", "load", "CPU/token", "ratio", "CPU/answer", "ratio", "Redis/token", "first token + p50 / p99"]
     head += ["lag p50 / p99", "others", "complete"]
     rows = []
     for (target, plan), summary in zip(sides, comparison.summaries.values(), strict=True):

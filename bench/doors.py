@@ -7,6 +7,7 @@ first asks for a short answer, whose `run_id` tells the process that serves it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import partial
 
 from bench.answers import Address, Answer
@@ -17,6 +18,7 @@ from bench.phases import PHASES
 from bench.script import Script
 
 CONNECTIONS = 24
+TRIES = 5
 OPENING = Script(rate=50, tokens=5, first_ms=200)
 """Its length makes all of them be in flight at a time, so that the workers share them."""
 OPENING_S = 5.0
@@ -28,6 +30,8 @@ class ThroughDoors(InFlight):
 
     door: the gateway that takes the interrupts.
     Errors: RuntimeError from `run`, where no connection leads to such a process.
+
+    Call `open` before `run`.
     """
 
     def __init__(self, address: Address, pace: Pace, door: Address, *, is_own: bool) -> None:
@@ -36,8 +40,25 @@ class ThroughDoors(InFlight):
         self._owners: dict[str, bytes] = {}
         self._processes: dict[Caller, bytes] = {}
 
-    def open(self) -> None:
-        """Open the connections for the interrupts, and learn the process of each."""
+    def open(self, workers: int) -> None:
+        """Open the connections for the interrupts, enough to each of the door's workers, and learn whose each is.
+
+        A worker that has just been started may not accept yet, so this is tried again.
+
+        Errors: RuntimeError.
+        """
+        for _ in range(TRIES):
+            self._connect()
+            counts = Counter(self._processes.values())
+            if len(counts) == workers and min(counts.values()) >= self.pace.at_once:
+                return
+            for caller in self._callers:
+                caller.close()
+            self._callers.clear()
+            self._processes.clear()
+        raise RuntimeError(f"the connections do not come to all of {workers} workers")
+
+    def _connect(self) -> None:
         host = f"{self._door.host}:{self._door.port}"
         body = {"messages": [{"role": "user", "content": f"{OPENING.prompt()} go on"}], "stream": False}
         for _ in range(CONNECTIONS):

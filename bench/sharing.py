@@ -127,15 +127,15 @@ class Measurement:
     def _interrupt(self, gateways: Gateways, name: str) -> None:
         two, other, pace = gateways.two, gateways.other, Pace(count=CUTS)
         doors = {
-            "at the same worker": (two, True),
-            "at the other worker": (two, False),
-            "at the other gateway": (other, False),
+            "at the same worker": (two, 2, True),
+            "at the other worker": (two, 2, False),
+            "at the other gateway": (other, 1, False),
         }
         rounds: dict[str, list[Timing]] = {door: [] for door in doors}
         for number in range(self._rounds):
-            for door, (target, is_own) in doors.items():
+            for door, (target, workers, is_own) in doors.items():
                 flight = ThroughDoors(two.address, pace, target.address, is_own=is_own)
-                flight.open()
+                flight.open(workers)
                 timing = time_cuts(self._bed, two, flight, door)
                 rounds[door].append(timing)
                 say(f"{name}, round {number + 1}, {door}: {timing.closed.p50:.1f} / {timing.closed.p99:.1f} ms")

@@ -183,6 +183,11 @@ def _append(log: Log, entries: Entries) -> bool:
     return all(log.append_from(int(entry[b"first"]), decoded(entry[b"events"])) for _, entry in entries)
 
 
+def _args(batch: Batch, events: bytes, ttls_ms: list[int]) -> list[Any]:
+    flags = [int(batch.is_anew), int(batch.is_wanted)]
+    return [batch.run_id, batch.first, batch.last, events, *flags, *ttls_ms]
+
+
 def _fate(answer: Any) -> Fate:
     is_written, owner = answer
     return Fate(bool(is_written), OWNERS.get(owner, owner.decode()))

@@ -26,6 +26,8 @@ LEASE_S = 6.0
 """A process that has not renewed its lease for so long is dead: its sessions are free within 10 s of its last sign."""
 SURE_AFTER_S = 2 * RENEW_EVERY_S
 """While Redis is away leases end and nobody can renew them. Once it is back, every living process has for so long."""
+SWEEP_EVERY_S = 10.0
+"""A `begin` that was given up may be taken later: then Redis has a run that nobody makes."""
 LEAST_PAUSE_S = 0.02
 """Runs with a reader elsewhere are written down at most so often, together."""
 MOST_DEAD = 16
@@ -50,6 +52,7 @@ class Beat:
         self._teller = teller
         self._renewed_at = -math.inf
         self._lost_at = -math.inf
+        self._strays: frozenset[bytes] = frozenset()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
 
@@ -75,12 +78,16 @@ class Beat:
 
     def _run(self) -> None:
         write_at = renew_at = time.monotonic()
+        sweep_at = write_at + SWEEP_EVERY_S
         while not self._is_over.is_set():
             now = time.monotonic()
             if now >= renew_at or self._renewed_at < self._link.back_at:
                 renew_at = now + RENEW_EVERY_S
                 self._safely(self._renew)
                 self._safely(self._bury)
+            if now >= sweep_at:
+                sweep_at = now + SWEEP_EVERY_S
+                self._safely(self._sweep)
             is_due = now >= write_at
             if is_due:
                 write_at = now + WRITE_EVERY_S
@@ -147,6 +154,16 @@ class Beat:
         dead: Any = self._link.run("dead", keys, [MOST_DEAD, self._link.key("process", "")])
         for process in (each.decode() for each in dead):
             self._bury_one(process)
+
+    def _sweep(self) -> None:
+        """Settle runs that are this process's by their id, and that it has not known at this look and the last one."""
+        owned = self._link.key("runs", self._process)
+        runs: Any = self._link.call(lambda client: client.hgetall(owned))
+        strays = {run_id: session_id for run_id, session_id in runs.items() if not self._teller.knows(run_id.decode())}
+        for run_id in self._strays & strays.keys():
+            self._recovery.recover(run_id.decode(), strays[run_id].decode())
+            self._link.call(partial(_drop, owned, run_id))
+        self._strays = frozenset(strays)
 
     def _bury_one(self, process: str) -> None:
         owned = self._link.key("runs", process)

@@ -30,13 +30,13 @@ class Log:
     on top once some have fallen out.
     """
 
-    __slots__ = ("_calls", "_events", "_fallen", "_max_bytes", "_texts", "_thinking", "event_bytes", "last", "started")
+    __slots__ = ("_calls", "_events", "_fallen", "_texts", "_thinking", "event_bytes", "last", "max_bytes", "started")
 
     def __init__(self, started: Started, max_bytes: float) -> None:
         self.started = started
         self.event_bytes = EVENT_BYTES
         self.last = 1  # the number of the last event
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._events: list[Event] = [started]
         self._fallen = 0
         self._texts: list[str] = []
@@ -46,7 +46,12 @@ class Log:
     @property
     def is_full(self) -> bool:
         """True once the events take more than they may."""
-        return self.event_bytes > self._max_bytes
+        return self.event_bytes > self.max_bytes
+
+    @property
+    def has_fallen(self) -> bool:
+        """True once the oldest events have fallen out, so that all from the start is one `Reset`."""
+        return self._fallen > 0
 
     @property
     def is_ended(self) -> bool:
@@ -99,7 +104,7 @@ class Log:
         elif isinstance(event, Restarted):
             self._thinking.clear()
         self._events.append(event)
-        self.event_bytes += _size_of(event)
+        self.event_bytes += size_of(event)
         self.last += 1
 
     def make_room(self) -> None:
@@ -162,14 +167,18 @@ class Log:
 
     def _shorten(self) -> None:
         going = 0
-        while self.event_bytes > KEPT_PART * self._max_bytes and going < len(self._events) - 1:
-            self.event_bytes -= _size_of(self._events[going])
+        while self.event_bytes > KEPT_PART * self.max_bytes and going < len(self._events) - 1:
+            self.event_bytes -= size_of(self._events[going])
             going += 1
         del self._events[:going]
         self._fallen += going
 
 
-def _size_of(event: Event) -> int:
+def size_of(event: Event) -> int:
+    """Return the memory that an event takes in a log; a `Reset` takes that of the answer so far."""
+    if isinstance(event, Reset):
+        texts = sys.getsizeof(event.text) + sys.getsizeof(event.thinking)
+        return EVENT_BYTES + texts + len(msgspec.json.encode(event.calls))
     if isinstance(event, Text | Thinking):
         return EVENT_BYTES + sys.getsizeof(event.text)
     if isinstance(event, ToolCalls):

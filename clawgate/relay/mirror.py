@@ -13,6 +13,7 @@ from contextlib import nullcontext
 
 from clawgate.relay.events import Ended, Event, Reset
 from clawgate.relay.locks import SessionLocks
+from clawgate.relay.log import size_of
 from clawgate.relay.peers import Batch, Fate, Outcome
 from clawgate.relay.run import Run
 
@@ -46,6 +47,10 @@ class Mirror:
         """Return a run that is in flight, or whose end is not written down yet."""
         mirrored = self._mirrored.get(run_id)
         return None if mirrored is None else mirrored.run
+
+    def knows(self, run_id: str) -> bool:
+        """Tell whether a run of this process is in flight, or has yet to be written down."""
+        return run_id in self._mirrored
 
     def end(self, run_id: str, session_id: str | None, done_reason: str) -> Outcome | None:
         """End a run of this process; None where it has ended already, or is not known.
@@ -146,9 +151,13 @@ class Mirror:
 
 
 class _Mirrored:
-    """One run: how far it is written down, and the readers that it has elsewhere, each until it has to ask again."""
+    """One run: how far it is written down, and the readers that it has elsewhere, each until it has to ask again.
 
-    __slots__ = ("is_anew", "is_done", "readers", "run", "written")
+    What is written down is bounded as the log is: where it has grown to twice that, or to twice the answer, it is
+    written anew, as one event with all that has fallen out of the log.
+    """
+
+    __slots__ = ("_bound", "_bytes", "is_anew", "is_done", "readers", "run", "written")
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -156,6 +165,8 @@ class _Mirrored:
         self.is_anew = False
         self.is_done = False
         self.readers: dict[str, float] = {}
+        self._bytes = 0
+        self._bound = run.log.max_bytes
 
     def batches(self, is_wanted: bool, is_everything: bool) -> Iterable[Batch]:
         """Yield what is new; where everything is asked for, also that nothing is: so its session is not forgotten."""
@@ -176,4 +187,10 @@ class _Mirrored:
             return
         self.is_anew = self.is_anew and not batch.is_anew
         self.written = batch.last
+        grown_bytes = sum(map(size_of, batch.events))
+        self._bytes = grown_bytes if batch.is_anew else self._bytes + grown_bytes
+        if batch.is_anew:
+            self._bound = max(self.run.log.max_bytes, grown_bytes)
+        if self.run.log.has_fallen and self._bytes > 2 * self._bound:
+            self.is_anew = True
         self.is_done = bool(batch.events) and isinstance(batch.events[-1], Ended)

@@ -76,6 +76,9 @@ class Teller(Protocol):
     def leave(self, run_id: str, reader: str) -> None:
         """Count a reader elsewhere no more."""
 
+    def knows(self, run_id: str) -> bool:
+        """Tell whether a run of this process is in flight, or has yet to be written down."""
+
     def batches(self, is_everything: bool) -> Sequence[Batch]:
         """Return what has yet to be written down: of the runs with a reader elsewhere, or of all."""
 

@@ -392,3 +392,21 @@ def test_a_process_without_a_thread_to_spare_listens_again_once_it_has_one(
 def refuse(_: threading.Thread) -> None:
     """Refuse to start a thread, as a machine does that has no room for one."""
     raise RuntimeError("can't start new thread")
+
+
+def test_a_run_that_nobody_makes_does_not_keep_its_session(pair: list[Process]) -> None:
+    """A `begin` that was given up may be taken later, as after a hang of Redis."""
+    here, there = pair
+    run_id = here.peers.name_run()
+    here.store.begin("s", run_id, (QUESTION,))
+    beat = here.peers._beat
+    assert beat is not None
+    beat._sweep()
+    assert there.store.head("s").run_id == run_id
+    beat._sweep()
+    assert there.store.head("s").run_id is None
+    assert there.messages() == [("user", "q", False), ("assistant", "", True)]
+    reader = here.ask("other")
+    for _ in range(3):
+        beat._sweep()
+    assert not reader.run.has_outcome

@@ -1,99 +1,135 @@
-"""The mirror: what the own runs have said, for readers elsewhere at once, and for all others once a second."""
+"""The mirror of runs: what it says is each run's log, once and in order, and bounded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from clawgate.relay.events import Text
+from clawgate.relay.events import Ended, Event, Reset, Started, Text
 from clawgate.relay.locks import SessionLocks
+from clawgate.relay.log import Log, size_of
 from clawgate.relay.mirror import WANTED_S, Mirror
-from clawgate.relay.peers import Fate
+from clawgate.relay.peers import Batch, Fate
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.run import Run
 from clawgate.relay.wait import WakeEvent
 
+WRITTEN = Fate(is_written=True)
+BOUND = 20_000
+
 
 class Clock:
-    """A clock that the test sets; it counts how often it is looked at."""
+    """A clock that a test sets."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.looks = 0
+    now = 0.0
 
     def __call__(self) -> float:
-        self.looks += 1
         return self.now
 
 
-class MirrorRoom:
-    """A mirror of three runs."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.mirror = Mirror(SessionLocks(), self.clock)
-        prompt = Prompt(model="m", messages=())
-        self.runs = [Run(f"s{name}", name, prompt, lambda _answer: True, WakeEvent()) for name in "abc"]
-        for run in self.runs:
-            self.mirror.add(run)
-
-    def written(self, *, is_everything: bool = False) -> dict[str, list[str]]:
-        """Write down what there is; return the texts, by their run."""
-        batches = self.mirror.batches(is_everything)
-        self.mirror.note((batch, Fate(is_written=True)) for batch in batches)
-        return {b.run_id: [event.text for event in b.events if isinstance(event, Text)] for b in batches}
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """A run whose log is bounded."""
+    wake_event = WakeEvent()
+    yield Run("s", "run_1", Prompt(model="m", messages=()), lambda _: True, wake_event, max_log_bytes=BOUND)
+    wake_event.release()
 
 
 @pytest.fixture
-def room() -> Iterator[MirrorRoom]:
-    """A mirror."""
-    made = MirrorRoom()
-    yield made
-    for run in made.runs:
-        run.release()
+def clock() -> Clock:
+    """The mirror's clock."""
+    return Clock()
 
 
-def test_a_reader_elsewhere_has_its_run_written_down_until_it_leaves(room: MirrorRoom) -> None:
-    run = room.runs[1]
-    assert room.mirror.want("b", "reader", is_anew=False)
-    assert room.written() == {"b": []}
-    for each in room.runs:
-        each.publish([Text("one ")])
-    assert room.written() == {"b": ["one "]}
-    room.mirror.leave("b", "reader")
-    run.publish([Text("two ")])
-    assert room.written() == {}
-    assert room.written(is_everything=True) == {"a": ["one "], "b": ["two "], "c": ["one "]}
-    assert room.mirror.want("b", "reader", is_anew=False)
-    run.publish([Text("three")])
-    assert room.written() == {"b": ["three"]}
+@pytest.fixture
+def mirror(run: Run, clock: Clock) -> Mirror:
+    """A mirror of the run."""
+    made = Mirror(SessionLocks(), clock)
+    made.add(run)
+    return made
 
 
-def test_a_reader_that_does_not_ask_again_is_dropped(room: MirrorRoom) -> None:
-    room.mirror.want("a", "first", is_anew=False)
-    room.mirror.want("a", "second", is_anew=False)
-    room.clock.now = WANTED_S / 2
-    room.mirror.want("a", "second", is_anew=False)
-    room.clock.now = WANTED_S
-    assert room.written() == {"a": []}
-    assert room.mirror.has_readers("a")
-    room.clock.now = 2 * WANTED_S
-    assert room.written() == {}
-    assert not room.mirror.has_readers("a")
+def written(mirror: Mirror, fate: Fate = WRITTEN, *, is_everything: bool = True) -> Sequence[Batch]:
+    """Write what there is."""
+    batches = mirror.batches(is_everything)
+    mirror.note((batch, fate) for batch in batches)
+    return batches
 
 
-def test_a_reader_elsewhere_costs_no_look_at_the_other_runs(room: MirrorRoom) -> None:
-    room.mirror.want("b", "reader", is_anew=False)
-    room.clock.looks = 0
-    assert room.written() == {"b": []}
-    assert room.clock.looks == 1
+def test_each_event_is_said_once_and_in_order(mirror: Mirror, run: Run) -> None:
+    said: list[Event] = []
+    for number in range(5):
+        run.publish([Text(f"{number} "), Text("x")])
+        [batch] = written(mirror)
+        assert (batch.first, batch.last) == (len(said) + 1, len(said) + len(batch.events))
+        said += batch.events
+    run.end("stop")
+    [batch] = written(mirror)
+    assert [*said, *batch.events] == run.log.after(0)
+    assert isinstance(batch.events[-1], Ended)
+    assert written(mirror) == []
+    assert mirror.of_id("run_1") is None
 
 
-def test_a_run_whose_end_is_written_down_is_wanted_no_more(room: MirrorRoom) -> None:
-    room.mirror.want("b", "reader", is_anew=False)
-    room.runs[1].end("stop")
-    assert room.written() == {"b": []}
-    assert room.mirror.of_id("b") is None
-    assert not room.mirror.want("b", "reader", is_anew=False)
-    assert room.written() == {}
+def test_a_silent_run_is_said_to_live(mirror: Mirror) -> None:
+    assert [type(event) for event in written(mirror)[0].events] == [Started]
+    [batch] = written(mirror)
+    assert (batch.events, batch.first, batch.last) == ((), 2, 1)
+    assert written(mirror, is_everything=False) == []
+
+
+def test_what_was_not_written_is_said_again_and_what_is_gone_from_the_start(mirror: Mirror, run: Run) -> None:
+    run.publish([Text("a")])
+    assert mirror.batches(True) == mirror.batches(True)
+    written(mirror)
+    run.publish([Text("b")])
+    assert written(mirror, Fate(is_written=False))[0].first == 3
+    [batch] = written(mirror)
+    assert (batch.first, batch.is_anew, list(batch.events)) == (1, True, list(run.log.after(0)))
+    run.publish([Text("c")])
+    assert not written(mirror)[0].is_anew
+
+
+def test_a_run_that_is_wanted_is_said_at_once_until_nobody_asks_again(mirror: Mirror, run: Run, clock: Clock) -> None:
+    written(mirror)
+    run.publish([Text("a")])
+    assert written(mirror, is_everything=False) == []
+    assert mirror.want("run_1", "a reader", is_anew=False)
+    [batch] = written(mirror, is_everything=False)
+    assert batch.is_wanted
+    assert mirror.has_readers("run_1")
+    clock.now = WANTED_S + 1
+    run.publish([Text("b")])
+    assert written(mirror, is_everything=False) == []
+    assert not mirror.has_readers("run_1")
+    assert not mirror.want("run_2", "a reader", is_anew=False)
+
+
+@pytest.mark.parametrize(("owner", "reason"), [("run_2", "superseded"), (False, "interrupted")])
+def test_a_run_that_has_lost_its_session_ends(mirror: Mirror, run: Run, owner: str | bool, reason: str) -> None:
+    run.publish([Text("a")])
+    written(mirror, Fate(is_written=True, owner=owner))
+    assert run.ended is not None
+    assert run.ended.done_reason == reason
+
+
+def test_what_is_written_down_of_a_long_answer_is_bounded(mirror: Mirror, run: Run) -> None:
+    """As the log is: the oldest events become one, whenever it has grown to twice its bound."""
+    elsewhere = Log(Started("s", "run_1", "m"), math.inf)
+    kept_bytes = most_bytes = 0
+    resets = 0
+    for number in range(4000):
+        run.publish([Text(f"{number:04d} ")])
+        run.make_room()
+        if number % 7 == 6:
+            [batch] = written(mirror)
+            size_bytes = sum(map(size_of, batch.events))
+            kept_bytes = size_bytes if batch.is_anew else kept_bytes + size_bytes
+            most_bytes = max(most_bytes, kept_bytes)
+            resets += isinstance(batch.events[0], Reset)
+            assert elsewhere.append_from(batch.first, batch.events)
+            assert elsewhere.text == run.text
+    assert most_bytes < 2 * max(BOUND, len(run.text)) + 2 * BOUND
+    assert 1 < resets < 60

@@ -10,7 +10,7 @@ import pytest
 from clawgate.relay.events import Ended, Event, Reset, Started, Text
 from clawgate.relay.locks import SessionLocks
 from clawgate.relay.log import Log, size_of
-from clawgate.relay.mirror import WANTED_S, Mirror
+from clawgate.relay.mirror import Mirror
 from clawgate.relay.peers import Batch, Fate
 from clawgate.relay.prompt import Prompt
 from clawgate.relay.run import Run
@@ -18,15 +18,6 @@ from clawgate.relay.wait import WakeEvent
 
 WRITTEN = Fate(is_written=True)
 BOUND = 20_000
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -38,15 +29,9 @@ def run() -> Iterator[Run]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    """The mirror's clock."""
-    return Clock()
-
-
-@pytest.fixture
-def mirror(run: Run, clock: Clock) -> Mirror:
+def mirror(run: Run) -> Mirror:
     """A mirror of the run."""
-    made = Mirror(SessionLocks(), clock)
+    made = Mirror(SessionLocks())
     made.add(run)
     return made
 
@@ -90,21 +75,6 @@ def test_what_was_not_written_is_said_again_and_what_is_gone_from_the_start(mirr
     assert (batch.first, batch.is_anew, list(batch.events)) == (1, True, list(run.log.after(0)))
     run.publish([Text("c")])
     assert not written(mirror)[0].is_anew
-
-
-def test_a_run_that_is_wanted_is_said_at_once_until_nobody_asks_again(mirror: Mirror, run: Run, clock: Clock) -> None:
-    written(mirror)
-    run.publish([Text("a")])
-    assert written(mirror, is_everything=False) == []
-    assert mirror.want("run_1", "a reader", is_anew=False)
-    [batch] = written(mirror, is_everything=False)
-    assert batch.is_wanted
-    assert mirror.has_readers("run_1")
-    clock.now = WANTED_S + 1
-    run.publish([Text("b")])
-    assert written(mirror, is_everything=False) == []
-    assert not mirror.has_readers("run_1")
-    assert not mirror.want("run_2", "a reader", is_anew=False)
 
 
 @pytest.mark.parametrize(("owner", "reason"), [("run_2", "superseded"), (False, "interrupted")])

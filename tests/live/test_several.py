@@ -113,7 +113,8 @@ def begin_again(several: Several, session_id: str, door: str) -> StreamClient:
 
 def _second(pair: Several) -> dict[str, str]:
     first, second = (f"127.0.0.1:{gateway.port}" for gateway in pair.gateways)
-    return {"127.0.0.1:18789 clawgate_not_first": f"{first} clawgate_not_first", "127.0.0.1:18790": second}
+    everybody = {"rate=20r/s": "rate=1000r/s"}  # the chats of all come from one address
+    return everybody | {"127.0.0.1:18789 clawgate_not_first": f"{first} clawgate_not_first", "127.0.0.1:18790": second}
 
 
 def test_a_reader_comes_back_at_any_door(pair: Several) -> None:

@@ -86,3 +86,12 @@ test("a cut is noted once, and is over with the next sign of life or with the an
   assert.deepEqual([state.cutAt, s.heard(state).cutAt], [10, 0]);
   assert.equal(take(state, 2, ["run_a:2", END]).cutAt, 0);
 });
+
+test("an end that lies before what has come is one all the same: its process died before it had shared the last words", () => {
+  const first = asked();
+  const ahead = take(first, first.activeId, ...log.slice(0, 5));
+  const end = { ...END, done_reason: "interrupted" };
+  const state = take(ahead, first.activeId, ["run_a:4", { ...RESET, text: "a", thinking: "hm" }], ["run_a:5", end]);
+  assert.deepEqual(look(state).slice(0, 5), ["ab", "hm", [], "done", "interrupted"], "the text that is shown stays");
+  assert.deepEqual([state.activeId, state.isBehind], [0, true], "the gateway has less");
+});

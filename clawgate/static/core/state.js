@@ -246,6 +246,8 @@ export function regenerated(state, now, id = lastMessage(state)?.id) {
 
 /**
  * Take one event of an answer's stream, unless it has been taken already: a reader that was cut off may get some twice.
+ * An end counts wherever it lies: a process that dies has said some words more than it has shared with the others, which
+ * then end its answer before them. These words stay here, and the next request tells the gateway.
  * @param {State} state
  * @param {number} id the answer's
  * @param {any} event the data of the event
@@ -254,12 +256,14 @@ export function regenerated(state, now, id = lastMessage(state)?.id) {
  * @returns {State}
  */
 export function received(state, id, event, now, at = "") {
-  if (event.ping !== undefined || step(messageOf(state, id)?.place ?? "", at) === "known") return state;
+  if (event.ping !== undefined) return state;
   const streams = id === streamingId(state);
+  const isKnown = step(messageOf(state, id)?.place ?? "", at) === "known";
+  if (isKnown && !(event.done && streams)) return state;
   const placed = at ? { place: at } : {};
   if (event.done) {
     const over = changed(state, id, (old) => ({ ...ended(old, event, now), ...placed }));
-    return streams ? { ...over, ...IDLE } : over;
+    return streams ? { ...over, ...IDLE, isBehind: over.isBehind || isKnown } : over;
   }
   if (event.run_id !== undefined && event.status === undefined) {
     if (!streams) return state;

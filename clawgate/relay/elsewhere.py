@@ -59,12 +59,13 @@ class RunElsewhere:
         """Return the events behind this number, or a `Reset` where that is no place in the log.
 
         A reader that comes from the run's own process may have more than is written down; that is on its way. What has
-        not come after `AHEAD_S` was never said.
+        not come after `AHEAD_S` was never said. The end's own number is no place: a process that has died may have
+        given it to a word that it has not written down.
         """
-        is_ahead = number > self.log.last and not self.log.is_ended
-        if number == self.log.last or (is_ahead and self._clock() < self._ahead_until):
-            return ()
-        return self.log.after(number)
+        if self.log.is_ended:
+            return self.log.after(number if number < self.log.last else self.log.last + 1)
+        is_ahead = number > self.log.last and self._clock() < self._ahead_until
+        return () if is_ahead or number == self.log.last else self.log.after(number)
 
     def end(self, done_reason: str, error: ClawgateError | None = None, stats: Stats = NO_STATS) -> bool:  # noqa: ARG002
         """Leave the run as it is: a reader that leaves ends no run of another process."""

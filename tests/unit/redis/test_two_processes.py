@@ -375,6 +375,27 @@ def test_a_reader_that_has_more_than_is_written_down_gets_nothing_twice_nor_wait
     follower.close()  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("is_dead", [True, False])
+def test_a_reader_whose_place_becomes_that_of_the_end_gets_it(pair: list[Process], is_dead: bool) -> None:
+    """It has a word that a dead process has not shared, or that end, and comes back before it is written down."""
+    here, there = pair
+    run_id = here.ask().run.run_id
+    exchange = here.exchange(said="one ")
+    wait_for(lambda: (log := there.peers._logs.read(run_id)) and log.text, "it is written down")
+    log = there.peers.log_of(run_id, "a reader")
+    assert log is not None
+    elsewhere = RunElsewhere(log, "a reader", there.peers, lambda: False)
+    assert elsewhere.after(3) == ()
+    if is_dead:
+        here.vanish()
+        there.peers.ask(run_id, "a reader")
+    else:
+        exchange.say(is_done=True)
+    wait_for(lambda: not elsewhere.step(0) and log.is_ended, "the end is written down")
+    assert [type(event) for event in elsewhere.after(3)] == [Reset, Ended]
+    elsewhere.release()
+
+
 def test_a_process_without_a_thread_to_spare_listens_again_once_it_has_one(
     pair: list[Process], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

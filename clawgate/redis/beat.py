@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from clawgate.errors import SessionStoreUnavailable
-from clawgate.redis.link import Link, milliseconds
+from clawgate.redis.link import PAUSE_S, Link, milliseconds
 from clawgate.redis.logs import IN_FLIGHT_S, Logs
 from clawgate.redis.recovery import Recovery
 from clawgate.redis.store import RedisStore
@@ -82,8 +82,8 @@ class Beat:
         while not self._is_over.is_set():
             now = time.monotonic()
             if now >= renew_at or self._renewed_at < self._link.back_at:
-                renew_at = now + RENEW_EVERY_S
                 self._safely(self._renew)
+                renew_at = now + (RENEW_EVERY_S if self._link.is_available else PAUSE_S)
                 self._safely(self._bury)
             if now >= sweep_at:
                 sweep_at = now + SWEEP_EVERY_S

@@ -118,6 +118,8 @@ class Link:
 
         Errors: SessionStoreUnavailable, at once where Redis has just failed.
         """
+        if self._is_away:  # the one call that tries it again is to say so before its wait is over
+            self.ping()
         return self._call(self._patient, ask)
 
     def close(self) -> None:

@@ -171,3 +171,21 @@ def test_of_the_connections_to_a_host_that_is_lost_one_is_waited_for(server: Red
             assert set(at_once(link, AT_ONCE)) == {b"OK"}
         finally:
             link.close()
+
+
+def test_a_call_that_blocks_does_not_hide_that_redis_is_back(server: RedisServer) -> None:
+    now = 0.0
+    link = Link(server.url, "back", lambda: now)
+    client = server.client()
+    server.pause()
+    with suppress(SessionStoreUnavailable):
+        link.ping()
+    server.resume()
+    assert not link.is_available
+    now += PAUSE_S
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(link.wait, lambda client: client.blpop(["list"], BLOCK_S))
+        wait_for(lambda: link.is_available, "it is there again")
+        client.rpush("list", "word")
+        assert waiting.result(DEADLINE_S) == (b"list", b"word")
+    link.close()

@@ -151,7 +151,7 @@ def calls_of(run_id: str, event: events.ToolCalls, first: int) -> list[MessageCa
 
     first: the number of the calls before these.
     """
-    unnamed = run_id.removeprefix("run_")[:CALL_ID_DIGITS]
+    unnamed = run_id[-CALL_ID_DIGITS:]  # what comes first may be that of its process, which its runs share
     calls = [call_of(call, f"call_{unnamed}_{index}") for index, call in enumerate(event.calls, first)]
     return [MessageCall(call.id, "function", Called(call.name, call.arguments.decode())) for call in calls]
 

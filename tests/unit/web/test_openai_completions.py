@@ -12,7 +12,7 @@ from clawgate.errors import ClawgateError, ModelNotFound, UpstreamStalled
 from clawgate.relay import events
 from clawgate.relay.stats import Stats
 from clawgate.web.openai.answers import ChatCompletion, CompletionChunk
-from clawgate.web.openai.completions import DONE, PING, CompletionFormat
+from clawgate.web.openai.completions import DONE, PING, CompletionFormat, calls_of
 from clawgate.web.openai.errors import OpenAIFailed
 
 RUN = "run_" + "0a1b2c3d" * 4
@@ -106,6 +106,14 @@ def test_calls_of_tools_are_numbered_and_each_has_an_id() -> None:
     assert ids == ["call_own", "call_0a1b2c3d0a1b2c3d0a1b2c3d_1", "call_0a1b2c3d0a1b2c3d0a1b2c3d_2"]
     assert all(len(each) <= 40 for each in ids), "OpenAI takes no longer one"
     assert chunks(*told)[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_the_ids_of_calls_are_of_the_part_of_a_runs_id_that_is_random() -> None:
+    """What comes first in it may be that of its process, which all its runs share."""
+    process, random = "0123456789abcdef", "f" * 32
+    asked = events.ToolCalls(({"function": {"name": "weather", "arguments": {}}},))
+    [call] = calls_of(f"run_{process}{random}", asked, 0)
+    assert call.id == f"call_{random[:24]}_0"
 
 
 @pytest.mark.parametrize("call", [{}, {"function": None}, {"id": 5, "function": {"name": 5, "arguments": [1]}}])

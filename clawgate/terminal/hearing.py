@@ -125,6 +125,7 @@ class Hearing:
         """Go on from all of the answer so far; where that is another one, it is shown anew."""
         known = self.text
         if not event.text.startswith(known):
+            self._display.end()
             self._display.note(words.ANEW)
             self._text.clear()
             known = ""

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from clawgate.client.events import Ended, Reset, Text
 from clawgate.terminal.display import Display
+from clawgate.terminal.hearing import Hearing
 from tests.support import screen
 from tests.support.tools import require
 from tests.unit.terminal.test_blocks import TEXT
@@ -230,3 +232,14 @@ def test_a_note_is_one_line_that_the_terminal_folds() -> None:
     seen.flush()
     assert "".join(seen.screen.shown) == "To go on: " + "x" * 60
     assert len(seen.screen.shown) == 2
+
+
+def test_an_answer_that_is_shown_anew_is_parted_from_what_was_shown() -> None:
+    seen = Seen()
+    hearing = Hearing(seen.display)
+    for event in (Text("one two three"), Reset("one two"), Ended("interrupted")):
+        hearing.hear(event)
+        seen.flush()
+    hearing.show_end()
+    seen.end()
+    assert seen.screen.shown == ["one two three", "The answer so far, anew:", "one two", "interrupted"]

@@ -47,7 +47,7 @@ class RedisStore:
 
     @property
     def is_available(self) -> bool:
-        """False while Redis does not answer."""
+        """False while Redis does not answer, or takes no writes."""
         return self._link.is_available
 
     def reconfigure(self, bounds: Bounds) -> None:
@@ -101,38 +101,12 @@ class RedisStore:
         makes, ends with an empty answer as soon as Redis is back.
         """
         self._settle_kept_of(session_id)
-        kept = self._bounds.trim(messages)
-        untrimmed = tuple(messages) if any(kept.dropped) else ()
-        args = [session_id, run_id, "" if seen is None else seen, *_written(kept)]
-        if untrimmed:
-            args += packed(untrimmed, are_pictures=kept.image_bytes > kept.size_bytes)
         try:
-            begun = self._run("session_begin", session_id, *args)
+            return self._begin(session_id, run_id, messages, seen)
         except SessionStoreUnavailable as error:
             if error.__cause__ is not None and len(self._waiting) < MOST // 2:  # else Redis was not asked
                 self._waiting.add(Unsettled(session_id, run_id, Message(role="assistant", interrupted=True)))
             raise
-        if begun is None:
-            raise Overtaken
-        version, created, now = begun
-        session = Session(
-            session_id=session_id,
-            messages=kept.messages,
-            size_bytes=kept.size_bytes,
-            image_bytes=kept.image_bytes,
-            dropped=kept.dropped,
-            created_at=seconds_of(created),
-            last_active=seconds_of(now),
-            run_id=run_id,
-            last_run_id=run_id,
-            version=int(version),
-            untrimmed=untrimmed,
-        )
-        with self._lock:
-            known = self._owned.get(session_id)
-            if known is None or known.version < session.version:
-                self._owned[session_id] = session
-        return session
 
     def settle(self, session_id: str, run_id: str, answer: Message) -> bool:
         """Append the run's answer and end its ownership; False (and nothing written) when it is not the owner.
@@ -213,6 +187,35 @@ class RedisStore:
             self._discard(session_id, fields[FIELDS.index("version")], error)
             return None
 
+    def _begin(self, session_id: str, run_id: str, messages: Sequence[Message], seen: int | None) -> Session:
+        kept = self._bounds.trim(messages)
+        untrimmed = tuple(messages) if any(kept.dropped) else ()
+        args = [session_id, run_id, "" if seen is None else seen, *_written(kept)]
+        if untrimmed:
+            args += packed(untrimmed, are_pictures=kept.image_bytes > kept.size_bytes)
+        begun = self._run("session_begin", session_id, *args)
+        if begun is None:
+            raise Overtaken
+        version, created, now = begun
+        session = Session(
+            session_id=session_id,
+            messages=kept.messages,
+            size_bytes=kept.size_bytes,
+            image_bytes=kept.image_bytes,
+            dropped=kept.dropped,
+            created_at=seconds_of(created),
+            last_active=seconds_of(now),
+            run_id=run_id,
+            last_run_id=run_id,
+            version=int(version),
+            untrimmed=untrimmed,
+        )
+        with self._lock:
+            known = self._owned.get(session_id)
+            if known is None or known.version < session.version:
+                self._owned[session_id] = session
+        return session
+
     def _settle(self, unsettled: Unsettled, owned: Session | None) -> bool:
         session_id, run_id, answer = unsettled
         is_own = owned is not None
@@ -235,7 +238,7 @@ class RedisStore:
     def _begin_again(self, owned: Session) -> None:
         """Store the session of a run in flight again, unless there is another one by now."""
         with suppress(Overtaken):
-            self.begin(owned.session_id, str(owned.run_id), owned.untrimmed or owned.messages, seen=0)
+            self._begin(owned.session_id, str(owned.run_id), owned.untrimmed or owned.messages, seen=0)
             log.warning("Redis had lost the session of an answer in flight; it is there again")
 
     def _settle_kept_of(self, session_id: str) -> None:

@@ -28,14 +28,18 @@ class Switch(Link):
     def __init__(self, room: RedisRoom) -> None:
         self.now = 0.0
         self.is_cut = False
+        self.is_deaf = False
         super().__init__(room.server.url_of("gateway", "secret"), room.prefix, lambda: self.now)
         room.links.append(self)
 
     def run(self, script: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
-        """Run a script, unless the link is cut."""
+        """Run a script, unless the link is cut; where it is deaf, the answer is lost."""
         if self.is_cut:
             raise SessionStoreUnavailable("cut")
-        return super().run(script, keys, args)
+        answer = super().run(script, keys, args)
+        if self.is_deaf:
+            raise SessionStoreUnavailable("lost") from TimeoutError()
+        return answer
 
 
 class Store(RedisStore):
@@ -187,6 +191,22 @@ def test_a_run_that_has_begun_unheard_of_ends_when_redis_is_back(paused: RedisRo
     assert after.run_id is None
     assert after.messages == (*session.messages, *ASK, Message(role="assistant", interrupted=True))
     assert not store._waiting
+
+
+def test_a_run_in_flight_goes_on_though_its_session_is_there_again_unheard_of(redis_room: RedisRoom) -> None:
+    store = Store(redis_room)
+    store.begin("s", RUN, ASK)
+    redis_room.client.unlink(redis_room.session("s"))
+    store.link.is_deaf = True
+    with pytest.raises(SessionStoreUnavailable):
+        store.restore("s", RUN)
+    store.link.is_deaf = False
+    assert store.settle_kept()
+    assert store.head("s").run_id == RUN
+    assert store.settle("s", RUN, ANSWER)
+    session = store.get("s")
+    assert session is not None
+    assert session.messages == (*ASK, ANSWER)
 
 
 def test_a_begin_that_redis_never_heard_of_leaves_everything_as_it_was(own_room: RedisRoom) -> None:

@@ -51,15 +51,18 @@ class Beat:
         self._process = process
         self._teller = teller
         self._renewed_at = -math.inf
-        self._lost_at = -math.inf
+        self._unsure_from = math.inf
         self._strays: frozenset[bytes] = frozenset()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
 
     @property
     def is_sure(self) -> bool:
-        """Tell whether a process without a lease is dead; it may just not have renewed it yet."""
-        unsure_from = max(self._link.back_at, self._lost_at)
+        """Tell whether a process without a lease is dead; it may just not have renewed it yet.
+
+        A process that has just begun does not know whether Redis was away before, so it is not sure either.
+        """
+        unsure_from = max(self._link.back_at, self._unsure_from)
         return self._link.is_available and time.monotonic() >= unsure_from + SURE_AFTER_S
 
     def begin(self) -> None:
@@ -106,8 +109,8 @@ class Beat:
             log.exception("a step of the beat has failed")
 
     def _renew(self) -> None:
-        """Renew the lease. Where it was lost those of others are too: by Redis, or by a leap of its clock."""
-        is_first, self._renewed_at = self._renewed_at == -math.inf, time.monotonic()
+        """Renew the lease. Where it was not there those of others may be lost too: by Redis, or a leap of its clock."""
+        self._renewed_at = time.monotonic()
         keys = [
             self._link.key("process", self._process),
             self._link.key("processes"),
@@ -120,8 +123,8 @@ class Beat:
             self._link.note_write(False)  # also a replica, or a Redis whose disk is full: it answers, and is of no use
             raise
         self._link.note_write(True)
-        if not was_there and not is_first:
-            self._lost_at = time.monotonic()
+        if not was_there:
+            self._unsure_from = time.monotonic()
 
     def _give_back(self) -> None:
         keys = [

@@ -263,6 +263,21 @@ def test_a_process_that_could_not_renew_its_lease_is_not_taken_for_dead(
     assert server.client().zscore(here.link.key("processes"), here.peers._process) is None
 
 
+def test_a_process_that_has_just_begun_takes_no_other_for_dead(server: RedisServer) -> None:
+    """As one that has waited for Redis, beside one that has yet to renew its lease."""
+    with processes(server, count=1) as [here]:
+        reader = here.ask()
+        here.exchange(said="one ")
+        expire_lease(server, here)
+        new = Process(server.url, here.link.key().removesuffix(":"), is_new=True)
+        try:
+            assert new.peers._beat is not None
+            new.peers._beat._bury()
+            assert new.store.head("s").run_id == reader.run.run_id
+        finally:
+            new.end()
+
+
 def test_a_lost_lease_says_that_those_of_others_are_lost_too(server: RedisServer, pair: list[Process]) -> None:
     here, there = pair
     beat = there.peers._beat

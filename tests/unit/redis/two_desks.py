@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,10 +21,17 @@ _numbers = itertools.count(1)
 
 
 class Process(Room):
-    """A desk as a process of its own has it."""
+    """A desk as a process of its own has it; one that is not new has listened to the others for long."""
 
     def __init__(
-        self, url: str, prefix: str, family: str = "", max_streams: int = 100, *, required: bool = True
+        self,
+        url: str,
+        prefix: str,
+        family: str = "",
+        max_streams: int = 100,
+        *,
+        required: bool = True,
+        is_new: bool = False,
     ) -> None:
         self.link = Link(url, prefix)
         store = RedisStore(self.link, Bounds(100, 1800, 1 << 20))
@@ -32,6 +40,9 @@ class Process(Room):
         keys = RedisKeys(self.link, store.has, store.ttl_in_force)
         super().__init__(max_streams, store=store, peers=self.peers, keys=keys, is_store_required=required)
         self.desk.start()
+        if not is_new:
+            assert self.peers._beat is not None
+            self.peers._beat._unsure_from = -math.inf
 
     def vanish(self) -> None:
         """Be killed, as far as the others can see: no lease, no word, and nothing is written any more."""

@@ -31,6 +31,9 @@ SWEEP_EVERY_S = 10.0
 LEAST_PAUSE_S = 0.02
 """Runs with a reader elsewhere are written down at most so often, together."""
 MOST_DEAD = 16
+BURY_S = 1.0
+"""The runs of dead processes are settled for so long at a time. 1,000 of them took 1.5 s, and more over a network; a
+process that has no time for its own lease would be taken for dead."""
 END_S = 3.0
 log = logging.getLogger(__name__)
 
@@ -150,13 +153,18 @@ class Beat:
                 self._store.restore(batch.session_id, batch.run_id)
 
     def _bury(self) -> None:
-        """Settle the runs of processes whose lease is over, and forget those that have none left."""
+        """Settle the runs of processes whose lease is over, and forget those that have none left.
+
+        That may take several turns, since this process must renew its own lease and write down what its runs say.
+        """
         if not self.is_sure:
             return
         keys = [self._link.key("processes")]
         dead: Any = self._link.run("dead", keys, [MOST_DEAD, self._link.key("process", "")])
+        until = time.monotonic() + BURY_S
         for process in (each.decode() for each in dead):
-            self._bury_one(process)
+            if not self._bury_one(process, until):
+                return
 
     def _sweep(self) -> None:
         """Settle runs that are this process's by their id, and that it has not known at this look and the last one."""
@@ -168,15 +176,19 @@ class Beat:
             self._link.call(partial(_drop, owned, run_id))
         self._strays = frozenset(strays)
 
-    def _bury_one(self, process: str) -> None:
+    def _bury_one(self, process: str, until: float) -> bool:
+        """Settle the runs of one process; False where that takes longer, and is gone on with at the next turn."""
         owned = self._link.key("runs", process)
         runs: Any = self._link.call(lambda client: client.hgetall(owned))
         for run_id, session_id in runs.items():
             if self._recovery.recover(run_id.decode(), session_id.decode()) is not None:
                 log.warning("the answer of a process that is gone has been settled", extra={"run": run_id.decode()})
             self._link.call(partial(_drop, owned, run_id))
+            if time.monotonic() >= until:
+                return False
         keys = [owned, self._link.key("processes"), self._link.key("inbox", process)]
         self._link.run("bury", keys, [process])
+        return True
 
 
 def _drop(owned: str, run_id: bytes, client: Any) -> None:

@@ -33,7 +33,7 @@ local written = newest and tonumber(string.match(newest[1], '^%d+')) or 0
 if last < first then
     redis.call('PEXPIRE', log, ttl)
     return {written == last and 1 or 0, owner}
-elseif written >= last then
+elseif written > last or (written == last and not is_anew) then
     return {1, owner} -- it was written before, and the answer to that was lost
 elseif is_anew then
     redis.call('DEL', log)

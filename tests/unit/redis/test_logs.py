@@ -159,6 +159,20 @@ def test_a_reader_far_behind_gets_everything_as_one(logs: Logs) -> None:
     assert logs.read(RUN).text == "故宫 "  # type: ignore[union-attr]
 
 
+def test_a_log_is_written_anew_though_nothing_new_is_said(logs: Logs, server: RedisServer) -> None:
+    for number in range(3):
+        logs.write([batch(number + 1, EVENTS[number])])
+    reset = Batch(RUN, None, 3, 3, [Reset(STARTED, 3, "", "")], is_anew=True, is_wanted=True)
+    for _ in range(2):  # the second time as if the answer to the first was lost
+        assert logs.write([reset])[0].is_written
+        assert server.client().xlen("t:log:" + RUN) == 1
+    assert logs.write([batch(4, EVENTS[3])])[0].is_written
+    assert logs.write([reset])[0].is_written, "it comes too late"
+    log = logs.read(RUN)
+    assert log is not None
+    assert (log.last, log.after(3)) == (4, [EVENTS[3]])
+
+
 def test_a_reader_keeps_no_more_of_a_long_answer_than_its_text(server: RedisServer) -> None:
     link = Link(server.url, "long")
     logs = Logs(link, lambda: 1800, lambda: 4000)

@@ -118,11 +118,6 @@ class Desk:
         """Return how many slots there are."""
         return self._roster.max_streams
 
-    @property
-    def is_store_available(self) -> bool:
-        """False while the sessions cannot be asked for."""
-        return self._store.is_available
-
     def in_hand(self) -> InHand:
         """Return what is in hand; nothing waits for that, and no store is asked."""
         recorders = list(self._recorders.values())

@@ -53,7 +53,7 @@ class HealthRoutes:
         """Say whether a chat sent now would be answered."""
         if self._desk.is_draining:
             return json_response(NotReady("unavailable", "shutting_down"), 503)
-        if self._config.session.redis_required and not self._desk.is_store_available:
+        if self._desk.is_store_missing:
             return json_response(NotReady("unavailable", "session_store_unavailable"), 503)
         if not self._upstream.answer().reachable:
             return json_response(NotReady("unavailable", "upstream_unreachable"), 503)

@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError
 from clawgate.config import SessionConfig
 from clawgate.redis.checking import Standing
 from clawgate.redis.failures import described
-from clawgate.redis.link import TIMEOUT_S, client_of, script_of
+from clawgate.redis.link import TIMEOUT_S, client_of, script_of, without_secrets
 from clawgate.redis.permissions import NEEDED, names_of
 
 OLDEST = 7
@@ -31,9 +31,7 @@ def ask(session: SessionConfig) -> Standing:
         return _standing(client, where, session.redis_prefix)
     except (redis.RedisError, OSError) as error:
         line = described(error, where, is_tls=(session.redis_url or "").startswith("rediss:"))
-        for secret in filter(None, (given.get("password"), given.get("username"))):
-            line = line if secret in where else line.replace(secret, "…")
-        return Standing(problem=line)
+        return Standing(problem=without_secrets(line, given))
     finally:
         client.close()
 

@@ -16,7 +16,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -167,7 +167,7 @@ class Link:
             is_news, self._is_away = not self._is_away, True
             self._away_until = self._clock() + PAUSE_S
         if is_news:
-            log.error("Redis does not answer: %s", error)
+            log.error("Redis does not answer: %s", self._without_secrets(error))
             self._drop_idle()
 
     def _note_refusal(self, error: redis.RedisError) -> None:
@@ -176,9 +176,12 @@ class Link:
             if is_due:
                 self._said_at = self._clock()
         if is_due:
-            log.error("Redis refuses a command: %s", error)
+            log.error("Redis refuses a command: %s", self._without_secrets(error))
         if isinstance(error, redis.ReadOnlyError):
             self._drop_idle()
+
+    def _without_secrets(self, error: Exception) -> str:
+        return without_secrets(str(error), self._client.connection_pool.connection_kwargs)
 
     def _drop_idle(self) -> None:
         """Close the connections that nobody uses now; their next use makes them anew."""
@@ -233,6 +236,17 @@ def client_of(url: str, timeout_s: float) -> redis.Redis:
     except (TypeError, ValueError, redis.RedisError) as error:
         raise ConfigError(f"session.redis_url: expected options that redis-py knows ({error})") from error
     return client
+
+
+def without_secrets(line: str, given: Mapping[str, Any]) -> str:
+    """Take a URL's user and password out of a line, unless they are part of its place.
+
+    given: what a connection is made with.
+    """
+    where = given.get("path") or given.get("host", "")
+    for secret in filter(None, (given.get("password"), given.get("username"))):
+        line = line if secret in where else line.replace(secret, "…")
+    return line
 
 
 def _keepalive(url: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from clawgate.errors import SessionStoreUnavailable
 from clawgate.redis.link import BLOCK_S, PAUSE_S, Link
@@ -188,4 +189,21 @@ def test_a_call_that_blocks_does_not_hide_that_redis_is_back(server: RedisServer
         wait_for(lambda: link.is_available, "it is there again")
         client.rpush("list", "word")
         assert list(waiting.result(DEADLINE_S)) == [b"list", b"word"]
+    link.close()
+
+
+@pytest.mark.parametrize("kind", [NoPermissionError, AuthenticationError])
+def test_the_log_has_neither_user_nor_password(kind: type[RedisError], caplog: pytest.LogCaptureFixture) -> None:
+    """Redis names its user from 7.2 on."""
+    link = Link("redis://geheim:parole@127.0.0.1:6379/0", "t")
+
+    def refuse(_: object) -> None:
+        raise kind("User geheim has no permissions to run the 'get' command of parole")
+
+    with pytest.raises(SessionStoreUnavailable) as caught:
+        link.call(refuse)
+    assert "has no permissions to run the 'get' command" in caplog.text
+    for secret in ("geheim", "parole"):
+        assert secret not in caplog.text
+        assert secret not in str(caught.value)
     link.close()

@@ -87,7 +87,8 @@ class RunElsewhere:
         self.log.make_room()  # its reader has had all of it
         try:
             self._ask()
-            self._has_gap = not self._peers.more(self.run_id, self.log, wait_s)
+            if not self.log.is_ended:
+                self._has_gap = not self._peers.more(self.run_id, self.log, wait_s)
         except SessionStoreUnavailable:  # the run goes on, and may be read again once the store is back
             return self._waiter.wait(wait_s, for_upstream=False) or self._is_over()
         return self._waiter.wait(0, for_upstream=False) or self._is_over()
@@ -103,6 +104,15 @@ class RunElsewhere:
             self._ask_at = self._clock() + ASK_EVERY_S
             is_known = self._peers.ask(self.run_id, self._name, is_anew=self._has_gap)
             if not is_known:
-                self._peers.more(self.run_id, self.log, 0)  # its end may just have been written
-                if not self.log.is_ended:
-                    self.log.append(Ended(self.session_id, self.run_id, "interrupted"))
+                self._read_rest()
+
+    def _read_rest(self) -> None:
+        """Read what is written down of a run that its process does not know any more; all of it has an end."""
+        last = self.log.last
+        self._peers.more(self.run_id, self.log, 0)
+        if self.log.is_ended:
+            return
+        if self.log.last > last:  # there may be more than is read at a time
+            self._ask_at = self._clock()
+        else:
+            self.log.append(Ended(self.session_id, self.run_id, "interrupted"))

@@ -11,12 +11,13 @@ import pytest
 
 from clawgate.errors import BusySession, NothingToContinue, UnknownSession
 from clawgate.redis.hearing import HEARERS
-from clawgate.redis.logs import Logs
+from clawgate.redis.logs import PAGE, Logs
 from clawgate.redis.peers import ANSWER_S, Request
 from clawgate.redis.store import RedisStore
-from clawgate.relay.elsewhere import AHEAD_S, RunElsewhere
+from clawgate.relay.elsewhere import AHEAD_S, ASK_EVERY_S, RunElsewhere
 from clawgate.relay.events import Ended, Event, Reset, Started, Text
 from clawgate.relay.following import Place
+from clawgate.relay.peers import Batch
 from clawgate.relay.prompt import ChatRequest
 from tests.support.redis import RedisServer
 from tests.support.tools import wait_for
@@ -412,6 +413,25 @@ def test_a_reader_whose_place_becomes_that_of_the_end_gets_it(pair: list[Process
         exchange.say(is_done=True)
     wait_for(lambda: not elsewhere.step(0) and log.is_ended, "the end is written down")
     assert [type(event) for event in elsewhere.after(3)] == [Reset, Ended]
+    elsewhere.release()
+
+
+def test_a_reader_that_was_slow_gets_all_of_an_answer_that_its_process_has_forgotten(pair: list[Process]) -> None:
+    here, there = pair
+    run_id = here.peers.name_run()
+    logs = there.peers._logs
+    logs.write([Batch(run_id, None, 1, 1, [Started("s", run_id, "m")], is_anew=False, is_wanted=True)])
+    log = logs.read(run_id)
+    assert log is not None
+    now = 0.0
+    elsewhere = RunElsewhere(log, "", there.peers, lambda: False, lambda: now)
+    events = [*(Text(f"w{number} ") for number in range(2 * PAGE)), Ended("s", run_id, "stop")]
+    each = enumerate(events, start=2)
+    logs.write([Batch(run_id, None, number, number, [event], False, True) for number, event in each])
+    now = ASK_EVERY_S
+    while not log.is_ended:
+        elsewhere.step(now)
+    assert elsewhere.after(1) == events
     elsewhere.release()
 
 

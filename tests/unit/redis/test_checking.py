@@ -182,7 +182,7 @@ def test_one_that_hangs_costs_one_time_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         found = problem(f"redis://127.0.0.1:{silent.getsockname()[1]}")
-        assert time.monotonic() - began < 3 * TIMEOUT_S
+        assert time.monotonic() - began < 5 * TIMEOUT_S, "it is not asked five times"
     assert found.endswith(f" does not answer within {TIMEOUT_S:g} s")
 
 

@@ -64,7 +64,7 @@ class Admission:
     def continues_text(self, request: ChatRequest) -> bool:
         """Tell whether a request would go on with an answer that has some text. Nothing changes.
 
-        Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge.
+        Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, SessionStoreUnavailable.
         """
         if not request.is_continue or request.session_id is None:
             return False
@@ -86,6 +86,7 @@ class Admission:
         is_able: the model is known to be able to go on with a partial answer.
 
         Errors: ShuttingDown, UnknownSession, NothingToContinue, BusySession, TooLarge, Busy; then nothing has changed.
+        SessionStoreUnavailable; then the running answer may have ended.
         """
         try:
             wake_event = WakeEvent()  # first, so that a process without fds refuses before it changes anything
@@ -203,7 +204,7 @@ class Admission:
     def known(self, session_id: str) -> Session:
         """Return a session.
 
-        Errors: UnknownSession.
+        Errors: UnknownSession, SessionStoreUnavailable.
         """
         session = self._store.get(session_id)
         if session is None:
@@ -213,7 +214,7 @@ class Admission:
     def check_known(self, session_id: str) -> None:
         """Check that a session exists, without reading it.
 
-        Errors: UnknownSession.
+        Errors: UnknownSession, SessionStoreUnavailable.
         """
         if not self._store.has(session_id):
             raise UnknownSession(UNKNOWN)

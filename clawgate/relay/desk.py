@@ -167,7 +167,7 @@ class Desk:
         """Admit a request: end the session's running answer, store the context, and make the run.
 
         Errors: ShuttingDown, UnknownSession, NothingToContinue, CannotContinue, BusySession, TooLarge, Busy; then
-        nothing has changed.
+        nothing has changed. SessionStoreUnavailable; then the running answer may have ended.
         """
         return self._admit(request, self._is_able(request))
 
@@ -282,7 +282,7 @@ class Desk:
     def find(self, session_id: str, place: Place | None) -> Found | None:
         """Find what a session's reader has not read yet, of its answer in flight or else of the last one.
 
-        Errors: UnknownSession.
+        Errors: UnknownSession, SessionStoreUnavailable.
         """
         try:
             last_run_id = self._admission.known(session_id).last_run_id
@@ -294,7 +294,10 @@ class Desk:
         return self._following.of_session(session_id, place, last_run_id)
 
     def find_run(self, place: Place) -> Found | None:
-        """Find what a run has to say behind an event of it; None where it has said all, or is not known any more."""
+        """Find what a run has to say behind an event of it; None where it has said all, or is not known any more.
+
+        Errors: SessionStoreUnavailable.
+        """
         return self._following.of_run(place)
 
     def read(self, found: Found, client: socket.socket | None) -> Reading:
@@ -314,14 +317,14 @@ class Desk:
     def session(self, session_id: str) -> Session:
         """Return a session.
 
-        Errors: UnknownSession.
+        Errors: UnknownSession, SessionStoreUnavailable.
         """
         return self._admission.known(session_id)
 
     def forget(self, session_id: str) -> None:
         """Interrupt a session's answer and delete the session.
 
-        Errors: UnknownSession.
+        Errors: UnknownSession, SessionStoreUnavailable.
         """
         self._interrupts.forget(session_id)
 

@@ -17,7 +17,7 @@ from clawgate.redis.link import PAUSE_S, Link, milliseconds
 from clawgate.redis.logs import IN_FLIGHT_S, Logs
 from clawgate.redis.recovery import Recovery
 from clawgate.redis.store import RedisStore
-from clawgate.relay.peers import Teller
+from clawgate.relay.peers import Batch, Fate, Teller
 
 WRITE_EVERY_S = 1.0
 """A crash loses what a run has said for so long at the most."""
@@ -146,11 +146,18 @@ class Beat:
         batches = self._teller.batches(is_everything)
         if not batches:
             return
-        fates = self._logs.write(batches)
-        self._teller.note(zip(batches, fates, strict=True))
-        for batch, fate in zip(batches, fates, strict=True):
-            if fate.owner is None and batch.session_id is not None:
-                self._store.restore(batch.session_id, batch.run_id)
+        fates = map(self._fate, batches, self._logs.write(batches))
+        self._teller.note(list(zip(batches, fates, strict=True)))
+
+    def _fate(self, batch: Batch, fate: Fate) -> Fate:
+        """Return the fate of a run; where Redis has lost its session it owns that again, as soon as it can."""
+        if fate.owner is True or batch.session_id is None:
+            return fate
+        try:
+            is_restored = self._store.restore(batch.session_id, batch.run_id)
+        except SessionStoreUnavailable:
+            is_restored = True  # nobody knows yet; the next write asks again
+        return fate._replace(owner=True) if is_restored else fate
 
     def _bury(self) -> None:
         """Settle the runs of processes whose lease is over, and forget those that have none left.

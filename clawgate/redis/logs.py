@@ -45,7 +45,7 @@ KINDS: dict[str, type[Event]] = {
     "restarted": Restarted,
     "reset": Reset,
 }
-OWNERS: dict[bytes, bool | None] = {b"": True, b"-": False, b"?": None}
+OWNERS = {b"": True, b"-": False}
 UNREADABLE = (msgspec.DecodeError, KeyError)
 """What comes of a log that another version has written."""
 NULL = Raw(b"null")
@@ -116,9 +116,11 @@ class Logs:
         return [_fate(answer) for answer in self._link.call(ask)]
 
     def _keys(self, batch: Batch) -> list[str]:
-        name = "" if batch.session_id is None else session_hash(batch.session_id)
-        session = self._link.key("session", name) if name else ""
-        return [self._key(batch.run_id), session, self._link.key("gone", name)]
+        session_id = batch.session_id
+        return [
+            self._key(batch.run_id),
+            "" if session_id is None else self._link.key("session", session_hash(session_id)),
+        ]
 
     def read(self, run_id: str) -> Log | None:
         """Return all that is written down of a run; None where nothing is, or nothing that this version can read."""

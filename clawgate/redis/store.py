@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -25,8 +24,6 @@ from clawgate.sessions import NO_HEAD, Bounds, Counts, Dropped, Head, Message, O
 from clawgate.sessions.session import Trimmed
 
 MOST_BYTES = 1 << 53
-SETTLED, LOST = 1, -1
-"""What the step says that writes an answer; LOST where Redis has lost the session."""
 log = logging.getLogger(__name__)
 
 
@@ -102,7 +99,7 @@ class RedisStore:
         """
         self._settle_kept_of(session_id)
         try:
-            return self._begin(session_id, run_id, messages, seen)
+            return self._begin(session_id, run_id, messages, "" if seen is None else str(seen))
         except SessionStoreUnavailable as error:
             if error.__cause__ is not None and len(self._waiting) < MOST // 2:  # else Redis was not asked
                 self._waiting.add(Unsettled(session_id, run_id, Message(role="assistant", interrupted=True)))
@@ -128,15 +125,14 @@ class RedisStore:
         """
         return self._settle(Unsettled(session_id, run_id, answer), None)
 
-    def restore(self, session_id: str, run_id: str) -> None:
-        """Store the session of a run in flight again, where Redis has lost it.
+    def restore(self, session_id: str, run_id: str) -> bool:
+        """Store the session of a run in flight again; False where Redis has not lost it, or the run is none of ours.
 
         Errors: SessionStoreUnavailable.
         """
         with self._lock:
             owned = self._owned.get(session_id)
-        if owned is not None and owned.run_id == run_id:
-            self._begin_again(owned)
+        return owned is not None and owned.run_id == run_id and self._begin_again(owned)
 
     def settle_kept(self) -> bool:
         """Write the answers that could not be written; False while there are any."""
@@ -187,10 +183,10 @@ class RedisStore:
             self._discard(session_id, fields[FIELDS.index("version")], error)
             return None
 
-    def _begin(self, session_id: str, run_id: str, messages: Sequence[Message], seen: int | None) -> Session:
+    def _begin(self, session_id: str, run_id: str, messages: Sequence[Message], seen: str) -> Session:
         kept = self._bounds.trim(messages)
         untrimmed = tuple(messages) if any(kept.dropped) else ()
-        args = [session_id, run_id, "" if seen is None else seen, *_written(kept)]
+        args = [session_id, run_id, seen, *_written(kept)]
         if untrimmed:
             args += packed(untrimmed, are_pictures=kept.image_bytes > kept.size_bytes)
         begun = self._run("session_begin", session_id, *args)
@@ -228,18 +224,25 @@ class RedisStore:
         most = bounds.max_sessions
         limits = most, _whole(most * bounds.max_context_bytes), _whole(most * bounds.max_image_bytes)
         settle = partial(self._run, "session_settle", session_id, run_id, *limits, *_written(kept))
-        state = settle()
-        if state == LOST and is_own:
-            self._begin_again(owned)
+        is_settled = bool(settle())
+        if not is_settled and is_own and self._begin_again(owned):
             self._take_owned(session_id, run_id)
-            state = settle()
-        return bool(state == SETTLED)
+            is_settled = bool(settle())
+        return is_settled
 
-    def _begin_again(self, owned: Session) -> None:
-        """Store the session of a run in flight again, unless there is another one by now."""
-        with suppress(Overtaken):
-            self._begin(owned.session_id, str(owned.run_id), owned.untrimmed or owned.messages, seen=0)
-            log.warning("Redis had lost the session of an answer in flight; it is there again")
+    def _begin_again(self, owned: Session) -> bool:
+        """Store a run's session again, where Redis has lost it, or has it as it was before; False where it has not.
+
+        A Redis that comes back without its last writes has an older version. A later one is of another run, or of
+        whoever took this one for dead; and what was deleted stays so.
+        """
+        messages = owned.untrimmed or owned.messages
+        try:
+            self._begin(owned.session_id, str(owned.run_id), messages, f"before {owned.version}")
+        except Overtaken:
+            return False
+        log.warning("Redis had lost the session of an answer in flight; it is there again")
+        return True
 
     def _settle_kept_of(self, session_id: str) -> None:
         """Write the answers of one session that could not be written.

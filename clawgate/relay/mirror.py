@@ -120,7 +120,7 @@ class Mirror:
             mirrored.note(batch, fate)
             if mirrored.is_done:
                 self._forget(mirrored)
-            elif fate.owner not in (True, None) and not mirrored.run.has_outcome:
+            elif fate.owner is not True and not mirrored.run.has_outcome:
                 self.end(batch.run_id, batch.session_id, "superseded" if fate.owner else "interrupted")
 
     def _of(self, mirrored: _Mirrored, is_everything: bool) -> Iterable[Batch]:

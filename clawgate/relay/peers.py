@@ -39,12 +39,12 @@ class Fate(NamedTuple):
     """The outcome of a batch.
 
     is_written: False where what was written before is gone, so that all of it has to be written anew.
-    owner: the state of the run's session: True where the run owns it, False where the run is settled or the session was
-    deleted, the id of the run that has taken it over, and None where the session is lost.
+    owner: the state of the run's session: True where the run owns it, the id of the run that has taken it over, and
+    False where nobody owns it: the run is settled, or the session is not there any more.
     """
 
     is_written: bool
-    owner: bool | str | None = True
+    owner: bool | str = True
 
 
 class Outcome(NamedTuple):

@@ -1,11 +1,19 @@
 #!lua
 -- Make a run the owner of a session, and replace all that was there. Returns {version, created, now}, or nil where the
 -- session has another version than the one seen. A Redis that is full refuses this step before it begins.
+-- "before" and a version: a run begins again, and nil is returned where its session has that version or a later one, or
+-- was deleted.
 -- include sessions
 local session_id, run, seen, sizes_of_it = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 clear()
 local found = read('version', 'created')
-if seen ~= '' and seen ~= (found and found[2] or '0') then
+local before = tonumber(string.match(seen, '^before (%d+)$'))
+if before then
+  local version = redis.call('HGET', session, 'version')
+  if redis.call('EXISTS', gone) == 1 or (version and (tonumber(version) or before) >= before) then
+    return false
+  end
+elseif seen ~= '' and seen ~= (found and found[2] or '0') then
   return false
 end
 local created = found and found[3] or whole(now)

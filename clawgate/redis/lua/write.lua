@@ -1,12 +1,11 @@
 #!lua flags=allow-oom
 -- Writes events of one run into its log, and says what has become of the run's session.
 --
--- KEYS: the log, the session ("" for a run whose session nobody knows), and the note that it was deleted
+-- KEYS: the log, and the session ("" for a run whose session nobody knows)
 -- ARGV: the run, the numbers of the first and the last event, the events, 1 where all is written anew, 1 where a reader
 --       waits for it, and the TTLs in ms of the log and of a session in flight, and of a log without its session
 -- A last event before the first one: there is nothing new, and both are kept for as long again.
--- Returns 1 where it is written, and the session's owner: "" for the run itself, "?" where the session is lost, "-" for
--- nobody, or where it was deleted, or another run's id.
+-- Returns 1 where it is written, and the session's owner: "" for the run itself, "-" for nobody, or another run's id.
 local log, session = KEYS[1], KEYS[2]
 local run, first, last, events = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local is_anew, is_wanted, ttl = ARGV[5] == '1', ARGV[6] == '1', ARGV[7]
@@ -17,8 +16,7 @@ if session ~= '' then
     if state[1] == run then
         redis.call('PEXPIRE', session, ttl)
     else
-        local is_lost = not state[2] and redis.call('EXISTS', KEYS[3]) == 0
-        owner = is_lost and '?' or state[1] or '-'
+        owner = state[1] or '-'
     end
     if state[2] ~= run then -- the session is another run's, or gone: only a reader that is there gets the rest
         if not is_wanted then

@@ -195,7 +195,7 @@ def test_the_owner_of_the_session_is_told(logs: Logs, server: RedisServer) -> No
     client = server.client()
     key = "t:session:" + session_hash("s")
     own = batch(1, STARTED, session_id="s")
-    assert logs.write([own])[0].owner is None
+    assert logs.write([own])[0].owner is False
     client.hset(key, mapping={"run": RUN, "last_run": RUN})
     assert logs.write([own])[0].owner is True
     client.hdel(key, "run")

@@ -219,6 +219,26 @@ def test_a_redis_that_forgets_everything_forgets_no_answer_in_flight(tmp_path: P
         assert found.log.text == "one two"
 
 
+def test_a_redis_that_comes_back_as_it_was_before_ends_no_answer_in_flight(tmp_path: Path) -> None:
+    """As one that has its last snapshot, or is the replica of one that is gone."""
+    with RedisServer(tmp_path) as server, processes(server) as [here, there]:
+        here.ask()
+        here.exchange(said="one ").say(is_done=True)
+        here.readers[0].end()
+        client = server.client()
+        wait_for(lambda: there.store.head("s").run_id is None, "the answer is kept")
+        client.save()
+        reader = here.ask(message=QUESTION)
+        exchange = here.exchange(1, said="two ")
+        client.config_set("save", "")
+        server.restart(is_killed=True)
+        wait_for(lambda: there.store.is_available and there.store.head("s").run_id == reader.run.run_id, "it is owned")
+        exchange.say("three", is_done=True)
+        assert reader.end().done_reason == "stop"
+        said = [content for _, content, _ in there.messages()]
+        assert said == ["q", "one ", "q", "two three"]
+
+
 def come_back(server: RedisServer, *waiting: Process) -> None:
     """Have Redis hang for so long that each of them notices, and go on."""
     server.pause()

@@ -93,6 +93,23 @@ def test_an_answer_is_kept_though_redis_has_lost_its_session(redis_room: RedisRo
     assert not store._owned
 
 
+def test_an_answer_is_kept_though_redis_has_its_session_as_it_was_before(redis_room: RedisRoom) -> None:
+    """As one that has come back with its last snapshot."""
+    store, key = redis_room.store(BOUNDS), redis_room.session("s")
+    store.begin("s", ELSEWHERE, ASK)
+    before: Any = redis_room.client.dump(key)
+    assert store.settle("s", ELSEWHERE, ANSWER)
+    session = store.get("s")
+    assert session is not None
+    asked = (*session.messages, text("more"))
+    store.begin("s", RUN, asked, session.version)
+    redis_room.client.restore(key, 0, before, replace=True)
+    assert store.settle("s", RUN, ANSWER)
+    session = store.get("s")
+    assert session is not None
+    assert session.messages == (*asked, ANSWER)
+
+
 def test_an_owner_that_was_slow_brings_no_deleted_session_back(redis_room: RedisRoom) -> None:
     slow, other = redis_room.store(BOUNDS), redis_room.store(BOUNDS)
     slow.begin("s", RUN, ASK)

@@ -122,6 +122,7 @@ class Admission:
         old = self._owner_here(head, session_id)
         if self._is_elsewhere(head):
             self.check_busy(request)
+            self._check_room(request, session, None)
             self._roster.check_free(is_beyond=self._peers.is_sibling(head.run_id or ""))
             raise _OwnedElsewhere(head.run_id or "")
         self._check(request, session, old, _unsettled(old, head))
@@ -191,9 +192,16 @@ class Admission:
         """
         if old is not None and not old.has_outcome:
             self.check_busy(request)
+        if session is not None and request.is_continue and not is_unfinished(joined(session, unsettled)):
+            raise NothingToContinue("continue: the session's last message is not an unfinished answer")
+        self._check_room(request, session, unsettled)
+
+    def _check_room(self, request: ChatRequest, session: Session | None, unsettled: Message | None) -> None:
+        """Check that a session has room for its answer so far, where that is known, and for a request's message.
+
+        Errors: TooLarge.
+        """
         if session is not None:
-            if request.is_continue and not is_unfinished(joined(session, unsettled)):
-                raise NothingToContinue("continue: the session's last message is not an unfinished answer")
             self._store.check(session, [message for message in (unsettled, request.message) if message is not None])
 
     def check_busy(self, request: ChatRequest) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clawgate.errors import BusySession, NothingToContinue, UnknownSession
+from clawgate.errors import BusySession, NothingToContinue, TooLarge, UnknownSession
 from clawgate.redis.hearing import HEARERS
 from clawgate.redis.logs import PAGE, Logs
 from clawgate.redis.peers import ANSWER_S, Request
@@ -19,6 +19,7 @@ from clawgate.relay.events import Ended, Event, Reset, Started, Text
 from clawgate.relay.following import Place
 from clawgate.relay.peers import Batch
 from clawgate.relay.prompt import ChatRequest
+from clawgate.sessions import Bounds, Message
 from tests.support.redis import RedisServer
 from tests.support.tools import wait_for
 from tests.unit.redis.two_desks import Process, processes
@@ -133,6 +134,16 @@ def test_a_question_that_would_wait_is_refused_while_another_process_answers(pai
     with pytest.raises(BusySession):
         there.ask(message=QUESTION, on_busy="reject")
     assert not here.readers[0].run.has_outcome
+
+
+def test_a_question_that_is_too_large_ends_no_answer_elsewhere(pair: list[Process]) -> None:
+    here, there = pair
+    reader = here.ask()
+    here.exchange(said="one ")
+    there.store.reconfigure(Bounds(100, 1800, 10, max_body_bytes=10))
+    with pytest.raises(TooLarge):
+        there.ask(message=Message(role="user", content="x" * 100))
+    assert not reader.run.has_outcome
 
 
 def test_continue_ends_the_answer_elsewhere_and_goes_on_behind_it(pair: list[Process]) -> None:

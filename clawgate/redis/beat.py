@@ -55,6 +55,7 @@ class Beat:
         self._teller = teller
         self._renewed_at = -math.inf
         self._unsure_from = math.inf
+        self._has_dead = False
         self._strays: frozenset[bytes] = frozenset()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
@@ -87,7 +88,7 @@ class Beat:
         sweep_at = write_at + SWEEP_EVERY_S
         while not self._is_over.is_set():
             now = time.monotonic()
-            if now >= renew_at or self._renewed_at < self._link.back_at:
+            if now >= renew_at or self._renewed_at < self._link.back_at or self._has_dead:
                 self._safely(self._renew)
                 renew_at = now + (RENEW_EVERY_S if self._link.is_available else PAUSE_S)
                 self._safely(self._bury)
@@ -169,9 +170,7 @@ class Beat:
         keys = [self._link.key("processes")]
         dead: Any = self._link.run("dead", keys, [MOST_DEAD, self._link.key("process", "")])
         until = time.monotonic() + BURY_S
-        for process in (each.decode() for each in dead):
-            if not self._bury_one(process, until):
-                return
+        self._has_dead = not all(self._bury_one(process.decode(), until) for process in dead)
 
     def _sweep(self) -> None:
         """Settle runs that are this process's by their id, and that it has not known at this look and the last one."""

@@ -297,22 +297,26 @@ def test_a_log_that_cannot_be_read_keeps_no_session_taken(pair: list[Process], s
 
 
 def test_many_runs_of_a_dead_process_keep_no_other_from_its_own(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    pair: list[Process], server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clawgate.redis.beat.RENEW_EVERY_S", 3600)  # no turn but those of the test
-    with processes(server) as [here, there]:
-        for session_id in "ab":
-            here.ask(session_id)
-        monkeypatch.setattr("clawgate.redis.beat.BURY_S", 0)
-        here.vanish()
-        beat = there.peers._beat
-        assert beat is not None
-        beat._bury()
-        assert sorted(there.store.head(session_id).run_id is None for session_id in "ab") == [False, True]
-        beat._bury()
-        beat._bury()
-        assert [there.store.head(session_id).run_id for session_id in "ab"] == [None, None]
-        assert server.client().zscore(here.link.key("processes"), here.peers._process) is None
+    here, there = pair
+    for session_id in "ab":
+        here.ask(session_id)
+    beat = there.peers._beat
+    assert beat is not None
+    beat._is_over.set()  # no turn but those of the test
+    there.desk._mirror.wake()
+    beat._thread.join()
+    monkeypatch.setattr("clawgate.redis.beat.BURY_S", 0)
+    here.vanish()
+    beat._bury()
+    assert sorted(there.store.head(session_id).run_id is None for session_id in "ab") == [False, True]
+    assert beat._has_dead
+    beat._bury()
+    beat._bury()
+    assert [there.store.head(session_id).run_id for session_id in "ab"] == [None, None]
+    assert not beat._has_dead
+    assert server.client().zscore(here.link.key("processes"), here.peers._process) is None
 
 
 def test_a_process_is_known_by_its_runs_however_long_they_take(pair: list[Process], server: RedisServer) -> None:

@@ -104,7 +104,7 @@ class Gateway:
             self.metrics.join(place)
 
     def clear(self, place: int) -> None:
-        """Clear the place of a worker that has ended; called in the master. What it has counted stays."""
+        """Clear the place of a worker that has ended; called in the master. Its counts stay."""
         if isinstance(self._slots, SharedSlots):
             self._slots.clear(place)
             self.metrics.clear(place)

@@ -3,7 +3,7 @@
 `clawgate serve` runs exactly that. A worker (server/worker.py) has a thread for every answer in flight and a reserve,
 so that interrupt, health and the page answer while every stream is taken. There is one where sessions live in its
 memory. Of several, each may serve as many answers as all together: so none is refused because one worker is full.
-What they see of each other is made before the fork; each has a place there, which its successor gets.
+The memory in which they see each other is made before the fork; each has a place there, which its successor gets.
 
 The application is built in the master and inherited by each worker: a worker that crashed is replaced by one with the
 configuration in force, even if the file has changed since. SIGHUP changes that configuration in the master and in each

@@ -1,4 +1,4 @@
-"""What several processes share, in one Redis: sessions, the logs of runs, and the words between processes.
+"""The things that several processes share, in one Redis: sessions, the logs of runs, and the words between processes.
 
 link.py         the connections, and whether Redis answers
 store.py        the sessions (`SessionStore`)

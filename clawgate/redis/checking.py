@@ -12,7 +12,7 @@ from clawgate.config import Config
 
 
 class Standing(NamedTuple):
-    """What was found: the server, what keeps the gateway from using it, and what its operator should know."""
+    """The finding: the server, what keeps the gateway from using it, and what its operator should know."""
 
     server: str = ""
     problem: str | None = None

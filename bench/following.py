@@ -27,7 +27,7 @@ PATIENCE_S = 5.0
 
 @dataclass
 class Followed:
-    """What a round of followed answers cost.
+    """The cost of a round of followed answers.
 
     Units: owner_us, reader_us, beside_us are CPU per token of the gateway that drives the answers, of the one that only
     reads them, and of Redis. `lag` is that of the followers' tokens, or of the askers' where nobody follows.

@@ -41,7 +41,7 @@ PARTS = ("redis", "workers", "interrupts", "readers")
 
 @dataclass
 class Gateways:
-    """What shares one Redis: two gateways of one worker, one of two workers."""
+    """The processes on one Redis: two gateways of one worker, one of two workers."""
 
     redis: Redis
     one: Target

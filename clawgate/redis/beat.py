@@ -113,7 +113,7 @@ class Beat:
             log.exception("a step of the beat has failed")
 
     def _renew(self) -> None:
-        """Renew the lease. Where it was not there those of others may be lost too: by Redis, or a leap of its clock."""
+        """Renew the lease. A missing one says that others may be lost too: by Redis, or a leap of its clock."""
         self._renewed_at = time.monotonic()
         keys = [
             self._link.key("process", self._process),

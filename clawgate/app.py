@@ -228,7 +228,15 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     appearance = Appearance(page_files)
     PageRoutes(config, abilities, appearance).install(blueprint)
     RenderRoutes(config.server, gateway.clients, gateway.render_limit, gateway.metrics.note_render).install(blueprint)
-    SetupRoutes(config, gateway.client, upstream, appearance, entrance.caller, entrance.hosts).install(blueprint)
+    SetupRoutes(
+        config,
+        gateway.client,
+        upstream,
+        appearance,
+        entrance.caller,
+        entrance.hosts,
+        lambda: desk.is_store_available,
+    ).install(blueprint)
     OpenApiRoutes(config.server, entrance.hosts).install(blueprint)
     return blueprint
 

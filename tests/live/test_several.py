@@ -29,6 +29,7 @@ CHATS = scaled(100, 1000)
 AT_ONCE = 8
 FREE_S = 10.0
 """The session of a process that was killed is free by then."""
+REDIS_IN_CHAIN = 'data-hop="store" data-state="%s"'
 
 
 @pytest.fixture(scope="module")
@@ -197,12 +198,14 @@ def test_a_restart_of_redis_stops_no_answer(tmp_path: Path, talker: ScriptedOlla
                 refused = client.post(pair.doors[1], "/api/chat", {"message": "hi"})
                 assert (refused.status, refused.json["error"]["code"]) == (503, "session_store_unavailable")
                 assert refused.headers["Retry-After"]
+                assert REDIS_IN_CHAIN % "down" in client.get(pair.doors[1], "/setup").json
                 before = len(stream.events)
                 while len(stream.events) < before + 20:
                     assert stream.read_event() is not None
                 redis.start()
                 for door in pair.doors:
                     wait_for(partial(is_ready, door), "it is ready again")
+                assert REDIS_IN_CHAIN % "up" in client.get(pair.doors[1], "/setup").json
                 reply = pair.interrupt("s", pair.doors[0])
                 stream.read_all()
             assert reply.json["partial"] == text_of(stream.events)

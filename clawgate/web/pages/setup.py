@@ -8,6 +8,7 @@ are for the operator: a browser on this machine, or a client that has the token.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from functools import partial
 from shlex import quote
 from typing import Literal, NamedTuple
@@ -77,7 +78,10 @@ class SetupRoutes:
         appearance: Appearance,
         caller: Caller,
         hosts: Hosts,
+        is_store_available: Callable[[], bool],
     ) -> None:
+        """is_store_available: tells whether the place of the sessions, where that is another server, can be asked."""
+        self._is_store_available = is_store_available
         self._config = config
         self._upstream = upstream
         self._appearance = appearance
@@ -93,7 +97,7 @@ class SetupRoutes:
 
     def setup(self) -> Response:
         """Render the page."""
-        hops = [self._browser(), self._nginx(), self._clawgate(), self._ollama(), self._model()]
+        hops = [self._browser(), self._nginx(), self._clawgate(), *self._store(), self._ollama(), self._model()]
         if not self._is_operator():
             hops = [hop.public for hop in hops]
             return self._appearance.show(request, "setup.html", is_locked=False, is_operator=False, hops=hops)
@@ -148,6 +152,15 @@ class SetupRoutes:
         """Return where the gateway itself listens."""
         path = unix_path(request.environ.get("gunicorn.socket"))
         return f"http://{self._config.server.host}:{self._port()}" if path is None else f"{UNIX}{path}"
+
+    def _store(self) -> Iterator[Hop]:
+        """Yield the place of the sessions, where that is another server."""
+        if self._config.session.backend == "redis":
+            if self._is_store_available():
+                yield Hop("store", "Redis", "", "up", "setup.store.up")
+            else:
+                cure = "clawgate check --config config.yaml"
+                yield Hop("store", "Redis", "", "down", "setup.store.down", cure=cure)
 
     def _ollama(self) -> Hop:
         upstream = self._upstream.answer()

@@ -97,6 +97,11 @@ class Gateway:
             is_store_required=config.session.redis_required,
         )
 
+    @property
+    def is_store_available(self) -> bool:
+        """False while the sessions cannot be asked for."""
+        return self._store.is_available
+
     def join(self, place: int) -> None:
         """Take a place, from 0 on, among the workers of one master; called in the worker before anything else."""
         if isinstance(self._slots, SharedSlots):
@@ -235,7 +240,7 @@ def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
         appearance,
         entrance.caller,
         entrance.hosts,
-        lambda: desk.is_store_available,
+        lambda: gateway.is_store_available,
     ).install(blueprint)
     OpenApiRoutes(config.server, entrance.hosts).install(blueprint)
     return blueprint

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.http.asking import follow
 from tests.support.gateway import Gateway
 from tests.support.nginx import Nginx
 from tests.support.ollama import ScriptedOllama, Step, done, hang, text, thinking, wait
 from tests.support.proc import children_of
+from tests.support.sse import text_of
 from tests.support.tools import DEADLINE_S, wait_for
 from tests.support.wire import Wire
 
@@ -410,7 +412,9 @@ def test_a_reader_that_is_too_far_behind_gets_all_anew(
         blank.until(CUT)
         pieces.go_on(149)
         session = blank.session("Half")
-        wait_for(lambda: " 148" in ollama.chats[-1].text_sent, "they have come")
+        with follow(started, session, None) as other:
+            while " 148" not in text_of(other.events):
+                assert other.read_event() is not None, "the gateway has them"
         wire.mend()
         pieces.go_on()
         blank.until_answer("Half" + pieces.until(151))

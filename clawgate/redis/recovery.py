@@ -39,12 +39,4 @@ class Recovery:
 def _answer_of(log: Log | None) -> Message:
     if log is None:
         return Message(role="assistant", interrupted=True)
-    end = log.after(log.last - 1)[-1] if log.is_ended else None
-    is_whole = isinstance(end, Ended) and end.done_reason == "stop"
-    return Message(
-        role="assistant",
-        content=log.text,
-        thinking=log.thinking,
-        tool_calls=log.calls,
-        interrupted=not is_whole,
-    )
+    return log.answer(is_unfinished=log.ended is None or log.ended.done_reason != "stop")

@@ -190,11 +190,15 @@ class Desk:
         try:
             run = self._admission.admit(request, is_able)
         except SessionStoreUnavailable:
-            if self._is_store_required or request.is_increment:
+            if not self._goes_unkept(request):
                 raise
             run = self._admit_unkept(request)
         self._recorders[run.run_id] = Recorder(run, self._observers, self._clock(), self._closings)
         return run
+
+    def _goes_unkept(self, request: ChatRequest) -> bool:
+        """Tell whether a request may be answered without its session, while nobody can ask for that."""
+        return not (self._is_store_required or request.is_increment)
 
     def _admit_unkept(self, request: ChatRequest) -> Run:
         """Admit a request without its session, which nobody can ask for now; its answer here ends, as it would."""
@@ -217,7 +221,7 @@ class Desk:
         try:
             return self._admit_once(request, key, asked)
         except SessionStoreUnavailable:
-            if self._is_store_required or request.is_increment:
+            if not self._goes_unkept(request):
                 raise
             return self.admit(request)  # which nobody keeps, so that nobody could find it again
 

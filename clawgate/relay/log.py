@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from clawgate.relay.events import Ended, Event, Reset, Restarted, Started, Text, Thinking, ToolCalls
+from clawgate.sessions import Message
 
 EVENT_BYTES = 80
 """The memory that an event takes beside its text: the object, and its places in lists."""
@@ -54,9 +55,15 @@ class Log:
         return self._fallen > 0
 
     @property
+    def ended(self) -> Ended | None:
+        """Return the end, once it is in the log."""
+        last = self._events[-1] if self._events else None
+        return last if isinstance(last, Ended) else None
+
+    @property
     def is_ended(self) -> bool:
         """True once the end is in the log."""
-        return bool(self._events) and type(self._events[-1]) is Ended
+        return self.ended is not None
 
     @property
     def text(self) -> str:
@@ -92,6 +99,16 @@ class Log:
     def has_calls(self) -> bool:
         """True once the model has asked for a tool."""
         return bool(self._calls)
+
+    def answer(self, *, is_unfinished: bool) -> Message:
+        """Return the answer so far as a message of its session."""
+        return Message(
+            role="assistant",
+            content=self.text,
+            thinking=self.thinking,
+            tool_calls=self.calls,
+            interrupted=is_unfinished,
+        )
 
     def append(self, event: Event) -> None:
         """Add an event."""

@@ -221,7 +221,7 @@ class Run:
                 return False
             self._let_go(is_finished=done_reason == "stop")
             is_empty = done_reason == "stop" and self._is_empty()
-            self._answer = self._message(is_unfinished=done_reason != "stop")
+            self._answer = self.log.answer(is_unfinished=done_reason != "stop")
             if isinstance(error, UpstreamRefused) and not self.is_accepted:
                 refused = UpstreamRefused(error.words, is_of_question=self.is_kept)
                 error, self._answer = refused.said_by_ollama(error.upstream_words, error.upstream_status), REFUSAL
@@ -258,16 +258,7 @@ class Run:
     def unsettled(self) -> Message | None:
         """Return the answer so far that is not in the session yet; None where nothing is left to settle."""
         with self._lock:
-            return self._message(is_unfinished=True) if self._outcome is None else self._answer
-
-    def _message(self, is_unfinished: bool) -> Message:
-        return Message(
-            role="assistant",
-            content=self.log.text,
-            thinking=self.log.thinking,
-            tool_calls=self.log.calls,
-            interrupted=is_unfinished,
-        )
+            return self.log.answer(is_unfinished=True) if self._outcome is None else self._answer
 
     def clear_at(self) -> float | None:
         """Return the moment from which the run may ask Ollama; None where it may ask now.

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from clawgate.redis.peers import Request
-from clawgate.relay.events import Ended, Event, Reset, Started, Text
-from clawgate.relay.following import Place
+from clawgate.relay.events import Ended, Started
 from tests.support.redis import RedisServer
 from tests.support.tools import wait_for
-from tests.unit.redis.two_desks import Process
+from tests.unit.redis.two_desks import Process, read, text_of
 from tests.unit.relay.desk_room import QUESTION
-
-
-def read(process: Process, session_id: str = "s", place: Place | None = None) -> Iterator[Event]:
-    """Read a session's answer on."""
-    found = process.desk.find(session_id, place)
-    assert found is not None
-    reading = process.desk.read(found, None)
-    try:
-        yield from reading.events
-    finally:
-        reading.release()
-
-
-def text_of(events: list[Event]) -> str:
-    """The text of events."""
-    return "".join(event.text for event in events if isinstance(event, Text | Reset))
 
 
 def refuse(_: threading.Thread) -> None:

@@ -48,18 +48,11 @@ EVENTS: Sequence[Event] = (
 END = Ended("s", RUN, "stop", Stats(eval_count=7, context=Context(1, 2)), None, True, Raw(b"[1,2]"))
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A real Redis for the module."""
-    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
 @pytest.fixture
-def logs(server: RedisServer) -> Iterator[Logs]:
+def logs(shared: RedisServer) -> Iterator[Logs]:
     """Logs in an empty Redis."""
-    server.client().flushall()
-    link = Link(server.url, "t")
+    shared.client().flushall()
+    link = Link(shared.url, "t")
     yield Logs(link, lambda: 1800)
     link.close()
 
@@ -132,16 +125,16 @@ def test_what_was_written_already_is_not_written_twice(logs: Logs) -> None:
     assert log.after(0) == list(EVENTS[:3])
 
 
-def test_a_gap_is_noticed_by_the_writer_and_by_the_reader(logs: Logs, server: RedisServer) -> None:
+def test_a_gap_is_noticed_by_the_writer_and_by_the_reader(logs: Logs, shared: RedisServer) -> None:
     logs.write([batch(1, *EVENTS[:2])])
     log = logs.read(RUN)
     assert log is not None
-    server.client().flushall()
+    shared.client().flushall()
     assert logs.write([batch(3, EVENTS[2])]) == [Fate(is_written=False)]
     assert logs.write([batch(1, *EVENTS[:4], is_anew=True)]) == [Fate(is_written=True)]
     assert logs.more(RUN, log, 0)
     assert log.after(0) == list(EVENTS[:4])
-    server.client().delete("t:log:" + RUN)
+    shared.client().delete("t:log:" + RUN)
     assert logs.write([batch(6, *EVENTS[5:7], is_anew=True)])[0].is_written
     assert not logs.more(RUN, log, 0)
     assert log.last == 4
@@ -159,13 +152,13 @@ def test_a_reader_far_behind_gets_everything_as_one(logs: Logs) -> None:
     assert logs.read(RUN).text == "故宫 "  # type: ignore[union-attr]
 
 
-def test_a_log_is_written_anew_though_nothing_new_is_said(logs: Logs, server: RedisServer) -> None:
+def test_a_log_is_written_anew_though_nothing_new_is_said(logs: Logs, shared: RedisServer) -> None:
     for number in range(3):
         logs.write([batch(number + 1, EVENTS[number])])
     reset = Batch(RUN, None, 3, 3, [Reset(STARTED, 3, "", "")], is_anew=True, is_wanted=True)
     for _ in range(2):  # the second time as if the answer to the first was lost
         assert logs.write([reset])[0].is_written
-        assert server.client().xlen("t:log:" + RUN) == 1
+        assert shared.client().xlen("t:log:" + RUN) == 1
     assert logs.write([batch(4, EVENTS[3])])[0].is_written
     assert logs.write([reset])[0].is_written, "it comes too late"
     log = logs.read(RUN)
@@ -173,8 +166,8 @@ def test_a_log_is_written_anew_though_nothing_new_is_said(logs: Logs, server: Re
     assert (log.last, log.after(3)) == (4, [EVENTS[3]])
 
 
-def test_a_reader_keeps_no_more_of_a_long_answer_than_its_text(server: RedisServer) -> None:
-    link = Link(server.url, "long")
+def test_a_reader_keeps_no_more_of_a_long_answer_than_its_text(shared: RedisServer) -> None:
+    link = Link(shared.url, "long")
     logs = Logs(link, lambda: 1800, lambda: 4000)
     words = [f"w{number} " for number in range(PAGE * 2)]
     logs.write([batch(1, STARTED)])
@@ -191,8 +184,8 @@ def test_a_reader_keeps_no_more_of_a_long_answer_than_its_text(server: RedisServ
     link.close()
 
 
-def test_the_owner_of_the_session_is_told(logs: Logs, server: RedisServer) -> None:
-    client = server.client()
+def test_the_owner_of_the_session_is_told(logs: Logs, shared: RedisServer) -> None:
+    client = shared.client()
     key = "t:session:" + session_hash("s")
     own = batch(1, STARTED, session_id="s")
     assert logs.write([own])[0].owner is False
@@ -204,8 +197,8 @@ def test_the_owner_of_the_session_is_told(logs: Logs, server: RedisServer) -> No
     assert logs.write([own])[0].owner == "run_other"
 
 
-def test_nothing_is_written_of_a_run_that_lost_its_session_and_has_no_reader(logs: Logs, server: RedisServer) -> None:
-    server.client().hset("t:session:" + session_hash("s"), mapping={"run": "run_other", "last_run": "run_other"})
+def test_nothing_is_written_of_a_run_that_lost_its_session_and_has_no_reader(logs: Logs, shared: RedisServer) -> None:
+    shared.client().hset("t:session:" + session_hash("s"), mapping={"run": "run_other", "last_run": "run_other"})
     assert logs.write([batch(1, STARTED, session_id="s")._replace(is_wanted=False)])[0].is_written
     assert logs.read(RUN) is None
     assert logs.write([batch(1, STARTED, session_id="gone")._replace(is_wanted=False)])[0].is_written

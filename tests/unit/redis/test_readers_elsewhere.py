@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from clawgate.redis.logs import PAGE
 from clawgate.relay.elsewhere import AHEAD_S, ASK_EVERY_S, RunElsewhere
-from clawgate.relay.events import Ended, Event, Reset, Started, Text
+from clawgate.relay.events import Ended, Reset, Started, Text
 from clawgate.relay.following import Place
 from clawgate.relay.peers import Batch
 from clawgate.relay.prompt import ChatRequest
 from tests.support.redis import RedisServer
 from tests.support.tools import wait_for
-from tests.unit.redis.two_desks import Process, processes
+from tests.unit.redis.two_desks import Process, processes, read, text_of
 from tests.unit.relay.desk_room import QUESTION
-
-
-def read(process: Process, session_id: str = "s", place: Place | None = None) -> Iterator[Event]:
-    """Read a session's answer on."""
-    found = process.desk.find(session_id, place)
-    assert found is not None
-    reading = process.desk.read(found, None)
-    try:
-        yield from reading.events
-    finally:
-        reading.release()
-
-
-def text_of(events: list[Event]) -> str:
-    """The text of events."""
-    return "".join(event.text for event in events if isinstance(event, Text | Reset))
 
 
 def test_a_reader_follows_the_answer_of_another_process_to_its_end(pair: list[Process]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,24 +12,11 @@ from clawgate.redis.hearing import HEARERS
 from clawgate.redis.logs import Logs
 from clawgate.redis.peers import ANSWER_S
 from clawgate.redis.store import RedisStore
-from clawgate.relay.events import Event
-from clawgate.relay.following import Place
 from clawgate.relay.prompt import ChatRequest
 from clawgate.sessions import Bounds, Message
 from tests.support.tools import wait_for
 from tests.unit.redis.two_desks import Process
 from tests.unit.relay.desk_room import QUESTION
-
-
-def read(process: Process, session_id: str = "s", place: Place | None = None) -> Iterator[Event]:
-    """Read a session's answer on."""
-    found = process.desk.find(session_id, place)
-    assert found is not None
-    reading = process.desk.read(found, None)
-    try:
-        yield from reading.events
-    finally:
-        reading.release()
 
 
 def test_an_interrupt_reaches_the_answer_of_another_process(pair: list[Process]) -> None:

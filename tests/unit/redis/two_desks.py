@@ -13,6 +13,8 @@ from clawgate.redis.link import Link
 from clawgate.redis.logs import Logs
 from clawgate.redis.peers import RedisPeers
 from clawgate.redis.store import RedisStore
+from clawgate.relay.events import Event, Reset, Text
+from clawgate.relay.following import Place
 from clawgate.sessions import Bounds
 from tests.support.redis import RedisServer
 from tests.unit.relay.desk_room import Room
@@ -62,6 +64,22 @@ class Process(Room):
             reader.end()
         self.desk.stop()
         self.link.close()
+
+
+def read(process: Process, session_id: str = "s", place: Place | None = None) -> Iterator[Event]:
+    """Read a session's answer on."""
+    found = process.desk.find(session_id, place)
+    assert found is not None
+    reading = process.desk.read(found, None)
+    try:
+        yield from reading.events
+    finally:
+        reading.release()
+
+
+def text_of(events: list[Event]) -> str:
+    """The text of events."""
+    return "".join(event.text for event in events if isinstance(event, Text | Reset))
 
 
 @contextmanager

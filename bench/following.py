@@ -1,6 +1,6 @@
 """Readers that follow answers: at nobody's wish, at the process that drives them, or at another one.
 
-Each round opens answers at one gateway. Where somebody follows, each answer has one more reader, at a door. The owner's
+Each round opens answers at one gateway. A followed answer has one more reader, at a door. The owner's
 CPU and that of the gateway behind the door are counted apart, by the tokens that the answers' askers get in a window.
 """
 

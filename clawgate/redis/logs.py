@@ -47,7 +47,7 @@ KINDS: dict[str, type[Event]] = {
 }
 OWNERS = {b"": True, b"-": False}
 UNREADABLE = (msgspec.DecodeError, KeyError)
-"""What comes of a log that another version has written."""
+"""The errors of reading a log that another version has written."""
 NULL = Raw(b"null")
 NAMES = {kind: name for name, kind in KINDS.items()}
 IN_FLIGHT_S = 60.0

@@ -63,7 +63,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 DEAD, SILENT = Answer(is_done=False), Answer(is_done=False)
-"""What stands for the answer of a process that is dead, or does not answer in time."""
+"""The stand-ins for the answer of a process that is dead, or does not answer in time."""
 
 
 class RedisPeers:

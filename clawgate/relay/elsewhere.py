@@ -22,7 +22,7 @@ STEP_S = 0.2
 """The longest wait for news: between two the client's connection is looked at."""
 ASK_EVERY_S = WANTED_S / 3
 AHEAD_S = 3.0
-"""What a reader has from the run's own process, and is not written down yet, comes within a second as a rule."""
+"""The words that a reader has from the run's own process, and that are not written down yet, come within a second."""
 
 
 class RunElsewhere:
@@ -58,9 +58,9 @@ class RunElsewhere:
     def after(self, number: int) -> Sequence[Event]:
         """Return the events behind this number, or a `Reset` where that is no place in the log.
 
-        A reader that comes from the run's own process may have more than is written down; that is on its way. What has
-        not come after `AHEAD_S` was never said. The end's own number is no place: a process that has died may have
-        given it to a word that it has not written down.
+        A reader that comes from the run's own process may have more than is written down; that is on its way. A place
+        that has not come after `AHEAD_S` was never given. The end's own number is no place: a process that has died may
+        have given it to a word that it has not written down.
         """
         if self.log.is_ended:
             return self.log.after(number if number < self.log.last else self.log.last + 1)

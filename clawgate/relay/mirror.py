@@ -153,8 +153,8 @@ class Mirror:
 class _Mirrored:
     """One run: how far it is written down, and the readers that it has elsewhere, each until it has to ask again.
 
-    What is written down is bounded as the log is: where it has grown to twice that, or to twice the answer, it is
-    written anew, as one event with all that has fallen out of the log.
+    The written events are bounded as the log is: where they have grown to twice that, or to twice the answer, they are
+    written anew, with one event for all that has fallen out of the log.
     """
 
     __slots__ = ("_bound", "_bytes", "is_anew", "is_done", "readers", "run", "written")

@@ -1,8 +1,8 @@
 """The other processes that serve the same sessions, as the relay knows them.
 
 A run belongs to the process that admitted it, and its id says which that is. Another process that is asked about the
-run asks its owner (`end`), or reads what the owner writes down (`log_of`, `more`). What a process says about its own
-runs is the other half (`Teller`): relay/mirror.py tells it, and `Peers` calls it on threads of its own.
+run asks its owner (`end`), or reads what the owner writes down (`log_of`, `more`). The other half is a process's
+word about its own runs (`Teller`): relay/mirror.py gives it, and `Peers` asks for it on threads of its own.
 
 With sessions in this process's memory there are no others: `Alone`.
 """
@@ -48,7 +48,7 @@ class Fate(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a run that another process was asked to end; session_id is None for one that nobody knows."""
+    """The outcome of a run that another process was asked to end; session_id is None for one that nobody knows."""
 
     session_id: str | None
     partial: str

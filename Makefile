@@ -54,5 +54,9 @@ $(VENV)/.test: $(VENV)/.run setup.cfg
 	$(BIN)/python -m pip install --quiet --editable '.[embedded,test]'
 	touch $@
 
+$(VENV)/.build: $(VENV)/.run setup.cfg
+	$(BIN)/python -m pip install --quiet --editable '.[build]'
+	touch $@
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info

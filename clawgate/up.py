@@ -16,6 +16,7 @@ import time
 from types import FrameType
 from urllib.parse import urlsplit
 
+from clawgate import launching
 from clawgate.addresses import visited_name
 from clawgate.config import Config, ServerConfig
 from clawgate.console import say
@@ -102,7 +103,7 @@ def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
 def _start(children: list[Child], module: list[str], environment: dict[str, str]) -> Child:
     # a session of its own: Ctrl-C reaches only this process, which ends the others in the right order
     child = Child(
-        [sys.executable, "-m", "clawgate.lifeline", *module],
+        launching.command("clawgate.lifeline", *module),
         stdin=subprocess.PIPE,  # held, never written: it ends when this process does
         stdout=subprocess.PIPE,
         text=True,

@@ -1,8 +1,12 @@
-"""The command line as people use it: a process run to its end, with its output and its exit status."""
+"""The command line as people use it: a process run to its end, with its output and its exit status.
+
+`CLAWGATE_COMMAND=dist/clawgate.pyz` has the tests run another `clawgate` than this checkout's.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,6 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.tools import DEADLINE_S, ROOT
+
+CLAWGATE = tuple(shlex.split(os.environ.get("CLAWGATE_COMMAND", ""))) or (sys.executable, "-m", "clawgate")
+if "/" in CLAWGATE[0]:
+    CLAWGATE = (str(ROOT / CLAWGATE[0]), *CLAWGATE[1:])
 
 
 class Finished(NamedTuple):
@@ -21,10 +29,10 @@ class Finished(NamedTuple):
 
 
 def clawgate(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Finished:
-    """Run `clawgate ARGUMENTS…` to its end, out of this checkout."""
+    """Run `clawgate ARGUMENTS…` to its end, as a rule out of this checkout."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
-        [sys.executable, "-m", "clawgate", *arguments],
+        [*CLAWGATE, *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": path, **(env or {})},
         stdin=subprocess.DEVNULL,

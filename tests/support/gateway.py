@@ -8,7 +8,6 @@ from __future__ import annotations
 import json as jsonlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,13 +15,14 @@ from typing import Any
 
 from tests.support import client
 from tests.support.client import Reply, StreamClient
+from tests.support.command import CLAWGATE
 from tests.support.proc import children_of, resources_of
 from tests.support.process import ChildProcess
 from tests.support.tools import DEADLINE_S, ROOT, wait_for
 
 _REST_S = 0.1
 _READY = r"^Server started on (?::(\d+)|(unix:.+))$"
-SERVE = (sys.executable, "-m", "clawgate", "serve")
+SERVE = (*CLAWGATE, "serve")
 
 
 class Gateway(ChildProcess):

@@ -68,6 +68,7 @@ def test_a_refusal_is_told_in_the_readers_language_around_ollamas_own_words(
     page.reload()
     upstream.script(TOO_LONG)
     ask(page, "go")
+    page.until("document.querySelector('[data-failure-hint]').textContent !== ''")
     assert page.text("[data-failure-hint]") == around
     assert page.text("[data-failure-detail]") == "the input length exceeds the context length"
     shown = page.js("[...document.querySelectorAll('[data-failure] button:not([hidden])')].map(e => e.textContent)")

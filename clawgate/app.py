@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Blueprint, Flask, Request
 
+from clawgate.carried import folder
 from clawgate.config import Change, Config, ServerConfig, change_between
 from clawgate.errors import ConfigError
 from clawgate.ollama.abilities import KnownAbilities
@@ -50,7 +51,7 @@ from clawgate.web.ollama.routes import OllamaRoutes
 from clawgate.web.openai import errors as openai
 from clawgate.web.openai.responses import ResponsesRoutes
 from clawgate.web.openai.routes import OpenAIRoutes
-from clawgate.web.pages.appearance import Appearance, templates
+from clawgate.web.pages.appearance import Appearance
 from clawgate.web.pages.chat import PageRoutes
 from clawgate.web.pages.files import Files
 from clawgate.web.pages.render import MAX_RENDERS, RenderRoutes
@@ -213,7 +214,7 @@ def entrance_of(server: ServerConfig, *, is_own_port: bool) -> Entrance:
 def build(gateway: Gateway, entrance: Entrance) -> Blueprint:
     """Build the blueprint in front of these parts, not yet guarded."""
     config, desk = gateway.config, gateway.desk
-    blueprint = Blueprint("clawgate", __name__, template_folder=templates())
+    blueprint = Blueprint("clawgate", __name__, template_folder=folder("templates"))
     page_files = Files()
     page_files.install(blueprint)
     answering = Answering(config.server.max_body_bytes, config.model, desk, gateway.clients, gateway.via)

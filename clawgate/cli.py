@@ -1,4 +1,4 @@
-"""The command line: `clawgate --config FILE`, serve, up, chat, embedded, check.
+"""The command line: `clawgate --config FILE`, serve, up, chat, embedded, check, files.
 
 Usage and configuration errors are one line on stderr and exit 2, never a traceback.
 """
@@ -79,6 +79,10 @@ def _parser() -> Parser:
         "validate the configuration, ask Ollama for its version and the model, and Redis where it is used",
     )
     add_chat_options(add("chat", chat, "talk to a gateway's model in this terminal, or in a pipe", binds=False))
+    text = "list the files of nginx and systemd and the configuration that clawgate carries, or print one"
+    printer = commands.add_parser("files", help=text, description=text)
+    printer.add_argument("name", metavar="NAME", nargs="?", help="the file to print, like nginx/clawgate.conf")
+    printer.set_defaults(command=files)
     commands.add_parser("embedded", help="run a small real model behind Ollama's own API", add_help=False)
     return parser
 
@@ -172,6 +176,13 @@ def chat(options: argparse.Namespace) -> int:
     name = visited_name(server.host, server.trusted_hosts)
     url = options.url or f"http://{name}:{server.port}{server.path_prefix}"
     return run(settings_of(options, url, token or server.auth_token))
+
+
+def files(options: argparse.Namespace) -> int:
+    """List the files that the program carries, or print one."""
+    from clawgate.files import run
+
+    return run(options.name)
 
 
 def check(options: argparse.Namespace) -> int:

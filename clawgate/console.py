@@ -19,4 +19,5 @@ def drop_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
-    sys.stdout.flush()
+    if sys.stdout is not None:  # as it is where it was closed from the start
+        sys.stdout.flush()

@@ -5,24 +5,16 @@ tests/test_docs.py compares both files with what this module would write.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping
-from itertools import groupby
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
-from clawgate.config import Setting, settings
+from clawgate.config import settings
+from clawgate.config.written import choices_of, config_file, in_yaml
 
 ROOT = Path(__file__).parent.parent
 BEGIN = "<!-- settings: `make docs` writes this table from clawgate/config/settings.py -->"
 END = "<!-- /settings -->"
-COMMENT_COLUMN = 38
-MEBIBYTE = 1 << 20
-HEAD = """\
-# clawgate's configuration. Every key is optional; this file has the defaults, and the README says more of each key.
-# An environment variable overrides a key: CLAWGATE_SERVER_PORT is server.port, and so on. `make docs` writes this file.
-"""
 
 
 def main() -> None:
@@ -44,46 +36,12 @@ def table() -> Iterator[str]:
     yield "| key | default | meaning |\n"
     yield "| --- | --- | --- |\n"
     for setting in settings():
-        yield f"| `{setting.name}` | {in_markdown(setting.default)} | {setting.help}{_choices(setting)} |\n"
-
-
-def config_file() -> Iterator[str]:
-    """Yield the lines of config.yaml."""
-    yield HEAD
-    for section, members in groupby(settings(), lambda setting: setting.section):
-        yield f"\n{section}:\n"
-        for setting in members:
-            pair = f"  {setting.key}: {in_yaml(setting.default)}".rstrip()
-            yield f"{pair:<{COMMENT_COLUMN}}# {_size(setting)}{_summary(setting)}{_choices(setting)}\n"
+        yield f"| `{setting.name}` | {in_markdown(setting.default)} | {setting.help}{choices_of(setting)} |\n"
 
 
 def in_markdown(default: Any) -> str:
     """Write a default as the README has it."""
     return f"`{in_yaml(default)}`" if default is not None else "none"
-
-
-def in_yaml(default: Any) -> str:
-    """Write a default as config.yaml has it."""
-    if default is None:
-        return ""
-    if isinstance(default, Mapping):
-        return json.dumps(dict(default))
-    return json.dumps(default) if isinstance(default, tuple | bool) or default == "" else str(default)
-
-
-def _summary(setting: Setting) -> str:
-    """Return the first sentence of the help, without Markdown."""
-    return re.split(r"\. (?=[A-Z])", setting.help)[0].replace("`", "")
-
-
-def _choices(setting: Setting) -> str:
-    choices = get_args(setting.kind) if get_origin(setting.kind) is Literal else ()
-    return f" ({', '.join(choices)})" if len(choices) > 1 else ""
-
-
-def _size(setting: Setting) -> str:
-    is_round = setting.key.endswith("_bytes") and setting.default % MEBIBYTE == 0
-    return f"{setting.default // MEBIBYTE} MiB: " if is_round else ""
 
 
 if __name__ == "__main__":

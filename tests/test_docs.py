@@ -14,6 +14,7 @@ import yaml
 from clawgate import create_app
 from clawgate import errors as tree
 from clawgate.config import Config, load, settings
+from clawgate.config.written import config_file
 from clawgate.errors import CannotContinue, ClawgateError, ConfigError, UpstreamFailure, UpstreamRefused
 from clawgate.relay import events
 from clawgate.web.api import sse
@@ -126,7 +127,7 @@ def _anchor(title: str) -> str:
 def test_what_is_generated_is_up_to_date() -> None:
     assert generate.with_table(readme()) == readme(), "README.md, Settings: run `make docs`"
     file = (ROOT / "config.yaml").read_text(encoding="utf-8")
-    assert "".join(generate.config_file()) == file, "config.yaml: run `make docs`"
+    assert "".join(config_file()) == file, "config.yaml: run `make docs`"
     assert max(map(len, file.splitlines())) <= WIDTH, "the first sentence of a setting's help is too long"
 
 

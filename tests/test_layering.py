@@ -13,7 +13,7 @@ from tests.support.tools import ROOT
 
 PACKAGE = ROOT / "clawgate"
 ORDER = [
-    {"errors", "addresses", "sockets", "emphasis", "client"},
+    {"errors", "addresses", "sockets", "emphasis", "carried", "client"},
     {"config"},
     {"sessions", "ollama"},
     {"relay"},
@@ -30,6 +30,7 @@ ORDER = [
         "unix_socket",
         "console",
         "up",
+        "files",
         "terminal",
         "cli",
         "__main__",
@@ -42,7 +43,7 @@ WITHIN = {
     "gunicorn_conf": {"ports", "unix_socket", "console"},
     "up": {"console", "launching"},
     "terminal": {"console"},
-    "cli": {"up", "terminal", "ports", "unix_socket", "console"},
+    "cli": {"up", "files", "terminal", "ports", "unix_socket", "console"},
     "__main__": {"cli"},
 }
 """Imports that are allowed between rooms of one line; every room may import the package's version."""

@@ -16,7 +16,7 @@ import pytest
 from clawgate import __version__
 from tests.support import sse
 from tests.support.gateway import Gateway
-from tests.support.tools import ROOT, require
+from tests.support.tools import DEADLINE_S, ROOT, require
 
 BUILD_S = 120
 SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "clawgate", "nginx", "systemd", "templates")
@@ -123,6 +123,19 @@ def test_wheel_names_what_it_needs(wheel: Path) -> None:
         assert f"Requires-Dist: {name}" in metadata
     assert "Provides-Extra: embedded" in metadata
     assert "clawgate = clawgate.cli:main" in scripts
+
+
+def test_installed_command_prints_each_file_of_the_checkout(installed: Environment, tmp_path: Path) -> None:
+    listed = command(installed, "files", cwd=tmp_path).decode().split()
+    assert {"config.yaml", "nginx/clawgate.conf", "systemd/clawgate.service"} <= set(listed)
+    for name in listed[::5]:
+        assert command(installed, "files", name, cwd=tmp_path) == (ROOT / name).read_bytes(), name
+
+
+def command(installed: Environment, *arguments: str, cwd: Path) -> bytes:
+    """Run the installed command to its end and return what it prints."""
+    given = [str(installed.clawgate), *arguments]
+    return subprocess.run(given, cwd=cwd, stdout=subprocess.PIPE, check=True, timeout=DEADLINE_S).stdout
 
 
 def test_installed_command_serves_from_anywhere(

@@ -89,6 +89,7 @@ def test_absent_file_is_one_line(tmp_path: Path, command: tuple[str, ...]) -> No
         (("chat", "--url", " "), 'argument --url: expected a value, got ""'),
         (("embedded", "--port", "x"), 'expected an integer from 0 to 65535, got "x"'),
         (("embedded", "--colour"), "unrecognized arguments: --colour"),
+        (("files", "config.yaml", "spare"), "unrecognized arguments: spare"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -179,11 +180,13 @@ def test_check_says_whether_redis_is_ready(ollama: ScriptedOllama, tmp_path: Pat
 
 def test_version_and_help_are_as_everywhere(tmp_path: Path) -> None:
     assert clawgate("--version", cwd=tmp_path) == (0, f"clawgate {__version__}\n", "")
-    for command in ((), ("serve",), ("up",), ("check",), ("chat",), ("embedded",)):
+    for command in ((), ("serve",), ("up",), ("check",), ("chat",), ("files",), ("embedded",)):
         done = clawgate(*command, "--help", cwd=tmp_path, env={"COLUMNS": "120"})
         assert (done.status, done.stderr) == (0, "")
         assert done.stdout.startswith(f"usage: {' '.join(('clawgate', *command))} ")
-        assert ("--config FILE" in done.stdout) == (command != ("embedded",))
+        assert ("--config FILE" in done.stdout) == (command not in (("files",), ("embedded",)))
     assert "--weights FILE.gguf" in done.stdout
     listed = clawgate("--help", cwd=tmp_path).stdout
-    assert [name for name in ("serve", "up", "check", "chat", "embedded") if f"\n    {name} " not in listed] == []
+    assert [
+        name for name in ("serve", "up", "check", "chat", "files", "embedded") if f"\n    {name} " not in listed
+    ] == []

@@ -9,26 +9,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from importlib.resources import files
-from pathlib import Path
 
 import msgspec
 from flask import Request, Response, make_response, render_template
 
-from clawgate.web.pages.files import PACKAGE, STATIC, Files
+from clawgate.web.pages.files import STATIC, Files
 
 LANGUAGES = ("en", "zh")
 THEMES = ("auto", "light", "dark")
 SCRIPTS = {"chat.html": "page/chat.js", "setup.html": "page/setup.js"}
 """The script of each template."""
-
-
-def templates() -> Path:
-    """Return the folder of templates: mapped into the package in a wheel, beside it in a checkout."""
-    beside = PACKAGE.parent / "templates"
-    if (beside / "chat.html").is_file() and (PACKAGE.parent / "setup.cfg").is_file():
-        return beside
-    return Path(str(files("clawgate") / "templates"))
 
 
 def modules_of(script: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import NoReturn
 from clawgate import __version__, ports, unix_socket
 from clawgate.addresses import socket_path, visited_name
 from clawgate.config import Config, cautions, load, settings
-from clawgate.console import drop_output
+from clawgate.console import adapt_output, complain, drop_output, tell
 from clawgate.errors import ConfigError
 from clawgate.terminal.settings import add_options as add_chat_options
 
@@ -24,12 +24,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and how to get help; exit 2."""
-        self.exit(2, f"clawgate: {message} (see `{self.prog} --help`)\n")
+        complain(f"{message} (see `{self.prog} --help`)")
+        self.exit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    adapt_output()
     if given[:1] == ["embedded"]:  # it has a parser of its own, and loads nothing of the rest
         from clawgate.embedded.__main__ import main as embedded
 
@@ -43,14 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command: Callable[[argparse.Namespace], int] = options.command
         return command(options)
     except ConfigError as error:
-        print(f"clawgate: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
     except KeyboardInterrupt:
         return 130
     except OSError as error:  # stdout is full, or its reader has left
         drop_output()
         what = error if error.filename else f"cannot write the output: {error.strerror}"
-        print(f"clawgate: {what}", file=sys.stderr)
+        complain(str(what))
         return 1
 
 
@@ -140,7 +142,7 @@ def serve(options: argparse.Namespace) -> int:
             sock = ports.listen(config.server.host, config.server.port) if path is None else unix_socket.listen(path)
         except ports.PortTaken as error:
             where = "server.host and server.port" if path is None else "server.host"
-            print(f"clawgate: {where}: {error}", file=sys.stderr)
+            complain(f"{where}: {error}")
             return 1
         sys.argv[1:1] = ["-b", f"fd://{sock.detach()}"]
     from gunicorn.app.wsgiapp import WSGIApplication
@@ -194,20 +196,20 @@ def check(options: argparse.Namespace) -> int:
     config = configure(options)
     has_variables = any(setting.variable in os.environ for setting in settings())
     without = "(defaults and variables)" if has_variables else "(all defaults)"
-    print(f"ok: configuration {os.environ.get('CLAWGATE_CONFIG', '').strip() or without}")
+    tell(f"ok: configuration {os.environ.get('CLAWGATE_CONFIG', '').strip() or without}")
     for caution in cautions(config, os.environ):
-        print(f"warning: {caution}")
+        tell(f"warning: {caution}")
     is_store_ready = _check_store(config)
     endpoint, model = config.model.endpoint, config.model.model_name
     state = upstream_state(OllamaClient.of(config.model), model)
     if state.finding is not None:
-        print(f"not ready: {described(state.finding, endpoint)}")
+        tell(f"not ready: {described(state.finding, endpoint)}")
         return 1
-    print(f"ok: Ollama {state.version} at {endpoint}")
+    tell(f"ok: Ollama {state.version} at {endpoint}")
     if not state.model_ready:
-        print(f"not ready: the model {model} is not there; get it with `ollama pull {model}`")
+        tell(f"not ready: the model {model} is not there; get it with `ollama pull {model}`")
         return 1
-    print(f"ok: model {model}")
+    tell(f"ok: model {model}")
     return 0 if is_store_ready else 1
 
 
@@ -219,9 +221,9 @@ def _check_store(config: Config) -> bool:
     if standing is None:
         return True
     if standing.problem is not None:
-        print(f"not ready: {standing.problem}")
+        tell(f"not ready: {standing.problem}")
         return False
-    print(f'ok: {standing.server}, sessions under "{config.session.redis_prefix}"')
+    tell(f'ok: {standing.server}, sessions under "{config.session.redis_prefix}"')
     for warning in standing.warnings:
-        print(f"warning: {warning}")
+        tell(f"warning: {warning}")
     return True

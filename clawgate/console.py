@@ -1,9 +1,14 @@
-"""Lines on stdout for people and scripts: an output that is full, or whose reader has left, stops no process."""
+"""Lines on stdout and stderr: for people in their own language (`tell`, `complain`), for scripts as they are (`say`).
+
+An output of `say` that is full, or whose reader has left, stops no process.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+
+from clawgate.language import adapt, spoken
 
 
 def say(line: str) -> None:
@@ -12,6 +17,25 @@ def say(line: str) -> None:
         print(line, flush=True)
     except OSError:
         drop_output()
+
+
+def tell(line: str) -> None:
+    """Print a line in the reader's language.
+
+    Errors: OSError, where stdout cannot be written to.
+    """
+    print(spoken(line))
+
+
+def complain(line: str) -> None:
+    """Print the one line about what keeps a command from its work, in the reader's language."""
+    print(spoken(f"clawgate: {line}", sys.stderr), file=sys.stderr)
+
+
+def adapt_output() -> None:
+    """Have both outputs take every character, in the charset of a Chinese locale."""
+    adapt(sys.stdout)
+    adapt(sys.stderr)
 
 
 def drop_output() -> None:

@@ -19,7 +19,6 @@ import logging
 import logging.config
 import os
 import resource
-import sys
 from collections.abc import Callable
 from functools import partial
 from signal import SIGHUP
@@ -31,7 +30,7 @@ from clawgate import unix_socket
 from clawgate.addresses import socket_path
 from clawgate.app import Gateway, Reloaded, reloaded, store_standing
 from clawgate.config import cautions, load
-from clawgate.console import say
+from clawgate.console import complain, say
 from clawgate.errors import ConfigError
 from clawgate.ports import PortTaken
 from clawgate.relay.closings import MOST as MOST_CLOSINGS
@@ -59,10 +58,10 @@ try:
     _config = load(os.environ.get("CLAWGATE_CONFIG"))
     _store = store_standing(_config)  # before the application is built, which connects only once it serves
 except ConfigError as error:
-    print(f"clawgate: {error}", file=sys.stderr)
+    complain(str(error))
     raise SystemExit(2) from error
 if _store is not None and _store.problem is not None and _config.session.redis_required:
-    print(f"clawgate: session.redis_url: {_store.problem}", file=sys.stderr)
+    complain(f"session.redis_url: {_store.problem}")
     raise SystemExit(1)
 
 
@@ -74,7 +73,7 @@ def _affordable(connections: int, at_least: int, other_fds: int) -> int:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < LEAST_FDS:
-        print(f"clawgate: {hard} file descriptors are too few: raise LimitNOFILE or `ulimit -n`", file=sys.stderr)
+        complain(f"{hard} file descriptors are too few: raise LimitNOFILE or `ulimit -n`")
         raise SystemExit(1)
     wanted = connections + other_fds
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -121,7 +120,7 @@ def on_starting(server: Any) -> None:
         try:  # gunicorn's own way takes the socket of a gateway that lives, and fails with a traceback
             server.cfg.set("bind", f"fd://{unix_socket.listen(_path).detach()}")
         except PortTaken as error:
-            print(f"clawgate: server.host: {error}", file=sys.stderr)
+            complain(f"server.host: {error}")
             raise SystemExit(1) from error
 
 

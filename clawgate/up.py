@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from types import FrameType
 from urllib.parse import urlsplit
@@ -19,7 +18,8 @@ from urllib.parse import urlsplit
 from clawgate import launching
 from clawgate.addresses import visited_name
 from clawgate.config import Config, ServerConfig
-from clawgate.console import say
+from clawgate.console import complain, say
+from clawgate.language import spoken
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.finding import described
 from clawgate.ollama.state import upstream_state
@@ -54,7 +54,7 @@ def run(config: Config) -> int:
         started = _read(gateway, r"Server started on (?::(\d+)|unix:)")
         if started is None:
             return 1
-        say(f"{_invitation(config.server, started[1])} Ctrl-C ends it.")
+        say(spoken(f"{_invitation(config.server, started[1])} Ctrl-C ends it."))
         return _watch(children)
     except StopRequested:
         return 0
@@ -79,16 +79,16 @@ def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
     endpoint, model = config.model.endpoint, config.model.model_name
     state = upstream_state(OllamaClient.of(config.model), model)
     if state.reachable:
-        say(f"Ollama {state.version} answers at {endpoint} with {model}.")
+        say(spoken(f"Ollama {state.version} answers at {endpoint} with {model}."))
         if not state.model_ready:
-            say(f"It does not have that model yet: run `ollama pull {model}`.")
+            say(spoken(f"It does not have that model yet: run `ollama pull {model}`."))
         return {}
     is_elsewhere = urlsplit(endpoint).hostname not in LOOPBACK
     if state.finding is not None and state.finding.is_lasting:
         found = described(state.finding, endpoint)
-        say(f"{found[0].upper()}{found[1:]}.")
+        say(spoken(f"{found[0].upper()}{found[1:]}."))
     elif is_elsewhere:
-        say(f"No Ollama answers at {endpoint} yet; the gateway waits for it.")
+        say(spoken(f"No Ollama answers at {endpoint} yet; the gateway waits for it."))
     if is_elsewhere:
         return {}
     embedded = _start(children, ["clawgate.embedded", "--port", "0"], {})
@@ -96,7 +96,7 @@ def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
     if ready is None:
         return None
     name, url = ready.groups()
-    say(f"No Ollama answers at {endpoint}: the small embedded model {name} answers instead of {model}.")
+    say(spoken(f"No Ollama answers at {endpoint}: the small embedded model {name} answers instead of {model}."))
     return {"CLAWGATE_MODEL_ENDPOINT": url, "CLAWGATE_MODEL_MODEL_NAME": name}
 
 
@@ -129,7 +129,7 @@ def _watch(children: list[Child]) -> int:
     """Wait until one ends by itself: that is a failure."""
     while all(child.poll() is None for child in children):
         time.sleep(0.2)
-    print("clawgate: one of the processes ended by itself; see its messages above", file=sys.stderr)
+    complain("one of the processes ended by itself; see its messages above")
     return 1
 
 

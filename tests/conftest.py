@@ -100,8 +100,17 @@ def _leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the real stderr, before pytest captures it, for a hang that only the end of the run can end."""
+    _speak_english()
     config.addinivalue_line("markers", "deadline(seconds): what each phase of this test may take")
     config.stash[_REAL_STDERR] = os.fdopen(os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2), "w")
+
+
+def _speak_english() -> None:
+    """Keep of a developer's own locale the characters alone: the tests read the English lines of the commands."""
+    os.environ.pop("LANGUAGE", None)
+    if os.environ.get("LC_ALL"):
+        os.environ["LC_CTYPE"] = os.environ.pop("LC_ALL")
+    os.environ["LC_MESSAGES"] = "C"
 
 
 def pytest_collection_finish() -> None:

@@ -13,7 +13,7 @@ from tests.support.tools import ROOT
 
 PACKAGE = ROOT / "clawgate"
 ORDER = [
-    {"errors", "addresses", "sockets", "emphasis", "carried", "client"},
+    {"errors", "addresses", "sockets", "emphasis", "carried", "client", "language"},
     {"config"},
     {"sessions", "ollama"},
     {"relay"},
@@ -59,12 +59,14 @@ ONLY_FOR_APP = {"redis"}
 """The rooms that stand behind an interface of the relay: app alone chooses them, where the configuration says so."""
 CLIENTS = {"terminal"}
 """The rooms that talk to a gateway over HTTP: only they import the client, and it knows none."""
+SPEAKERS = {"console", "up", "embedded"}
+"""The rooms that print lines for people: only they import the language, and sentences are English elsewhere."""
 OBSERVED = {"relay.report"}
 """The modules of the relay that telemetry may import: the report of a run."""
 WEB_ORDER = [{"door"}, {"anthropic", "api", "ollama", "openai", "pages"}, {"described"}]
 """The rooms of the web, by the same rule: the door stands before every route and knows none of them."""
 ALONE = {"embedded"}
-"""These rooms know nothing of the rest; only cli starts them."""
+"""These rooms know nothing of the rest but the reader's language; only cli starts them."""
 ONLY_IN: dict[str, set[str]] = {
     "flask": {"web", "app"},
     "werkzeug": {"web", "app"},
@@ -185,6 +187,8 @@ def _may_import(module: str, other: str) -> bool:
         return room == "app"
     if other in NEVER.get(room, set()) or (other == "client" and room not in CLIENTS):
         return False
+    if other == "language" and room not in SPEAKERS:
+        return False
     return line_of(other) < line_of(room) or other in WITHIN.get(room, set())
 
 
@@ -269,7 +273,7 @@ def _names_from(module: str, package: str) -> set[str]:
 def test_the_embedded_runtime_knows_nothing_of_the_rest() -> None:
     for module in modules():
         if room_of(module) in ALONE:
-            assert {room_of(imported) for imported in own_imports_of(module)} <= {room_of(module)}, module
+            assert {room_of(imported) for imported in own_imports_of(module)} <= {room_of(module), "language"}, module
 
 
 def test_a_library_is_known_only_where_it_belongs() -> None:

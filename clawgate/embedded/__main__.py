@@ -20,6 +20,7 @@ from clawgate.embedded.engine import Engine, EngineFailed
 from clawgate.embedded.routes import Routes
 from clawgate.embedded.server import EmbeddedServer
 from clawgate.embedded.weights import Missing, Weights, check_engine, find_weights
+from clawgate.language import adapt, spoken
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where help is; exit 2."""
-        self.exit(2, f"clawgate: embedded: {message} (see `{self.prog} --help`)\n")
+        self.exit(2, spoken(f"clawgate: embedded: {message} (see `{self.prog} --help`)", sys.stderr) + "\n")
 
 
 def main(argv: Sequence[str] | None = None, explained: Callable[[OSError, str, int], str] = lambda *_: "") -> int:
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None, explained: Callable[[OSError, str, i
     Shape: explained gives what to append to the message of a host and port that cannot be bound.
     Threads: the main one, because of the signals.
     """
+    adapt(sys.stderr)
     given = _parser().parse_args(argv)
     try:
         weights = find_weights(given.weights)
@@ -98,7 +100,7 @@ def _load(engine: Engine) -> None:
 
 
 def _fail(message: str) -> int:
-    print(f"clawgate: embedded: {message}", file=sys.stderr, flush=True)
+    print(spoken(f"clawgate: embedded: {message}", sys.stderr), file=sys.stderr, flush=True)
     return 1
 
 

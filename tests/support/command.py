@@ -13,11 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.language import assert_has_chinese
 from tests.support.tools import DEADLINE_S, ROOT
 
 CLAWGATE = tuple(shlex.split(os.environ.get("CLAWGATE_COMMAND", ""))) or (sys.executable, "-m", "clawgate")
 if "/" in CLAWGATE[0]:
     CLAWGATE = (str(ROOT / CLAWGATE[0]), *CLAWGATE[1:])
+
+
+FOR_PEOPLE = ("clawgate: ", "ok: ", "not ready: ", "warning: ")
+"""The beginnings of lines that are printed in the reader's language."""
 
 
 class Finished(NamedTuple):
@@ -28,8 +33,10 @@ class Finished(NamedTuple):
     stderr: str
 
 
-def clawgate(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Finished:
-    """Run `clawgate ARGUMENTS…` to its end, as a rule out of this checkout."""
+def clawgate(
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT, encoding: str = "utf-8"
+) -> Finished:
+    """Run `clawgate ARGUMENTS…` to its end, as a rule out of this checkout; each line for people has its Chinese."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
         [*CLAWGATE, *arguments],
@@ -38,10 +45,13 @@ def clawgate(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path = 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        encoding="utf-8",
+        encoding=encoding,
         timeout=DEADLINE_S,
         check=False,
     )
+    for line in (done.stdout + done.stderr).splitlines():
+        if line.startswith(FOR_PEOPLE):
+            assert_has_chinese(line)
     return Finished(done.returncode, done.stdout, done.stderr)
 
 

@@ -25,6 +25,7 @@ from clawgate.config import (
 )
 from clawgate.config.options import warnings_of
 from clawgate.errors import ConfigError
+from tests.support.language import assert_has_chinese
 
 Write = Callable[[str | bytes], Path]
 
@@ -405,3 +406,5 @@ def test_what_is_valid_and_questionable_is_said(
     assert len(found) == len(words)
     assert all(said in caution for said, caution in zip(words, found, strict=True))
     assert "s3cret" not in "".join(found)
+    for caution in found:
+        assert_has_chinese(f"warning: {caution}")

@@ -11,6 +11,7 @@ import pytest
 from clawgate.config import load, settings
 from clawgate.config.checks import MAX_SOCKET_PATH_BYTES
 from clawgate.errors import ConfigError
+from tests.support.language import assert_has_chinese
 
 URL = "an http:// or https:// URL without user, query or fragment"
 ADDRESS = (
@@ -35,6 +36,7 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         load(path, environment)
     assert caught.value.message.isprintable()
     assert len(caught.value.message) < 300
+    assert_has_chinese(f"clawgate: {caught.value.message}")
     return caught.value.message
 
 

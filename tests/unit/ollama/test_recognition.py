@@ -11,6 +11,7 @@ import pytest
 from clawgate.ollama.failures import refusal_of
 from clawgate.ollama.finding import OF_ANOTHER, OF_OLLAMA, PASSING, Finding, Kind, described
 from clawgate.ollama.recognition import recognise
+from tests.support.language import assert_has_chinese
 from tests.support.tools import ROOT
 
 PLAIN = "http://127.0.0.1:11434"
@@ -114,6 +115,7 @@ def test_what_answers_is_recognised(
     assert detail is None or found.detail == detail
     assert "{" not in found.message.replace(found.detail, "")
     assert described(found, endpoint).isprintable()
+    assert_has_chinese(f"not ready: {described(found, endpoint)}")
 
 
 @pytest.mark.parametrize("piece", [b"<title", b"<title>", b"<", b"a", b"&#1", b" ", b"</title"])

@@ -24,6 +24,7 @@ from clawgate.redis.checking import standing_of
 from clawgate.redis.failures import described
 from clawgate.redis.link import TIMEOUT_S
 from clawgate.redis.permissions import NEEDED, names_of
+from tests.support.language import assert_has_chinese
 from tests.support.redis import RedisServer
 from tests.support.tls import Authority, TlsFront
 from tests.support.tools import DEADLINE_S, ROOT, free_port
@@ -72,6 +73,7 @@ def problem(url: str) -> str:
     assert found is not None
     assert found.isprintable()
     assert "s3cret" not in found
+    assert_has_chinese(f"not ready: {found}")
     return found
 
 
@@ -197,6 +199,7 @@ def test_one_that_forgets_when_it_is_full_is_warned_of(
     setting("maxmemory-policy", "allkeys-lru")
     found = standing_of(config_of(server.url))
     assert found.problem is None
+    assert_has_chinese(f"warning: {found.warnings[0]}")
     assert found.warnings[0].startswith("Redis has maxmemory-policy allkeys-lru: once it is full it forgets sessions")
     assert standing_of(config_of(server.url_of("least", "s3cret"))).warnings == (), "it may not ask"
 
@@ -245,14 +248,14 @@ def test_the_kind_of_the_server_counts(said: tuple[str, str, str, str], words: s
         ("-READONLY You can't write against a read only replica.", "is a replica, which takes no writes"),
         ("-ERR unknown command 'PING'", "is too old; 7 or later is needed"),
         ("-NOPERM User me has no permissions to access the 'x' key", "does not let this user do all that it must; "),
-        ("-ERR me with s3cret \u0007 is wrong", "cannot be used: "),
+        ("-ERR ada with s3cret \u0007 is wrong", "cannot be used: "),
         ("HTTP/1.1 400 Bad Request", "cannot be used: "),
         ("", "closes the connection; a port with TLS wants rediss://"),
     ],
 )
 def test_what_it_says_instead_of_an_answer_is_put_into_words(answer: str, words: str) -> None:
     with replying({b"PING": f"{answer}\r\n".encode() if answer else b""}) as port:
-        found = problem(f"redis://127.0.0.1:{port}?password=s3cret&username=me")
+        found = problem(f"redis://127.0.0.1:{port}?password=s3cret&username=ada")
     assert found.startswith(f"the Redis at 127.0.0.1:{port} {words}")
 
 
@@ -296,7 +299,9 @@ def test_a_file_that_cannot_be_used_is_said(server: RedisServer, tmp_path: Path,
 def test_what_is_not_allowed_is_said(code: int, where: str, words: str) -> None:
     error = redis.ConnectionError("not permitted")
     error.__cause__ = PermissionError(code, os.strerror(code))
-    assert described(error, where, is_tls=False).startswith(words)
+    found = described(error, where, is_tls=False)
+    assert found.startswith(words)
+    assert_has_chinese(f"not ready: {found}")
 
 
 def test_an_option_that_the_client_does_not_know_is_an_error_of_the_configuration() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from clawgate import ports
+from tests.support.language import assert_has_chinese
 
 TAKEN = OSError(errno.EADDRINUSE, "Address already in use")
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -47,7 +48,11 @@ def run(proc: Path, pid: int, parent: int, inode: int, command: str, *arguments:
 
 
 def told(host: str = "127.0.0.1", port: int = 18789) -> str:
-    return ports.explained(TAKEN, host, port)
+    found = ports.explained(TAKEN, host, port)
+    assert_has_chinese(
+        f"clawgate: server.host and server.port: cannot listen on h port 1: Address already in use{found}"
+    )
+    return found
 
 
 def test_a_process_is_named_with_its_cure(proc: Path) -> None:

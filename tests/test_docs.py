@@ -125,7 +125,9 @@ def _anchor(title: str) -> str:
 
 
 def test_what_is_generated_is_up_to_date() -> None:
-    assert generate.with_table(readme()) == readme(), "README.md, Settings: run `make docs`"
+    assert generate.with_table(readme(), generate.table) == readme(), "README.md, Settings: run `make docs`"
+    chinese = document("README.zh-CN.md")
+    assert generate.with_table(chinese, generate.chinese_table) == chinese, "README.zh-CN.md, 设置: run `make docs`"
     file = (ROOT / "config.yaml").read_text(encoding="utf-8")
     assert "".join(config_file()) == file, "config.yaml: run `make docs`"
     assert max(map(len, file.splitlines())) <= WIDTH, "the first sentence of a setting's help is too long"

@@ -1,4 +1,4 @@
-"""Takes the README's pictures of the page: `python -m tests.page.pictures [FOLDER]`, from docs/ where none is given.
+"""Takes both READMEs' pictures of the page: `python -m tests.page.pictures [FOLDER]`, docs/ where none is given.
 
 A real Chromium shows the page of a real gateway while a scripted Ollama answers. It needs fonts with Chinese glyphs
 (Debian's fonts-noto-cjk).
@@ -82,10 +82,12 @@ def main() -> None:
                 take(page, gateway, ollama, ZH, "zh-CN", "dark", DESKTOP, folder / "page-zh-dark.png")
                 take(page, gateway, ollama, EN, "en-US", "dark", PHONE, folder / "page-phone-en-dark.png")
                 take(page, gateway, ollama, ZH, "zh-CN", "light", PHONE, folder / "page-phone-zh-light.png")
-                page.speak("en-US")
-                page.prefer(**{"prefers-color-scheme": "light"})
-                page.resize(*DESKTOP)
-                page.open(gateway.base_url + "/setup").shot(folder / "page-setup.png")
+                take(page, gateway, ollama, ZH, "zh-CN", "light", DESKTOP, folder / "page-zh-light.png")
+                show(page, "zh-CN", "light", DESKTOP)
+                take_interrupted(page, gateway, ollama, folder / "page-zh-interrupted.png")
+                for language, name in (("en-US", "page-setup.png"), ("zh-CN", "page-zh-setup.png")):
+                    show(page, language, "light", DESKTOP)
+                    page.open(gateway.base_url + "/setup").shot(folder / name)
         finally:
             driver.quit()
 
@@ -101,9 +103,7 @@ def take(
     file: Path,
 ) -> None:
     """Have a talk, and take its picture while the last answer streams."""
-    page.speak(language)
-    page.prefer(**{"prefers-color-scheme": scheme})
-    page.resize(*size)
+    show(page, language, scheme, size)
     page.open(gateway.base_url + "/")
     first, second, third = talk.answers
     ollama.script(text(first), done())
@@ -120,6 +120,28 @@ def take(
     page.until("document.body.innerText.includes('6378.137')", "the code is there")
     page.shot(file)
     page.leave()
+
+
+def take_interrupted(page: Page, gateway: Gateway, ollama: ScriptedOllama, file: Path) -> None:
+    """Interrupt an answer, begin to write the next question, and take the picture."""
+    page.open(gateway.base_url + "/")
+    ollama.script(
+        text("北京值得一看的地方：\n\n1. **故宫**：先在网上预约\n2. **天坛**：清晨去，人少\n3. **颐和园**"), hang()
+    )
+    page.send("列出北京的景点")
+    page.until("[...document.querySelectorAll('strong')].length === 3", "the third sight is there")
+    page.click("[data-interrupt]")
+    page.until_idle()
+    page.write("只要二环以内的")
+    page.shot(file)
+    page.leave()
+
+
+def show(page: Page, language: str, scheme: str, size: tuple[int, int]) -> None:
+    """Have the next page in a language, a colour scheme and a size."""
+    page.speak(language)
+    page.prefer(**{"prefers-color-scheme": scheme})
+    page.resize(*size)
 
 
 if __name__ == "__main__":

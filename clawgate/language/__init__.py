@@ -22,10 +22,12 @@ DEFAULT = "utf-8"
 def spoken(line: str, stream: TextIO | None = None) -> str:
     """Return an English line in the reader's language.
 
-    Shape: stream is where it will be printed, stdout by default; what cannot write Chinese gets English.
+    Shape: stream is where it will be printed, stdout by default; where it, or the locale's charset, lacks simplified
+    Chinese (ASCII, Big5), the line stays English.
     """
     encoding = getattr(stream or sys.stdout, "encoding", None) or DEFAULT
-    if language_of(os.environ) != "zh" or not can_write(encoding):
+    charsets = (encoding, charset_of(os.environ) or encoding)
+    if language_of(os.environ) != "zh" or not all(map(can_write, charsets)):
         return line
     return catalogue("zh").translated(line) or line
 

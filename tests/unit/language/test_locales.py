@@ -81,6 +81,13 @@ def test_what_cannot_write_chinese_gets_english(charset: str, line: str) -> None
     assert spoken(LINE, io.TextIOWrapper(io.BytesIO(), charset)) == line
 
 
+@pytest.mark.parametrize("locale", ["zh_TW.Big5", "zh_CN.ISO-8859-1", "zh_CN.nonsense"])
+def test_a_terminal_whose_charset_lacks_chinese_gets_english(chinese: pytest.MonkeyPatch, locale: str) -> None:
+    """The system may lack the locale's own data: then Python writes UTF-8."""
+    chinese.setenv("LANG", locale)
+    assert spoken(LINE, io.TextIOWrapper(io.BytesIO(), "utf-8")) == LINE
+
+
 @pytest.mark.usefixtures("chinese")
 def test_a_line_that_is_not_known_stays_as_it_is() -> None:
     assert spoken("Server started on :18789") == "Server started on :18789"

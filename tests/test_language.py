@@ -145,6 +145,20 @@ def test_every_sentence_in_the_catalogue_is_in_the_code() -> None:
     assert gone == COMPOSED, "clawgate/language/zh.json has a template too many"
 
 
+def test_what_is_said_to_people_is_said_in_their_language() -> None:
+    """`say` prints as it is: only what scripts wait for goes there without `spoken`."""
+    said = [
+        line for path in (ROOT / "clawgate").rglob("*.py") for line in _said_as_it_is(path.read_text(encoding="utf-8"))
+    ]
+    assert len(said) == 1
+    assert "Server started on " in said[0]
+
+
+def _said_as_it_is(source: str) -> list[str]:
+    calls = [ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [call for call in calls if call.startswith("say(") and not call.startswith("say(spoken(")]
+
+
 def test_no_string_that_is_let_pass_is_gone() -> None:
     assert (READ | UNSEEN.keys()) - {piece for _, piece in sentences()} == set()
 

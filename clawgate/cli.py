@@ -74,7 +74,8 @@ def _parser() -> Parser:
         return subparser
 
     add("serve", serve, "run the gateway under gunicorn; prints `Server started on :PORT` once it listens")
-    add("up", up, "run the gateway, with a small embedded model where no Ollama answers on this machine")
+    starter = add("up", up, "run the gateway, with a small embedded model where no Ollama answers on this machine")
+    starter.add_argument("--model", metavar="NAME", help="the embedded model; `clawgate embedded --help` names them")
     add(
         "check",
         check,
@@ -153,9 +154,14 @@ def serve(options: argparse.Namespace) -> int:
 
 def up(options: argparse.Namespace) -> int:
     """Run the gateway, and the embedded model where no Ollama answers."""
-    from clawgate.up import run
+    from clawgate.embedded.models import SMOLLM2, known_names, packaged
+    from clawgate.embedded.trial import command_for_better
+    from clawgate.up import Trial, run
 
-    return run(configure(options))
+    model = packaged(options.model or SMOLLM2.name)
+    if model is None:
+        raise ConfigError(f'--model: expected {known_names()}, got "{options.model}"')
+    return run(configure(options), Trial(model.name, options.model is not None, command_for_better(model)))
 
 
 def chat(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from types import FrameType
 from urllib.parse import urlsplit
 
@@ -40,14 +41,26 @@ class Child(subprocess.Popen[str]):
     is_ready = False
 
 
-def run(config: Config) -> int:
+@dataclass(frozen=True)
+class Trial:
+    """The embedded model that answers where no Ollama does.
+
+    Shape: better is the command that runs a better one, None where there is none.
+    """
+
+    name: str
+    is_chosen: bool = False
+    better: str | None = None
+
+
+def run(config: Config, trial: Trial) -> int:
     """Start the model and the gateway, wait for the end, end both; return the exit status."""
     for number in ENDINGS:
         if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # as nohup sets it
             signal.signal(number, _end)
     children: list[Child] = []
     try:
-        environment = _find_model(config, children)
+        environment = _find_model(config, trial, children)
         if environment is None:
             return 1
         gateway = _start(children, ["clawgate", "serve"], environment)
@@ -74,7 +87,7 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     raise StopRequested
 
 
-def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
+def _find_model(config: Config, trial: Trial, children: list[Child]) -> dict[str, str] | None:
     """Return what the gateway's environment needs on top, starting the embedded model where there is no other."""
     endpoint, model = config.model.endpoint, config.model.model_name
     state = upstream_state(OllamaClient.of(config.model), model)
@@ -82,6 +95,8 @@ def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
         say(spoken(f"Ollama {state.version} answers at {endpoint} with {model}."))
         if not state.model_ready:
             say(spoken(f"It does not have that model yet: run `ollama pull {model}`."))
+        if trial.is_chosen:
+            say(spoken(f"--model {trial.name} has no effect: it is for machines without Ollama."))
         return {}
     is_elsewhere = urlsplit(endpoint).hostname not in LOOPBACK
     if state.finding is not None and state.finding.is_lasting:
@@ -90,13 +105,17 @@ def _find_model(config: Config, children: list[Child]) -> dict[str, str] | None:
     elif is_elsewhere:
         say(spoken(f"No Ollama answers at {endpoint} yet; the gateway waits for it."))
     if is_elsewhere:
+        if trial.is_chosen:
+            say(spoken(f"--model {trial.name} has no effect: model.endpoint is on another machine."))
         return {}
-    embedded = _start(children, ["clawgate.embedded", "--port", "0"], {})
+    embedded = _start(children, ["clawgate.embedded", "--port", "0", "--model", trial.name], {})
     ready = _read(embedded, r"Embedded model (\S+) on (http://\S+)")
     if ready is None:
         return None
     name, url = ready.groups()
     say(spoken(f"No Ollama answers at {endpoint}: the small embedded model {name} answers instead of {model}."))
+    packaged = f"`{trial.better}`, or " if trial.better is not None else ""
+    say(spoken(f"It is a trial model. For a better one: {packaged}install Ollama and run `ollama pull {model}`."))
     return {"CLAWGATE_MODEL_ENDPOINT": url, "CLAWGATE_MODEL_MODEL_NAME": name}
 
 

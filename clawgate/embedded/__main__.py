@@ -16,7 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from clawgate.embedded.engine import Engine, EngineFailed
+from clawgate.embedded.engine import Engine
+from clawgate.embedded.job import EngineFailed
+from clawgate.embedded.models import SMOLLM2, Packaged, known_names, packaged
 from clawgate.embedded.routes import Routes
 from clawgate.embedded.server import EmbeddedServer
 from clawgate.embedded.weights import Missing, Weights, check_engine, find_weights
@@ -40,11 +42,17 @@ def main(argv: Sequence[str] | None = None, explained: Callable[[OSError, str, i
     adapt(sys.stderr)
     given = _parser().parse_args(argv)
     try:
-        weights = find_weights(given.weights)
+        weights = find_weights(given.weights, given.model or SMOLLM2)
         check_engine()
     except Missing as error:
         return _fail(str(error))
-    engine = Engine(weights.path, given.threads, is_verbose=given.verbose)
+    engine = Engine(
+        weights.path,
+        given.threads,
+        weights.context_tokens,
+        reads_singly=weights.reads_singly,
+        is_verbose=given.verbose,
+    )
     try:
         server = EmbeddedServer(given.host, given.port, Routes(engine, weights), is_verbose=given.verbose)
     except OSError as error:
@@ -108,12 +116,22 @@ def _parser() -> _Parser:
     parser = _Parser(prog="clawgate embedded", description="A small real model behind Ollama's own HTTP API.")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=11434, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--weights", type=Path, metavar="FILE.gguf", help="another model than the packaged one")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", type=model_named, metavar="NAME", help=f"{known_names()} (default: {SMOLLM2.name})")
+    which.add_argument("--weights", type=Path, metavar="FILE.gguf", help="another model than the packaged ones")
     parser.add_argument(
         "--threads", type=_positive, default=default_threads(), help="of the engine (default here: %(default)s)"
     )
     parser.add_argument("--verbose", action="store_true", help="log requests and what llama.cpp says, on stderr")
     return parser
+
+
+def model_named(name: str) -> Packaged:
+    """Return the packaged model of that name, for argparse. Errors: ArgumentTypeError that names the known ones."""
+    found = packaged(name)
+    if found is None:
+        raise argparse.ArgumentTypeError(f'expected {known_names()}, got "{name}"')
+    return found
 
 
 def _positive(text: str) -> int:

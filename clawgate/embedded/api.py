@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from clawgate.embedded.engine import Job, Message
+from clawgate.embedded.job import Job, Message
 
 _WHOLE, _REAL = "integer", "float32"
 _OPTIONS = {  # Ollama's option → llama.cpp's parameter and the type as Ollama's error names it
@@ -25,8 +25,9 @@ _OPTIONS = {  # Ollama's option → llama.cpp's parameter and the type as Ollama
     "presence_penalty": ("presence_penalty", _REAL),
     "frequency_penalty": ("frequency_penalty", _REAL),
     "seed": ("seed", _WHOLE),
-    "num_predict": ("", _WHOLE),  # the engine's max_tokens: see Job.limit
-    "num_ctx": ("", _WHOLE),  # checked only: the context is fixed when the model is loaded
+    "num_predict": ("", _WHOLE),  # Job.limit
+    "num_ctx": ("", _WHOLE),  # Job.context
+    "num_keep": ("", _WHOLE),  # Job.keep
 }
 _DEFAULTS: Mapping[str, object] = {
     "temperature": 0.8,
@@ -66,6 +67,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
     tools: list[Any] | None = None
     format: Any = None
     keep_alive: str | int | float | None = None
+    truncate: bool | None = None
+    shift: bool | None = None
 
     @property
     def is_streaming(self) -> bool:
@@ -101,6 +104,8 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     think: bool | str | None = None
     format: Any = None
     keep_alive: str | int | float | None = None
+    truncate: bool | None = None
+    shift: bool | None = None
 
     def as_chat(self) -> ChatRequest:
         """Return the chat that asks the same; without a prompt it has no messages, and loads or unloads the model.
@@ -120,6 +125,8 @@ class GenerateRequest(msgspec.Struct, frozen=True):
             think=self.think,
             format=self.format,
             keep_alive=self.keep_alive,
+            truncate=self.truncate,
+            shift=self.shift,
         )
 
 
@@ -154,20 +161,29 @@ def read_body(body: bytes, kind: type[Body]) -> Body:
 
 
 def job_of(request: ChatRequest) -> Job:
-    """Put a request that has messages into the engine's terms. Errors: Refused."""
+    """Put a request into the engine's terms; without messages it is one to load the model. Errors: Refused."""
     options = {name: value for name, value in (request.options or {}).items() if value is not None}
     for name, value in options.items():
         _check_option(name, value)
+    whole = {name: int(value) for name, value in options.items() if _OPTIONS.get(name, ("", ""))[1] == _WHOLE}
     settings = dict(_DEFAULTS)
     for name, value in options.items():
-        parameter, kind = _OPTIONS.get(name, ("", ""))
+        parameter, _ = _OPTIONS.get(name, ("", ""))
         if parameter:
-            settings[parameter] = int(value) if kind == _WHOLE else value
-    if int(options.get("seed", -1)) < 0:
+            settings[parameter] = whole.get(name, value)
+    if whole.get("seed", -1) < 0:
         settings.pop("seed", None)  # Ollama's "a new one each time", which is llama.cpp's default
     settings["stop"] = [text for text in options.get("stop", []) if text]  # an empty one would end every answer
-    limit = int(options.get("num_predict", -1))
-    return Job(_messages(request), settings, limit if limit > 0 else None, _response_format(request.format))
+    return Job(
+        _messages(request),
+        settings,
+        whole.get("num_predict"),
+        _response_format(request.format),
+        context=whole.get("num_ctx"),
+        keep=whole.get("num_keep", 4),
+        truncates=request.truncate is not False,
+        shifts=request.shift is not False,
+    )
 
 
 def _messages(request: ChatRequest) -> list[Message]:

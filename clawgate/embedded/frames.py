@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from clawgate.embedded.engine import CONTEXT_TOKENS, Outcome
+from clawgate.embedded.job import Outcome
 from clawgate.embedded.weights import Weights
 
 VERSION = "0.24.0-clawgate-embedded"
@@ -86,15 +86,18 @@ def tags(weights: Weights) -> dict[str, Any]:
     return {"models": [{**_listed(weights), "modified_at": weights.modified_at}]}
 
 
-def ps(weights: Weights, *, is_loaded: bool) -> dict[str, Any]:
-    """`GET /api/ps`: the model while it is in memory; it stays there until a `keep_alive` of zero."""
+def ps(weights: Weights, context: int | None) -> dict[str, Any]:
+    """`GET /api/ps`: the model while it is in memory; it stays there until a `keep_alive` of zero.
+
+    Shape: context is the size of its context in tokens, None while it is not in memory.
+    """
     running = {
         **_listed(weights),
         "expires_at": "2318-01-01T00:00:00Z",  # what Ollama shows for a keep_alive without end
         "size_vram": 0,
-        "context_length": CONTEXT_TOKENS,
+        "context_length": context,
     }
-    return {"models": [running] if is_loaded else []}
+    return {"models": [running] if context is not None else []}
 
 
 def show(weights: Weights) -> dict[str, Any]:

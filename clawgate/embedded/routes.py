@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from clawgate.embedded import frames
 from clawgate.embedded.api import ChatRequest, EmbedRequest, GenerateRequest, Refused, ShowRequest, job_of, read_body
-from clawgate.embedded.engine import Engine, EngineFailed, Outcome
+from clawgate.embedded.engine import Engine
+from clawgate.embedded.job import EngineFailed, Outcome
 from clawgate.embedded.weights import Weights
 from clawgate.embedded.wire import JSON, TEXT
 
@@ -97,7 +98,7 @@ class Routes:
         return _json(frames.tags(self._weights))
 
     def _ps(self, _body: bytes, _caller: Caller) -> Reply:
-        return _json(frames.ps(self._weights, is_loaded=self._engine.is_loaded))
+        return _json(frames.ps(self._weights, self._engine.context))
 
     def _show(self, body: bytes, _caller: Caller) -> Reply:
         request = read_body(body, ShowRequest)
@@ -132,7 +133,7 @@ class Routes:
         if request.frees_the_model:
             self._engine.unload()
             return _json(frames.load_frame(model, said(""), "unload"))
-        self._engine.load()
+        self._engine.load(job_of(request).context)
         return _json(frames.load_frame(model, said(""), "load"))
 
     def _check_model(self, model: str | None) -> str:

@@ -12,6 +12,9 @@ from typing import Any
 CHECKED = " \t\r\n"
 """Whitespace at the end of a partial answer is not fed to the model but must come out of it again: see AnswerStream."""
 
+_MOST_REPEATS = 30
+"""So often a model may say a piece again. Source: Ollama v0.24 llm/server.go, where the answer just breaks off."""
+
 
 class AnswerStream:
     """Collects what one call of the engine reports, hands text on, and says when to stop.
@@ -21,18 +24,29 @@ class AnswerStream:
     chosen, and the answer another one (measured: the only cuts that went wrong). So the prompt ends before it, the
     model writes it once more, and it is swallowed here; a model that writes anything else makes `is_astray` true.
 
+    Units: tokens. `limit` is the most that the answer gets; `window` is the context that prompt and answer share, where
+    the answer is to end with it. An answer that says the same piece over and over ends as if it had come to its limit.
+
     Threads: the engine calls from the thread that asked it. Errors: what `emit` or `is_gone` raise is kept in
     `failure`, because the engine drops exceptions of its callback.
     """
 
     def __init__(
-        self, emit: Callable[[str], None], is_gone: Callable[[], bool], held: str = "", limit: int | None = None
+        self,
+        emit: Callable[[str], None],
+        is_gone: Callable[[], bool],
+        limit: int | None = None,
+        held: str = "",
+        window: int | None = None,
     ) -> None:
         self._emit = emit
         self._is_gone = is_gone
         self._held = held
         self._limit = limit
+        self._window = window
         self._swallowed = 0
+        self._last = ""
+        self._repeats = 0
         self.timings: Mapping[str, Any] = {}
         self.reason: str | None = None
         self.error: Mapping[str, Any] | None = None
@@ -74,10 +88,20 @@ class AnswerStream:
             return True
         if rest:
             self._emit(rest)
-        if self._limit is not None and not self._held and self.eval_count >= self._limit:
+        if self._is_at_an_end(text):
             self.reason = "length"
             return True
         return False
+
+    def _is_at_an_end(self, text: str) -> bool:
+        self._repeats = self._repeats + 1 if text.strip() == self._last else 0
+        self._last = text.strip()
+        used = sum(int(self.timings.get(name, 0)) for name in ("cache_n", "prompt_n", "predicted_n"))
+        return (
+            (self._limit is not None and not self._held and self.eval_count >= self._limit)
+            or (self._window is not None and used + 1 >= self._window)
+            or self._repeats > _MOST_REPEATS
+        )
 
     def _beyond_held(self, text: str) -> str:
         if not self._held:

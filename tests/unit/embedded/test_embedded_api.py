@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from clawgate.embedded.api import ChatRequest, Refused, ShowRequest, job_of, read_body
+from clawgate.embedded.api import ChatRequest, GenerateRequest, Refused, ShowRequest, job_of, read_body
+from clawgate.embedded.job import context_of, limit_of
 
 
 def request(**fields: Any) -> ChatRequest:
@@ -21,14 +22,33 @@ def test_defaults_are_ollamas() -> None:
     assert job.settings["temperature"] == 0.8
     assert job.settings["repeat_penalty"] == 1.1
     assert "seed" not in job.settings
-    assert (job.limit, job.response) == (None, None)
+    assert (job.limit, job.response, job.context) == (None, None, None)
+    assert (job.keep, job.truncates, job.shifts) == (4, True, True)
 
 
 def test_options_are_mapped_and_unknown_ones_ignored() -> None:
     job = job_of(request(options={"temperature": 0, "seed": 7, "top_k": 3.0, "num_predict": 5, "numa": True}))
     assert job.settings["temperature"] == 0
     assert (job.settings["seed"], job.settings["top_k"], job.limit) == (7, 3, 5)
-    assert "numa" not in job.settings
+    assert not {"numa", "num_predict", "num_ctx", ""} & set(job.settings)
+    job = job_of(request(options={"num_ctx": 8192, "num_keep": -1}, truncate=False, shift=False))
+    assert (job.context, job.keep, job.truncates, job.shifts) == (8192, -1, False, False)
+    free = read_body(b'{"prompt": "Hi", "truncate": false, "shift": false}', GenerateRequest).as_chat()
+    assert (job_of(free).truncates, job_of(free).shifts) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "context"),
+    [(None, 4096), (0, 4096), (1, 256), (-5, 256), (1000, 1024), (1024, 1024), (8192, 8192), (100_000, 32_768)],
+)
+def test_context_is_what_is_asked_up_to_the_models_own(asked: int | None, context: int) -> None:
+    assert context_of(asked, 32_768) == context
+    assert context_of(asked, 2048) == min(context, 2048)
+
+
+@pytest.mark.parametrize(("asked", "limit"), [(5, 5), (None, 2560), (-1, 2560), (-2, 2560), (0, 2560), (9999, 2560)])
+def test_no_answer_is_longer_than_ten_contexts(asked: int | None, limit: int) -> None:
+    assert limit_of(asked, 256) == limit
 
 
 @pytest.mark.parametrize("seed", [-1, -7])

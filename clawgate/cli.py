@@ -158,7 +158,7 @@ def up(options: argparse.Namespace) -> int:
     from clawgate.embedded.trial import command_for_better
     from clawgate.up import Trial, run
 
-    model = packaged(options.model or SMOLLM2.name)
+    model = SMOLLM2 if options.model is None else packaged(options.model)
     if model is None:
         raise ConfigError(f'--model: expected {known_names()}, got "{options.model}"')
     return run(configure(options), Trial(model.name, options.model is not None, command_for_better(model)))

@@ -90,6 +90,8 @@ def test_absent_file_is_one_line(tmp_path: Path, command: tuple[str, ...]) -> No
         (("embedded", "--port", "x"), 'expected an integer from 0 to 65535, got "x"'),
         (("embedded", "--colour"), "unrecognized arguments: --colour"),
         (("files", "config.yaml", "spare"), "unrecognized arguments: spare"),
+        (("embedded", "--model", "qwen3"), 'expected smollm2:135m or qwen2.5-coder:0.5b, got "qwen3"'),
+        (("up", "--model", ""), '--model: expected smollm2:135m or qwen2.5-coder:0.5b, got ""'),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -186,6 +188,7 @@ def test_version_and_help_are_as_everywhere(tmp_path: Path) -> None:
         assert done.stdout.startswith(f"usage: {' '.join(('clawgate', *command))} ")
         assert ("--config FILE" in done.stdout) == (command not in (("files",), ("embedded",)))
     assert "--weights FILE.gguf" in done.stdout
+    assert "smollm2:135m or qwen2.5-coder:0.5b (default: smollm2:135m)" in " ".join(done.stdout.split())
     listed = clawgate("--help", cwd=tmp_path).stdout
     assert [
         name for name in ("serve", "up", "check", "chat", "files", "embedded") if f"\n    {name} " not in listed

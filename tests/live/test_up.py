@@ -29,10 +29,12 @@ NOTICE = rf"^No Ollama answers at (\S+): the small embedded model (\S+) answers 
 class Up(ChildProcess):
     """A running `clawgate up`; all that it started ends with it, or with the test."""
 
-    def __init__(self, folder: Path, *, env: Mapping[str, str] | None, **sections: Mapping[str, object]) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, env: Mapping[str, str] | None, **sections: Mapping[str, object]
+    ) -> None:
         require_procfs()
         config = write_config({**sections, "server": {"port": 0, **sections.get("server", {})}}, folder)
-        command = [sys.executable, "-m", "clawgate", "up", "--config", str(config)]
+        command = [sys.executable, "-m", "clawgate", "up", "--config", str(config), *arguments]
         super().__init__(command, cwd=ROOT, env=env, name="up")
         self._known: set[int] = set()
 
@@ -79,8 +81,8 @@ def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     """Start `clawgate up` with these sections of the configuration."""
     started: list[Up] = []
 
-    def start(env: Mapping[str, str] | None = None, **sections: Mapping[str, object]) -> Up:
-        started.append(Up(tmp_path, env=env, **sections))
+    def start(*arguments: str, env: Mapping[str, str] | None = None, **sections: Mapping[str, object]) -> Up:
+        started.append(Up(tmp_path, *arguments, env=env, **sections))
         return started[-1]
 
     yield start
@@ -97,10 +99,13 @@ def nobody() -> dict[str, object]:
 
 
 def test_ollama_that_answers_is_used(up: Callable[..., Up], ollama: ScriptedOllama) -> None:
-    process = up(model={"endpoint": ollama.base_url})
+    process = up("--model", "qwen2.5-coder:0.5b", model={"endpoint": ollama.base_url})
     url = process.wait_until_ready()
-    assert process.stdout[0] == f"Ollama 0.12.6 answers at {ollama.base_url} with {DEFAULT_MODEL}.\n"
-    assert process.stdout[1:] == [f"Open {url}/ in your browser. Ctrl-C ends it.\n"]
+    assert process.stdout == [
+        f"Ollama 0.12.6 answers at {ollama.base_url} with {DEFAULT_MODEL}.\n",
+        "--model qwen2.5-coder:0.5b has no effect: it is for machines without Ollama.\n",
+        f"Open {url}/ in your browser. Ctrl-C ends it.\n",
+    ]
     assert client.get(url, "/").status == 200
     with StreamClient(url, {"message": "Hi"}) as stream:
         sse.check(stream.read_all())
@@ -123,8 +128,9 @@ def test_model_that_is_not_there_yet_is_named(up: Callable[..., Up], ollama: Scr
 
 
 def test_ollama_elsewhere_is_waited_for(up: Callable[..., Up]) -> None:
-    process = up(model={"endpoint": "http://192.0.2.1:9"})
+    process = up("--model", "smollm2", model={"endpoint": "http://192.0.2.1:9"})
     process.wait_until_ready()
+    assert process.stdout[1] == "--model smollm2:135m has no effect: model.endpoint is on another machine.\n"
     assert process.stdout[0] == "No Ollama answers at http://192.0.2.1:9 yet; the gateway waits for it.\n"
 
 
@@ -150,6 +156,8 @@ def test_embedded_model_answers_where_no_ollama_does(up: Callable[..., Up], nobo
     url = process.wait_until_ready()
     notice = process.wait_for_line(NOTICE, stdout_only=True)
     assert notice[1] == nobody["endpoint"]
+    better = "`make run MODEL=qwen2.5-coder:0.5b`, or install Ollama and run `ollama pull qwen3:32b`"
+    assert f"It is a trial model. For a better one: {better}.\n" in process.stdout
     status = client.get(url, "/api/status").json
     assert status["model"] == notice[2] == "smollm2:135m"
     assert status["upstream"]["model_ready"] is True, status

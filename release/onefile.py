@@ -78,7 +78,7 @@ def _pack(wheels: Path, made: Path, root: Path) -> None:
 
 
 def _write(made: Path, target: Path) -> None:
-    """Copy pex's file with our beginning, and without what differs from one machine to the next: order, times, modes."""
+    """Copy pex's file with our beginning, and without what differs between machines: order, times, modes."""
     start = (ROOT / "release" / "onefile_start.py").read_bytes()
     new = target.with_name(f"{target.name}.new")
     with new.open("wb") as file:

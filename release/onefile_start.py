@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import warnings
 
 _OLDEST = (3, 10)
 _NEWEST = (3, 13)
 _MACHINES = ("aarch64", "x86_64")
 _FOLDER = os.path.join("clawgate", "pex")
+_CURE = "set PEX_ROOT to a folder that this user can write, with 100 MB free and not mounted noexec"
 
 
 def _prepare() -> None:
@@ -26,6 +28,8 @@ def _prepare() -> None:
         del os.environ[name]
     os.environ["PEX_IGNORE_RCFILES"] = "1"
     os.environ["PEX_ROOT"] = _folder()
+    if "PEX_VERBOSE" not in os.environ:
+        warnings.simplefilter("ignore")  # a first start that was killed is told of in four lines, and made good
 
 
 def _end(message: str) -> None:
@@ -37,12 +41,12 @@ def _end(message: str) -> None:
 def _check_machine() -> None:
     system = os.uname()
     try:
-        is_glibc = bool(os.confstr("CS_GNU_LIBC_VERSION"))
+        libc = "glibc" if os.confstr("CS_GNU_LIBC_VERSION") else ""
     except (ValueError, OSError):
-        is_glibc = False
-    if system.sysname != "Linux" or system.machine not in _MACHINES or not is_glibc:
-        found = "{} on {}{}".format(system.sysname, system.machine, "" if is_glibc else " without glibc")
-        _end("this file is for Linux with glibc on {}, and this is {}".format(" or ".join(_MACHINES), found))
+        libc = ""
+    if system.sysname != "Linux" or system.machine not in _MACHINES or not libc:
+        found = f"{system.sysname} with {libc or 'another libc'} on {system.machine}"
+        _end(f"this file is for Linux with glibc on {' or '.join(_MACHINES)}, and this is {found}")
 
 
 def _is_supported() -> bool:
@@ -53,34 +57,37 @@ def _is_supported() -> bool:
 def _run_with_another() -> None:
     """Go on under another Python of this machine, the newest that will do."""
     for minor in range(_NEWEST[1], _OLDEST[1] - 1, -1):
-        python = shutil.which("python3.{}".format(minor))
+        python = shutil.which(f"python3.{minor}")
         if python and subprocess.call([python, "-c", ""], stderr=subprocess.DEVNULL) == 0:
             os.execv(python, [python, *sys.argv])
-    wanted = "Python {}.{} to {}.{}".format(*_OLDEST, *_NEWEST)
-    found = "{} {}.{}".format(sys.implementation.name, *sys.version_info[:2])
-    _end("it needs {}, and {} is {}: install one of those".format(wanted, sys.executable or "this", found))
+    found = f"{sys.implementation.name} {sys.version_info[0]}.{sys.version_info[1]}"
+    _end(f"it needs Python 3.{_OLDEST[1]} to 3.{_NEWEST[1]}, and {sys.executable or 'this'} is {found}: install one")
 
 
 def _folder() -> str:
     """Return the folder to unpack into: $PEX_ROOT, or one of our own below the cache of this service or user."""
     given = os.environ.get("PEX_ROOT")
     own = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = given or os.path.join(own.split(":")[0], _FOLDER)
-    cure = "set PEX_ROOT to a folder that {} can write".format("you" if sys.stderr.isatty() else "this user")
+    folder = os.path.abspath(given) if given else os.path.join(own.split(":")[0], _FOLDER)
     if not os.path.isabs(folder):
-        _end("it finds no folder to unpack into (no home): " + cure)
+        _end("no home directory is known, and so no folder to unpack into: " + _CURE)
     try:
+        if not given and _owner_of_nearest(folder) not in (0, os.geteuid()):  # whoever owns it can change what runs
+            _end(f"{folder} belongs to another user: {_CURE}")
         os.makedirs(folder, 0o700, exist_ok=True)
-        owner = os.stat(folder).st_uid
+        if not os.access(folder, os.W_OK | os.X_OK):
+            _end(f"cannot write to {folder}: {_CURE}")
+        if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+            _end(f"{folder} is mounted noexec: {_CURE}")
     except OSError as error:
-        _end("cannot unpack into {}: {}: {}".format(folder, error.strerror, cure))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        _end("cannot write to {}: {}".format(folder, cure))
-    if owner != os.geteuid() and not given:  # whoever owns it can change what runs
-        _end("{} belongs to another user: {}".format(folder, cure))
-    if os.statvfs(folder).f_flag & os.ST_NOEXEC:
-        _end("{} is mounted noexec: set PEX_ROOT to a folder on another file system".format(folder))
+        _end(f"cannot unpack into {folder}: {error.strerror}: {_CURE}")
     return folder
+
+
+def _owner_of_nearest(folder: str) -> int:
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    return os.stat(folder).st_uid
 
 
 def _refuse_to_unpack(kind, error, traceback) -> None:  # type: ignore[no-untyped-def]
@@ -88,8 +95,8 @@ def _refuse_to_unpack(kind, error, traceback) -> None:  # type: ignore[no-untype
         sys.__excepthook__(kind, error, traceback)
     elif issubclass(kind, KeyboardInterrupt):
         os._exit(130)
-    what = str(error).strip().splitlines() or [kind.__name__]
-    _end("cannot unpack into {}: {}: PEX_ROOT names another folder".format(os.environ.get("PEX_ROOT"), what[-1]))
+    what = getattr(error, "strerror", None) or (str(error).strip().splitlines() or [kind.__name__])[-1]
+    _end(f"cannot unpack into {os.environ.get('PEX_ROOT')}: {what}: {_CURE}")
 
 
 _prepare()

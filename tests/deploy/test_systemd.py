@@ -82,10 +82,12 @@ def test_the_template_differs_from_the_plain_unit_in_what_several_need() -> None
         "Description=clawgate, a streaming gateway for a local LLM",
         f"ExecStart={PROGRAM}",
         "RuntimeDirectory=clawgate",
+        "CacheDirectory=clawgate",
     ]
     assert [line for line in template if line not in plain] == [
         "Description=clawgate on port %i, a streaming gateway for a local LLM",
         f"ExecStart={PROGRAM} --port %i",
+        "CacheDirectory=clawgate-%i",
     ]
 
 

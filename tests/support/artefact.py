@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.support.tools import ROOT
 
 DIST = ROOT / "dist"
-SOURCES = ("setup.cfg", "pyproject.toml", "config.yaml", "clawgate", "nginx", "release", "systemd", "templates")
+ONEFILE = "clawgate.pyz"
+BINARY = f"clawgate-linux-{os.uname().machine}"
+SOURCES = ("setup.cfg", "pyproject.toml", "clawgate", "nginx", "release", "systemd", "templates")
 """What the artefacts are made of; a later change of the README alters no more than a description in them."""
 
 
@@ -34,10 +37,10 @@ def artefact(name: str) -> Path:
 
 
 def _target(name: str) -> str:
-    return "onefile" if name.endswith(".pyz") else "binary"
+    return "onefile" if name == ONEFILE else "binary"
 
 
-def _refuse(reason: str) -> None:
+def _refuse(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,6 +1,7 @@
 """A real systemd, the first process of namespaces of its own, that knows only the units it is given.
 
-The network is the machine's. It needs root and a kernel that allows namespaces; the tests skip without.
+The network is the machine's; /run and /var/cache are its own. It needs root and a kernel that allows namespaces; the
+tests skip without.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ NAMESPACES = ("--mount", "--pid", "--ipc")
 _BOOT = """\
 set -e
 mount -t tmpfs -o mode=755 tmpfs /run
+mount -t tmpfs -o mode=755 tmpfs /var/cache
 mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
 mkdir -p /sys/fs/cgroup/systemd
 mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd

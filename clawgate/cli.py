@@ -148,7 +148,12 @@ def serve(options: argparse.Namespace) -> int:
         sys.argv[1:1] = ["-b", f"fd://{sock.detach()}"]
     from gunicorn.app.wsgiapp import WSGIApplication
 
-    WSGIApplication(prog="clawgate").run()
+    class Server(WSGIApplication):  # type: ignore[misc]
+        def chdir(self) -> None:
+            """Change to gunicorn's `chdir`, but import nothing from there: modules there would hide installed ones."""
+            os.chdir(self.cfg.chdir)
+
+    Server(prog="clawgate").run()
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The shipped unit runs the artefacts as it runs an installed package: in a real systemd, with everything locked down."""
+"""The shipped unit runs the artefacts as it runs an installed package, in a real systemd, locked down as it is."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from clawgate.config import Config, settings
-from tests.deploy.test_wheel import copied_source
+from release.wheel import copied_source
 from tests.support import client, sse
 from tests.support.client import StreamClient
 from tests.support.gateway import write_config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sysconfig
 import venv
@@ -14,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from clawgate import __version__
+from release.wheel import copied_source
 from tests.support import sse
 from tests.support.gateway import Gateway
 from tests.support.tools import DEADLINE_S, ROOT, require
 
 BUILD_S = 120
-SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "clawgate", "nginx", "systemd", "templates")
 
 pytestmark = pytest.mark.deadline(2 * BUILD_S)
 
@@ -67,18 +66,6 @@ def wheel(environment: Environment, tmp_path_factory: pytest.TempPathFactory) ->
     assert built.returncode == 0, built.stdout + built.stderr
     assert "Warning" not in built.stdout + built.stderr
     return next(folder.glob("*.whl"))
-
-
-def copied_source(folder: Path) -> Path:
-    """Copy what the wheel is built of, because building leaves files behind."""
-    source = folder / "source"
-    source.mkdir()
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        else:
-            shutil.copy(ROOT / name, source)
-    return source
 
 
 @pytest.fixture(scope="module")

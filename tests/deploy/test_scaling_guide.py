@@ -32,7 +32,7 @@ def compose() -> dict[str, Any]:
 
 def test_the_examples_are_those() -> None:
     assert (len(YAML), len(USER)) == (2, 1)
-    assert YAML[1].startswith("# compose.yaml\n")
+    assert YAML[1].startswith("# compose-several.yaml\n")
 
 
 def test_every_key_of_the_layout_is_told_of() -> None:

@@ -66,7 +66,7 @@ def test_image_tells_what_it_is(image: list[str]) -> None:
     assert found["Config"]["Labels"]["org.opencontainers.image.version"] == __version__
     assert found["Config"]["StopSignal"] == "SIGTERM"
     assert list(found["Config"]["ExposedPorts"]) == ["18789/tcp"]
-    health = found["Config"].get("Healthcheck") or found["HealthCheck"]
+    health = found["Config"].get("Healthcheck") or found["Healthcheck"]  # Docker, podman
     assert health["Test"] == ["CMD", "python3", *health_check()[1:]]
 
 

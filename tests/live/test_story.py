@@ -92,7 +92,6 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"message": "Think.", "think": True}, "thinking"),
     ({"message": "Use it.", "tools": [TOOL]}, "tools"),
     ({"message": "Write JSON.", "format": "bogus"}, "invalid format"),
-    ({"message": "Hello. " * 5000}, "context"),
 ]
 
 

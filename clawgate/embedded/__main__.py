@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None, explained: Callable[[OSError, str, i
         check_engine()
     except Missing as error:
         return _fail(str(error))
+    except KeyboardInterrupt:  # putting the weights together takes some seconds
+        return 130
     engine = Engine(
         weights.path,
         given.threads,

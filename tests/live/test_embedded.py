@@ -316,7 +316,7 @@ def test_gateway_before_it_tells_how_full_its_context_is(url: str, tmp_path: Pat
         assert LENGTH < context["used"] < 200
         wait_for(lambda: f"context={context['used']}/4096 " in gateway.log, "the log has it")
         for asked, size in ((512, 512), (100_000, 8192)):
-            ask["options"] = {"temperature": 0, "num_predict": 1, "num_ctx": asked}
+            ask["options"] = {**GREEDY, "num_ctx": asked}  # long enough that the size is told before the end
             wait_for(partial(is_told, size), f"{asked} is told as {size}")
             assert get(url, "/api/ps").json["models"][0]["context_length"] == size
 

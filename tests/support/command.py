@@ -16,9 +16,10 @@ from typing import NamedTuple
 from tests.support.language import assert_has_chinese
 from tests.support.tools import DEADLINE_S, ROOT
 
-CLAWGATE = tuple(shlex.split(os.environ.get("CLAWGATE_COMMAND", ""))) or (sys.executable, "-m", "clawgate")
-if "/" in CLAWGATE[0]:
-    CLAWGATE = (str(ROOT / CLAWGATE[0]), *CLAWGATE[1:])
+OTHER = tuple(shlex.split(os.environ.get("CLAWGATE_COMMAND", "")))
+if OTHER and "/" in OTHER[0]:
+    OTHER = (str(ROOT / OTHER[0]), *OTHER[1:])
+CLAWGATE = OTHER or (sys.executable, "-m", "clawgate")
 
 
 FOR_PEOPLE = ("clawgate: ", "ok: ", "not ready: ", "warning: ")

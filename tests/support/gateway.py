@@ -16,7 +16,7 @@ from typing import Any
 from tests.support import client
 from tests.support.client import Reply, StreamClient
 from tests.support.command import CLAWGATE
-from tests.support.proc import children_of, resources_of
+from tests.support.proc import children_of, is_of_a_binary, resources_of
 from tests.support.process import ChildProcess
 from tests.support.tools import DEADLINE_S, ROOT, wait_for
 
@@ -61,8 +61,14 @@ class Gateway(ChildProcess):
 
     @property
     def worker_pids(self) -> list[int]:
-        """The pids of gunicorn's workers, oldest first; `pid` is the master's."""
-        return children_of(self.pid)
+        """The pids of gunicorn's workers, oldest first."""
+        return [pid for master in self._master_pids for pid in children_of(master)]
+
+    @property
+    def _master_pids(self) -> list[int]:
+        """The pid of gunicorn's master: `pid`, or of the binary, which unpacks itself first, its only child."""
+        children = children_of(self.pid)
+        return children if any(is_of_a_binary(pid) for pid in children) else [self.pid]
 
     @property
     def worker_pid(self) -> int:

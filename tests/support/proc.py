@@ -40,6 +40,14 @@ def peak_bytes_of(pid: int) -> int:
     return int(fields["VmHWM"].split()[0]) * 1024
 
 
+def is_of_a_binary(pid: int) -> bool:
+    """Tell whether PyInstaller's first process has started this one, and said so in its environment."""
+    try:
+        return b"_PYI_APPLICATION_HOME_DIR=" in Path(f"/proc/{pid}/environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return False
+
+
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; one that has ended and waits to be reaped (an orphan, by init) does not."""
     return any(known == pid for known, _ in _parents())

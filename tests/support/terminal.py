@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.command import OTHER
+from tests.support.proc import children_of, is_of_a_binary
 from tests.support.screen import Screen
 from tests.support.tools import DEADLINE_S, ROOT, require_procfs, wait_for
 
@@ -26,12 +28,19 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 sys.argv = ["clawgate", *sys.argv[1:]]
 runpy.run_module("clawgate", run_name="__main__", alter_sys=True)
 """
+_RUN_OTHER = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 """The terminal is the program's own, so that its Ctrl-C is a signal; without `preexec_fn`, since tests have threads."""
 
 
 class Terminal:
     """`clawgate ARGUMENTS…` in a terminal of its own. A context manager that ends it.
 
+    Shape: `command` is another clawgate than this checkout's; `before` is Python that runs before ours, and before it
+    alone.
     Threads: one; the terminal is read while something is waited for.
     """
 
@@ -42,23 +51,29 @@ class Terminal:
         rows: int = 24,
         columns: int = 100,
         before: str = "",
+        command: Sequence[str] = OTHER,
     ) -> None:
         require_procfs()
         self.screen = Screen(rows, columns)
         self.raw = b""
-        self._fd, program = os.openpty()
-        self._before = termios.tcgetattr(program)
-        fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._fd, terminal = os.openpty()
+        self._before = termios.tcgetattr(terminal)
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         clean = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-        self._program = program  # held open, so that what it wrote last can be read
+        self._program = terminal  # held open, so that what it wrote last can be read
         self.process = subprocess.Popen(
-            [sys.executable, "-c", before + _RUN, *arguments],
+            [
+                sys.executable,
+                "-c",
+                *([_RUN_OTHER, *command] if command and not before else [before + _RUN]),
+                *arguments,
+            ],
             cwd=ROOT,
             env={**clean, "PYTHONPATH": path, "TERM": "xterm-256color", **(env or {})},
-            stdin=program,
-            stdout=program,
-            stderr=program,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
             start_new_session=True,
         )
 
@@ -110,7 +125,8 @@ class Terminal:
 
     @property
     def _state(self) -> str:
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        of_a_binary = [pid for pid in children_of(self.process.pid) if is_of_a_binary(pid)]
+        stat = Path(f"/proc/{(of_a_binary or [self.process.pid])[0]}/stat").read_text()
         return stat.rpartition(")")[2].split()[0]
 
     def wait_for(self, pattern: str, after: int = 0) -> re.Match[str]:

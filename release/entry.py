@@ -1,4 +1,4 @@
-"""The binary's beginning: the command line, or as `python -m MODULE` a module that the binary carries.
+"""The binary's beginning: the command line, or as `python -m MODULE` one of clawgate's own modules.
 
 `-I` may come first, as Python has it where it reads no variables and nothing of the working directory: a binary never
 does.
@@ -24,10 +24,11 @@ def run() -> int:
     given = sys.argv[1:]
     if given[:1] == ["-I"]:
         del given[0]
-    if given[:1] != ["-m"] or len(given) == 1:
+    module = given[1] if given[:1] == ["-m"] and len(given) > 1 else ""
+    if module.partition(".")[0] != "clawgate":
         return main()
     sys.argv[:] = given[1:]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
     return 0
 
 

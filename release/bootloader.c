@@ -8,7 +8,7 @@
  * - Any end but SIGKILL of the first process removes the folder. What such an end left is removed by the next start.
  * - systemd-tmpfiles, which removes old files from /tmp after some days, leaves the folder alone.
  * - A Ctrl-C reaches the second process once: the terminal sends it to both, so it is not handed on.
- * - The second process ends when the first is killed.
+ * - A kill of the first process ends the second one with it.
  *
  * Source: PyInstaller 6.22, bootloader/src/pyi_main.c, pyi_utils_posix.c; tmpfiles.d(5), "Age"; ld(1), --wrap.
  */
@@ -153,7 +153,7 @@ pid_t __wrap_fork(void) {
     end_where_asked();
     pid = __real_fork();
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* as a kill of the only process would end it */
         if (getppid() != first_pid) {
             _exit(1);
         }

@@ -114,9 +114,12 @@ class Terminal:
         os.write(self._fd, keys if isinstance(keys, bytes) else keys.encode() + ENTER)
 
     def signal(self, number: int) -> None:
-        """Send the program a signal."""
+        """Send the program a signal; one that stops it or lets it go on goes to all its processes, as from a shell."""
         wait_for(lambda: self._is_waiting or self._state == "T", "the program waits")
-        self.process.send_signal(number)
+        if number in (signal.SIGSTOP, signal.SIGCONT):
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
 
     @property
     def _is_waiting(self) -> bool:

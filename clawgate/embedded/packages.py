@@ -1,6 +1,7 @@
 """Files that installed packages carry, found by the packages' own lists of files. weights.py asks.
 
 Nothing is imported to find out. A frozen program (PyInstaller) carries the same files, under the same paths, as data.
+The one file for Python (pex) carries none, and runs in an environment that it makes anew.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 def is_frozen() -> bool:
     """Say whether this program carries its own Python and packages, so that pip can add nothing to it."""
-    return _bundle() is not None
+    return _bundle() is not None or (Path(sys.prefix) / "PEX-INFO").is_file()
 
 
 def packaged_file(name: str, pattern: str) -> Path | None:

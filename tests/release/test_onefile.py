@@ -100,7 +100,9 @@ def test_up_starts_its_processes_out_of_it(onefile: Onefile, ollama: ScriptedOll
 def test_its_messages_are_those_of_the_command(onefile: Onefile) -> None:
     assert onefile.run("serve", "--help").stdout.startswith("usage: clawgate serve ")
     assert "see `clawgate --help`" in assert_is_one_line(onefile.run("serv"), 2)
-    assert "not installed" in assert_is_one_line(onefile.run("embedded"), 1)
+    assert "carries no model and no engine: take the one whose name ends in -with-model" in assert_is_one_line(
+        onefile.run("embedded"), 1
+    )
     assert "ok: configuration (all defaults)" in onefile.run("check").stdout
 
 

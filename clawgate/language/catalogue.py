@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from functools import cache, partial
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 
 LINE = "LINE"
 """The group of whole lines."""
 MOST = 1000
-"""A longer line, of an enormous path, stays English: a match may take quadratic time."""
+"""A longer line, of an enormous path, stays English."""
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
 class Catalogue:
-    """Translates lines; groups has the templates of each group in their order."""
+    """Translates lines; groups has the templates of each group in their order.
+
+    A regular expression would be shorter, and took minutes for a path of 1,000 hostile characters.
+    """
 
     def __init__(self, groups: Mapping[str, Mapping[str, str]]) -> None:
         self.groups = groups
@@ -34,29 +37,43 @@ class Catalogue:
         if len(line) > MOST:
             return None
         for english, other in self.groups[group].items():
-            if found := self._fitted(english, line):
-                return _FIELD.sub(partial(self._filled, found), other)
+            if line.startswith(english.partition("{")[0]) and (words := self._fitted(english, line)) is not None:
+                return _FIELD.sub(lambda field, words=words: words[field[1]], other)  # type: ignore[misc]
         return None
 
-    def _fitted(self, template: str, line: str) -> re.Match[str] | None:
-        if not line.startswith(template.partition("{")[0]):  # most do not: a pattern takes milliseconds to compile
-            return None
-        return re.fullmatch(self._pattern(template, is_outer=True), line, re.DOTALL)
+    def _fitted(self, template: str, line: str) -> dict[str, str] | None:
+        """Return the words of each field, translated; None where the line does not fit."""
+        literal, *fields = _FIELD.split(template)
+        return self._filled(fields, line[len(literal) :]) if line.startswith(literal) else None
 
-    def _filled(self, found: re.Match[str], field: re.Match[str]) -> str:
-        name, words = field[1], found[f"_{field[1]}"]
-        return (self.translated(words, name) if name in self.groups else None) or words
+    def _filled(self, fields: list[str], line: str) -> dict[str, str] | None:
+        """Fill the fields from the left; each is a name and the literal behind it, and has at least one character."""
+        if not fields:
+            return None if line else {}
+        name, literal, *further = fields
+        for end in _ends(line, literal, is_last=not further):
+            said = self.translated(line[:end], name) if name in self.groups else line[:end]
+            if said is None:
+                continue
+            rest = self._filled(further, line[end + len(literal) :])
+            if rest is not None:
+                return {name: said, **rest}
+            if further[0] not in self.groups:  # any words would do there: what is too short now stays too short
+                return None
+        return None
 
-    def _pattern(self, template: str, *, is_outer: bool) -> str:
-        """Write a template as a regular expression; the outermost fields are its groups, `_` before their names."""
-        literal, *rest = _FIELD.split(template)
-        pieces = [re.escape(literal)]
-        for name, literal in zip(rest[::2], rest[1::2], strict=True):
-            inner = ".+?"
-            if name in self.groups:
-                inner = "|".join(self._pattern(each, is_outer=False) for each in self.groups[name])
-            pieces += [f"(?P<_{name}>{inner})" if is_outer else f"(?:{inner})", re.escape(literal)]
-        return "".join(pieces)
+
+def _ends(line: str, literal: str, *, is_last: bool) -> Iterator[int]:
+    """Yield the places at which a field can end: before each of the literals, or before the line's last one."""
+    if is_last:
+        end = len(line) - len(literal)
+        if end > 0 and line.endswith(literal):
+            yield end
+        return
+    end = line.find(literal, 1)
+    while end > 0:
+        yield end
+        end = line.find(literal, end + 1)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 
@@ -39,6 +40,7 @@ CHINESE = "正常：模型 qwen3:32b"
         ({"LANG": "zh_CN.UTF-8", "LANGUAGE": "fr"}, "en"),
         ({"LANG": "zh_CN.UTF-8", "LANGUAGE": ""}, "zh"),
         ({"LANG": "POSIX", "LANGUAGE": "zh"}, "en"),
+        ({"LC_ALL": "C.UTF-8", "LANG": "zh_CN.UTF-8", "LANGUAGE": "zh_CN:zh"}, "en"),
         ({"LANGUAGE": "zh"}, "en"),
     ],
 )
@@ -99,6 +101,10 @@ def test_a_line_that_is_not_known_stays_as_it_is() -> None:
     [
         ("zh_CN.GB2312", "gb2312", "backslashreplace"),
         ("zh_CN.nonsense", "utf-8", "backslashreplace"),
+        ("zh_CN.rot13", "utf-8", "backslashreplace"),
+        ("zh_CN.hex", "utf-8", "backslashreplace"),
+        ("zh_CN.idna", "utf-8", "backslashreplace"),
+        ("zh_CN.UTF-16", "utf-8", "backslashreplace"),
         ("zh_CN.ISO-8859-1", "utf-8", "backslashreplace"),
         ("de_DE.ISO-8859-1", "utf-8", "backslashreplace"),
     ],
@@ -129,7 +135,19 @@ def test_a_phrase_is_translated_and_a_value_is_not() -> None:
     assert words.translated("a dog saw a cat") is None
 
 
-@pytest.mark.parametrize("piece", ["expected ", ": ", "; ", "cannot listen on unix:", "(", "no Ollama answers at "])
+@pytest.mark.parametrize(
+    "piece",
+    ["expected ", ": ", "; ", ": ; ", "cannot listen on unix:", "(", '"a" or ', " (see `: expected , got "],
+)
 def test_no_line_takes_long(piece: str) -> None:
-    for start in ("", "clawgate: ", "not ready: ", "warning: "):
-        assert catalogue("zh").translated(start + piece * (MOST // len(piece))) is None or start == "clawgate: "
+    began_s = time.thread_time()
+    for start in ("", "clawgate: ", "clawgate: x: expected ", "not ready: ", "What answers at ", "warning: "):
+        catalogue("zh").translated(start + piece * ((MOST - len(start)) // len(piece)))
+    assert time.thread_time() - began_s < 3
+
+
+@pytest.mark.parametrize("value", ["{model}", "\\g<0> %s %(model)s", "a\nb", "，：", "ok: model x"])
+def test_a_value_stays_as_it_is(value: str) -> None:
+    assert catalogue("zh").translated(f"ok: model {value}") == f"正常：模型 {value}"
+    line = f'clawgate: {value}: expected an integer from 1 to 2, got "{value}"'
+    assert catalogue("zh").translated(line) == f'clawgate: {value}：应为 1 到 2 的整数，却是 "{value}"'

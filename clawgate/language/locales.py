@@ -5,7 +5,6 @@ Source: POSIX, "Environment Variables", LC_ALL before the category before LANG; 
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Mapping
 from typing import Literal
 
@@ -22,10 +21,11 @@ COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 def language_of(environment: Mapping[str, str]) -> Language:
     """Choose the language: of LANGUAGE's list the first that there is, else the locale's own; English for any other.
 
-    All of Chinese is written in simplified characters, as on the page. LANGUAGE does not count in the locale `C`.
+    All of Chinese is written in simplified characters, as on the page. LANGUAGE does not count in the locale `C`, nor in
+    `C.UTF-8`.
     """
     locale = _locale_of(environment, "LC_MESSAGES")
-    if locale in UNTRANSLATED:
+    if locale.partition(".")[0] in UNTRANSLATED:
         return "en"
     asked = environment.get("LANGUAGE", "") or locale
     return next((language for each in asked.split(":") if (language := _known(each)) is not None), "en")
@@ -41,11 +41,15 @@ def charset_of(environment: Mapping[str, str]) -> str | None:
 
 
 def can_write(charset: str) -> bool:
-    """Tell whether a charset is known and has what Chinese lines need."""
+    """Tell whether a charset is known, has what Chinese lines need, and is a terminal's: ASCII stays as it is in it.
+
+    Python knows others by such names, too: `hex` takes no text, UTF-16 is no terminal's.
+    """
     try:
-        return bool(codecs.encode(SAMPLE, charset))
+        written = f"a{SAMPLE}".encode(charset)
     except (LookupError, UnicodeError):
         return False
+    return written[0] == ord("a") and written[1] >= 0x80
 
 
 def _locale_of(environment: Mapping[str, str], category: str) -> str:

@@ -126,6 +126,7 @@ def _start(children: list[Child], module: list[str], environment: dict[str, str]
         stdin=subprocess.PIPE,  # held, never written: it ends when this process does
         stdout=subprocess.PIPE,
         text=True,
+        errors="replace",  # a socket's Chinese path comes in the terminal's charset, which may not be Python's
         env={**os.environ, **environment},
         start_new_session=True,
     )

@@ -60,6 +60,21 @@ def test_a_redis_that_is_away_is_said_in_chinese(tmp_path: Path) -> None:
             "",
             'embedded: 参数 --port：应为 0 到 65535 的整数，却是 "x"（用法见 `clawgate embedded --help`）',
         ),
+        (
+            ("embedded", "--model", "smollm2", "--weights", "x"),
+            "",
+            "embedded: 参数 --weights：不能与 --model 同时使用（用法见 `clawgate embedded --help`）",
+        ),
+        (
+            ("embedded", "--verbose=1"),
+            "",
+            "embedded: 参数 --verbose：不带值，却是 '1'（用法见 `clawgate embedded --help`）",
+        ),
+        (
+            ("chat", "--s", "x"),
+            "",
+            "选项 --s 不明确，可能是 --session, --show-thinking, --system（用法见 `clawgate chat --help`）",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -101,3 +116,12 @@ def test_up_speaks_chinese_and_the_gateway_as_ever(gateway: Callable[..., Gatewa
     assert up.terminate() == 0
     assert any(" INFO " in line for line in up.lines)
     assert not any(is_chinese(line) for line in up.lines if " INFO " in line), "the log is English"
+
+
+def test_up_reads_a_socket_in_the_charset_of_the_terminal(gateway: Callable[..., Gateway], tmp_path: Path) -> None:
+    path = tmp_path / "网关.sock"
+    given = {"LANG": "zh_CN.GB18030", "CLAWGATE_SERVER_HOST": f"unix:{path}"}
+    unset = {"LC_ALL": "", "LC_MESSAGES": "", "LC_CTYPE": "", "LANGUAGE": "", "PYTHONIOENCODING": "", "PYTHONUTF8": ""}
+    up = gateway(command=(*CLAWGATE, "up"), env={**unset, **given}, is_ready_awaited=False)
+    up.wait_for_line("Ctrl-C", DEADLINE_S * 2, stdout_only=True)
+    assert up.terminate() == 0

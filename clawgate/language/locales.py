@@ -21,7 +21,7 @@ COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 def language_of(environment: Mapping[str, str]) -> Language:
     """Choose the language: of LANGUAGE's list the first that there is, else the locale's own; English for any other.
 
-    All of Chinese is written in simplified characters, as on the page. LANGUAGE does not count in the locale `C`, nor in
+    All of Chinese is written in simplified characters, as on the page. LANGUAGE does not count in the locales `C` and
     `C.UTF-8`.
     """
     locale = _locale_of(environment, "LC_MESSAGES")

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None, explained: Callable[[OSError, str, i
         weights = find_weights(given.weights, given.model or SMOLLM2)
         check_engine()
     except Missing as error:
-        return _fail(str(error))
+        return _complain(str(error))
     except KeyboardInterrupt:  # putting the weights together takes some seconds
         return 130
     engine = Engine(
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None, explained: Callable[[OSError, str, i
         server = EmbeddedServer(given.host, given.port, Routes(engine, weights), is_verbose=given.verbose)
     except OSError as error:
         why = f"{error.strerror or error}{explained(error, given.host, given.port)}"
-        return _fail(f"cannot listen on {given.host}:{given.port}: {why}")
+        return _complain(f"cannot listen on {given.host}:{given.port}: {why}")
     with server:
         _serve(server, engine, weights)
     # The weights go with the process. llama.cpp's own end of them, a moment after they were loaded, hung for ever in 7
@@ -114,10 +114,10 @@ def _load(engine: Engine) -> None:
     try:
         engine.load()
     except EngineFailed as error:
-        _fail(str(error))
+        _complain(str(error))
 
 
-def _fail(message: str) -> int:
+def _complain(message: str) -> int:
     print(spoken(f"clawgate: embedded: {message}", sys.stderr), file=sys.stderr, flush=True)
     return 1
 

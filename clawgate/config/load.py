@@ -26,6 +26,11 @@ from clawgate.errors import ConfigError
 
 UNREADABLE = (yaml.YAMLError, RecursionError, ValueError, IndexError, AttributeError)
 """Reading YAML raises these; PyYAML's own readers of numbers and dates the last three: `2024-99-99`, `!!int _`."""
+_WIDE_QUOTED = re.compile(
+    r"[\u201c\u201d\uff02].*[\u201c\u201d\uff02]|[\u2018\u2019\uff07].*[\u2018\u2019\uff07]", re.DOTALL
+)
+_WIDE_COLON = re.compile(r"^[^\S\n]*(\w+)[^\S\n]*\uff1a", re.MULTILINE)
+"""Punctuation of an input method for Chinese: to YAML it is letters."""
 
 
 def load(path: str | os.PathLike[str] | None = None, environment: Mapping[str, str] | None = None) -> Config:
@@ -69,9 +74,10 @@ class _Loader(yaml.SafeLoader):
 
 def _read(path: Path) -> Any:
     try:
-        with path.open(encoding="utf-8") as file:
-            given = yaml.load(file, _Loader)
-            return {} if given is None else given
+        text = path.read_text(encoding="utf-8")
+        _check_colons(text, path)
+        given = yaml.load(text, _Loader)
+        return {} if given is None else given
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -82,6 +88,16 @@ def _read(path: Path) -> Any:
         # an unquoted token that begins with * or ! would be in PyYAML's words
         problem = re.sub(r"(alias|tag) '.*'", r"\1", getattr(error, "problem", None) or "unreadable")
         raise ConfigError(f"{path}: is not YAML: {problem}{where}") from error
+
+
+def _check_colons(text: str, path: Path) -> None:
+    known = {*sections(), *(setting.key for setting in settings())}
+    for found in _WIDE_COLON.finditer(text):
+        if found[1] in known:
+            line = text.count("\n", 0, found.end()) + 1
+            raise ConfigError(
+                f"{path}: the colon after `{found[1]}` is a full-width one; write `:` and a blank (line {line})"
+            )
 
 
 def _checked_sections(given: Any, source: str, known: list[Setting]) -> dict[str, dict[str, Any]]:
@@ -155,6 +171,9 @@ def _checked(setting: Setting, value: Any, where: str) -> Any:
         value = [value]
     if get_origin(setting.kind) is Literal and isinstance(value, str):
         value = value.lower()
+    texts = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+    if any(map(_WIDE_QUOTED.fullmatch, texts)):
+        raise ConfigError(f"{where}: the quotes around the value are a part of it here; leave them out")
     try:
         converted = msgspec.convert(value, setting.type)
         msgspec.json.encode(converted)  # bytes of a variable that are no text would fail in every request

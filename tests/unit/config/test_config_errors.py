@@ -287,6 +287,8 @@ BRACKETS = "a list is written `a,b` in a variable, without brackets and quotes"
         ("CLAWGATE_SERVER_AUTH_TOKEN", '"s3cret-s3cret"', QUOTES),
         ("CLAWGATE_SERVER_AUTH_TOKEN", '""', QUOTES),
         ("CLAWGATE_MODEL_ALLOWED_MODELS", '"a","b"', QUOTES),
+        ("CLAWGATE_SERVER_HOST", "\u201c0.0.0.0\u201d", QUOTES),
+        ("CLAWGATE_MODEL_ALLOWED_MODELS", "a,\u2018b\u2019", QUOTES),
         ("CLAWGATE_MODEL_ALLOWED_MODELS", '["a", "b"]', BRACKETS),
         ("CLAWGATE_SERVER_TRUSTED_PROXIES", "['10.0.0.1']", BRACKETS),
         ("CLAWGATE_SERVER_PORT", "tcp://", 'expected an integer from 1 to 65535, got "tcp://"'),
@@ -295,6 +297,33 @@ BRACKETS = "a list is written `a,b` in a variable, without brackets and quotes"
 )
 def test_what_a_container_leaves_in_a_variable_is_named(variable: str, text: str, found: str) -> None:
     assert message_of(None, {variable: text}) == f"{variable}: {found}"
+
+
+@pytest.mark.parametrize("name", ["\u201cqwen3:8b\u201d", "\u2018qwen3:8b\u2019", "\uff02qwen3:8b\uff02"])
+def test_quotes_of_chinese_texts_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """To YAML they are letters."""
+    assert (
+        complaint(monkeypatch, tmp_path, f"model: {{model_name: {name}}}") == f"config.yaml: model.model_name: {QUOTES}"
+    )
+    assert complaint(monkeypatch, tmp_path, f"model: {{allowed_models: [a, {name}]}}").endswith(QUOTES)
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "line"),
+    [
+        ("server\uff1a\n  port: 1\n", "server", 1),
+        ("server:\n  # the port\uff1a\n  port\uff1a 1\n", "port", 3),
+        ("server:\n\u3000port\uff1a1\n", "port", 2),
+    ],
+)
+def test_the_colon_of_chinese_texts_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, key: str, line: int
+) -> None:
+    cure = "is a full-width one; write `:` and a blank"
+    found = complaint(monkeypatch, tmp_path, content)
+    assert found == f"config.yaml: the colon after `{key}` {cure} (line {line})"
+    Path("config.yaml").write_text("# server\uff1a\nmodel: {model_name: qwen3}\n", encoding="utf-8")
+    assert load("config.yaml", {}).model.model_name == "qwen3"
 
 
 @pytest.mark.parametrize("text", ['"x"', "'x'", '["a"]'])

@@ -9,6 +9,9 @@
  * - systemd-tmpfiles, which removes old files from /tmp after some days, leaves the folder alone.
  * - A Ctrl-C reaches the second process once: the terminal sends it to both, so it is not handed on.
  * - A kill of the first process ends the second one with it.
+ * - As the first process of a container, to which the kernel brings no signal that would merely end it, it ends by exit,
+ *   with the status that a shell gives such an end.
+ * - Descriptors 0 to 2 stay closed for the second process where they were closed for the first.
  *
  * Source: PyInstaller 6.22, bootloader/src/pyi_main.c, pyi_utils_posix.c; tmpfiles.d(5), "Age"; ld(1), --wrap.
  */
@@ -61,9 +64,13 @@ static void remove_folder(void) {
 /* Hold the folder: everything that has this descriptor, the later processes too, keeps others from removing it. */
 static void hold_folder(void) {
     char mark[PATH_MAX + sizeof MARK];
-    int lock = open(folder, O_RDONLY | O_DIRECTORY);
+    int opened = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int lock = fcntl(opened, F_DUPFD, STDERR_FILENO + 1); /* Python would take a lower one for stdin */
     if (lock >= 0) {
         flock(lock, LOCK_SH);
+    }
+    if (opened >= 0) {
+        close(opened);
     }
     snprintf(mark, sizeof mark, "%s/" MARK, folder);
     lock = open(mark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -133,6 +140,19 @@ char *__wrap_mkdtemp(char *template) {
     return template;
 }
 
+/* End by a signal, as it would end a process by default. */
+static void end_by(int number) {
+    sigset_t none;
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigaction(number, &action, NULL);
+    if (getpid() == 1) {
+        _exit(128 + number);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    __real_raise(number);
+}
+
 /* End by a signal that came while the program was unpacked. */
 static void end_where_asked(void) {
     sigset_t asked;
@@ -140,10 +160,11 @@ static void end_where_asked(void) {
     sigpending(&asked);
     for (number = 1; number < NSIG; number++) {
         struct sigaction action;
-        if (sigismember(&asked, number) == 1 && (number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT)
+        if (sigismember(&asked, number) == 1 && sigismember(&mask_before, number) == 0
+            && (number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT)
             && sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_DFL) {
             remove_folder();
-            sigprocmask(SIG_SETMASK, &mask_before, NULL);
+            end_by(number);
         }
     }
 }
@@ -196,12 +217,8 @@ pid_t __wrap_waitpid(pid_t pid, int *status, int options) {
 
 /* End by the signal that has ended the second process. */
 int __wrap_raise(int number) {
-    sigset_t none;
-    struct sigaction action = {.sa_handler = SIG_DFL};
-    sigaction(number, &action, NULL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    return __real_raise(number);
+    end_by(number);
+    return 0;
 }
 
 /* Say in one line what is wrong. Before there is a second process, this one ends with it: PyInstaller would go on to tell

@@ -228,6 +228,36 @@ def test_an_end_while_it_unpacks_leaves_nothing(binary: Path, temporary: Path, t
     assert list(temporary.iterdir()) == []
 
 
+def test_the_first_process_of_a_container_ends_while_it_unpacks(binary: Path, temporary: Path, tmp_path: Path) -> None:
+    """The kernel brings such a process no signal whose default would end it."""
+    inside = [*require_mount_namespace(), "--pid", "--fork", str(binary), "--version"]
+    with Program(inside, cwd=tmp_path, env={"TMPDIR": str(temporary)}) as process:
+        wait_for(lambda: list(temporary.iterdir()), "it unpacks")
+        os.kill(first_child(process.pid), signal.SIGTERM)
+        assert process.wait() == 128 + signal.SIGTERM
+        assert process.log == ""
+    assert list(temporary.iterdir()) == []
+
+
+def first_child(pid: int) -> int:
+    """Return the first process that a process has started."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_it_runs_without_standard_streams(binary: Path, temporary: Path, closed: str) -> None:
+    script = f'"$1" files config.yaml {closed}'
+    ended = subprocess.run(
+        ["sh", "-c", script, "sh", str(binary)],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        capture_output=True,
+        timeout=START_S,
+        check=False,
+    )
+    assert ended.returncode == (1 if "1>&-" in closed else 0), ended.stderr
+    assert list(temporary.iterdir()) == []
+
+
 def test_what_a_kill_leaves_the_next_start_removes(
     start: Callable[..., Gateway], binary: Path, temporary: Path
 ) -> None:

@@ -18,6 +18,15 @@ _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _OTHER_NAME = (62, 64)
 """Source: OpenSSL x509_vfy.h, X509_V_ERR_…"""
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""A system's authorities, on Debian, Fedora, SUSE and others, for an OpenSSL that looks elsewhere: the binary's knows
+the place on the machine that it was built on. Source: Go, crypto/x509/root_linux.go."""
 _NOT_TLS = (
     "WRONG_VERSION_NUMBER",
     "HTTP_REQUEST",
@@ -44,7 +53,7 @@ def trusting(ca_file: str | None, verify: bool) -> ssl.SSLContext:
     elif _has_the_system_authorities():
         context.load_default_certs()
     else:
-        context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+        context.load_verify_locations(next(filter(os.path.isfile, SYSTEM_BUNDLES), DEFAULT_CA_BUNDLE_PATH))
     return context
 
 

@@ -4,6 +4,7 @@ release/onefile.py puts this text at the head of the archive's `__main__.py`. It
 on, so that one that is too old gets a line and no traceback. Each refusal is one line on stderr, with its cure.
 """
 
+import locale
 import os
 import shutil
 import subprocess
@@ -71,6 +72,7 @@ def _folder() -> str:
     folder = os.path.abspath(given) if given else os.path.join(own.split(":")[0], _FOLDER)
     if not os.path.isabs(folder):
         _end("no home directory is known, and so no folder to unpack into: " + _CURE)
+    _check_path(folder)
     try:
         if not given and _owner_of_nearest(folder) not in (0, os.geteuid()):  # whoever owns it can change what runs
             _end(f"{folder} belongs to another user: {_CURE}")
@@ -82,6 +84,16 @@ def _folder() -> str:
     except OSError as error:
         _end(f"cannot unpack into {folder}: {error.strerror}: {_CURE}")
     return folder
+
+
+def _check_path(folder: str) -> None:
+    """Refuse a path that pex 2.105 writes into its files and cannot read again, as a rule at the second start alone."""
+    path = os.path.realpath(folder)
+    charset = locale.nl_langinfo(locale.CODESET)
+    if path.split() != [path]:
+        _end(f"cannot unpack into {folder}: there is a blank in its path: {_CURE}")
+    if not path.isascii() and charset.upper() != "UTF-8":
+        _end(f"cannot unpack into {folder}: its path is not ASCII, and the locale is not of UTF-8 ({charset}): {_CURE}")
 
 
 def _owner_of_nearest(folder: str) -> int:

@@ -53,6 +53,30 @@ def test_a_cache_that_cannot_be_made_is_named(fresh: Onefile, variable: str, fol
     assert "set PEX_ROOT" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "charset", "reason"), [("a b", "C.UTF-8", "there is a blank in its path"), ("网关", "C", "is not ASCII")]
+)
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_cache_whose_path_cannot_be_read_again_is_named(
+    fresh: Onefile, name: str, charset: str, reason: str, is_linked: bool
+) -> None:
+    folder = fresh.place / name
+    folder.mkdir()
+    if is_linked:
+        folder = fresh.place / "link"
+        folder.symlink_to(name)
+    said = assert_is_one_line(fresh.run("--version", env={"PEX_ROOT": str(folder), "LC_ALL": charset}), 1)
+    assert f"cannot unpack into {folder}: " in said
+    assert reason in said
+    assert "set PEX_ROOT" in said
+
+
+def test_a_cache_may_have_a_chinese_path(fresh: Onefile) -> None:
+    environment = {"PEX_ROOT": str(fresh.place / "网关"), "LC_ALL": "C.UTF-8"}
+    for _ in range(2):
+        assert fresh.run("--version", env=environment) == (0, VERSION, "")
+
+
 def test_the_cache_of_another_user_is_not_trusted(fresh: Onefile) -> None:
     if os.geteuid():
         pytest.skip("only root can make a folder of another user's")

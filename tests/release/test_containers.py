@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -135,6 +136,23 @@ def test_nginx_takes_the_shipped_file_with_three_names_of_this_place(tmp_path: P
     command = [binary, "-t", "-q", "-p", str(tmp_path), "-e", "stderr", "-c", str(write_config(tmp_path, made, {}))]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_the_machines_proxy_is_for_what_is_outside() -> None:
+    """Docker's client gives the proxies of its config.json to every container; curl and Ollama's client obey them."""
+    found = services()
+    check = found["nginx"]["healthcheck"]["test"]
+    assert check[:4] == ["CMD", "curl", "--noproxy", "*"]
+    environment = found["model"]["environment"]
+    host = urlsplit(environment["OLLAMA_HOST"]).hostname
+    assert {environment["NO_PROXY"], environment["no_proxy"]} == {host}
+
+
+def test_nginx_is_healthy_behind_a_proxy_that_knows_nothing_of_it(gateway: Callable[..., Gateway]) -> None:
+    require("curl", "nginx's health check is run by it")
+    command = [part.replace(":8080", f":{gateway().port}") for part in services()["nginx"]["healthcheck"]["test"][1:]]
+    env = {**os.environ, "http_proxy": "http://127.0.0.1:9"}
+    assert subprocess.run(command, env=env, timeout=DEADLINE_S, check=False).returncode == 0
 
 
 def test_ollama_has_the_settings_of_the_shipped_service() -> None:

@@ -7,6 +7,7 @@ is killed, the two end with it (lifeline.py).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -29,6 +30,11 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 STOP_S = 15
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a service manager's stop, a terminal that is closed."""
+CAUSES: dict[int, str] = {
+    signal.SIGKILL: ": as a rule for want of memory",
+    signal.SIGILL: ": its engine is not for a processor as old as this one",
+}
+"""The words on a signal that somebody meets."""
 
 
 class StopRequested(Exception):
@@ -38,6 +44,7 @@ class StopRequested(Exception):
 class Child(subprocess.Popen[str]):
     """One of the two processes; is_ready once it has said so."""
 
+    name = "gateway"
     is_ready = False
 
 
@@ -66,6 +73,7 @@ def run(config: Config, trial: Trial) -> int:
         gateway = _start(children, ["clawgate", "serve"], environment)
         started = _read(gateway, r"Server started on (?::(\d+)|unix:)")
         if started is None:
+            _report_signal(gateway)
             return 1
         say(spoken(f"{_invitation(config.server, started[1])} Ctrl-C ends it."))
         return _watch(children)
@@ -109,8 +117,10 @@ def _find_model(config: Config, trial: Trial, children: list[Child]) -> dict[str
             say(spoken(f"--model {trial.name} has no effect: model.endpoint is on another machine."))
         return {}
     embedded = _start(children, ["clawgate.embedded", "--port", "0", "--model", trial.name], {})
+    embedded.name = "embedded model"
     ready = _read(embedded, r"Embedded model (\S+) on (http://\S+)")
     if ready is None:
+        _report_signal(embedded)
         return None
     name, url = ready.groups()
     say(spoken(f"No Ollama answers at {endpoint}: the small embedded model {name} answers instead of {model}."))
@@ -142,6 +152,8 @@ def _read(child: Child, pattern: str) -> re.Match[str] | None:
         if found:
             child.is_ready = True
             return found
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(STOP_S)
     return None
 
 
@@ -149,8 +161,19 @@ def _watch(children: list[Child]) -> int:
     """Wait until one ends by itself: that is a failure."""
     while all(child.poll() is None for child in children):
         time.sleep(0.2)
-    complain("one of the processes ended by itself; see its messages above")
+    if not any(map(_report_signal, children)):
+        complain("one of the processes ended by itself; see its messages above")
     return 1
+
+
+def _report_signal(child: Child) -> bool:
+    """Name the signal that has ended a process, which then left no message; False where it was none."""
+    number = -(child.poll() or 0)
+    if number <= 0:
+        return False
+    why = CAUSES.get(number, "")
+    complain(f"the {child.name} was ended by signal {number} ({signal.strsignal(number)}){why}")
+    return True
 
 
 def _stop(children: list[Child]) -> None:

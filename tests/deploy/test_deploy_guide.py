@@ -34,6 +34,15 @@ def test_every_setting_that_is_named_is_there(document: Path) -> None:
     assert set(re.findall(r"CLAWGATE_[A-Z_]+", text)) <= set(variables)
 
 
+@pytest.mark.parametrize("name", ["docs/deploy.md", "README.zh-CN.md"])
+@pytest.mark.parametrize("program", ["curl", "openssl", "nginx"])
+def test_the_five_steps_install_what_a_bare_debian_lacks_before_they_use_it(name: str, program: str) -> None:
+    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.M | re.S)
+    steps = "".join(blocks[next(n for n, block in enumerate(blocks) if "ollama.com/install.sh" in block) :])
+    first = next(line for line in steps.splitlines() if re.search(rf"\b{program}\b", line))
+    assert "apt install" in first
+
+
 def test_every_symptom_is_answered() -> None:
     text = DOCUMENTS[0].read_text(encoding="utf-8").partition("## Troubleshooting")[2]
     assert [symptom for symptom in SYMPTOMS if symptom not in text] == []

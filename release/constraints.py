@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from release.requirements import FILE, bounds
+from release.steps import run
 
 PYTHONS = "CPython>=3.10,<3.14"
 HEAD = """\
@@ -29,7 +29,7 @@ def main() -> None:
         lock = Path(folder) / "lock.json"
         command = [sys.executable, "-m", "pex.cli", "lock", "create", "--use-pip-config", "--wheel", "--no-build"]
         command += ["--style", "universal", "--target-system", "linux", "--interpreter-constraint", PYTHONS]
-        subprocess.run([*command, "-o", str(lock), *(each for part in parts.values() for each in part)], check=True)
+        run([*command, "-o", str(lock), *(each for part in parts.values() for each in part)])
         (resolved,) = json.loads(lock.read_text())["locked_resolves"]
     locked = {each["project_name"]: each for each in resolved["locked_requirements"]}
     written: set[str] = set()

@@ -1,14 +1,12 @@
 """`make onefile`: `dist/clawgate.pyz`, clawgate with all that it needs for Python 3.10 to 3.13 on two machines.
 
 It is a pex file: at its first start it makes an environment of its own in a cache folder, later ones run in that.
-release/onefile_start.py comes before. The same commit makes the same bytes, in any folder and at any time, with the
-versions in setup.cfg's extra `build` and the same Python, whose zlib packs them.
+release/onefile_start.py runs before pex does. The same commit makes the same bytes, in any folder and at any time, with
+the versions in setup.cfg's extra `build` and the same Python, whose zlib packs them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -16,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from release.requirements import CARRIED, ROOT, carried
+from release.steps import finish, run
 from release.wheel import built
 
 NAME = "clawgate.pyz"
@@ -33,20 +32,14 @@ def main() -> None:
         folder = Path(temporary)
         wheels = folder / "wheels"
         _download(wheels)
-        built(folder).rename(wheels / next(folder.glob("*.whl")).name)
+        own = built(folder)
+        own.rename(wheels / own.name)
         made = folder / NAME
         _pack(wheels, made, folder / "root")
         target = ROOT / "dist" / NAME
         target.parent.mkdir(exist_ok=True)
         _write(made, target)
-    write_sum(target)
-    print(f"dist/{NAME}: {target.stat().st_size / 1e6:.1f} MB")
-
-
-def write_sum(file: Path) -> None:
-    """Write `NAME.sha256` beside a file, as `sha256sum -c` reads it."""
-    total = hashlib.sha256(file.read_bytes()).hexdigest()
-    file.with_name(f"{file.name}.sha256").write_text(f"{total}  {file.name}\n")
+    finish(target)
 
 
 def _download(wheels: Path) -> None:
@@ -56,8 +49,7 @@ def _download(wheels: Path) -> None:
         target = ["--platform", f"{SYSTEM}_{machine}", "--python-version", f"3.{minor}", "--implementation", "cp"]
         abis = [part for abi in (f"cp3{minor}", "abi3", "none") for part in ("--abi", abi)]
         options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(wheels)]
-        command = [sys.executable, "-m", "pip", "download", *options, *target, *abis, *wanted]
-        subprocess.run(command, check=True)
+        run([sys.executable, "-m", "pip", "download", *options, *target, *abis, *wanted])
         wanted = list(_native(wanted, wheels))
 
 
@@ -74,7 +66,7 @@ def _pack(wheels: Path, made: Path, root: Path) -> None:
     for minor, machine in TARGETS:
         command += ["--platform", f"{SYSTEM}_{machine}-cp-3.{minor}.0-cp3{minor}"]
     command += ["--venv", "prepend", "--console-script", "clawgate", "--python-shebang", SHEBANG]
-    subprocess.run([*command, "--pex-root", str(root), "--no-emit-warnings", "--output-file", str(made)], check=True)
+    run([*command, "--pex-root", str(root), "--no-emit-warnings", "--output-file", str(made)])
 
 
 def _write(made: Path, target: Path) -> None:

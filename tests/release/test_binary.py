@@ -10,12 +10,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
+from release.requirements import pinned
 from tests.support import client, sse
 from tests.support.artefact import artefact
 from tests.support.client import StreamClient
@@ -116,6 +120,19 @@ def test_sum_is_the_files_own(name: str) -> None:
     built = artefact(name)
     total = hashlib.sha256(built.read_bytes()).hexdigest()
     assert built.with_name(f"{name}.sha256").read_text() == f"{total}  {name}\n"
+
+
+@pytest.mark.parametrize("name", [PLAIN, WITH_MODEL])
+def test_it_carries_no_package_but_those_whose_versions_are_written_down(name: str) -> None:
+    require("PyInstaller", "it reads what it has packed; `make binary` installs it")
+    from PyInstaller.archive.readers import CArchiveReader  # type: ignore[import-untyped]
+
+    modules = CArchiveReader(str(artefact(name))).open_embedded_archive("PYZ.pyz").toc
+    packages = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names
+    owners = packages_distributions()
+    carried = {canonicalize_name(owner) for package in packages for owner in owners.get(package, [package])}
+    written_down = {line.partition("==")[0] for part in pinned().values() for line in part}
+    assert {each for each in carried - written_down if not each.startswith("-sysconfigdata")} == {"clawgate"}
 
 
 def test_it_runs_where_nothing_but_libc_is(ollama: ScriptedOllama, tmp_path: Path) -> None:

@@ -93,6 +93,18 @@ def test_the_gateways_settings_load_without_a_warning() -> None:
     assert f"EXPOSE {config.server.port}\n" in CONTAINERFILE
 
 
+def test_a_setting_in_the_env_file_counts_or_the_guide_says_that_it_does_not() -> None:
+    fixed = [name for name in services()["gateway"]["environment"] if name not in with_its_own_value()]
+    assert fixed == ["CLAWGATE_SERVER_TRUSTED_HOSTS", "CLAWGATE_SERVER_TRUSTED_PROXIES"]
+    assert all(f"`{name}`" in GUIDE for name in fixed)
+
+
+def with_its_own_value() -> set[str]:
+    """Return the gateway's variables that have the value that the file .env gives them."""
+    given = dict.fromkeys(VARIABLES, "other")
+    return {name for name, value in services(given)["gateway"]["environment"].items() if value == "other"}
+
+
 def test_a_request_through_nginx_is_none_from_this_machine() -> None:
     """Without a token /setup shows the configuration to nobody, whatever address nginx sees, a loopback one too."""
     given = settings_of_the_gateway()

@@ -18,7 +18,7 @@ COMMENT_COLUMN = 38
 MEBIBYTE = 1 << 20
 HEAD = """\
 # clawgate's configuration. Every key is optional; this file has the defaults, and the README says more of each key.
-# An environment variable overrides a key: CLAWGATE_SERVER_PORT is server.port, and so on. `make docs` writes this file.
+# An environment variable overrides a key: CLAWGATE_SERVER_PORT is server.port, and so on.
 """
 
 

@@ -7,6 +7,7 @@ older than what it is made of, would say nothing about this checkout.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -23,10 +24,12 @@ SOURCES = ("setup.cfg", "pyproject.toml", "clawgate", "nginx", "release", "syste
 
 
 def artefact(name: str) -> Path:
-    """Return the path of an artefact; skip the test where it is absent or older than its sources.
+    """Return the path of an artefact; skip the test where it cannot run, is absent, or is older than its sources.
 
     Errors: fails instead of skipping where the environment variable `CI` is set, as `require` does.
     """
+    if sys.platform != "linux":
+        _refuse(f"dist/{name} is for Linux")
     path = DIST / name
     if not path.is_file():
         _refuse(f"there is no dist/{name}: `make {_target(name)}` makes it")

@@ -1,4 +1,4 @@
-"""`clawgate files`: the files of an installation that the program carries, for who has nothing but the program.
+"""`clawgate files`: the files of an installation, for those who have nothing but the program.
 
 config.yaml is written from the settings' declarations; the files of nginx and systemd are printed as they lie in the
 program, byte for byte.

@@ -9,10 +9,10 @@ llama.cpp for every token. Its attention has three, whose sums round differently
 32; one for a single token after 512 where K and V are of one type, hence Q8_0 for V; and the plain one, which is left.
 Its products of matrices have two for most kinds of weights, for one token and for several: SmolLM2's (Q4_1) have one,
 and it reads its prompt in stretches; Qwen's (Q5_0, Q8_0, Q4_K, Q6_K) have two, and it reads token by token, which takes
-twice the time. A file of `--weights` is read in stretches, and exact where its kinds of weights are. It also takes
-AnswerStream's care for whitespace. The prompt cache changes nothing and stays on: an answer that goes on is not read
-again. Two cases remain. After a word that the model spelt in other tokens than the tokenizer would (`not` `able`), an
-answer that is cut may go on differently; and so may one that has filled its context, because its beginning is
+twice the time. A file of `--weights` is read in stretches, and exact where its kinds of weights are. Exactness also
+takes AnswerStream's care for whitespace. The prompt cache changes nothing and stays on: an answer that goes on is not
+read again. Two cases remain. After a word that the model spelt in other tokens than the tokenizer would (`not` `able`),
+an answer that is cut may go on differently; and so may one that has filled its context, because its beginning is
 forgotten.
 """
 

@@ -1,4 +1,4 @@
-"""What `clawgate up` says of the trial models: the names that it takes, and the command for a better one."""
+"""The command for a better trial model than the one that answers, which `clawgate up` names."""
 
 from __future__ import annotations
 

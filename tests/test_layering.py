@@ -13,7 +13,7 @@ from tests.support.tools import ROOT
 
 PACKAGE = ROOT / "clawgate"
 ORDER = [
-    {"errors", "addresses", "sockets", "emphasis", "carried", "client", "language"},
+    {"errors", "addresses", "sockets", "emphasis", "carried", "client", "language", "launching"},
     {"config"},
     {"sessions", "ollama"},
     {"relay"},
@@ -24,7 +24,6 @@ ORDER = [
         "",
         "wsgi",
         "gunicorn_conf",
-        "launching",
         "lifeline",
         "ports",
         "unix_socket",
@@ -41,7 +40,7 @@ WITHIN = {
     "sockets": {"errors"},
     "unix_socket": {"ports"},
     "gunicorn_conf": {"ports", "unix_socket", "console"},
-    "up": {"console", "launching"},
+    "up": {"console"},
     "terminal": {"console"},
     "cli": {"up", "files", "terminal", "ports", "unix_socket", "console"},
     "__main__": {"cli"},

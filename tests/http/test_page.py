@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +23,7 @@ from clawgate.web.pages.setup import memory_of
 from tests.support.connection import Connection
 from tests.support.ollama import ScriptedOllama, keep, raw, status
 from tests.support.server import SocketServer
-from tests.support.tools import DEADLINE_S, free_port, wait_for
+from tests.support.tools import DEADLINE_S, ROOT, free_port, wait_for
 
 TOKEN = "a-very-secret-token"
 WITH_TOKEN = {"Authorization": f"Bearer {TOKEN}"}
@@ -399,9 +401,9 @@ def test_setup_looks_at_what_listens_in_nginx_place(
     ("is_installed", "runs", "word", "command"),
     [
         (False, False, "absent", ""),
-        (True, False, "stopped", f"{nginx.FILES} && nginx -t && nginx"),
-        (True, True, "elsewhere", f"{nginx.FILES} && nginx -t && nginx -s reload"),
-        (False, True, "elsewhere", f"{nginx.FILES} && nginx -t && nginx -s reload"),
+        (True, False, "stopped", f"{nginx.put_files()} && nginx -t && nginx"),
+        (True, True, "elsewhere", f"{nginx.put_files()} && nginx -t && nginx -s reload"),
+        (False, True, "elsewhere", f"{nginx.put_files()} && nginx -t && nginx -s reload"),
     ],
 )
 def test_the_cure_is_that_of_the_nginx_that_is_found(
@@ -416,6 +418,16 @@ def test_the_cure_is_that_of_the_nginx_that_is_found(
     monkeypatch.setattr(nginx, "INSTALLERS", {"no-such": "no", "sh": "sh install nginx"})
     assert nginx.absent(False, False).start == "sh install nginx"
     assert nginx.absent(True, False).start.endswith("&& nginx -t && systemctl start nginx")
+
+
+def test_the_command_for_nginx_puts_the_files_that_the_program_carries(tmp_path: Path) -> None:
+    """From any folder, and without a checkout: somebody who has only the program copies it from the page."""
+    command = nginx.put_files().replace("/etc/nginx", str(tmp_path / "nginx"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, timeout=DEADLINE_S, check=True)
+    for name, folder in nginx.FILES.items():
+        placed = tmp_path / "nginx" / Path(folder).name / name
+        assert placed.read_bytes() == (ROOT / "nginx" / name).read_bytes()
 
 
 def test_a_process_of_nginx_is_seen(tmp_path: Path) -> None:

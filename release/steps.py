@@ -16,8 +16,13 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None, cw
         raise SystemExit(f"release: this step failed: {shlex.join(command)}")
 
 
-def finish(made: Path) -> None:
-    """Write `NAME.sha256` beside a file, as `sha256sum -c` reads it, and say how large the file is."""
+def publish(made: Path, target: Path) -> None:
+    """Move a whole file to its place, with `NAME.sha256` beside it as `sha256sum -c` reads it, and say how large it is.
+
+    The sum is written first: a build that is killed before the file follows leaves the old one, so make builds again.
+    """
     total = hashlib.sha256(made.read_bytes()).hexdigest()
-    made.with_name(f"{made.name}.sha256").write_text(f"{total}  {made.name}\n")
-    print(f"{made.parent.name}/{made.name}: {made.stat().st_size / 1e6:.1f} MB")
+    target.parent.mkdir(exist_ok=True)
+    target.with_name(f"{target.name}.sha256").write_text(f"{total}  {target.name}\n")
+    made.replace(target)
+    print(f"{target.parent.name}/{target.name}: {target.stat().st_size / 1e6:.1f} MB")

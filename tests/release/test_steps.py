@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from release.steps import publish
+from release.wheel import SOURCES
 from tests.support.tools import DEADLINE_S, ROOT
 
 
@@ -19,6 +21,12 @@ def test_a_step_that_fails_is_one_line() -> None:
         [sys.executable, "-c", failing], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
     assert (done.returncode, done.stderr) == (1, "release: this step failed: sh -c 'exit $STATUS'\n")
+
+
+def test_make_builds_again_whatever_of_its_sources_has_changed() -> None:
+    named = re.search(r"^SOURCES := (.*?)\)$", (ROOT / "Makefile").read_text("utf-8"), re.M | re.S)
+    assert named
+    assert {"release", *SOURCES} <= set(named[1].split())
 
 
 def test_a_build_that_is_killed_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,13 @@ from typing import NoReturn
 
 import pytest
 
+from release import wheel
 from tests.support.tools import ROOT
 
 DIST = ROOT / "dist"
 ONEFILE = "clawgate.pyz"
 BINARY = f"clawgate-linux-{os.uname().machine}"
-SOURCES = ("setup.cfg", "pyproject.toml", "clawgate", "nginx", "release", "systemd", "templates")
+SOURCES = {"release", *wheel.SOURCES} - {"README.md"}
 """What the artefacts are made of; a later change of the README alters no more than a description in them."""
 
 

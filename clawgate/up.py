@@ -121,6 +121,8 @@ def _find_model(config: Config, trial: Trial, children: list[Child]) -> dict[str
     ready = _read(embedded, r"Embedded model (\S+) on (http://\S+)")
     if ready is None:
         _report_signal(embedded)
+        if state.finding is not None and not state.finding.is_lasting:  # else it has been said
+            complain(described(state.finding, endpoint))
         return None
     name, url = ready.groups()
     say(spoken(f"No Ollama answers at {endpoint}: the small embedded model {name} answers instead of {model}."))

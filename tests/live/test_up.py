@@ -283,5 +283,8 @@ def test_missing_engine_is_named_with_its_cure(up: Callable[..., Up], tmp_path: 
     process = up(model=endpoint, env={"PYTHONPATH": str(tmp_path)})
     assert process.wait(START_S) == 1
     assert process.stdout == []
-    assert "pip install" in process.log
-    assert "Traceback" not in process.log
+    missing, away = process.log.splitlines()
+    assert "pip install" in missing
+    assert away.startswith(
+        f"clawgate: no Ollama answers at {endpoint['endpoint']}: it refused the connection; start it"
+    )

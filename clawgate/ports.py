@@ -26,6 +26,8 @@ _LISTENS = "0A"
 _MAX_NAME = 40
 _WRAPPER = "clawgate.lifeline"
 """`clawgate up` starts its processes with it: the name of the module that runs follows it."""
+_ONEFILE = "pex"
+"""The script that the one file for Python runs as; the variable PEX has the file's own path."""
 _INTERPRETER = re.compile(r"(python|node|ruby|perl)[\d.]*$")
 _PROC = Path("/proc")
 
@@ -158,9 +160,16 @@ def _parent_of(pid: int) -> int:
 def _name_of(pid: int) -> str:
     try:
         arguments = os.fsdecode((_PROC / str(pid) / "cmdline").read_bytes()).rstrip("\0").split("\0")
-        return called(os.fsdecode((_PROC / str(pid) / "comm").read_bytes()).rstrip("\n"), arguments)
+        name = called(os.fsdecode((_PROC / str(pid) / "comm").read_bytes()).rstrip("\n"), arguments)
+        return _onefile_of(pid) or name if name == _ONEFILE else name
     except OSError:
         return "a process"
+
+
+def _onefile_of(pid: int) -> str:
+    variables = os.fsdecode((_PROC / str(pid) / "environ").read_bytes()).split("\0")
+    path = next((each.partition("=")[2] for each in variables if each.startswith("PEX=")), "")
+    return printable(os.path.basename(path)[:_MAX_NAME])
 
 
 def _user(uid: int) -> str:

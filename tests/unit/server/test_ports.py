@@ -61,6 +61,15 @@ def test_a_process_is_named_with_its_cure(proc: Path) -> None:
     assert told() == "; it is held by clawgate (pid 300): stop it with `kill 300`, or choose another with --port"
 
 
+def test_the_one_file_has_its_own_name(proc: Path) -> None:
+    add(proc, line(ONES, 18789, 77))
+    run(proc, 300, 1, 77, "python3.11", "/c/venvs/4/s/venv/bin/python3.11", "-I", "/c/venvs/4/eb41/pex", "serve")
+    (proc / "300" / "environ").write_bytes(b"SECRET=x\0PEX=/opt/clawgate/bin/clawgate\0")
+    assert told() == "; it is held by clawgate (pid 300): stop it with `kill 300`, or choose another with --port"
+    (proc / "300" / "environ").write_bytes(b"SECRET=x\0")
+    assert "held by pex (pid 300)" in told()
+
+
 def test_of_a_family_the_parent_is_named_and_never_init(proc: Path) -> None:
     add(proc, line(ONES, 18789, 77))
     for pid, parent in ((1, 0), (301, 300), (300, 1), (302, 300)):

@@ -417,7 +417,7 @@ def test_the_cure_is_that_of_the_nginx_that_is_found(
     monkeypatch.setattr(nginx, "SYSTEMD", Path("/"))
     monkeypatch.setattr(nginx, "INSTALLERS", {"no-such": "no", "sh": "sh install nginx"})
     assert nginx.absent(False, False).start == "sh install nginx"
-    assert nginx.absent(True, False).start.endswith("&& nginx -t && systemctl start nginx")
+    assert nginx.absent(True, False).start.endswith("&& nginx -t && systemctl reload-or-restart nginx")
 
 
 def test_the_command_for_nginx_puts_the_files_that_the_program_carries(tmp_path: Path) -> None:

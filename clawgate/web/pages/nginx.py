@@ -92,7 +92,8 @@ def absent(is_installed: bool, runs: bool) -> Finding:
     """Tell what to do where nothing listens on nginx's port."""
     if runs:
         return Finding("elsewhere", start=f"{put_files()} && {RELOAD}")
-    start = "systemctl start nginx" if SYSTEMD.is_dir() else "nginx"
+    # one that runs is not seen by our service, whose unit hides the processes of others: it must take the files, too
+    start = "systemctl reload-or-restart nginx" if SYSTEMD.is_dir() else "nginx"
     if is_installed:
         return Finding("stopped", start=f"{put_files()} && nginx -t && {start}")
     installers = (command for program, command in INSTALLERS.items() if shutil.which(program, path=PATHS))

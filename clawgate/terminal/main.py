@@ -45,8 +45,8 @@ def run(settings: Settings) -> int:
     except Leave as leave:
         return 128 + leave.number
     except ClientError as error:
-        is_forgotten = error.code == "unknown_session"
-        complain(words.UNKNOWN_SESSION.format(session_id=settings.session_id) if is_forgotten else str(error))
+        told = {"unknown_session": words.UNKNOWN_SESSION, "unauthorized": words.UNAUTHORIZED}.get(error.code)
+        complain(str(error) if told is None else told.format(session_id=settings.session_id))
         return 1
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.EIO):  # else the pipe's reader or the terminal has gone

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from clawgate.client import Answer, ClientError
 from clawgate.client.events import Ended, Event
+from clawgate.terminal import words
 from clawgate.terminal.display import Display
 from clawgate.terminal.hearing import Hearing
 from clawgate.terminal.signals import Signals
@@ -65,6 +66,8 @@ class Outcome(NamedTuple):
     @property
     def failure(self) -> str:
         """The error that stood in the way, or ended the answer, in words; "" where none did."""
+        if self.code == "unauthorized":  # the gateway's own words are for who writes HTTP
+            return words.UNAUTHORIZED
         if self.error is not None:
             return str(self.error)
         return self.end.failure.message if self.end is not None and self.end.failure is not None else ""

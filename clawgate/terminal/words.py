@@ -30,6 +30,7 @@ ENDS = {
 }
 """The words for each end but `stop` and `error`."""
 UNKNOWN_SESSION = "--session: the gateway does not know {session_id} (any more)"
+UNAUTHORIZED = "the gateway wants its token (server.auth_token): give it with --token, or in CLAWGATE_TOKEN"
 DROPPED = "The conversation is long: its oldest {count} turns are forgotten."
 ANEW = "The answer so far, anew:"
 FORGOTTEN = "the gateway has forgotten this conversation in the middle of the answer (a restart?); /continue goes on"

@@ -146,7 +146,7 @@ def test_what_the_output_cannot_encode_is_replaced(upstream: ScriptedOllama, gat
 def test_a_token_that_is_missing_or_wrong_is_one_line(gate: Gateway) -> None:
     for arguments in ((), ("--token", "another-token")):
         line = assert_is_one_line(chat("Hi", "--url", gate.base_url, *arguments), 1)
-        assert "token" in line
+        assert "--token, or in CLAWGATE_TOKEN" in line
         assert "another-token" not in line
 
 

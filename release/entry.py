@@ -6,13 +6,18 @@ does.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import runpy
 import signal
 import sys
 
+RUNNING = "/proc/self/exe"
+
 
 def run() -> int:
     """Run what the arguments name; return the exit status."""
+    keep_file()
     # until the command can handle it, a Ctrl-C ends this process as a signal does, and not with a traceback
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
@@ -30,6 +35,19 @@ def run() -> int:
     sys.argv[:] = given[1:]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
     return 0
+
+
+def keep_file() -> None:
+    """Have later modules read from the file that runs, also where an upgrade has put another in its place.
+
+    PyInstaller opens the file by its name for each module. Without /proc that stays so.
+    """
+    import pyimod02_importers  # PyInstaller's own, in the binary alone
+
+    archive = pyimod02_importers.pyz_archive
+    with contextlib.suppress(OSError):
+        if os.path.samefile(RUNNING, archive._filename):
+            archive._filename = RUNNING
 
 
 if __name__ == "__main__":

@@ -287,6 +287,19 @@ def test_what_a_kill_leaves_the_next_start_removes(
     assert living.get("/").status == 200
 
 
+def test_a_gateway_whose_file_is_swapped_keeps_its_own(
+    gateway: Callable[..., Gateway], binary: Path, temporary: Path, tmp_path: Path
+) -> None:
+    """Modules that nothing has asked for yet, as a language's for highlighting, come out of the file that it runs."""
+    installed = Path(shutil.copy(binary, tmp_path / "clawgate"))
+    started = gateway(command=(str(installed), "serve"), env={"TMPDIR": str(temporary)}, cwd=tmp_path)
+    (tmp_path / "new").write_bytes(bytes(installed.stat().st_size))
+    (tmp_path / "new").rename(installed)
+    assert "<span" in started.post("/render", {"text": "```rust\nfn f() {}\n```"}).json["html"]
+    installed.unlink()
+    assert "<span" in started.post("/render", {"text": "```haskell\nx = 1\n```"}).json["html"]
+
+
 def test_it_takes_a_socket_that_systemd_holds(
     binary: Path, ollama: ScriptedOllama, temporary: Path, tmp_path: Path
 ) -> None:

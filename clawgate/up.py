@@ -92,7 +92,18 @@ def _invitation(server: ServerConfig, port: str | None) -> str:
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    _heed_no_more()
     raise StopRequested
+
+
+def _heed_no_more() -> None:
+    """Let no later signal cut short what the first has begun: a closed terminal or a service manager sends several."""
+    for number in ENDINGS:
+        signal.signal(number, _pass)  # not SIG_IGN yet: Python complains of one that is on its way
+
+
+def _pass(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def _find_model(config: Config, trial: Trial, children: list[Child]) -> dict[str, str] | None:
@@ -180,8 +191,8 @@ def _report_signal(child: Child) -> bool:
 
 def _stop(children: list[Child]) -> None:
     """End the gateway first, so that running answers end properly, then the model."""
-    for number in ENDINGS:
-        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(StopRequested):
+        _heed_no_more()
     for child in reversed(children):
         if child.poll() is None:
             # SIGINT ends the gateway without its patience; a Python that still starts would show it as a traceback
@@ -194,3 +205,5 @@ def _stop(children: list[Child]) -> None:
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
                 pipe.close()
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)  # Python's own end would put the default in the place of a function

@@ -199,6 +199,19 @@ def end_it(process: Up, stream: StreamClient, number: int) -> None:
     assert "Traceback" not in process.log
 
 
+@pytest.mark.usefixtures("heeds_hangup")
+def test_several_signals_at_once_are_one_end(up: Callable[..., Up], ollama: ScriptedOllama) -> None:
+    """As from a terminal that closes: its own, the shell's and, in the binary, the one that is handed on."""
+    process = up(model={"endpoint": ollama.base_url})
+    process.wait_until_ready()
+    process.everything()
+    for number in (signal.SIGSTOP, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        process.signal(number)
+    assert process.wait() == 0
+    process.assert_all_ended()
+    assert "Traceback" not in process.log
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_while_it_starts_leaves_nothing(up: Callable[..., Up], nobody: dict[str, object], number: int) -> None:
     process = up(model=nobody)

@@ -11,6 +11,7 @@
  * - A kill of the first process ends the second one with it.
  * - As the first process of a container, to which the kernel brings no signal that would merely end it, it ends by exit,
  *   with the status that a shell gives such an end.
+ * - Sockets that systemd gave to another process (LISTEN_PID) are not taken for this one's.
  * - Descriptors 0 to 2 stay closed for the second process where they were closed for the first.
  *
  * Source: PyInstaller 6.22, bootloader/src/pyi_main.c, pyi_utils_posix.c; tmpfiles.d(5), "Age"; ld(1), --wrap.
@@ -66,11 +67,11 @@ static void hold_folder(void) {
     char mark[PATH_MAX + sizeof MARK];
     int opened = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int lock = fcntl(opened, F_DUPFD, STDERR_FILENO + 1); /* Python would take a lower one for stdin */
-    if (lock >= 0) {
-        flock(lock, LOCK_SH);
-    }
     if (opened >= 0) {
         close(opened);
+    }
+    if (lock < 0 || flock(lock, LOCK_SH) != 0) {
+        return; /* unmarked: nobody may take it for abandoned */
     }
     snprintf(mark, sizeof mark, "%s/" MARK, folder);
     lock = open(mark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -169,9 +170,19 @@ static void end_where_asked(void) {
     }
 }
 
+/* PyInstaller puts the second process's id into LISTEN_PID, whatever was there: in a shell below a service that systemd
+ * has given sockets to, as some terminals are, it is that service's. */
+static void drop_sockets_of_others(void) {
+    const char *pid = getenv("LISTEN_PID");
+    if (pid != NULL && strtol(pid, NULL, 10) != getpid()) {
+        unsetenv("LISTEN_PID");
+    }
+}
+
 pid_t __wrap_fork(void) {
     pid_t pid;
     end_where_asked();
+    drop_sockets_of_others();
     pid = __real_fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* as a kill of the only process would end it */

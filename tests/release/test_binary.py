@@ -314,6 +314,12 @@ def test_it_takes_a_socket_that_systemd_holds(
             assert client.get(f"http://127.0.0.1:{port}", "/healthz").status == 200
 
 
+def test_it_takes_no_socket_that_another_process_was_given(gateway: Callable[..., Gateway], binary: Path) -> None:
+    """A shell below a service that systemd gave sockets to may hand its variables on."""
+    env = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+    assert gateway(command=(str(binary), "serve"), env=env).get("/healthz").status == 200
+
+
 def test_ctrl_c_reaches_a_chat_once(
     start: Callable[..., Gateway], ollama: ScriptedOllama, binary: Path, temporary: Path
 ) -> None:

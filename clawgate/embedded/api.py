@@ -20,7 +20,6 @@ _OPTIONS = {  # Ollama's option → llama.cpp's parameter and the type as Ollama
     "top_p": ("top_p", _REAL),
     "min_p": ("min_p", _REAL),
     "typical_p": ("typical_p", _REAL),
-    "repeat_last_n": ("repeat_last_n", _WHOLE),
     "repeat_penalty": ("repeat_penalty", _REAL),
     "presence_penalty": ("presence_penalty", _REAL),
     "frequency_penalty": ("frequency_penalty", _REAL),
@@ -28,13 +27,13 @@ _OPTIONS = {  # Ollama's option → llama.cpp's parameter and the type as Ollama
     "num_predict": ("", _WHOLE),  # Job.limit
     "num_ctx": ("", _WHOLE),  # Job.context
     "num_keep": ("", _WHOLE),  # Job.keep
+    "repeat_last_n": ("", _WHOLE),  # Job.lookback
 }
 _DEFAULTS: Mapping[str, object] = {
     "temperature": 0.8,
     "top_k": 40,
     "top_p": 0.9,
     "min_p": 0.0,
-    "repeat_last_n": 64,
     "repeat_penalty": 1.1,
 }
 _DURATION = re.compile(r"[-+]?(0|(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)(?:(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))*)")
@@ -181,6 +180,7 @@ def job_of(request: ChatRequest) -> Job:
         _response_format(request.format),
         context=whole.get("num_ctx"),
         keep=whole.get("num_keep", 4),
+        lookback=whole.get("repeat_last_n", 64),
         truncates=request.truncate is not False,
         shifts=request.shift is not False,
     )

@@ -23,7 +23,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from clawgate.embedded.job import CONTEXT_TOKENS, EngineFailed, Job, Message, Outcome, context_of, limit_of
+from clawgate.embedded.job import (
+    CONTEXT_TOKENS,
+    EngineFailed,
+    Job,
+    Message,
+    Outcome,
+    context_of,
+    keep_of,
+    limit_of,
+    lookback_of,
+)
 from clawgate.embedded.runtime import Runtime
 from clawgate.embedded.stream import AnswerStream, split_partial
 from clawgate.embedded.turns import Turns
@@ -127,6 +137,7 @@ class _Answer:
         self._emit = emit
         self._is_gone = is_gone
         self._limit = limit_of(job.limit, runtime.context)
+        self._keep = keep_of(job.keep, runtime.context)
         self._window = None if job.shifts else runtime.context
 
     def run(self) -> AnswerStream:
@@ -140,7 +151,7 @@ class _Answer:
         if not self._job.truncates:
             words = "the prompt is longer than the context of"
             raise EngineFailed(f"{words} {self._runtime.context} tokens, and truncate is false", 400)
-        fit = fitted(messages, self._runtime.context, self._job.keep, self._count, self._runtime.without_head)
+        fit = fitted(messages, self._runtime.context, self._keep, self._count, self._runtime.without_head)
         return self._stream(fit)
 
     def _count(self, messages: list[Message]) -> int:
@@ -165,7 +176,8 @@ class _Answer:
             **self._job.settings,
             "messages": _asked(messages),
             "max_tokens": self._limit + beyond,
-            "n_keep": self._job.keep,
+            "n_keep": self._keep,
+            "repeat_last_n": lookback_of(self._job.lookback, self._runtime.context),
             "stream": True,
             "cache_prompt": True,
             "return_progress": True,

@@ -29,7 +29,7 @@ class Job:
     its `response_format`. `truncates`: a prompt that is too long is cut, else it is an error. `shifts`: an answer that
     fills the context goes on, and the oldest half of the context is forgotten; else it ends.
     Units: tokens. `limit` is None without one, `context` None for the default; `keep` counts the tokens at the prompt's
-    beginning that a shift spares.
+    beginning that a shift spares, `lookback` the last ones that `repeat_penalty` and its like look at.
     """
 
     messages: list[Message]
@@ -38,6 +38,7 @@ class Job:
     response: Mapping[str, object] | None = None
     context: int | None = None
     keep: int = 4
+    lookback: int = 64
     truncates: bool = True
     shifts: bool = True
 
@@ -70,3 +71,16 @@ def limit_of(asked: int | None, context: int) -> int:
     """
     most = 10 * context
     return min(asked, most) if asked is not None and asked > 0 else most
+
+
+def lookback_of(asked: int, context: int) -> int:
+    """Return how many of the last tokens the penalties look at; less than 0 means the whole context, as in Ollama.
+
+    llama.cpp refuses what is less than 0, and takes 4 bytes for each: 2 GB where half a billion were asked for.
+    """
+    return min(asked, context) if asked >= 0 else context
+
+
+def keep_of(asked: int, context: int) -> int:
+    """Return how many tokens a shift spares: less than 0 means the whole prompt, which is -1 to llama.cpp."""
+    return max(min(asked, context), -1)

@@ -41,6 +41,11 @@ def test_stop_words_end_an_answer_and_are_not_sent(embedded: Embedded) -> None:
     assert (text_of(frames), frames[-1]["done_reason"]) == (whole[: whole.index(stop)], "stop")
 
 
+def test_penalties_may_look_at_the_whole_context(embedded: Embedded) -> None:
+    for asked in (-1, 2_000_000_000):  # as a number of tokens that would be 8 GB
+        assert len(embedded.frames(QUESTION, {"num_predict": 1, "repeat_last_n": asked})) == 2
+
+
 def test_the_same_seed_makes_the_same_answer(embedded: Embedded) -> None:
     def ask(seed: int) -> str:
         embedded.answer([{"role": "user", "content": "Hi"}], {"num_predict": 1})  # something else in between

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from clawgate.embedded.api import ChatRequest, GenerateRequest, Refused, ShowRequest, job_of, read_body
-from clawgate.embedded.job import context_of, limit_of
+from clawgate.embedded.job import context_of, keep_of, limit_of, lookback_of
 
 
 def request(**fields: Any) -> ChatRequest:
@@ -23,7 +23,7 @@ def test_defaults_are_ollamas() -> None:
     assert job.settings["repeat_penalty"] == 1.1
     assert "seed" not in job.settings
     assert (job.limit, job.response, job.context) == (None, None, None)
-    assert (job.keep, job.truncates, job.shifts) == (4, True, True)
+    assert (job.keep, job.lookback, job.truncates, job.shifts) == (4, 64, True, True)
 
 
 def test_options_are_mapped_and_unknown_ones_ignored() -> None:
@@ -49,6 +49,16 @@ def test_context_is_what_is_asked_up_to_the_models_own(asked: int | None, contex
 @pytest.mark.parametrize(("asked", "limit"), [(5, 5), (None, 2560), (-1, 2560), (-2, 2560), (0, 2560), (9999, 2560)])
 def test_no_answer_is_longer_than_ten_contexts(asked: int | None, limit: int) -> None:
     assert limit_of(asked, 256) == limit
+
+
+@pytest.mark.parametrize(("asked", "lookback"), [(64, 64), (0, 0), (-1, 256), (-(10**18), 256), (500_000_000, 256)])
+def test_penalties_look_back_no_further_than_the_context(asked: int, lookback: int) -> None:
+    assert lookback_of(job_of(request(options={"repeat_last_n": asked})).lookback, 256) == lookback
+
+
+@pytest.mark.parametrize(("asked", "keep"), [(4, 4), (0, 0), (-1, -1), (-1000, -1), (10**30, 256)])
+def test_no_more_is_kept_than_the_context(asked: int, keep: int) -> None:
+    assert keep_of(job_of(request(options={"num_keep": asked})).keep, 256) == keep
 
 
 @pytest.mark.parametrize("seed", [-1, -7])

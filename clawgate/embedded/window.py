@@ -20,8 +20,9 @@ _BYTES_PER_TOKEN = 32
 
 
 def is_surely_too_long(messages: list[Message], context: int) -> bool:
-    """Say whether a conversation is too long by its bytes alone."""
-    return sum(len(message["content"].encode()) for message in messages) > context * _BYTES_PER_TOKEN
+    """Say whether a conversation is too long by its bytes alone, or by its messages: each takes a token or more."""
+    size_bytes = sum(len(message["content"].encode()) for message in messages)
+    return len(messages) >= context or size_bytes > context * _BYTES_PER_TOKEN
 
 
 def fitted(
@@ -61,11 +62,24 @@ def _shortened(
     without_head: Callable[[str, int], str],
 ) -> list[Message]:
     kept = [{**message, "content": _tail(message["content"], context * _BYTES_PER_TOKEN)} for message in messages]
+    longest_first = sorted(kept, key=lambda message: len(message["content"]), reverse=True)
+    texts = [message["content"] for message in longest_first]
+
+    def empty(number: int) -> None:
+        for index, message in enumerate(longest_first):
+            message["content"] = "" if index < number else texts[index]
+
+    def fits(number: int) -> bool:
+        empty(number)
+        return not is_surely_too_long(kept, context) and count(kept) <= room
+
+    number = bisect_left(range(len(kept) + 1), True, key=fits)
+    if number > len(kept):
+        raise EngineFailed(f"a context of {context} tokens does not take the model's template", 400)
+    at = max(number - 1, 0)
+    empty(at)
     while (excess := count(kept) - room) > 0:
-        longest = max(kept, key=lambda message: len(message["content"]))
-        if not longest["content"]:
-            raise EngineFailed(f"a context of {context} tokens does not take the model's template", 400)
-        longest["content"] = without_head(longest["content"], excess)
+        longest_first[at]["content"] = without_head(longest_first[at]["content"], excess)
     return kept
 
 

@@ -29,6 +29,7 @@ class _Runtime:
         self.context = context
         self.asked: list[list[Message]] = []
         self.counted = 0
+        self.looks = 0
 
     def chat(self, request: Mapping[str, Any], take: Callable[[Mapping[str, Any]], bool]) -> None:
         self.asked.append(request["messages"])
@@ -38,6 +39,7 @@ class _Runtime:
 
     def count(self, messages: list[Message]) -> int:
         self.counted += len(messages)
+        self.looks += 1
         return tokens_of(messages)
 
     def without_head(self, text: str, tokens: int) -> str:
@@ -105,9 +107,21 @@ def test_a_text_that_is_far_too_long_is_not_counted() -> None:
     assert [len(asked) for asked in engine.runtimes[0].asked] == [1], "not even the first look at it"
 
 
-def test_a_template_that_is_too_long_is_an_error() -> None:
+@pytest.mark.parametrize("count", [100, 100_000])
+def test_a_template_that_is_too_long_is_an_error(count: int) -> None:
+    engine = _Engine()
     with pytest.raises(EngineFailed, match="does not take the model's template"):
-        _Engine().ask([said("system", "")] * 100 + [said("user", "")])
+        engine.ask([said("system", "a b")] * count + [said("user", "")])
+    assert engine.runtimes[0].looks < 20
+    assert engine.runtimes[0].counted < 2_000, "100,000 messages are too many whatever they say"
+
+
+def test_many_system_messages_lose_their_texts_in_a_few_looks() -> None:
+    engine = _Engine()
+    systems = [said("system", f"number {number:02}" + "!" * (number % 3)) for number in range(20)]
+    given = engine.ask([*systems, said("user", "And?")])
+    assert (tokens_of(given), given[-1]) == (CONTEXT - (CONTEXT - 4) // 2, said("user", "And?"))
+    assert engine.runtimes[0].looks < 20
 
 
 def test_a_prompt_that_must_not_be_cut_is_an_error() -> None:
@@ -121,8 +135,8 @@ def test_a_client_that_leaves_while_its_conversation_is_cut_frees_the_model() ->
     engine = _Engine()
     engine.load(CONTEXT)
     runtime = engine.runtimes[0]
-    outcome = engine.answer(Job(conversation(800), context=CONTEXT), lambda _: None, lambda: runtime.counted > 0)
-    assert (outcome.reason, len(runtime.asked), runtime.counted < 800) == ("gone", 1, True)
+    outcome = engine.answer(Job(conversation(200), context=CONTEXT), lambda _: None, lambda: runtime.counted > 0)
+    assert (outcome.reason, len(runtime.asked), runtime.counted < 200) == ("gone", 1, True)
 
 
 def test_the_model_is_loaded_anew_for_another_context_alone() -> None:

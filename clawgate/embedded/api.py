@@ -188,13 +188,14 @@ def job_of(request: ChatRequest) -> Job:
 
 def _messages(request: ChatRequest) -> list[Message]:
     """Join neighbours of one role, as Ollama does before it fills in a template."""
-    joined: list[Message] = []
+    runs: list[tuple[str, list[str]]] = []
     for message in request.messages or []:
         role, content = (message.role or "").lower(), message.content or ""
-        if joined and joined[-1]["role"] == role != "tool":
-            content = f"{joined.pop()['content']}\n\n{content}"
-        joined.append({"role": role, "content": content})
-    return joined
+        if runs and runs[-1][0] == role != "tool":
+            runs[-1][1].append(content)
+        else:
+            runs.append((role, [content]))
+    return [{"role": role, "content": "\n\n".join(contents)} for role, contents in runs]
 
 
 def _response_format(wanted: Any) -> Mapping[str, object] | None:

@@ -248,11 +248,10 @@ def _reload_worker(worker: Any) -> None:
 
 def _reload(app: Any) -> Reloaded | None:
     try:
-        config = load(os.environ.get("CLAWGATE_CONFIG"))
-    except ConfigError as error:
+        done = reloaded(app, load(os.environ.get("CLAWGATE_CONFIG")))
+    except (ConfigError, OSError) as error:  # the page's own files are read, too: it would end the master
         log.error("not reloaded: %s", error)
         return None
-    done = reloaded(app, config)
     if any(name.startswith("logging.") for name in done.change.changed):
         logging.config.dictConfig(dict_config(done.change.config.logging, done.log_key))
     return done

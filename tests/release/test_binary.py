@@ -300,6 +300,15 @@ def test_a_gateway_whose_file_is_swapped_keeps_its_own(
     assert "<span" in started.post("/render", {"text": "```haskell\nx = 1\n```"}).json["html"]
 
 
+def test_a_reload_that_cannot_read_a_file_changes_nothing(start: Callable[..., Gateway], temporary: Path) -> None:
+    """As after a cleaner of temporary files that heeds no lock."""
+    started = start()
+    next(temporary.rglob("words.en.json")).unlink()
+    started.signal(signal.SIGHUP)
+    started.wait_for_line("not reloaded: .*words.en.json")
+    assert started.get("/healthz").status == 200
+
+
 def test_it_takes_a_socket_that_systemd_holds(
     binary: Path, ollama: ScriptedOllama, temporary: Path, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ from clawgate.embedded.turns import Turns
 from clawgate.embedded.window import fitted, is_surely_too_long
 
 _NS_PER_MS = 1_000_000
+_CLOSE_S = 1.0
 _TOO_LONG = "exceed_context_size_error"
 
 
@@ -88,9 +89,17 @@ class Engine:
         with self._turns:
             self._runtime = None
 
-    def close(self) -> None:
-        """End the running answer and refuse further ones; for the end of the process, with which the weights go."""
+    def close(self, within_s: float = _CLOSE_S) -> None:
+        """End the running answer and refuse further ones; for the end of the process, with which the weights go.
+
+        What llama.cpp does not let anybody interrupt (a large `format`, a megabyte to count) is waited for that long.
+        """
         self._is_closing.set()
+        last = threading.Thread(target=self._take_a_turn, daemon=True)
+        last.start()
+        last.join(within_s)
+
+    def _take_a_turn(self) -> None:
         with self._turns:
             pass
 

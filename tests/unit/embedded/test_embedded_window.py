@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ import pytest
 from clawgate.embedded.engine import Engine
 from clawgate.embedded.job import EngineFailed, Job, Message
 from clawgate.embedded.runtime import Runtime
+from tests.support.tools import DEADLINE_S
 
 CONTEXT = 256
 AROUND = 5
@@ -149,3 +151,26 @@ def test_the_model_is_loaded_anew_for_another_context_alone() -> None:
     assert [runtime.context for runtime in engine.runtimes] == [1024, 256, 1024]
     engine.unload()
     assert engine.context is None
+
+
+def test_the_end_does_not_wait_for_what_cannot_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, begun, ended = _Engine(), threading.Event(), threading.Event()
+    engine.load(CONTEXT)
+
+    def busy(*_: object) -> None:
+        begun.set()
+        ended.wait(DEADLINE_S)
+
+    monkeypatch.setattr(engine.runtimes[0], "chat", busy)
+    job = Job(conversation(1), context=CONTEXT)
+    asking = threading.Thread(target=engine.answer, args=(job, lambda _: None, lambda: False))
+    asking.start()
+    assert begun.wait(DEADLINE_S)
+    closing = threading.Thread(target=engine.close, args=(0.01,))
+    closing.start()
+    closing.join(DEADLINE_S)
+    is_closed = not closing.is_alive()
+    ended.set()
+    asking.join(DEADLINE_S)
+    assert is_closed
+    engine.close()

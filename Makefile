@@ -94,7 +94,7 @@ $(VENV)/.test: $(VENV)/.run setup.cfg
 	$(BIN)/python -m pip install --quiet --editable '.[embedded,test]'
 	touch $@
 
-$(VENV)/.build: $(BIN)/python setup.cfg
+$(VENV)/.build: setup.cfg | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --editable '.[build]'
 	touch $@
 

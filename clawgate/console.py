@@ -1,6 +1,7 @@
-"""Lines on stdout and stderr: for people in their own language (`tell`, `complain`), for scripts as they are (`say`).
+"""Lines on stdout and stderr: for people in their own language (`announce`, `tell`, `complain`), for scripts as
+they are (`say`).
 
-An output of `say` that is full, or whose reader has left, stops no process.
+An output of `say` or `announce` that is full, or whose reader has left, stops no process.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ def say(line: str) -> None:
         print(line, flush=True)
     except OSError:
         drop_output()
+
+
+def announce(line: str) -> None:
+    """Print a line as `say` does, in the reader's language."""
+    say(spoken(line))
 
 
 def tell(line: str) -> None:

@@ -20,8 +20,7 @@ from urllib.parse import urlsplit
 from clawgate import launching
 from clawgate.addresses import visited_name
 from clawgate.config import Config, ServerConfig
-from clawgate.console import complain, say
-from clawgate.language import spoken
+from clawgate.console import announce, complain
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.finding import described
 from clawgate.ollama.state import upstream_state
@@ -75,7 +74,7 @@ def run(config: Config, trial: Trial) -> int:
         if started is None:
             _report_signal(gateway)
             return 1
-        say(spoken(f"{_invitation(config.server, started[1])} Ctrl-C ends it."))
+        announce(f"{_invitation(config.server, started[1])} Ctrl-C ends it.")
         return _watch(children)
     except StopRequested:
         return 0
@@ -111,21 +110,21 @@ def _find_model(config: Config, trial: Trial, children: list[Child]) -> dict[str
     endpoint, model = config.model.endpoint, config.model.model_name
     state = upstream_state(OllamaClient.of(config.model), model)
     if state.reachable:
-        say(spoken(f"Ollama {state.version} answers at {endpoint} with {model}."))
+        announce(f"Ollama {state.version} answers at {endpoint} with {model}.")
         if not state.model_ready:
-            say(spoken(f"It does not have that model yet: run `ollama pull {model}`."))
+            announce(f"It does not have that model yet: run `ollama pull {model}`.")
         if trial.is_chosen:
-            say(spoken(f"--model {trial.name} has no effect: it is for machines without Ollama."))
+            announce(f"--model {trial.name} has no effect: it is for machines without Ollama.")
         return {}
     is_elsewhere = urlsplit(endpoint).hostname not in LOOPBACK
     if state.finding is not None and state.finding.is_lasting:
         found = described(state.finding, endpoint)
-        say(spoken(f"{found[0].upper()}{found[1:]}."))
+        announce(f"{found[0].upper()}{found[1:]}.")
     elif is_elsewhere:
-        say(spoken(f"No Ollama answers at {endpoint} yet; the gateway waits for it."))
+        announce(f"No Ollama answers at {endpoint} yet; the gateway waits for it.")
     if is_elsewhere:
         if trial.is_chosen:
-            say(spoken(f"--model {trial.name} has no effect: model.endpoint is on another machine."))
+            announce(f"--model {trial.name} has no effect: model.endpoint is on another machine.")
         return {}
     embedded = _start(children, ["clawgate.embedded", "--port", "0", "--model", trial.name], {})
     embedded.name = "embedded model"
@@ -136,9 +135,9 @@ def _find_model(config: Config, trial: Trial, children: list[Child]) -> dict[str
             complain(described(state.finding, endpoint))
         return None
     name, url = ready.groups()
-    say(spoken(f"No Ollama answers at {endpoint}: the small embedded model {name} answers instead of {model}."))
+    announce(f"No Ollama answers at {endpoint}: the small embedded model {name} answers instead of {model}.")
     packaged = f"`{trial.better}`, or " if trial.better is not None else ""
-    say(spoken(f"It is a trial model. For a better one: {packaged}install Ollama and run `ollama pull {model}`."))
+    announce(f"It is a trial model. For a better one: {packaged}install Ollama and run `ollama pull {model}`.")
     return {"CLAWGATE_MODEL_ENDPOINT": url, "CLAWGATE_MODEL_MODEL_NAME": name}
 
 

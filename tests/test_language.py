@@ -43,6 +43,7 @@ SPEAKERS = {
     "ConfigError",
     "EngineFailed",
     "_complain",
+    "announce",
     "complain",
     "expects",
     "spoken",

@@ -11,7 +11,6 @@ Python, its C compiler and the system's libraries that Python uses. `uname -m` g
 from __future__ import annotations
 
 import argparse
-import configparser
 import hashlib
 import os
 import platform
@@ -24,7 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clawgate.embedded.models import SMOLLM2
-from release.requirements import FILE, ROOT
+from release.requirements import FILE, ROOT, tools
 from release.steps import publish, run
 from release.wheel import EPOCH, built
 
@@ -74,10 +73,7 @@ def _install(python: Path) -> None:
 
 def _pyinstaller() -> list[str]:
     """Return the pinned versions of PyInstaller and of its hooks, which say what of a package goes in."""
-    parser = configparser.ConfigParser()
-    parser.read(ROOT / "setup.cfg", encoding="utf-8")
-    tools = parser["options.extras_require"]["build"].split()
-    return [tool for tool in tools if tool.startswith("pyinstaller")]
+    return [tool for tool in tools() if tool.startswith("pyinstaller")]
 
 
 def _bootloader() -> dict[str, str]:

@@ -19,12 +19,21 @@ _TOOLS = ("bench", "build", "test")
 
 def bounds() -> dict[str, list[str]]:
     """Return the requirements as setup.cfg has them: the core's, the carried extras', then the other extras'."""
+    declared = _declared()
+    others = sorted(declared.keys() - {CORE, *CARRIED, *_TOOLS})
+    return {name: declared[name] for name in (CORE, *CARRIED, *others)}
+
+
+def tools() -> list[str]:
+    """Return the pinned tools of the builds."""
+    return _declared()["build"]
+
+
+def _declared() -> dict[str, list[str]]:
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg", encoding="utf-8")
-    extras = {name: text.split() for name, text in parser["options.extras_require"].items() if name not in _TOOLS}
-    others = sorted(set(extras) - set(CARRIED))
-    core = {CORE: parser["options"]["install_requires"].split()}
-    return core | {name: extras[name] for name in (*CARRIED, *others)}
+    extras = {name: text.split() for name, text in parser["options.extras_require"].items()}
+    return {CORE: parser["options"]["install_requires"].split(), **extras}
 
 
 def pinned() -> dict[str, list[str]]:

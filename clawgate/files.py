@@ -24,7 +24,7 @@ def run(name: str | None) -> int:
 
     Errors: ConfigError for an unknown name; OSError where stdout takes no more.
     """
-    known = carried()
+    known = contents()
     if name is None:
         content = "".join(f"{each}\n" for each in known).encode()
     elif name in known:
@@ -37,7 +37,7 @@ def run(name: str | None) -> int:
     return 0
 
 
-def carried() -> dict[str, Callable[[], bytes]]:
+def contents() -> dict[str, Callable[[], bytes]]:
     """Return a function for each name that reads or makes the file."""
     paths = [path for name in FOLDERS for path in sorted(folder(name).iterdir()) if path.is_file()]
     return {

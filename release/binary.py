@@ -29,7 +29,7 @@ from release.wheel import EPOCH, built
 
 BUILD = ROOT / "build" / "binary"
 WRAPPED = ("mkdtemp", "fork", "signal", "waitpid", "raise", "pyi_error_message", "pyi_perror_message")
-"""What bootloader.c stands in for."""
+"""The functions that bootloader.c stands in for."""
 WEIGHTS = SMOLLM2.parts[0].requirement
 
 

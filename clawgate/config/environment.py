@@ -30,13 +30,18 @@ def own_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield variable, text.strip()
 
 
+def quotes_stay(where: str) -> ConfigError:
+    """Return the error for a value whose quotes nobody takes off."""
+    return ConfigError(f"{where}: the quotes around the value are a part of it here; leave them out")
+
+
 def check_quotes(variable: str, value: str) -> None:
     """Refuse quotes around a setting's text, which a shell takes off and `docker --env-file` passes on.
 
     Errors: ConfigError, for a list as YAML has it, too.
     """
     if _QUOTED.fullmatch(value):
-        raise ConfigError(f"{variable}: the quotes around the value are a part of it here; leave them out")
+        raise quotes_stay(variable)
     if _BRACKETED.fullmatch(value):
         raise ConfigError(f"{variable}: a list is written `a,b` in a variable, without brackets and quotes")
 

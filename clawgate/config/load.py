@@ -20,7 +20,7 @@ from clawgate.config.agreement import check_agreement
 from clawgate.config.authorities import UnusableAuthorities
 from clawgate.config.checks import WrongPart
 from clawgate.config.declaration import ENVIRONMENT_PREFIX, Setting
-from clawgate.config.environment import check_quotes, own_variables
+from clawgate.config.environment import check_quotes, own_variables, quotes_stay
 from clawgate.config.settings import Config, sections, settings
 from clawgate.errors import ConfigError
 
@@ -173,7 +173,7 @@ def _checked(setting: Setting, value: Any, where: str) -> Any:
         value = value.lower()
     texts = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
     if any(map(_WIDE_QUOTED.fullmatch, texts)):
-        raise ConfigError(f"{where}: the quotes around the value are a part of it here; leave them out")
+        raise quotes_stay(where)
     try:
         converted = msgspec.convert(value, setting.type)
         msgspec.json.encode(converted)  # bytes of a variable that are no text would fail in every request

@@ -5,7 +5,7 @@ to run. That takes 0.4 s for 491 MB, or 1.1 s on a processor without SHA instruc
 where the engine wants it next.
 
 A build writes under another name, behind a lock, and is renamed once its sum is right: a reader finds the whole file or
-none, whatever kills the build. What a killed build leaves, the next one writes over.
+none, whatever kills the build. The next build writes over what a killed one has left.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Engine:
     def close(self, within_s: float = _CLOSE_S) -> None:
         """End the running answer and refuse further ones; for the end of the process, with which the weights go.
 
-        What llama.cpp does not let anybody interrupt (a large `format`, a megabyte to count) is waited for that long.
+        It waits so long for what llama.cpp lets nobody interrupt: a large `format`, a megabyte to count.
         """
         self._is_closing.set()
         last = threading.Thread(target=self._take_a_turn, daemon=True)
@@ -152,8 +152,7 @@ class _Answer:
     def run(self) -> AnswerStream:
         """Answer, and cut the conversation first where it is too long. Errors: EngineFailed, ClientGone."""
         messages = self._job.messages
-        is_long = is_surely_too_long(messages, self._runtime.context)
-        if not is_long:
+        if not is_surely_too_long(messages, self._runtime.context):
             stream = self._stream(messages)
             if (stream.error or {}).get("type") != _TOO_LONG:
                 return stream

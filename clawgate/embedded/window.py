@@ -1,6 +1,6 @@
 """A conversation that is longer than the model's context, cut as Ollama cuts it. Pure; engine.py calls it.
 
-The oldest messages go first; system messages and the last message stay. Where even these are too long, the longest of
+The oldest messages go first; system messages and the last message stay. If even these are too long, the longest of
 them loses its beginning, so that the prompt fills half of the context and the answer has the other half. Ollama cuts
 there too, but without regard to what it cuts: the system message and the head of the last one go, and the template with
 them.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clawgate.files import CONFIG, FOLDERS, carried
+from clawgate.files import CONFIG, FOLDERS, contents
 from tests.support.command import CLAWGATE, assert_is_one_line, clawgate
 from tests.support.tools import DEADLINE_S, ROOT
 
@@ -21,7 +21,7 @@ def printed(*arguments: str, encoding: str, cwd: Path) -> bytes:
 
 
 def test_each_file_is_the_checkouts() -> None:
-    assert {name: read() for name, read in carried().items()} == {name: (ROOT / name).read_bytes() for name in NAMES}
+    assert {name: read() for name, read in contents().items()} == {name: (ROOT / name).read_bytes() for name in NAMES}
 
 
 def test_they_are_listed(tmp_path: Path) -> None:

@@ -20,8 +20,6 @@ OTHER = tuple(shlex.split(os.environ.get("CLAWGATE_COMMAND", "")))
 if OTHER and "/" in OTHER[0]:
     OTHER = (str(ROOT / OTHER[0]), *OTHER[1:])
 CLAWGATE = OTHER or (sys.executable, "-m", "clawgate")
-
-
 FOR_PEOPLE = ("clawgate: ", "ok: ", "not ready: ", "warning: ")
 """The beginnings of lines that are printed in the reader's language."""
 

@@ -31,6 +31,7 @@ ORDER = [
         "up",
         "files",
         "terminal",
+        "bots",
         "cli",
         "__main__",
     },
@@ -42,7 +43,8 @@ WITHIN = {
     "gunicorn_conf": {"ports", "unix_socket", "console"},
     "up": {"console"},
     "terminal": {"console"},
-    "cli": {"up", "files", "terminal", "ports", "unix_socket", "console"},
+    "bots": {"console"},
+    "cli": {"up", "files", "terminal", "bots", "ports", "unix_socket", "console"},
     "__main__": {"cli"},
 }
 """Imports that are allowed between rooms of one line; every room may import the package's version."""
@@ -51,12 +53,13 @@ NEVER = {
     "cli": {"web"},
     "up": {"web"},
     "terminal": {"config", "sessions", "ollama", "relay", "telemetry", "server", "web", "app"},
+    "bots": {"config", "sessions", "ollama", "relay", "telemetry", "server", "web", "app"},
     "telemetry": {"sessions", "ollama"},
 }
 """Walls beside the order: rooms that a room must not import, though they come before it."""
 ONLY_FOR_APP = {"redis"}
 """The rooms that stand behind an interface of the relay: app alone chooses them, where the configuration says so."""
-CLIENTS = {"terminal"}
+CLIENTS = {"bots", "terminal"}
 """The rooms that talk to a gateway over HTTP: only they import the client, and it knows none."""
 SPEAKERS = {"console", "up", "embedded"}
 """The rooms that print lines for people: only they import the language, and sentences are English elsewhere."""
@@ -71,6 +74,7 @@ ONLY_IN: dict[str, set[str]] = {
     "werkzeug": {"web", "app"},
     "jinja2": {"web", "app"},
     "requests": {
+        "bots.dingtalk.api",
         "client.answer",
         "client.endpoint",
         "ollama.capture",
@@ -79,6 +83,7 @@ ONLY_IN: dict[str, set[str]] = {
         "ollama.exchange",
         "ollama.tls",
     },
+    "websockets": {"bots.connection"},
     "rich": {"terminal.markdown", "terminal.screen"},
     "urllib3": {"client.endpoint", "ollama.capture", "ollama.client", "ollama.connecting"},
     "gunicorn": {"server", "gunicorn_conf", "cli"},

@@ -156,3 +156,62 @@ def redis_prefix(prefix: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", prefix):
         raise ValueError(prefix)
     return prefix
+
+
+@expects("an http:// or https:// URL, like http://127.0.0.1:18789")
+def gateway_url(url: str) -> str:
+    """Take the URL of a gateway, without its final slashes; it may have the name and password for a proxy in front."""
+    return _with_host(url, ("http", "https")).rstrip("/")
+
+
+@expects("an https:// URL without user, query or fragment; http:// on this machine alone")
+def open_api(url: str) -> str:
+    """Take the base URL of a messenger's API: what is sent there has a secret in it."""
+    return _encrypted(base_url.convert(url), "https")
+
+
+@expects("a wss:// URL without user; ws:// on this machine alone")
+def socket_url(url: str) -> str:
+    """Take the URL of a messenger's WebSocket: the first thing that is sent there is a secret."""
+    if "@" in url:
+        raise ValueError(url)
+    return _encrypted(_with_host(url, ("ws", "wss")), "wss")
+
+
+def _with_host(url: str, schemes: tuple[str, ...]) -> str:
+    parts = urlsplit(url)
+    is_more = re.search(r"[?#\s]", url) is not None or not url.isprintable()
+    if parts.scheme not in schemes or parts.port == 0 or is_more or not _is_host(parts.hostname or ""):
+        raise ValueError(url)
+    return url
+
+
+def _encrypted(url: str, scheme: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != scheme and (parts.hostname or "") not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError(url)
+    return url
+
+
+@expects("visible ASCII characters without blanks")
+def credential(given: str) -> str:
+    """Take an id or a secret of a messenger as it stands in its console; the error does not repeat it."""
+    if not re.fullmatch(r"[!-~]+", given):
+        raise ValueError
+    return given
+
+
+@expects("the ID of a card's template, like 0a1b2c3d-….schema")
+def template_id(given: str) -> str:
+    """Take the id of a template as the card platform shows it."""
+    if not re.fullmatch(r"[\w.-]+", given, re.ASCII):
+        raise ValueError(given)
+    return given
+
+
+@expects("a list of words, each with a letter or a digit in it")
+def words(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Take messages that are commands: one of punctuation alone would never be met."""
+    if not all(any(map(str.isalnum, word)) for word in given):
+        raise ValueError(given)
+    return given

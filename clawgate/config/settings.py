@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_type_hints
 
+from clawgate.config.bots import BotsConfig
 from clawgate.config.checks import (
     authorities,
     base_url,
@@ -245,6 +246,7 @@ class Config:
     logging: LoggingConfig = LoggingConfig()
     stream: StreamConfig = StreamConfig()
     session: SessionConfig = SessionConfig()
+    bots: BotsConfig = dataclasses.field(default_factory=BotsConfig)
 
 
 def sections() -> dict[str, type]:

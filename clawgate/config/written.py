@@ -38,7 +38,9 @@ def in_yaml(default: Any) -> str:
         return ""
     if isinstance(default, Mapping):
         return json.dumps(dict(default))
-    return json.dumps(default) if isinstance(default, tuple | bool) or default == "" else str(default)
+    return (
+        json.dumps(default, ensure_ascii=False) if isinstance(default, tuple | bool) or default == "" else str(default)
+    )
 
 
 def choices_of(setting: Setting) -> str:

@@ -1,0 +1,194 @@
+"""One connection to a messenger, kept for years: opened, watched, and made anew with back-off and jitter.
+
+The only user of websockets. A messenger's package gives it a `Wire`; what it hears is handed over on the one thread
+that runs `keep`, so that a wire must not wait there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.sync.client import ClientConnection, connect
+
+from clawgate.bots.failures import Denied, Disconnected
+
+logger = logging.getLogger(__name__)
+
+Frame = Mapping[str, Any]
+MAX_FRAME_BYTES = 4 << 20
+CANNOT = (OSError, InvalidHandshake, InvalidURI, ConnectionClosed, TimeoutError)
+
+
+class Times(NamedTuple):
+    """The times of a connection, in seconds.
+
+    silence_s: without a frame for so long it counts as dead.
+    tick_s: so often the wire is asked whether it has something to send.
+    open_s: the longest time to connect; close_s: to say goodbye.
+    steady_s: a connection that lived so long was a good one: the back-off begins anew.
+    first_pause_s, longest_pause_s: between two attempts; each pause is twice the one before, and up to half of it
+    less by chance.
+    """
+
+    silence_s: float = 90.0
+    tick_s: float = 1.0
+    open_s: float = 10.0
+    close_s: float = 1.0
+    steady_s: float = 60.0
+    first_pause_s: float = 1.0
+    longest_pause_s: float = 60.0
+
+
+class Link:
+    """A connection that is open. Any thread may send.
+
+    Errors: Disconnected.
+    """
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame as JSON in UTF-8, not escaped."""
+        try:
+            self._socket.send(json.dumps(frame, ensure_ascii=False, separators=(",", ":")))
+        except CANNOT as error:
+            raise Disconnected(f"the connection was lost: {_cause(error)}") from error
+
+    def receive(self, timeout_s: float) -> Frame | None:
+        """Return the next frame; None where none comes in time, or one that is no JSON object came."""
+        try:
+            given = json.loads(self._socket.recv(timeout=timeout_s))
+        except TimeoutError:
+            return None
+        except CANNOT as error:
+            raise Disconnected(f"the connection was lost: {_cause(error)}") from error
+        except (ValueError, RecursionError):
+            logger.warning("a frame that is no JSON was dropped")
+            return {}
+        return given if isinstance(given, dict) else {}
+
+
+class Wire(Protocol):
+    """A messenger's protocol on a connection.
+
+    Threads: `address`, `begin`, `hear` and `tick` are called on the one that keeps the connection.
+    Errors: Disconnected for a new connection, Denied and TakenOver for an end.
+    """
+
+    def address(self) -> str:
+        """Return the URL to connect to, which may take a request."""
+
+    def begin(self, link: Link) -> None:
+        """Say who the bot is; return once the messenger has taken it."""
+
+    def hear(self, link: Link, frame: Frame) -> None:
+        """Take a frame, acknowledge it, and hand it on."""
+
+    def tick(self, link: Link) -> None:
+        """Send a heartbeat where one is due."""
+
+    def end(self) -> None:
+        """Note that the connection is gone."""
+
+
+class Connection:
+    """Keeps a wire connected until it is told to stop.
+
+    on_open: called with each new connection that is ready.
+    """
+
+    def __init__(self, wire: Wire, times: Times | None = None, pause: Callable[[float], None] | None = None) -> None:
+        self._wire = wire
+        self._times = times or Times()
+        self._stopped = threading.Event()
+        self._pause = pause or self._wait
+        self.is_open = False
+        """True while the messenger has taken the bot."""
+
+    def keep(self) -> None:
+        """Stay connected until `stop`.
+
+        Errors: Denied where the first answer of the messenger is a refusal; TakenOver at any time.
+        """
+        failures, was_open = 0, False
+        while not self._stopped.is_set():
+            opened_at = time.monotonic()
+            is_asked = False
+            try:
+                self._connect()
+            except Denied as error:
+                if not was_open:
+                    raise
+                logger.error("%s", error)
+            except Disconnected as error:
+                is_asked = error.is_asked
+                logger.warning("%s", error)
+            was_open = was_open or self._was_taken
+            if self._was_taken and time.monotonic() - opened_at >= self._times.steady_s:
+                failures = 0
+            if not self._stopped.is_set():
+                self._pause(self._pause_s(failures, is_asked=is_asked))
+            failures += 1
+
+    def stop(self) -> None:
+        """Leave: `keep` returns within a tick. Any thread, and a signal handler."""
+        self._stopped.set()
+
+    def _connect(self) -> None:
+        """Connect, and listen until the connection ends or `stop` is called."""
+        self._was_taken = False
+        url = self._wire.address()
+        times = self._times
+        try:
+            socket = connect(
+                url, open_timeout=times.open_s, close_timeout=times.close_s, max_size=MAX_FRAME_BYTES, compression=None
+            )
+        except CANNOT as error:
+            raise Disconnected(f"no connection to {_place(url)}: {_cause(error)}") from error
+        try:
+            link = Link(socket)
+            self._wire.begin(link)
+            self._was_taken = self.is_open = True
+            self._listen(link)
+        finally:
+            self.is_open = False
+            self._wire.end()
+            socket.close()
+
+    def _listen(self, link: Link) -> None:
+        heard_at = time.monotonic()
+        while not self._stopped.is_set():
+            frame = link.receive(self._times.tick_s)
+            now = time.monotonic()
+            if frame is not None:
+                heard_at = now
+                self._wire.hear(link, frame)
+            elif now - heard_at >= self._times.silence_s:
+                raise Disconnected(f"nothing came for {now - heard_at:.0f} s: the connection counts as dead")
+            self._wire.tick(link)
+
+    def _pause_s(self, failures: int, *, is_asked: bool) -> float:
+        times = self._times
+        longest = min(times.first_pause_s * 2.0 ** min(failures, 20), times.longest_pause_s)
+        least = 0.0 if is_asked and not failures else longest / 2
+        return random.uniform(least, longest)
+
+    def _wait(self, pause_s: float) -> None:
+        self._stopped.wait(pause_s)
+
+
+def _place(url: str) -> str:
+    """Return an address without its query, which may be a ticket."""
+    return url.partition("?")[0]
+
+
+def _cause(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The command line: `clawgate --config FILE`, serve, up, chat, embedded, check, files.
+"""The command line: `clawgate --config FILE`, serve, up, chat, bot, embedded, check, files.
 
 Usage and configuration errors are one line on stderr and exit 2, never a traceback.
 """
@@ -6,6 +6,7 @@ Usage and configuration errors are one line on stderr and exit 2, never a traceb
 from __future__ import annotations
 
 import argparse
+import logging.config
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import NoReturn
 
 from clawgate import __version__, ports, unix_socket
 from clawgate.addresses import socket_path, visited_name
-from clawgate.config import Config, cautions, load, settings
+from clawgate.config import Config, ServerConfig, cautions, load, settings
 from clawgate.console import adapt_output, complain, drop_output, tell
 from clawgate.errors import ConfigError
 from clawgate.terminal.settings import add_options as add_chat_options
@@ -82,6 +83,9 @@ def _parser() -> Parser:
         "validate the configuration, ask Ollama for its version and the model, and Redis where it is used",
     )
     add_chat_options(add("chat", chat, "talk to a gateway's model in this terminal, or in a pipe", binds=False))
+    text = "run the bot of a messenger, a client of the gateway, or check what it takes"
+    messengers = add("bot", bot, text, binds=False)
+    messengers.add_argument("name", choices=["dingtalk", "wecom", "check"], help="the messenger, or `check` for both")
     text = "list the files of nginx and systemd and the configuration that clawgate carries, or print one"
     printer = commands.add_parser("files", help=text, description=text)
     printer.add_argument("name", metavar="NAME", nargs="?", help="the file to print, like nginx/clawgate.conf")
@@ -182,13 +186,43 @@ def chat(options: argparse.Namespace) -> int:
     if options.url is not None and (token is not None or options.config is None):
         return run(settings_of(options, options.url, token))
     server = configure(options).server
-    if options.url is None and socket_path(server.host) is not None:
-        raise ConfigError(f"server.host is {server.host}: expected --url with the address of the proxy before it")
-    if options.url is None and server.port == 0:
-        raise ConfigError("server.port is 0: expected --url with the address that the gateway has printed")
-    name = visited_name(server.host, server.trusted_hosts)
-    url = options.url or f"http://{name}:{server.port}{server.path_prefix}"
+    url = options.url or _url_of(server, "--url")
     return run(settings_of(options, url, token or server.auth_token))
+
+
+def _url_of(server: ServerConfig, cure: str) -> str:
+    """Return the address at which a client on this machine finds the gateway.
+
+    Errors: ConfigError for one that only the gateway knows, or its proxy; cure is what names it.
+    """
+    if socket_path(server.host) is not None:
+        raise ConfigError(f"server.host is {server.host}: expected {cure} with the address of the proxy before it")
+    if server.port == 0:
+        raise ConfigError(f"server.port is 0: expected {cure} with the address that the gateway has printed")
+    return f"http://{visited_name(server.host, server.trusted_hosts)}:{server.port}{server.path_prefix}"
+
+
+def bot(options: argparse.Namespace) -> int:
+    """Run a messenger's bot, or print what is found of both: 0 all well, 1 something is not ready."""
+    config = configure(options)
+    try:
+        from clawgate.bots.assembly import Place
+        from clawgate.bots.check import findings
+        from clawgate.bots.main import run
+    except ImportError as error:
+        raise ConfigError("the bots need websockets: pip install 'clawgate[bots]'") from error
+    place = Place(config.bots.gateway_url or _url_of(config.server, "bots.gateway_url"), config.server.auth_token)
+    if options.name != "check":
+        from clawgate.telemetry.ids import KEY_BYTES
+        from clawgate.telemetry.logs import dict_config
+
+        logging.config.dictConfig(dict_config(config.logging, os.urandom(KEY_BYTES)))
+        return run(options.name, config.bots, place, lambda: configure(options).bots)
+    is_ready = True
+    for finding in findings(config.bots, place):
+        tell(finding.line)
+        is_ready = is_ready and finding.is_ready
+    return 0 if is_ready else 1
 
 
 def files(options: argparse.Namespace) -> int:

@@ -11,7 +11,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
@@ -102,12 +103,20 @@ class Wire(Protocol):
 class Connection:
     """Keeps a wire connected until it is told to stop.
 
-    on_open: called with each new connection that is ready.
+    on_open: called on the keeping thread whenever the messenger has taken the bot.
     """
 
-    def __init__(self, wire: Wire, times: Times | None = None, pause: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        times: Times | None = None,
+        *,
+        on_open: Callable[[], None] = lambda: None,
+        pause: Callable[[float], None] | None = None,
+    ) -> None:
         self._wire = wire
         self._times = times or Times()
+        self._on_open = on_open
         self._stopped = threading.Event()
         self._pause = pause or self._wait
         self.is_open = False
@@ -145,23 +154,13 @@ class Connection:
     def _connect(self) -> None:
         """Connect, and listen until the connection ends or `stop` is called."""
         self._was_taken = False
-        url = self._wire.address()
-        times = self._times
-        try:
-            socket = connect(
-                url, open_timeout=times.open_s, close_timeout=times.close_s, max_size=MAX_FRAME_BYTES, compression=None
-            )
-        except CANNOT as error:
-            raise Disconnected(f"no connection to {_place(url)}: {_cause(error)}") from error
-        try:
-            link = Link(socket)
-            self._wire.begin(link)
+        with _opened(self._wire, self._times) as link:
             self._was_taken = self.is_open = True
-            self._listen(link)
-        finally:
-            self.is_open = False
-            self._wire.end()
-            socket.close()
+            try:
+                self._on_open()
+                self._listen(link)
+            finally:
+                self.is_open = False
 
     def _listen(self, link: Link) -> None:
         heard_at = time.monotonic()
@@ -183,6 +182,34 @@ class Connection:
 
     def _wait(self, pause_s: float) -> None:
         self._stopped.wait(pause_s)
+
+
+def try_once(wire: Wire, times: Times | None = None) -> None:
+    """Connect, have the messenger take the bot, and leave.
+
+    Errors: Disconnected, Denied.
+    """
+    with _opened(wire, times or Times()):
+        pass
+
+
+@contextmanager
+def _opened(wire: Wire, times: Times) -> Iterator[Link]:
+    """Give a link on which the messenger has taken the bot; it is closed at the end of the block."""
+    url = wire.address()
+    try:
+        socket = connect(
+            url, open_timeout=times.open_s, close_timeout=times.close_s, max_size=MAX_FRAME_BYTES, compression=None
+        )
+    except CANNOT as error:
+        raise Disconnected(f"no connection to {_place(url)}: {_cause(error)}") from error
+    try:
+        link = Link(socket)
+        wire.begin(link)
+        yield link
+    finally:
+        wire.end()
+        socket.close()
 
 
 def _place(url: str) -> str:

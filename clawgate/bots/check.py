@@ -34,7 +34,7 @@ def findings(config: BotsConfig, place: Place) -> Iterator[Finding]:
         if name in named:
             yield _of_bot(name, config, place)
         else:
-            yield Finding(f"not configured: {MESSENGERS[name].title} ({MESSENGERS[name].id_setting})")
+            yield Finding(f"not configured: {MESSENGERS[name].title} (bots.{MESSENGERS[name].id_setting})")
     if not named:
         yield Finding("not ready: no bot is configured; docs/bots.md has the way from the console", is_ready=False)
 
@@ -44,7 +44,7 @@ def _of_gateway(place: Place) -> Finding:
         status = place.gateway().status()
     except ClientError as error:
         return Finding(f"not ready: {error}", is_ready=False)
-    return Finding(f"ok: gateway {place.shown_url}, model {status.model}")
+    return Finding(f"ok: gateway {place.gateway().url}, model {status.model}")
 
 
 def _of_bot(name: str, config: BotsConfig, place: Place) -> Finding:

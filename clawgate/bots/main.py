@@ -47,7 +47,7 @@ def run(name: str, config: BotsConfig, place: Place, reload: Callable[[], BotsCo
         with Lock(name, bot.id, bot.secret):
             return _Running(bot, reload).run()
     except Running:
-        complain(f"another bot with this {bot.id_name} runs on this machine; stop it first")
+        complain(f"another bot with this {bot.kind.id_name} runs on this machine; stop it first")
         return ANOTHER
 
 
@@ -78,7 +78,8 @@ class _Running:
             complain(str(item))
             status = {Denied: WRONG, TakenOver: ANOTHER}.get(type(item), NOT_READY)
         self._is_leaving = True
-        # Over a connection that was lost for good nothing can be said any more; the model is freed all the same.
+        if not reader.is_alive():
+            self._bot.leave()
         if not self._bot.conversations.drain(DRAIN_S if reader.is_alive() else LEAVE_S):
             logger.warning("not every answer could be delivered in time")
         self._connection.stop()
@@ -97,10 +98,10 @@ class _Running:
 
     def _tell(self) -> None:
         """Tell of the first connection on stdout, for people and scripts; the log has each one."""
-        logger.info("connected to %s", self._bot.title)
+        logger.info("connected to %s", self._bot.kind.title)
         if not self._is_told:
             self._is_told = True
-            say(f"Bot connected to {self._bot.title}")
+            say(f"Bot connected to {self._bot.kind.title}")
 
     def _read_again(self) -> None:
         try:

@@ -9,6 +9,7 @@ importing it costs nothing: the engine (the extra `clawgate[embedded]`) is impor
     engine.py   the model: load, answer, stop, unload           stream.py    one answer as it comes
     window.py   a conversation cut to the context               turns.py     first come, first served
     job.py      one request to the model, and its end           api.py       a request's body, checked as Ollama does
+    schema.py   the bounds of a `format`                    pattern.py   and those of a pattern in it
     frames.py   Ollama's frames, lists and errors               guard.py     the Hosts and Origins that are let in
     wire.py     HTTP bytes, and whether a client is there       routes.py    the way from a path to an answer
     server.py   threads and sockets

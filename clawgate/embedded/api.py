@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from clawgate.embedded.job import Job, Message
+from clawgate.embedded.schema import fault
 
 _WHOLE, _REAL = "integer", "float32"
 _OPTIONS = {  # Ollama's option → llama.cpp's parameter and the type as Ollama's error names it
@@ -204,6 +205,8 @@ def _response_format(wanted: Any) -> Mapping[str, object] | None:
     if wanted == "json":
         return {"type": "json_object"}
     if isinstance(wanted, dict):
+        if reason := fault(wanted):
+            raise Refused(reason)
         return {"type": "json_schema", "json_schema": {"schema": wanted}}
     shown = msgspec.json.encode(wanted).decode()
     raise Refused(f'invalid format: {shown}; expected "json" or a valid JSON Schema object')

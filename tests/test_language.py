@@ -103,6 +103,7 @@ COMPOSED = {
     "it is held by a process of the user with the id",
     "one argument",
     "or install Ollama and run `ollama pull",
+    "or set XDG_CACHE_HOME to a folder that may be written",
     "use `clawgate embedded --weights FILE.gguf` with",
     "open the address of the proxy in front of it. Ctrl-C ends it.",
 }

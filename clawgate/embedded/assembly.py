@@ -4,6 +4,9 @@ weights.py calls it. The sum is checked at each start, because a file that anyth
 to run. That takes 0.4 s for 491 MB, or 1.1 s on a processor without SHA instructions, and brings the file into memory,
 where the engine wants it next.
 
+Nothing but a regular file of this user's, or for reading root's, is opened in the cache: a link would be written
+through, and a FIFO would be waited for.
+
 A build writes under another name, behind a lock, and is renamed once its sum is right: a reader finds the whole file or
 none, whatever kills the build. The next build writes over what a killed one has left.
 """
@@ -15,6 +18,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
@@ -22,6 +26,8 @@ from pathlib import Path
 from clawgate.embedded.models import Part, Whole
 
 _CHUNK_BYTES = 1 << 20
+_IN_ITS_PLACE = {errno.ELOOP, errno.EMLINK, errno.ENXIO}
+"""The kernel's answers for a link, on Linux and elsewhere, and for a FIFO that nobody reads."""
 _CURE = "set XDG_CACHE_HOME to a folder that may be written"
 
 
@@ -53,9 +59,9 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def is_exact(path: Path, whole: Whole) -> bool:
-    """Say whether a file is there, and is the right one."""
+    """Say whether a file is there, and is the right one. Errors: NoRoom where something else is in its place."""
     try:
-        with path.open("rb", buffering=0) as file:
+        with FileIO(_opened(path, os.O_RDONLY)) as file:
             if os.fstat(file.fileno()).st_size != whole.size_bytes:
                 return False
             total = hashlib.sha256()
@@ -85,8 +91,10 @@ def assemble(folder: Path, whole: Whole, parts: Sequence[tuple[Part, Path]]) -> 
 def _build(path: Path, whole: Whole, parts: Sequence[tuple[Part, Path]]) -> None:
     unfinished = path.with_name(f"{path.name}.part")
     total = hashlib.sha256()
+    opened = _opened(unfinished, os.O_WRONLY | os.O_CREAT)
     try:
-        with unfinished.open("wb") as file:
+        with open(opened, "wb") as file:
+            file.truncate()  # what a killed build has left
             for part, source in parts:
                 own = hashlib.sha256()
                 for chunk in _chunks_of(part, source):
@@ -122,10 +130,30 @@ def _chunks(file: FileIO) -> Iterator[memoryview]:
         yield room[:size]
 
 
+def _opened(path: Path, flags: int, mode: int = 0o666) -> int:
+    """Open a file in the cache. Errors: NoRoom where it is no regular file, or another user's; OSError."""
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno in _IN_ITS_PLACE:
+            raise _taken(path) from error
+        raise
+    about = os.fstat(fd)
+    owners = {os.geteuid()} if flags & os.O_ACCMODE else {os.geteuid(), 0}
+    if not stat.S_ISREG(about.st_mode) or about.st_uid not in owners or (flags & os.O_ACCMODE and about.st_nlink > 1):
+        os.close(fd)
+        raise _taken(path)
+    return fd
+
+
+def _taken(path: Path) -> NoRoom:
+    return NoRoom(f"{path}: a link, a pipe or another user's file is in this place; remove it, or {_CURE}")
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that ends with the process; a second process waits for it."""
-    with path.open("ab") as file:
+    with FileIO(_opened(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import re
 import shutil
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -137,6 +139,56 @@ def test_what_a_killed_build_has_left_is_never_used(site: Site) -> None:
     site.file.with_name("tiny.gguf.part").write_bytes(site.content[:70])
     assert find_weights(model=site.model).path.read_bytes() == site.content
     assert site.left() == ["tiny.gguf"]
+
+
+@pytest.mark.parametrize("name", ["tiny.gguf", "tiny.gguf.part", "tiny.gguf.lock"])
+@pytest.mark.parametrize("what", ["link", "dangling", "fifo", "read fifo", "socket", "stranger's"])
+def test_what_others_put_into_the_cache_is_named_and_left_alone(site: Site, name: str, what: str) -> None:
+    place = site.file.with_name(name)
+    place.parent.mkdir(parents=True)
+    precious = site.folder / "precious"
+    precious.write_bytes(site.content[:9])
+    with contextlib.ExitStack() as stack:
+        put(what, place, precious, stack)
+        with pytest.raises(Missing) as refused:
+            find_weights(model=site.model)
+    words = (
+        "a link, a pipe or another user's file is in this place; remove it, or set XDG_CACHE_HOME to a folder that may"
+    )
+    assert str(refused.value) == f"{place}: {words} be written"
+    assert precious.read_bytes() == site.content[:9]
+    assert not (site.folder / "nothing").exists()
+    assert os.path.lexists(place)
+    place.unlink()
+    assert find_weights(model=site.model).path.read_bytes() == site.content
+
+
+@pytest.mark.parametrize("name", ["tiny.gguf.part", "tiny.gguf.lock"])
+def test_a_file_that_has_a_second_name_is_not_written(site: Site, name: str) -> None:
+    site.file.parent.mkdir(parents=True)
+    precious = site.folder / "precious"
+    precious.write_text("all of it")
+    site.file.with_name(name).hardlink_to(precious)
+    with pytest.raises(Missing, match=rf"{name}: a link, a pipe or"):
+        find_weights(model=site.model)
+    assert precious.read_text() == "all of it"
+
+
+def put(what: str, place: Path, precious: Path, stack: contextlib.ExitStack) -> None:
+    """Put something into the place of a file in the cache."""
+    if what in {"link", "dangling"}:
+        place.symlink_to(precious if what == "link" else precious.with_name("nothing"))
+    elif "fifo" in what:
+        os.mkfifo(place)
+        if what == "read fifo":
+            stack.callback(os.close, os.open(place, os.O_RDONLY | os.O_NONBLOCK))
+    elif what == "socket":
+        stack.enter_context(socket.socket(socket.AF_UNIX)).bind(str(place))
+    else:
+        if os.geteuid():
+            pytest.skip("only root can make another user's file")
+        place.touch()
+        os.chown(place, 54321, 54321)
 
 
 def test_several_processes_make_one_file(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

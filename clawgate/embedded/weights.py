@@ -7,6 +7,7 @@ would pull in a compiler's worth of dependencies, the engine is 100 MB.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.util import find_spec
@@ -33,16 +34,19 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Weights:
-    """One model file and the names it answers to.
+    """One model file and the names it answers to, as it was at the start: it may be removed while the model answers.
 
     Shape: `name` is what the API lists; `aliases` are lower case and contain it; `facts` is the file's own head;
-    `reads_singly` is Packaged's.
+    `digest` is an id for it; `modified_at` is written as Ollama writes times; `reads_singly` is Packaged's.
     """
 
     path: Path
     name: str
     aliases: frozenset[str]
     facts: dict[str, Value]
+    size_bytes: int
+    modified_at: str
+    digest: str
     reads_singly: bool = False
 
     def answers_to(self, name: str) -> bool:
@@ -54,23 +58,6 @@ class Weights:
         """The longest context that the model was made for."""
         told = self.facts.get(f"{self.facts.get('general.architecture')}.context_length")
         return told if isinstance(told, int) and told > 0 else _NO_CONTEXT_TOLD
-
-    @property
-    def size_bytes(self) -> int:
-        """The size of the file."""
-        return self.path.stat().st_size
-
-    @property
-    def modified_at(self) -> str:
-        """The time at which the file was written, as Ollama writes times."""
-        return datetime.fromtimestamp(int(self.path.stat().st_mtime), timezone.utc).isoformat().replace("+00:00", "Z")
-
-    @property
-    def digest(self) -> str:
-        """An id for the file: the SHA-256 of its first MiB and its size. Hashing all of it would delay the start."""
-        with self.path.open("rb") as file:
-            head = file.read(_DIGESTED_BYTES)
-        return hashlib.sha256(head + str(self.size_bytes).encode()).hexdigest()
 
     @property
     def details(self) -> dict[str, object]:
@@ -94,15 +81,24 @@ def find_weights(given: Path | None = None, model: Packaged = SMOLLM2) -> Weight
     """
     path = given or _packaged(model)
     try:
-        facts = read_facts(path)
+        facts, about, digest = read_facts(path), path.stat(), _digest(path)
     except NotGguf as error:
         raise Missing(str(error)) from error
     except OSError as error:
         raise Missing(f"{path}: {error.strerror or error}") from error
-    if given is None:
-        return Weights(path, model.name, frozenset(model.names), facts, model.reads_singly)
-    name = path.stem.lower()
-    return Weights(path, f"{name}:latest", frozenset({name, f"{name}:latest"}), facts)
+    modified_at = datetime.fromtimestamp(int(about.st_mtime), timezone.utc).isoformat().replace("+00:00", "Z")
+    name = model.name if given is None else f"{path.stem.lower()}:latest"
+    names = model.names if given is None else (name, path.stem.lower())
+    reads_singly = given is None and model.reads_singly
+    return Weights(path, name, frozenset(names), facts, about.st_size, modified_at, digest, reads_singly)
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of the file's first MiB and its size. Hashing all of it would delay the start."""
+    with path.open("rb") as file:
+        head = file.read(_DIGESTED_BYTES)
+        size_bytes = os.fstat(file.fileno()).st_size
+    return hashlib.sha256(head + str(size_bytes).encode()).hexdigest()
 
 
 def check_engine() -> None:

@@ -146,6 +146,25 @@ def test_route_answers_as_ollama(tmp_path: Path, method: str, path: str, body: b
         json.loads(reply.body)
 
 
+def test_lists_are_what_they_were_when_the_file_is_gone(tmp_path: Path) -> None:
+    file = gguf(tmp_path / "tiny.gguf", general__architecture="llama")
+    engine = _Loaded(file, threads=1)
+    routes = Routes(engine, find_weights(file))
+    asked = [("GET", "/api/tags", b""), ("GET", "/api/ps", b""), ("POST", "/api/show", b'{"model": "tiny"}')]
+    before = [routes.answer(*question, _Nobody()) for question in asked]
+    file.unlink()
+    assert [routes.answer(*question, _Nobody()) for question in asked] == before
+    assert [reply.status for reply in before if reply is not None] == [200, 200, 200]
+
+
+class _Loaded(Engine):
+    """An engine whose model is in memory."""
+
+    @property
+    def context(self) -> int:
+        return 4096
+
+
 class _Parrot(Engine):
     """An engine that says what it was asked, without a model."""
 

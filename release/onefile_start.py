@@ -4,9 +4,13 @@ release/onefile.py puts this text at the head of the archive's `__main__.py`. It
 on, so that one that is too old gets a line and no traceback. Each refusal is one line on stderr, with its cure.
 """
 
+import errno
+import grp
 import locale
 import os
+import pwd
 import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -16,7 +20,8 @@ _OLDEST = (3, 10)
 _NEWEST = (3, 13)
 _MACHINES = ("aarch64", "x86_64")
 _FOLDER = os.path.join("clawgate", "pex")
-_CURE = "set PEX_ROOT to a folder that this user can write, with 100 MB free and not mounted noexec"
+_CURE = "set PEX_ROOT to a folder that this user alone can write, with 100 MB free and not mounted noexec"
+_MOST_LINKS = 40
 
 
 def _prepare() -> None:
@@ -74,9 +79,7 @@ def _folder() -> str:
         _end("no home directory is known, and so no folder to unpack into: " + _CURE)
     _check_path(folder)
     try:
-        if not given and _owner_of_nearest(folder) not in (0, os.geteuid()):  # whoever owns it can change what runs
-            _end(f"{folder} belongs to another user: {_CURE}")
-        os.makedirs(folder, 0o700, exist_ok=True)
+        _make(folder)
         if not os.access(folder, os.W_OK | os.X_OK):
             _end(f"cannot write to {folder}: {_CURE}")
         if os.statvfs(folder).f_flag & os.ST_NOEXEC:
@@ -96,10 +99,60 @@ def _check_path(folder: str) -> None:
         _end(f"cannot unpack into {folder}: its path is not ASCII, and the locale is not of UTF-8 ({charset}): {_CURE}")
 
 
-def _owner_of_nearest(folder: str) -> int:
-    while not os.path.exists(folder):
-        folder = os.path.dirname(folder)
-    return os.stat(folder).st_uid
+def _make(folder: str) -> None:
+    """Make the folder where it is not there, and refuse it where another user could change what lies in it.
+
+    Whoever owns a folder on the way, or can write to it, can put another one in the place of the next. Where that takes
+    the owner (/tmp), the next one's owner tells. So it is with the links on the way, and with what they lead to.
+    """
+    path, left, links = "/", folder.split("/")[::-1], 0
+    while left:
+        name = left.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            path = os.path.dirname(path)
+            continue
+        step = os.path.join(path, name)
+        about = _found_or_made(step)
+        if about.st_uid not in (os.geteuid(), os.stat("/").st_uid, 0):
+            _end(f"{step} belongs to another user: {_CURE}")
+        if stat.S_ISLNK(about.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            target = os.readlink(step)
+            path = "/" if target.startswith("/") else path
+            left += target.split("/")[::-1]
+            continue
+        if not stat.S_ISDIR(about.st_mode):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if _is_open_to_others(about) and not (about.st_mode & stat.S_ISVTX and any(left)):
+            _end(f"other users can write to {step}: {_CURE}")
+        path = step
+
+
+def _found_or_made(path: str) -> os.stat_result:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:  # another first start has just made it, or another user: its owner tells
+            pass
+        return os.lstat(path)
+
+
+def _is_open_to_others(about: os.stat_result) -> bool:
+    """Say whether users but this one and root can write there: a group of this user's own has nobody else in it."""
+    if not about.st_mode & stat.S_IWGRP or about.st_gid == 0:
+        return bool(about.st_mode & stat.S_IWOTH)
+    try:
+        own, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(about.st_gid)
+    except KeyError:
+        return True
+    is_own = group.gr_gid == own.pw_gid and group.gr_name == own.pw_name and not set(group.gr_mem) - {own.pw_name}
+    return not is_own or bool(about.st_mode & stat.S_IWOTH)
 
 
 def _refuse_to_unpack(kind, error, traceback) -> None:  # type: ignore[no-untyped-def]

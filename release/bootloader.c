@@ -8,6 +8,7 @@
  * - Any end but SIGKILL of the first process removes the folder. What such an end left is removed by the next start.
  * - systemd-tmpfiles, which removes old files from /tmp after some days, leaves the folder alone.
  * - A Ctrl-C reaches the second process once: the terminal sends it to both, so it is not handed on.
+ * - A shell's `&` and `fg` stop and continue both.
  * - A kill of the first process ends the second one with it.
  * - As the first process of a container, to which the kernel brings no signal that would merely end it, it ends by exit,
  *   with the status that a shell gives such an end.
@@ -215,12 +216,25 @@ handler_type __wrap_signal(int number, handler_type handler) {
     return SIG_DFL;
 }
 
+/* Wait for the second process. Where a terminal has stopped it, because it runs in the background and would read, this
+ * one stops too: the shell sees this one alone, and continues at `fg` only what it has seen stop. */
+static pid_t wait_for_end(pid_t pid, int *status, int options) {
+    pid_t ended;
+    while ((ended = __real_waitpid(pid, status, options | WUNTRACED)) > 0 && WIFSTOPPED(*status)) {
+        if (WSTOPSIG(*status) == SIGTTIN || WSTOPSIG(*status) == SIGTTOU) {
+            __real_raise(SIGSTOP);
+            kill(pid, SIGCONT);
+        }
+    }
+    return ended;
+}
+
 /* Let signals come while the second process runs; afterwards none may keep this one from removing the folder. */
 pid_t __wrap_waitpid(pid_t pid, int *status, int options) {
     sigset_t all;
     pid_t ended;
     sigprocmask(SIG_SETMASK, &mask_before, NULL);
-    ended = __real_waitpid(pid, status, options);
+    ended = wait_for_end(pid, status, options);
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
     return ended;

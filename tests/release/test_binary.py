@@ -25,6 +25,7 @@ from tests.support.artefact import artefact
 from tests.support.client import StreamClient
 from tests.support.gateway import Gateway, write_config
 from tests.support.ollama import ScriptedOllama, done, hang, text
+from tests.support.proc import children_of
 from tests.support.process import ChildProcess
 from tests.support.terminal import CTRL_C, CTRL_D, Terminal
 from tests.support.tools import DEADLINE_S, require, require_mount_namespace, wait_for
@@ -350,6 +351,38 @@ def test_ctrl_c_reaches_a_chat_once(
         terminal.wait_for_prompt()
         terminal.type(CTRL_D)
         assert terminal.wait() == 0
+
+
+def test_a_chat_in_the_background_comes_to_the_foreground(
+    start: Callable[..., Gateway], ollama: ScriptedOllama, binary: Path, temporary: Path
+) -> None:
+    url = start().base_url
+    ollama.script(text("Half an answer"), hang())
+    shell = require("bash", "it continues what it has stopped")
+    environment = {"TMPDIR": str(temporary), "PS1": "shell$ "}
+    with Terminal(["--norc", "--noprofile", "-i"], environment, command=(shell,)) as terminal:
+        terminal.wait_for(r"^shell\$ *\Z")
+        terminal.type(f"{binary} chat --url {url} &")
+        wait_for(lambda: any(state == "T" for state in states_below(terminal.process.pid)), "it is stopped")
+        terminal.type("jobs")
+        terminal.wait_for(r"^\[1\]\+ +Stopped")
+        terminal.type("fg")
+        terminal.wait_for_prompt()
+        terminal.type("Hi")
+        terminal.wait_for("Half an answer")
+        terminal.type(CTRL_C)
+        terminal.wait_for("interrupted")
+        terminal.wait_for_prompt()
+        terminal.type(CTRL_D)
+        terminal.wait_for(r"^shell\$ *\Z")
+        terminal.type("exit")
+        assert terminal.wait() == 0
+
+
+def states_below(pid: int) -> list[str]:
+    """Return the states of a shell's jobs: each one's first process."""
+    stats = [Path(f"/proc/{child}/stat").read_text() for child in children_of(pid)]
+    return [stat.rpartition(")")[2].split()[0] for stat in stats]
 
 
 @pytest.mark.parametrize("command", ["serve", "up"])

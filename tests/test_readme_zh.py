@@ -8,7 +8,7 @@ import re
 from clawgate.language.catalogue import catalogue
 from tests.support.command import clawgate
 from tests.support.tools import ROOT
-from tests.test_docs import IDS, SETTINGS, document, errors, readme, routes, rows, section
+from tests.test_docs import FIXED, IDS, SETTINGS, document, errors, readme, routes, rows, section
 
 OPTIONS = re.compile(r"--[a-z][\w-]+|FILE\.\w+|pip install [^`]+")
 ROUTE = re.compile(r"`(GET|POST|DELETE) (/[^` ]*)`")
@@ -90,7 +90,7 @@ def test_every_setting_has_its_meaning_and_no_other_is_named() -> None:
         assert set(re.findall(r"`CLAWGATE_\w+`|`/[\w/*]+`", setting.help)) <= set(
             re.findall(r"`CLAWGATE_\w+`|`/[\w/*]+`", meanings[setting.name])
         ), setting.name
-    named = set(re.findall(r"`((?:model|server|logging|stream|session)\.[a-z_]+)", chinese()))
+    named = set(re.findall(r"`((?:model|server|logging|stream|session|bots)\.[a-z_]+)", chinese()))
     assert named - set(IDS) == set()
     variables = {setting.variable for setting in SETTINGS} | {"CLAWGATE_CONFIG"}
     assert set(re.findall(r"CLAWGATE_[A-Z_]+", chinese())) - variables == set()
@@ -98,7 +98,7 @@ def test_every_setting_has_its_meaning_and_no_other_is_named() -> None:
 
 def test_it_names_what_a_reload_cannot_change() -> None:
     rule = next(line for line in section("设置", chinese()).split("\n\n") if "SIGHUP" in line)
-    assert re.findall(r"`(\w+\.\w+)`", rule) == [setting.name for setting in SETTINGS if setting.is_fixed]
+    assert re.findall(r"`(\w+\.\w+)`", rule) == FIXED
 
 
 def test_every_route_and_error_that_it_names_is_there() -> None:

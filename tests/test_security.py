@@ -41,6 +41,6 @@ def test_the_lower_bounds_are_those_of_the_package() -> None:
 
 
 def test_every_setting_that_is_named_is_there() -> None:
-    named = set(re.findall(r"`((?:model|server|logging|stream|session)\.[a-z_]+)`", TEXT))
+    named = set(re.findall(r"`((?:model|server|logging|stream|session|bots)\.[a-z_]+)`", TEXT))
     assert named - {setting.name for setting in settings()} == set()
     assert len(named) > 5

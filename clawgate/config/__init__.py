@@ -6,6 +6,7 @@ The rest of clawgate is handed the finished, frozen Config, or a section of it.
 from __future__ import annotations
 
 from clawgate.config.authorities import load_authorities
+from clawgate.config.bots import BotsConfig
 from clawgate.config.cautions import cautions
 from clawgate.config.declaration import Setting
 from clawgate.config.load import load
@@ -18,10 +19,12 @@ from clawgate.config.settings import (
     SessionConfig,
     StreamConfig,
     change_between,
+    gateway_settings,
     settings,
 )
 
 __all__ = [
+    "BotsConfig",
     "Change",
     "Config",
     "LoggingConfig",
@@ -32,6 +35,7 @@ __all__ = [
     "StreamConfig",
     "cautions",
     "change_between",
+    "gateway_settings",
     "load",
     "load_authorities",
     "settings",

@@ -12,6 +12,7 @@ from clawgate.errors import ConfigError
 
 BACKEND = "session.backend"
 WORKERS = "server.workers"
+REPLY = "bots.dingtalk_reply"
 EXAMPLE = "redis://127.0.0.1:6379/0"
 
 
@@ -29,3 +30,5 @@ def check_agreement(config: Config, places: Mapping[str, str]) -> None:
             f"{places[WORKERS]}: expected 1 with session.backend: memory, got {config.server.workers}; set "
             "session.backend: redis, where all processes find the sessions"
         )
+    if config.bots.dingtalk_reply == "card" and config.bots.dingtalk_card_template_id is None:
+        raise ConfigError(f"{places[REPLY]}: expected bots.dingtalk_card_template_id beside card")

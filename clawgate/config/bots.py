@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from clawgate.config.checks import credential, gateway_url, open_api, socket_url, template_id, words
+from clawgate.config.checks import credential, gateway_url, ids, open_api, socket_url, template_id, words
 from clawgate.config.declaration import setting
 
 
@@ -15,7 +15,7 @@ class BotsConfig:
 
     gateway_url: str | None = setting(
         None,
-        "address of the gateway that the bots ask, with its path; without it that of `server` in the same file. Its "
+        "address of the gateway that the bots ask, with its path. Without it that of `server` in the same file; its "
         "token is `server.auth_token`",
         check=gateway_url,
         is_fixed=True,
@@ -55,8 +55,8 @@ class BotsConfig:
     )
     dingtalk_reply: Literal["markdown", "card"] = setting(
         "markdown",
-        "form of an answer in DingTalk. `markdown` is one message at its end, which the free edition's monthly quota "
-        "allows; `card` streams into a card of your own template, with 2 to 10 calls of the API for each answer",
+        "form of an answer in DingTalk. With `markdown` it is one message at its end, which the free edition's monthly "
+        "quota allows; with `card` it streams into a card of your own template, with 2 to 10 calls of the API for each",
     )
     dingtalk_card_template_id: str | None = setting(
         None, "ID of the card's template, like `0a1b….schema`; `dingtalk_reply: card` needs it", check=template_id
@@ -67,9 +67,10 @@ class BotsConfig:
         (),
         "people who may use the DingTalk bot anywhere, by their staff IDs (userid). With this or "
         "`dingtalk_allowed_chats`, nobody else is answered; the bot's log names the IDs of those whom it refuses",
+        check=ids,
     )
     dingtalk_allowed_chats: tuple[str, ...] = setting(
-        (), "groups in which everybody may use the DingTalk bot, by their conversation IDs"
+        (), "groups in which everybody may use the DingTalk bot, by their conversation IDs", check=ids
     )
     wecom_bot_id: str | None = setting(None, "Bot ID of the WeCom robot", check=credential, is_fixed=True)
     wecom_secret: str | None = setting(
@@ -89,7 +90,8 @@ class BotsConfig:
         (),
         "people who may use the WeCom robot anywhere, by their user IDs. With this or `wecom_allowed_chats`, nobody "
         "else is answered; the bot's log names the IDs of those whom it refuses",
+        check=ids,
     )
     wecom_allowed_chats: tuple[str, ...] = setting(
-        (), "groups in which everybody may use the WeCom robot, by their chat IDs"
+        (), "groups in which everybody may use the WeCom robot, by their chat IDs", check=ids
     )

@@ -12,7 +12,7 @@ from clawgate.addresses import is_loopback, is_loopback_address
 from clawgate.config.declaration import ENVIRONMENT_PREFIX
 from clawgate.config.environment import own_variables
 from clawgate.config.options import warnings_of
-from clawgate.config.settings import Config, SessionConfig, settings
+from clawgate.config.settings import Config, SessionConfig, gateway_settings, settings
 
 
 def cautions(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
@@ -25,7 +25,7 @@ def cautions(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
             f"server.host is {server.host} and server.trusted_hosts is empty: a page whose own name is made to point "
             "at this machine may use this gateway (DNS rebinding); name in server.trusted_hosts what it is called by"
         )
-    for setting in settings():
+    for setting in gateway_settings():
         if setting.is_secret and not environment.get(setting.variable, "-").strip():
             yield f"{setting.variable} is empty, which counts as not set"
     yield from _without_section(environment)

@@ -209,9 +209,17 @@ def template_id(given: str) -> str:
     return given
 
 
-@expects("a list of words, each with a letter or a digit in it")
+@expects("a list of at least one word, each with a letter or a digit in it")
 def words(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Take messages that are commands: one of punctuation alone would never be met."""
-    if not all(any(map(str.isalnum, word)) for word in given):
+    """Take messages that are commands: one of punctuation alone would never be met. The first one is told to people."""
+    if not given or not all(any(map(str.isalnum, word)) for word in given):
+        raise ValueError(given)
+    return given
+
+
+@expects("a list of IDs without blanks; one of digits alone wants quotes in the file")
+def ids(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Take a messenger's ids of people or chats. YAML makes a number of unquoted digits, and loses leading zeros."""
+    if not all(re.fullmatch(r"\S+", each) and each.isprintable() for each in given):
         raise ValueError(given)
     return given

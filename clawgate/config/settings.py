@@ -7,7 +7,7 @@ README's table. After a change here run `make docs`; a test compares.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_type_hints
 
@@ -260,6 +260,11 @@ def settings() -> Iterator[Setting]:
         yield from settings_of(name, section)
 
 
+def gateway_settings() -> Iterator[Setting]:
+    """Yield those that the gateway obeys: the section `bots` is of processes with an environment of their own."""
+    yield from (each for each in settings() if each.section != "bots")
+
+
 class Change(NamedTuple):
     """The outcome of a reload: the configuration in force now, and the dotted names of the settings that differ."""
 
@@ -268,9 +273,13 @@ class Change(NamedTuple):
     needs_restart: tuple[str, ...]
 
 
-def change_between(old: Config, new: Config) -> Change:
-    """Take over from new what can change in a running process; the rest stays as it was and is named."""
-    different = [each for each in settings() if each.of(old) != each.of(new)]
+def change_between(old: Config, new: Config, obeyed: Iterable[Setting] | None = None) -> Change:
+    """Take over from new what can change in a running process; the rest stays as it was and is named.
+
+    obeyed: the settings of that process, by default the gateway's. Others are taken over, and not named.
+    """
+    of_it = gateway_settings() if obeyed is None else obeyed
+    different = [each for each in of_it if each.of(old) != each.of(new)]
     kept: dict[str, dict[str, Any]] = {}
     for each in different:
         if each.is_fixed:

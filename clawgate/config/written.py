@@ -29,7 +29,7 @@ def config_file() -> Iterator[str]:
         yield f"\n{section}:\n"
         for setting in members:
             pair = f"  {setting.key}: {in_yaml(setting.default)}".rstrip()
-            yield f"{pair:<{COMMENT_COLUMN}}# {_size(setting)}{_summary(setting)}{choices_of(setting)}\n"
+            yield f"{pair:<{COMMENT_COLUMN - 1}} # {_size(setting)}{_summary(setting)}{choices_of(setting)}\n"
 
 
 def in_yaml(default: Any) -> str:

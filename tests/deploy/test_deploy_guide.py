@@ -28,7 +28,7 @@ def test_every_file_that_is_named_is_there(document: Path) -> None:
 def test_every_setting_that_is_named_is_there(document: Path) -> None:
     names, variables = zip(*((setting.name, setting.variable) for setting in settings()), strict=True)
     text = document.read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:model|server|logging|stream|session)\.[a-z_]+)(?:[`:])", text))
+    named = set(re.findall(r"`((?:model|server|logging|stream|session|bots)\.[a-z_]+)(?:[`:])", text))
     assert named
     assert named <= set(names)
     assert set(re.findall(r"CLAWGATE_[A-Z_]+", text)) <= set(variables)

@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from clawgate.app import create_app, create_blueprint
-from clawgate.config import Config, ModelConfig, ServerConfig, settings
+from clawgate.config import BotsConfig, Config, ModelConfig, ServerConfig, gateway_settings
 from clawgate.embedded.frames import VERSION
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.loaded import Loaded, loaded
@@ -173,9 +173,18 @@ def test_setup_names_every_setting_and_hides_the_secret(ollama: ScriptedOllama) 
     answer = client.get("/setup", headers={"Authorization": f"Bearer {TOKEN}", **HTML})
     assert answer.status_code == 200
     assert TOKEN not in answer.text
-    for setting in settings():
+    for setting in gateway_settings():
         assert f'data-setting="{setting.name}"' in answer.text
         assert setting.variable in answer.text
+
+
+def test_setup_shows_nothing_of_the_bots(ollama: ScriptedOllama) -> None:
+    bots = BotsConfig(wecom_bot_id="aib-4711", wecom_secret="s3cret", dingtalk_allowed_users=("manager4711",))
+    model = ModelConfig(endpoint=ollama.base_url)
+    client = create_app(Config(model=model, server=ServerConfig(auth_token=TOKEN), bots=bots)).test_client()
+    shown = client.get("/setup", headers={"Authorization": f"Bearer {TOKEN}", **HTML}).text
+    assert "data-setting" in shown
+    assert not re.search("4711|s3cret|bots[.]|_BOTS_", shown)
 
 
 def test_setup_wants_the_token_as_a_page_and_as_json(ollama: ScriptedOllama) -> None:

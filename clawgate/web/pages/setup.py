@@ -18,7 +18,7 @@ from flask import Blueprint, Response, request, url_for
 
 from clawgate import __version__
 from clawgate.addresses import UNIX, name_of
-from clawgate.config import Config, ModelConfig, Setting, settings
+from clawgate.config import Config, ModelConfig, Setting, gateway_settings
 from clawgate.errors import Unauthorized
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.loaded import Loaded, loaded
@@ -108,7 +108,7 @@ class SetupRoutes:
             is_operator=True,
             hops=hops,
             ports=self._ports(),
-            settings=[(setting.name, self._shown(setting), setting.variable) for setting in settings()],
+            settings=[(setting.name, self._shown(setting), setting.variable) for setting in gateway_settings()],
         )
 
     def _is_operator(self) -> bool:

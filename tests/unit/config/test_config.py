@@ -13,6 +13,7 @@ from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 import clawgate
 from clawgate.config import (
+    BotsConfig,
     Config,
     ModelConfig,
     ServerConfig,
@@ -20,6 +21,7 @@ from clawgate.config import (
     StreamConfig,
     cautions,
     change_between,
+    gateway_settings,
     load,
     settings,
 )
@@ -67,6 +69,28 @@ CONTRACT: dict[str, object] = {
     "session.ttl_seconds": 1800,
     "session.max_context_bytes": 1024 * 1024,
     "session.max_image_bytes": 16 * 1024 * 1024,
+    "bots.gateway_url": None,
+    "bots.session_by": "user_in_chat",
+    "bots.language": "zh",
+    "bots.thinking": "hidden",
+    "bots.stop_words": ("停止", "停", "stop", "取消"),
+    "bots.continue_words": ("继续", "continue"),
+    "bots.new_words": ("/new", "新对话"),
+    "bots.dingtalk_client_id": None,
+    "bots.dingtalk_client_secret": None,
+    "bots.dingtalk_endpoint": "https://api.dingtalk.com",
+    "bots.dingtalk_reply": "markdown",
+    "bots.dingtalk_card_template_id": None,
+    "bots.dingtalk_card_key": "content",
+    "bots.dingtalk_max_updates": 8,
+    "bots.dingtalk_allowed_users": (),
+    "bots.dingtalk_allowed_chats": (),
+    "bots.wecom_bot_id": None,
+    "bots.wecom_secret": None,
+    "bots.wecom_endpoint": "wss://openws.work.weixin.qq.com",
+    "bots.wecom_update_seconds": 2.1,
+    "bots.wecom_allowed_users": (),
+    "bots.wecom_allowed_chats": (),
 }
 ORIGINAL = """\
 model:
@@ -164,6 +188,28 @@ GIVEN: dict[str, tuple[str, object]] = {
     "session.ttl_seconds": ("0.1", 0.1),
     "session.max_context_bytes": ("1024", 1024),
     "session.max_image_bytes": ("0", 0),
+    "bots.gateway_url": ("https://me:s3cret@chat.example.org/llm/", "https://me:s3cret@chat.example.org/llm"),
+    "bots.session_by": ("Chat", "chat"),
+    "bots.language": ("EN", "en"),
+    "bots.thinking": ("shown", "shown"),
+    "bots.stop_words": ("打住, stop", ("打住", "stop")),
+    "bots.continue_words": ("go on", ("go on",)),
+    "bots.new_words": ("/reset", ("/reset",)),
+    "bots.dingtalk_client_id": ("dingabc0123456789", "dingabc0123456789"),
+    "bots.dingtalk_client_secret": ("s3cret-_#", "s3cret-_#"),
+    "bots.dingtalk_endpoint": ("HTTPS://oapi.example.org/", "https://oapi.example.org"),
+    "bots.dingtalk_reply": ("card", "card"),
+    "bots.dingtalk_card_template_id": ("8aebdfb9-28f4.schema", "8aebdfb9-28f4.schema"),
+    "bots.dingtalk_card_key": ("msgContent", "msgContent"),
+    "bots.dingtalk_max_updates": ("1", 1),
+    "bots.dingtalk_allowed_users": ("0123,manager", ("0123", "manager")),
+    "bots.dingtalk_allowed_chats": ("cid/+==", ("cid/+==",)),
+    "bots.wecom_bot_id": ("aib-x", "aib-x"),
+    "bots.wecom_secret": ("s3cret", "s3cret"),
+    "bots.wecom_endpoint": ("ws://127.0.0.1:1/x", "ws://127.0.0.1:1/x"),
+    "bots.wecom_update_seconds": ("0.5", 0.5),
+    "bots.wecom_allowed_users": ("ZhangSan", ("ZhangSan",)),
+    "bots.wecom_allowed_chats": ("wr-x", ("wr-x",)),
 }
 """A variable's text for each setting, and the value that it means."""
 
@@ -197,6 +243,8 @@ LARGEST = {
     "CLAWGATE_SESSION_MAX_SESSIONS": "10000000",
     "CLAWGATE_SESSION_MAX_CONTEXT_BYTES": str(1 << 30),
     "CLAWGATE_SESSION_MAX_IMAGE_BYTES": str(1 << 30),
+    "CLAWGATE_BOTS_DINGTALK_MAX_UPDATES": "100",
+    "CLAWGATE_BOTS_WECOM_UPDATE_SECONDS": "60",
 }
 
 
@@ -336,6 +384,9 @@ def test_a_setting_tells_which_of_its_values_are_secret() -> None:
         "model.endpoint": ["http://me:s3cret@h"],
         "server.auth_token": ["plain", "http://127.0.0.1:1", "http://me:s3cret@h"],
         "session.redis_url": ["plain", "http://127.0.0.1:1", "http://me:s3cret@h"],
+        "bots.gateway_url": ["http://me:s3cret@h"],
+        "bots.dingtalk_client_secret": ["plain", "http://127.0.0.1:1", "http://me:s3cret@h"],
+        "bots.wecom_secret": ["plain", "http://127.0.0.1:1", "http://me:s3cret@h"],
     }
 
 
@@ -349,6 +400,20 @@ def test_a_reload_takes_over_what_can_change_and_names_the_rest() -> None:
     assert change.needs_restart == ("server.port", "server.max_streams")
     assert change.config.server == ServerConfig(port=1, max_streams=100, auth_token="a-token-2")
     assert change.config.stream == StreamConfig(smoothing_ms=9)
+
+
+def test_a_reload_of_the_gateway_names_nothing_of_the_bots_and_theirs_nothing_of_it() -> None:
+    old = Config(bots=BotsConfig(wecom_bot_id="a", thinking="hidden"))
+    new = Config(bots=BotsConfig(wecom_bot_id="b", thinking="shown"), stream=StreamConfig(smoothing_ms=9))
+    assert change_between(old, new)[1:] == (("stream.smoothing_ms",), ())
+    change = change_between(old, new, [each for each in settings() if each.section == "bots"])
+    assert change[1:] == (("bots.thinking",), ("bots.wecom_bot_id",))
+    assert change.config.bots == BotsConfig(wecom_bot_id="a", thinking="shown")
+
+
+def test_the_gateways_settings_are_all_but_the_bots() -> None:
+    sections = {each.section for each in settings()}
+    assert {each.section for each in gateway_settings()} == sections - {"bots"}
 
 
 def test_a_reload_of_the_same_changes_nothing() -> None:
@@ -374,6 +439,8 @@ def shared(url: str) -> SessionConfig:
         ({"server": ServerConfig(cors_allowed_origins=("*",))}, {}, ["every page may use this gateway"]),
         ({}, {"CLAWGATE_SERVER_AUTH_TOKEN": " "}, ["CLAWGATE_SERVER_AUTH_TOKEN is empty, which counts as not set"]),
         ({}, {"CLAWGATE_LOGGING_LEVEL": " "}, []),
+        ({}, {"CLAWGATE_BOTS_WECOM_SECRET": " "}, []),
+        ({}, {"CLAWGATE_WECOM_SECRET": "s3cret"}, ["the variable of bots.wecom_secret is CLAWGATE_BOTS_WECOM_SECRET"]),
         ({}, {"CLAWGATE_AUTH_TOKEN": "secret-1"}, ["the variable of server.auth_token is CLAWGATE_SERVER_AUTH_TOKEN"]),
         ({}, {"CLAWGATE_PORT": "80"}, ["CLAWGATE_PORT has no effect: the variable of server.port is CLAWGATE_SERVER_"]),
         ({}, {"CLAWGATE_PORT": "tcp://10.0.0.1:80", "CLAWGATE_VERSION": "1", "CLAWGATE_SERVER_PORT": "1"}, []),

@@ -20,6 +20,12 @@ ADDRESS = (
 )
 REDIS = "a redis://, rediss:// or unix:// URL, like redis://127.0.0.1:6379/0"
 PATH = 'a path like "/chat", of letters, digits and -._~, without query'
+GATEWAY = "an http:// or https:// URL, like http://127.0.0.1:18789"
+OPEN_API = "an https:// URL without user, query or fragment; http:// on this machine alone"
+SOCKET = "a wss:// URL without user; ws:// on this machine alone"
+CREDENTIAL = "visible ASCII characters without blanks"
+WORDS = "a list of at least one word, each with a letter or a digit in it"
+IDS = "a list of IDs without blanks; one of digits alone wants quotes in the file"
 ORIGINS = 'origins like "https://chat.example.org", or "*"'
 
 
@@ -136,6 +142,26 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         ("session: {ttl_seconds: 0}", "a number above 0", "0"),
         ("session: {max_context_bytes: 1}", "an integer from 1024 to 1073741824", "1"),
         ("session: {max_image_bytes: -1}", "an integer from 0 to 1073741824", "-1"),
+        ("bots: {gateway_url: 'http://h/?a'}", GATEWAY, '"http://h/?a"'),
+        ("bots: {gateway_url: 127.0.0.1:18789}", GATEWAY, '"127.0.0.1:18789"'),
+        ("bots: {session_by: user}", '"user_in_chat" or "chat"', '"user"'),
+        ("bots: {language: fr}", '"zh" or "en"', '"fr"'),
+        ("bots: {thinking: yes}", '"hidden" or "shown"', "true"),
+        ("bots: {stop_words: []}", WORDS, "[]"),
+        ("bots: {new_words: ['!']}", WORDS, '["!"]'),
+        ("bots: {continue_words: [1]}", WORDS, "[1]"),
+        ("bots: {dingtalk_client_id: ding abc}", CREDENTIAL, '"ding abc"'),
+        ("bots: {dingtalk_endpoint: 'http://api.dingtalk.com'}", OPEN_API, '"http://api.dingtalk.com"'),
+        ("bots: {dingtalk_endpoint: 'https://me:1@h'}", OPEN_API, '"https://me:1@h"'),
+        ("bots: {dingtalk_reply: stream}", '"markdown" or "card"', '"stream"'),
+        ("bots: {dingtalk_card_template_id: a/b}", "the ID of a card's template, like 0a1b2c3d-….schema", '"a/b"'),
+        ("bots: {dingtalk_max_updates: 0}", "an integer from 1 to 100", "0"),
+        ("bots: {dingtalk_allowed_users: [0123]}", IDS, "[83]"),
+        ("bots: {dingtalk_allowed_chats: [a b]}", IDS, '["a b"]'),
+        ("bots: {wecom_bot_id: 机器人}", CREDENTIAL, '"机器人"'),
+        ("bots: {wecom_endpoint: 'ws://openws.work.weixin.qq.com'}", SOCKET, '"ws://openws.work.weixin.qq.com"'),
+        ("bots: {wecom_endpoint: 'wss://a@h'}", SOCKET, '"wss://a@h"'),
+        ("bots: {wecom_update_seconds: 0.4}", "a number from 0.5 to 60", "0.4"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_was_expected(
@@ -149,6 +175,7 @@ def test_a_wrong_value_is_named_with_what_was_expected(
 MEMORY = (
     "expected 1 with session.backend: memory, got 2; set session.backend: redis, where all processes find the sessions"
 )
+NO_TEMPLATE = "expected bots.dingtalk_card_template_id beside card"
 NO_URL = "expected session.redis_url beside redis, like redis://127.0.0.1:6379/0"
 
 
@@ -171,6 +198,8 @@ NO_URL = "expected session.redis_url beside redis, like redis://127.0.0.1:6379/0
             {"SESSION_REDIS_URL": " "},
             f"config.yaml: session.backend: {NO_URL}",
         ),
+        ("bots: {dingtalk_reply: card}", {}, f"config.yaml: bots.dingtalk_reply: {NO_TEMPLATE}"),
+        ("", {"BOTS_DINGTALK_REPLY": "Card"}, f"CLAWGATE_BOTS_DINGTALK_REPLY: {NO_TEMPLATE}"),
     ],
 )
 def test_settings_that_contradict_each_other_are_named_where_they_stand(
@@ -371,6 +400,20 @@ def test_a_token_is_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     assert "cret" not in found
     if isinstance(token, str):
         assert "cret" not in message_of(None, {"CLAWGATE_SERVER_AUTH_TOKEN": token})
+
+
+@pytest.mark.parametrize("key", ["dingtalk_client_secret", "wecom_secret"])
+@pytest.mark.parametrize("secret", ["s3cret with blanks", "s3cret-ünlesbar", ["s3cret-in-a-list"]])
+def test_a_bots_secret_is_never_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str, secret: str | list[str]
+) -> None:
+    found = complaint(monkeypatch, tmp_path, f"bots: {{{key}: {json.dumps(secret)}}}")
+    assert found == f"config.yaml: bots.{key}: expected {CREDENTIAL}, got a text that is not usable"
+
+
+def test_a_password_in_the_gateways_address_is_never_shown() -> None:
+    found = message_of(None, {"CLAWGATE_BOTS_GATEWAY_URL": "ftp://me:s3cret@h"})
+    assert found == f"CLAWGATE_BOTS_GATEWAY_URL: expected {GATEWAY}, got a text that is not usable"
 
 
 @pytest.mark.parametrize("mark", ["*", "!", "!!", "@", "%", "`"])

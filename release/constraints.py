@@ -16,6 +16,8 @@ from release.requirements import FILE, bounds
 from release.steps import run
 
 PYTHONS = "CPython>=3.10,<3.14"
+LAST_FOR_ALL = "websockets<17\n"
+"""Bounds for the oldest of these Pythons: pex asks the one that runs it, and 17 of websockets wants 3.11."""
 HEAD = """\
 # The versions in what `make onefile` and `make binary` make, of all that clawgate needs to run: pip's constraints, one
 # list for Python 3.10 to 3.13, x86-64 and aarch64. `make constraints` writes it. A part has what the ones above lack.
@@ -26,10 +28,12 @@ def main() -> None:
     """Resolve, and write the file."""
     parts = bounds()
     with tempfile.TemporaryDirectory() as folder:
-        lock = Path(folder) / "lock.json"
+        lock, held = Path(folder) / "lock.json", Path(folder) / "held.txt"
+        held.write_text(LAST_FOR_ALL)
         command = [sys.executable, "-m", "pex.cli", "lock", "create", "--use-pip-config", "--wheel", "--no-build"]
         command += ["--style", "universal", "--target-system", "linux", "--interpreter-constraint", PYTHONS]
-        run([*command, "-o", str(lock), *(each for part in parts.values() for each in part)])
+        command += ["--constraints", str(held), "-o", str(lock)]
+        run([*command, *(each for part in parts.values() for each in part)])
         (resolved,) = json.loads(lock.read_text())["locked_resolves"]
     locked = {each["project_name"]: each for each in resolved["locked_requirements"]}
     written: set[str] = set()

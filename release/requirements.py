@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "release" / "constraints.txt"
 CORE = "core"
-CARRIED = ("redis", "chat")
-"""The extras in every artefact: pure Python, and small."""
+CARRIED = ("redis", "chat", "bots")
+"""The extras in every artefact: small, and of wheels for every Python and machine."""
 _TOOLS = ("bench", "build", "test")
 
 

@@ -32,8 +32,10 @@ pytestmark = pytest.mark.deadline(180)
 UNITS = ROOT / "systemd"
 SERVICE = (UNITS / "clawgate.service").read_text(encoding="utf-8")
 TEMPLATE = (UNITS / "clawgate@.service").read_text(encoding="utf-8")
+BOT = (UNITS / "clawgate-bot@.service").read_text(encoding="utf-8")
 SOCKET = (UNITS / "clawgate.socket").read_text(encoding="utf-8")
 PROGRAM = "/opt/clawgate/bin/clawgate serve --config /etc/clawgate/config.yaml"
+BOT_PROGRAM = "/opt/clawgate/bin/clawgate bot %i --config /etc/clawgate/config.yaml"
 ADDRESS = "127.0.0.1:18789"
 MOST_EXPOSURE = 1.5
 STREAMS = 50
@@ -49,12 +51,23 @@ def directives(unit: str) -> list[str]:
     return [line for line in unit.splitlines() if line and not line.startswith("#")]
 
 
-@pytest.mark.parametrize("name", ["clawgate.service", "clawgate@18790.service", "clawgate.socket", "ollama.service"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clawgate.service",
+        "clawgate@18790.service",
+        "clawgate-bot@dingtalk.service",
+        "clawgate.socket",
+        "ollama.service",
+    ],
+)
 def test_systemd_has_nothing_to_say(name: str, tmp_path: Path) -> None:
     analyze = require("systemd-analyze", "the test checks the shipped units")
     assert PROGRAM in SERVICE
     (tmp_path / "clawgate.service").write_text(SERVICE.replace(PROGRAM, "/bin/true"))
     (tmp_path / "clawgate@.service").write_text(TEMPLATE.replace(f"{PROGRAM} --port %i", "/bin/true"))
+    assert BOT_PROGRAM in BOT
+    (tmp_path / "clawgate-bot@.service").write_text(BOT.replace(BOT_PROGRAM, "/bin/true"))
     (tmp_path / "clawgate.socket").write_text(SOCKET)
     (tmp_path / "ollama.service").write_text("[Unit]\nDescription=Ollama\n[Service]\nExecStart=/bin/true\n")
     (tmp_path / "ollama.service.d").mkdir()
@@ -64,17 +77,24 @@ def test_systemd_has_nothing_to_say(name: str, tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["clawgate.service", "clawgate@18790.service"])
-def test_service_is_exposed_no_more_than_it_must_be(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "text", "guide"),
+    [
+        ("clawgate.service", SERVICE, "deploy.md"),
+        ("clawgate@18790.service", TEMPLATE, "deploy.md"),
+        ("clawgate-bot@wecom.service", BOT, "bots.md"),
+    ],
+)
+def test_service_is_exposed_no_more_than_it_must_be(name: str, text: str, guide: str, tmp_path: Path) -> None:
     analyze = require("systemd-analyze", "the test checks the shipped units")
     unit = tmp_path / name
-    unit.write_text(TEMPLATE if "@" in name else SERVICE)
+    unit.write_text(text)
     command = [analyze, "security", "--offline=true", "--no-pager", str(unit)]
     said = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True).stdout
-    found = re.search(r"Overall exposure level for clawgate(?:@18790)?\.service: ([\d.]+)", said)
+    found = re.search(rf"Overall exposure level for {re.escape(name)}: ([\d.]+)", said)
     assert found, said
     assert float(found[1]) <= MOST_EXPOSURE
-    assert f"gives it {found[1]} of 10" in (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert f"gives it {found[1]} of 10" in (ROOT / "docs" / guide).read_text(encoding="utf-8")
 
 
 def test_the_template_differs_from_the_plain_unit_in_what_several_need() -> None:
@@ -92,13 +112,36 @@ def test_the_template_differs_from_the_plain_unit_in_what_several_need() -> None
     ]
 
 
+def test_a_bot_is_locked_down_as_the_gateway_is_but_for_the_addresses_that_it_calls() -> None:
+    locked = directives(SERVICE.partition("DynamicUser=")[2])
+    bots = directives(BOT.partition("DynamicUser=")[2])
+    assert [line for line in locked if line not in bots] == [
+        "RuntimeDirectory=clawgate",
+        "CacheDirectory=clawgate",
+        "IPAddressDeny=any",
+        "IPAddressAllow=localhost",
+    ]
+    assert [line for line in bots if line not in locked] == ["CacheDirectory=clawgate-bot-%i"]
+
+
+def test_a_bot_that_is_refused_or_replaced_stays_down_and_any_other_comes_back() -> None:
+    assert option(BOT, "Restart") == "on-failure"
+    assert option(BOT, "RestartPreventExitStatus") == "2 3"
+    assert option(BOT, "StartLimitIntervalSec") == "0"
+
+
+def test_at_a_shutdown_a_bot_ends_before_the_gateway_does() -> None:
+    assert "clawgate.service" in option(BOT, "After").split()
+    assert "clawgate.service" in option(BOT, "Wants").split()
+
+
 @pytest.mark.parametrize("unit", [SERVICE, TEMPLATE])
 def test_at_a_shutdown_the_gateway_ends_before_redis_does(unit: str) -> None:
     """The manual's way to a Redis on the same host; units that are not there matter to no other."""
     assert {"redis-server.service", "redis.service", "valkey-server.service"} <= set(option(unit, "After").split())
 
 
-@pytest.mark.parametrize("unit", [SERVICE, TEMPLATE])
+@pytest.mark.parametrize("unit", [SERVICE, TEMPLATE, BOT])
 def test_a_reload_needs_no_program_that_a_small_debian_lacks(unit: str) -> None:
     """/bin/kill is in procps there, which debootstrap's minbase and small images leave out."""
     program, *arguments = shlex.split(option(unit, "ExecReload"))
@@ -119,6 +162,9 @@ def test_environment_file_names_what_is_there() -> None:
     named = {line.lstrip("#").partition("=")[0] for line in lines if re.match(r"#?CLAWGATE_", line)}
     assert named == {setting.variable for setting in settings() if setting.is_secret}
     assert option(SERVICE, "EnvironmentFile").endswith("/etc/clawgate/environment")
+    shared, own = re.findall(r"^EnvironmentFile=-(.*)$", BOT, re.M)
+    assert shared == "/etc/clawgate/environment"
+    assert {own.replace("%i", name) for name in ("dingtalk", "wecom")} <= set(re.findall(r"/etc/\S+", "\n".join(lines)))
 
 
 class Inheriting(ChildProcess):

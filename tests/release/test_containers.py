@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from clawgate import __version__, create_app
-from clawgate.config import cautions, load, settings
+from clawgate.config import Config, cautions, load, settings
 from tests.support.gateway import Gateway
 from tests.support.nginx import SHIPPED, SNIPPET, write_config
 from tests.support.tools import DEADLINE_S, ROOT, require
@@ -103,6 +103,18 @@ def with_its_own_value() -> set[str]:
     """Return the gateway's variables that have the value that the file .env gives them."""
     given = dict.fromkeys(VARIABLES, "other")
     return {name for name, value in services(given)["gateway"]["environment"].items() if value == "other"}
+
+
+@pytest.mark.parametrize("name", ["dingtalk", "wecom"])
+def test_a_bot_starts_only_where_it_is_asked_for_and_reaches_the_gateway(name: str) -> None:
+    bot = services()[name]
+    assert (bot["profiles"], bot["command"]) == ([name], ["bot", name])
+    config = load(None, bot["environment"])
+    assert config.bots.gateway_url is not None
+    gateway = urlsplit(config.bots.gateway_url)
+    assert (gateway.hostname, gateway.port) == ("gateway", Config().server.port)
+    assert set(bot["networks"]) & set(services()["gateway"]["networks"])
+    assert gateway.hostname in load(None, settings_of_the_gateway()).server.trusted_hosts
 
 
 def test_a_request_through_nginx_is_none_from_this_machine() -> None:

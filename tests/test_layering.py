@@ -13,7 +13,7 @@ from tests.support.tools import ROOT
 
 PACKAGE = ROOT / "clawgate"
 ORDER = [
-    {"errors", "addresses", "sockets", "emphasis", "carried", "client", "language", "launching"},
+    {"errors", "addresses", "sockets", "emphasis", "carried", "client", "language", "launching", "trust"},
     {"config"},
     {"sessions", "ollama"},
     {"relay"},
@@ -81,7 +81,7 @@ ONLY_IN: dict[str, set[str]] = {
         "ollama.client",
         "ollama.connecting",
         "ollama.exchange",
-        "ollama.tls",
+        "trust",
     },
     "websockets": {"bots.connection"},
     "rich": {"terminal.markdown", "terminal.screen"},

@@ -6,27 +6,16 @@ and urllib3 by themselves spend again on each connection.
 
 from __future__ import annotations
 
-import os
 import ssl
-
-from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 from clawgate.config import load_authorities
 from clawgate.ollama.finding import Finding
+from clawgate.trust import trust_the_machine
 
 _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _OTHER_NAME = (62, 64)
 """Source: OpenSSL x509_vfy.h, X509_V_ERR_…"""
-SYSTEM_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
-"""A system's authorities, on Debian, Fedora, SUSE and others, for an OpenSSL that looks elsewhere: the binary's knows
-the place on the machine that it was built on. Source: Go, crypto/x509/root_linux.go."""
 _NOT_TLS = (
     "WRONG_VERSION_NUMBER",
     "HTTP_REQUEST",
@@ -50,16 +39,9 @@ def trusting(ca_file: str | None, verify: bool) -> ssl.SSLContext:
     elif ca_file is not None:
         load_authorities(context, ca_file)
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    elif _has_the_system_authorities():
-        context.load_default_certs()
     else:
-        context.load_verify_locations(next(filter(os.path.isfile, SYSTEM_BUNDLES), DEFAULT_CA_BUNDLE_PATH))
+        trust_the_machine(context)
     return context
-
-
-def _has_the_system_authorities() -> bool:
-    paths = ssl.get_default_verify_paths()
-    return paths.cafile is not None or (paths.capath is not None and any(os.scandir(paths.capath)))
 
 
 def refused_handshake(error: ssl.SSLError) -> Finding | None:

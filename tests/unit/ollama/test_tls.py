@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from clawgate import trust as trust_module
 from clawgate.config import StreamConfig
 from clawgate.errors import UpstreamUnreachable
 from clawgate.ollama import client as client_module
 from clawgate.ollama import state as state_module
-from clawgate.ollama import tls as tls_module
 from clawgate.ollama.client import OllamaClient
 from clawgate.ollama.exchange import MAX_READ_BYTES, Exchange
 from clawgate.ollama.finding import Finding
@@ -113,7 +113,7 @@ def test_a_system_without_authorities_has_those_of_certifi(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path if kind == "empty" else tmp_path / "none"))
-    monkeypatch.setattr(tls_module, "SYSTEM_BUNDLES", ())
+    monkeypatch.setattr(trust_module, "SYSTEM_BUNDLES", ())
     assert trusting(None, verify=True).cert_store_stats()["x509_ca"] > 50
 
 
@@ -123,7 +123,7 @@ def test_the_systems_authorities_are_found_where_openssl_looks_elsewhere(
     """The binary's OpenSSL has the place of the machine that it was built on."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
-    monkeypatch.setattr(tls_module, "SYSTEM_BUNDLES", (str(tmp_path / "none"), str(authority.certificate)))
+    monkeypatch.setattr(trust_module, "SYSTEM_BUNDLES", (str(tmp_path / "none"), str(authority.certificate)))
     assert upstream_state(OllamaClient(front.base_url), DEFAULT_MODEL).reachable
 
 

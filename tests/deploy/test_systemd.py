@@ -124,12 +124,6 @@ def test_a_bot_is_locked_down_as_the_gateway_is_but_for_the_addresses_that_it_ca
     assert [line for line in bots if line not in locked] == ["CacheDirectory=clawgate-bot-%i"]
 
 
-def test_a_bot_that_is_refused_or_replaced_stays_down_and_any_other_comes_back() -> None:
-    assert option(BOT, "Restart") == "on-failure"
-    assert option(BOT, "RestartPreventExitStatus") == "2 3"
-    assert option(BOT, "StartLimitIntervalSec") == "0"
-
-
 def test_at_a_shutdown_a_bot_ends_before_the_gateway_does() -> None:
     assert "clawgate.service" in option(BOT, "After").split()
     assert "clawgate.service" in option(BOT, "Wants").split()
@@ -324,3 +318,40 @@ def test_instances_of_the_template_serve_side_by_side(box: tuple[Box, str]) -> N
     systemd.systemctl("stop", units[1])
     assert client.get(f"http://127.0.0.1:{ports[0]}", "/healthz").status == 200
     systemd.systemctl("stop", units[0])
+
+
+STAND_IN = """\
+trap 'echo "$1 reloads"' HUP
+trap 'exit 0' TERM
+echo "$1 started"
+case $1 in [0-9]*) exit "$1" ;; esac
+while :; do sleep 0.1; done
+"""
+"""A bot that ends at once with the status that is its instance's name; any other runs until it is told to end."""
+
+
+def test_a_bot_comes_back_unless_it_was_told_to_leave_refused_or_replaced(tmp_path: Path) -> None:
+    script, log, units = tmp_path / "bot.sh", tmp_path / "log", tmp_path / "units"
+    script.write_text(STAND_IN)
+    units.mkdir()
+    texts = {
+        "clawgate.service": "[Service]\nExecStart=/bin/true\n",
+        "clawgate-bot@.service": BOT.replace(BOT_PROGRAM, f"/bin/sh {PLACE}/bot.sh %i"),
+        "clawgate-bot@.service.d/test.conf": f"[Service]\nRestartSec=0.1\nStandardOutput=append:{log}\n",
+    }
+
+    def count(line: str) -> int:
+        return log.read_text().splitlines().count(line) if log.exists() else 0
+
+    with Box(units, texts, {"bot.sh": script}) as systemd:
+        for status in "0123":
+            systemd.systemctl("start", "--no-block", f"clawgate-bot@{status}.service")
+        systemd.systemctl("start", "clawgate-bot@wecom.service")
+        wait_for(lambda: count("1 started") > 2, "a bot that was not ready came back twice")
+        wait_for(lambda: count("wecom started"), "the other one listens to signals")
+        systemd.systemctl("reload", "clawgate-bot@wecom.service")
+        wait_for(lambda: count("wecom reloads"), "the running one was told of a reload")
+        systemd.systemctl("stop", "clawgate-bot@1.service", "clawgate-bot@wecom.service")
+        assert "Result=success" in systemd.systemctl("show", "--property=Result", "clawgate-bot@wecom.service")
+    assert [count(f"{status} started") for status in "023"] == [1, 1, 1]
+    assert count("wecom started") == 1

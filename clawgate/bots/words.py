@@ -18,6 +18,7 @@ class Words(NamedTuple):
     empty: str
     nothing_running: str
     nothing_to_continue: str
+    cannot_continue: str
     new: str
     text_only: str
     refused: str
@@ -43,6 +44,7 @@ ZH = Words(
     empty="（模型没有给出文字）",
     nothing_running="现在没有正在进行的回答。",
     nothing_to_continue="没有可以接着说的回答。",
+    cannot_continue="这个模型不能接着说，请重新提问。",
     new="好的，前面的对话已忘掉，重新开始。",
     text_only="我只看得懂文字。",
     refused="您还不能使用这个机器人。请把您的用户 ID 交给管理员：{user}",
@@ -68,6 +70,7 @@ EN = Words(
     empty="(the model gave no text)",
     nothing_running="No answer is being made.",
     nothing_to_continue="There is no answer to go on with.",
+    cannot_continue="This model cannot go on with an answer; ask again.",
     new="All right: what was said is forgotten.",
     text_only="I understand text alone.",
     refused="You may not use this bot yet. Give your user ID to its administrator: {user}",

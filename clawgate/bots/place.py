@@ -23,15 +23,15 @@ class Place:
         self._is_reached = threading.Event()
         self._is_passed = threading.Event()
 
-    def wait(self, begin_s: float = BEGIN_S) -> None:
+    def wait(self) -> None:
         """Wait until it is this order's turn. It is for a bounded time: each place in front waits so, too."""
         before, give_up = self._before, self._give_up
         if before is not None:
             before._is_reached.wait()
-            if not before._is_passed.wait(begin_s):
+            if not before._is_passed.wait(BEGIN_S):
                 if give_up is not None:
                     give_up()
-                before._is_passed.wait(begin_s)
+                before._is_passed.wait(BEGIN_S)
         self._before = self._give_up = None  # so that no long row of orders that are over is kept
         self._is_reached.set()
 

@@ -63,7 +63,7 @@ class Sentences:
         self._dropped += 1
         now = self._clock()
         if self._logged_at is None or now - self._logged_at >= SILENT_S:
-            logger.warning("the bot has too much to say: %d sentences were dropped so far", self._dropped)
+            logger.warning("the bot has too much to say: sentences are dropped, %d so far", self._dropped)
             self._logged_at = now
 
     def _deliver_all(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from clawgate.bots.message import Snapshot
 from clawgate.bots.words import EN, ZH
 from tests.http.asking import ask, assert_closed, configured, session
-from tests.http.bot import MINE, RULES, Bot, bot_of
+from tests.support.bot import MINE, RULES, Bot, bot_of
 from tests.support.gateway import Gateway
 from tests.support.ollama import ScriptedOllama, done, hang, status, text, texts, thinking, wait
 from tests.support.sse import text_of

@@ -1,0 +1,188 @@
+"""Conversations in front of a gateway that is away, hangs or breaks, and the row in which their orders stand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from clawgate.bots import place, sentences, turn
+from clawgate.bots.draft import MAX_TEXT
+from clawgate.bots.message import Snapshot
+from clawgate.bots.place import Place
+from clawgate.bots.sentences import MAX_THREADS, MAX_WAITING, Sentences
+from clawgate.bots.words import ZH
+from tests.support.bot import MINE, RULES, Bot, bot_of
+from tests.support.messenger import RecordingMessenger
+from tests.support.tools import DEADLINE_S, free_port, wait_for
+from tests.unit.client.fake_gateway import FakeGateway, Step, begun, drop, end, ended, failed, hang, reply, sse, wait
+
+INTERRUPT = reply(200, {"session_id": MINE, "run_id": "run_1", "interrupted": True, "partial": ""})
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeGateway]:
+    """A gateway that does what it is told."""
+    with FakeGateway() as gateway:
+        yield gateway
+
+
+def asked(fake: FakeGateway) -> list[object]:
+    """What the gateway was asked: texts of questions, and paths of everything else."""
+    return [(request.json or {}).get("message", request.path) for request in fake.requests]
+
+
+def test_a_gateway_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    with bot_of(f"http://127.0.0.1:{free_port()}") as bot:
+        assert bot.ask("secret question") == Snapshot(remark=ZH.away, is_over=True, is_failed=True)
+        assert bot.ask("停止").text == ZH.away
+        assert bot.ask("/new").text == ZH.away
+    assert "no gateway answers" in caplog.text
+    assert "secret question" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("step", "sentence"),
+    [
+        (failed(503, "shutting_down"), ZH.away),
+        (failed(503, "session_store_unavailable"), ZH.away),
+        (failed(504, "upstream_timeout"), ZH.model_away),
+        (failed(500, "internal"), ZH.failed.format(code="internal")),
+        (reply(200, "<html>", "text/html"), ZH.away),
+    ],
+)
+def test_an_error_is_a_sentence(fake: FakeGateway, step: Step, sentence: str) -> None:
+    fake.script(step)
+    with bot_of(fake.url) as bot:
+        assert bot.ask("one") == Snapshot(remark=sentence, is_over=True, is_failed=True)
+
+
+def test_a_model_that_cannot_go_on_says_so(fake: FakeGateway) -> None:
+    fake.script(failed(409, "cannot_continue"))
+    with bot_of(fake.url) as bot:
+        assert bot.ask("继续") == Snapshot(remark=ZH.cannot_continue, is_over=True)
+
+
+def test_a_connection_that_breaks_shows_nothing_and_loses_nothing(fake: FakeGateway) -> None:
+    fake.script(sse(begun(), "春"), drop)
+    fake.script(sse("光", ended(), first=3), end)
+    with bot_of(fake.url) as bot:
+        assert bot.ask("one") == Snapshot("春光", is_over=True)
+
+
+def test_a_gateway_that_hangs_is_given_up_by_a_stop(fake: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn, "SETTLE_S", 0.1)
+    fake.script(hang)
+    bot = Bot(fake.url)
+    message = bot.say("one")
+    wait_for(lambda: fake.requests, "it is asked")
+    bot.say("停止")
+    assert bot.final_of(message) == Snapshot(remark=ZH.stopped, is_over=True)
+    assert bot.conversations.drain(5)
+    fake.stop()
+
+
+def test_an_interrupt_that_fails_is_tried_again(fake: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn, "TRY_PAUSE_S", 0.0)
+    go = threading.Event()
+    fake.script(sse(begun(), "春"), wait(go), sse(ended("interrupted"), first=3), end)
+    fake.script(drop)
+    fake.script(INTERRUPT)
+    with bot_of(fake.url) as bot:
+        message = bot.say("one")
+        bot.messenger.wait_until_shown("春")
+        bot.say("停止")
+        wait_for(lambda: asked(fake).count("/api/interrupt") == 2, "it is told twice")
+        go.set()
+        assert bot.final_of(message) == Snapshot("春", remark=ZH.stopped, is_over=True)
+
+
+def test_a_question_waits_for_the_start_of_the_one_before(fake: FakeGateway) -> None:
+    go = threading.Event()
+    fake.script(wait(go), sse(begun(), ended("superseded")), end)
+    fake.script(sse(begun(), "光", ended()), end)
+    with bot_of(fake.url) as bot:
+        bot.say("one")
+        wait_for(lambda: fake.requests, "the first is asked")
+        second = bot.say("two")
+        assert asked(fake) == ["one"]
+        go.set()
+        assert bot.final_of(second).text == "光"
+    assert asked(fake) == ["one", "two"]
+
+
+def test_a_question_that_does_not_begin_is_ended_for_the_next(
+    fake: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "BEGIN_S", 0.1)
+    monkeypatch.setattr(turn, "SETTLE_S", 0.1)
+    fake.script(hang)
+    fake.script(sse(begun(), "光", ended()), end)
+    bot = Bot(fake.url)
+    bot.say("one")
+    wait_for(lambda: fake.requests, "the first is asked")
+    assert bot.ask("two").text == "光"
+    assert bot.conversations.drain(5)
+    assert len(bot.messenger.finals) == 1
+    fake.stop()
+
+
+def test_an_endless_answer_is_ended(fake: FakeGateway) -> None:
+    go = threading.Event()
+    fake.script(sse(begun(), "x" * MAX_TEXT, "x"), wait(go), sse(ended("interrupted"), first=4), end)
+    fake.script(INTERRUPT)
+    with bot_of(fake.url) as bot:
+        message = bot.say("one")
+        wait_for(lambda: "/api/interrupt" in asked(fake), "the gateway is told")
+        go.set()
+        assert bot.final_of(message) == Snapshot("x" * MAX_TEXT, remark=RULES.say(ZH.shortened), is_over=True)
+
+
+def test_a_place_is_reached_in_its_turn() -> None:
+    first = Place(None)
+    ended_early = threading.Event()
+    second = Place(first, ended_early.set)
+    waiting = threading.Thread(target=second.wait)
+    first.wait()
+    waiting.start()
+    first.give_way()
+    waiting.join(DEADLINE_S)
+    assert not waiting.is_alive()
+    assert not ended_early.is_set()
+
+
+def test_a_place_behind_several_waits_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "BEGIN_S", 0.01)
+    places = [Place(None)]
+    given_up: list[int] = []
+    for number in range(5):
+        places.append(Place(places[-1], partial(given_up.append, number)))
+    threads = [threading.Thread(target=each.wait) for each in places]
+    for thread in reversed(threads):
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+    assert given_up == [0, 1, 2, 3, 4]
+
+
+def test_sentences_are_bounded_and_their_threads_end(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sentences, "SILENT_S", 3600.0)
+    messenger = RecordingMessenger()
+    messenger.go.clear()
+    idle = threading.Event()
+    made = Sentences(idle.set)
+    for _ in range(MAX_THREADS):
+        made.say(messenger.reply_to(messenger.message("one")), "hello")
+    wait_for(lambda: not made._waiting, "each thread has one")
+    for _ in range(3 * MAX_WAITING):
+        made.say(messenger.reply_to(messenger.message("one")), "hello")
+    assert sum(thread.name == "sentences" for thread in threading.enumerate()) == MAX_THREADS
+    messenger.go.set()
+    wait_for(lambda: made.is_idle, "all is said")
+    assert idle.wait(DEADLINE_S)
+    assert len(messenger.finals) == MAX_THREADS + MAX_WAITING
+    assert len(caplog.records) == 1

@@ -211,20 +211,24 @@ class Turn:
 
     def _show_until_over(self) -> None:
         """Show each new state once it may be shown; the states between two that are shown are left out."""
-        while not self._draft.is_over:
+        while True:
             self._wait(self._has_news)
+            if self._draft.is_over:
+                return
             due_s = self._reply.due_s()
             if due_s is None or due_s > 0:
                 self._wait(lambda: False, due_s)
                 continue
             with self._changed:
+                if self._draft.is_over or not self._has_news():
+                    continue
                 self._shown_version = self._draft.version
                 snapshot = self._draft.snapshot()
-            if not snapshot.is_over:
-                self._reply.show(snapshot)
+            self._reply.show(snapshot)
 
     def _has_news(self) -> bool:
-        return self._draft.version != self._shown_version
+        """Tell whether there is something to show; of an answer that is being ended, only the end is shown."""
+        return self._cause is None and self._draft.version != self._shown_version
 
     def _wait(self, is_met: Callable[[], bool], timeout_s: float | None = None) -> None:
         """Wait until something is met, the answer is over, or the time is; give up an answer that does not end."""

@@ -129,6 +129,27 @@ def test_a_question_that_does_not_begin_is_ended_for_the_next(
     fake.stop()
 
 
+def test_a_new_conversation_comes_behind_a_question_that_has_not_begun(fake: FakeGateway) -> None:
+    """Else the question, which is on its way, would begin the conversation that was to be forgotten."""
+    go = threading.Event()
+    fake.script(wait(go), sse(begun(), ended("interrupted")), end)
+    fake.script(INTERRUPT)
+    fake.script(reply(204))
+    fake.script(failed(404, "unknown_session"))
+    fake.script(sse(begun(), "光", ended()), end)
+    with bot_of(fake.url) as bot:
+        bot.say("one")
+        wait_for(lambda: fake.requests, "the question is asked")
+        new, second = bot.say("/new"), bot.say("two")
+        wait_for(lambda: sum(thread.name in ("errand", "read") for thread in threading.enumerate()) == 3, "all wait")
+        go.set()
+        assert bot.final_of(second).text == "光"
+        assert bot.final_of(new).text == ZH.new
+    forgotten = f"/api/sessions/{MINE}"
+    assert asked(fake) == ["one", "/api/interrupt", forgotten, "two", "/api/chat"]
+    assert len(bot.messenger.finals) == 2
+
+
 def test_an_endless_answer_is_ended(fake: FakeGateway) -> None:
     go = threading.Event()
     fake.script(sse(begun(), "x" * MAX_TEXT, "x"), wait(go), sse(ended("interrupted"), first=4), end)

@@ -124,7 +124,7 @@ def order_of(text: str, rules: Rules) -> Order:
     for command, words in commands.items():
         if plain and plain in map(_plain, words):
             return command
-    return Ask(text)
+    return Ask(text.encode("utf-8", "replace").decode())  # half of a character cannot be sent
 
 
 def _plain(text: str) -> str:

@@ -26,6 +26,7 @@ SETTLE_S = 3.0
 """So long the last words of an answer are waited for that the bot has ended."""
 TRIES = 3
 TRY_PAUSE_S = 0.3
+MAX_LOGGED = 500
 _QUIET = (Cause.SUPERSEDED, Cause.FORGOTTEN)
 """An answer that ends so is not sent at all where nobody has seen any of it: each message counts against a quota."""
 
@@ -173,7 +174,8 @@ class Turn:
     def _fail(self, failure: Failure) -> None:
         """End with an error; one that comes after the bot has ended the answer is no news."""
         level = logging.INFO if failure.code in ORDINARY else logging.WARNING
-        logger.log(level, "session %s: %s (%s)", self._wish.session_id, failure.message, failure.code)
+        message = " ".join(failure.message.split())[:MAX_LOGGED]  # it may be in Ollama's words
+        logger.log(level, "session %s: %s (%s)", self._wish.session_id, message, failure.code)
         with self._changed:
             if self._draft.is_over:
                 return
@@ -195,8 +197,11 @@ class Turn:
     def _show(self) -> None:
         try:
             self._start_to_read()
-            self._show_until_over()
-            self._finish()
+            try:
+                self._show_until_over()
+            finally:  # whatever goes wrong on the way, the end is delivered
+                self._wait(lambda: False)
+                self._finish()
         finally:
             self.is_delivered = True
             self._on_change(self)

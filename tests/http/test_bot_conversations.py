@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from clawgate.bots.message import Snapshot
+from clawgate.bots.message import Message, Snapshot
 from clawgate.bots.words import EN, ZH
 from tests.http.asking import ask, assert_closed, configured, session
 from tests.support.bot import MINE, RULES, Bot, bot_of
@@ -28,6 +29,12 @@ def bot(gate: Gateway, upstream: ScriptedOllama) -> Iterator[Bot]:
     with bot_of(gate.base_url) as made:
         yield made
     gate.delete(f"/api/sessions/{MINE}")
+
+
+def has_shown(bot: Bot, message: Message, length: int) -> bool:
+    """Tell whether the chat has so many characters of the answer to a message."""
+    (reply,) = [reply for reply in bot.messenger.replies if reply.message is message]
+    return any(len(snapshot.text) >= length for snapshot in list(reply.shown))
 
 
 def asked(upstream: ScriptedOllama) -> list[list[tuple[str, str]]]:
@@ -119,6 +126,19 @@ def test_an_answer_is_gone_on_with(upstream: ScriptedOllama, bot: Bot) -> None:
     assert bot.final_of(first) == Snapshot("春光", remark=ZH.stopped, is_over=True)
     assert bot.ask(" 继续！") == Snapshot("明媚，百花齐放", is_over=True)
     assert bot.ask("继续") == Snapshot(remark=ZH.nothing_to_continue, is_over=True)
+
+
+def test_going_on_right_behind_a_stop_loses_and_repeats_nothing(upstream: ScriptedOllama, bot: Bot) -> None:
+    """Wherever the stop hits, and whichever of the two the gateway gets first."""
+    words = "".join(chr(0x4E00 + number) for number in range(60))
+    upstream.answer(words, token_size=2, interval_s=0.002)
+    for cut in range(2, 42, 8):
+        first = bot.say("one")
+        wait_for(partial(has_shown, bot, first, cut), "it has come so far")
+        bot.say("停止")
+        rest = bot.ask("继续")
+        assert bot.final_of(first).text + rest.text == words
+        assert (bot.final_of(first).remark, rest.remark) == (ZH.stopped, "")
 
 
 def test_going_on_while_an_answer_goes_on_says_nothing(upstream: ScriptedOllama, bot: Bot) -> None:

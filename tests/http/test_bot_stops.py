@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from clawgate.bots.message import Snapshot
+from clawgate.bots.turn import Turn
 from clawgate.bots.words import ZH
 from tests.http.asking import assert_closed, configured, interrupt, session
 from tests.support.bot import MINE, Bot, bot_of
@@ -54,6 +55,9 @@ def test_a_slow_messenger_does_not_delay_a_stop(upstream: ScriptedOllama, bot: B
     message = bot.say("one")
     request = upstream.next_request()
     wait_for(lambda: bot.messenger.replies[0].shown, "the messenger hangs in the first snapshot")
+    (turn,) = bot.conversations._works_of(("chat-1", "user-1"))
+    assert isinstance(turn, Turn)
+    wait_for(lambda: turn._draft.has_text, "the text has come")
     bot.say("stop")
     assert_closed(request)
     assert bot.messenger.finals == []

@@ -15,7 +15,7 @@ from clawgate.bots.place import Place
 from clawgate.bots.sentences import MAX_THREADS, MAX_WAITING, Sentences
 from clawgate.bots.words import ZH
 from tests.support.bot import MINE, RULES, Bot, bot_of
-from tests.support.messenger import RecordingMessenger
+from tests.support.messenger import RecordingMessenger, RecordingReply
 from tests.support.tools import DEADLINE_S, free_port, wait_for
 from tests.unit.client.fake_gateway import FakeGateway, Step, begun, drop, end, ended, failed, hang, reply, sse, wait
 
@@ -159,6 +159,22 @@ def test_an_endless_answer_is_ended(fake: FakeGateway) -> None:
         wait_for(lambda: "/api/interrupt" in asked(fake), "the gateway is told")
         go.set()
         assert bot.final_of(message) == Snapshot("x" * MAX_TEXT, remark=RULES.say(ZH.shortened), is_over=True)
+
+
+def test_the_end_is_delivered_whatever_goes_wrong_before(fake: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    problems: list[object] = []
+    go = threading.Event()
+
+    def break_down(_: RecordingReply) -> float:
+        go.set()
+        raise ValueError("a defect of a messenger's")
+
+    monkeypatch.setattr(threading, "excepthook", problems.append)
+    monkeypatch.setattr(RecordingReply, "due_s", break_down)
+    fake.script(sse(begun(), "春"), wait(go), sse(ended(), first=3), end)
+    with bot_of(fake.url) as bot:
+        assert bot.ask("one") == Snapshot("春", is_over=True)
+    wait_for(lambda: len(problems) == 1, "it is told")
 
 
 def test_a_place_is_reached_in_its_turn() -> None:

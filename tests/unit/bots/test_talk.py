@@ -39,6 +39,7 @@ RULES = rules_of(BotsConfig(), "dingtalk")
         ("  你好 \n", Ask("你好")),
         ("停" + "。" * 600, Ask("停" + "。" * 600)),
         ("new", Ask("new")),
+        ("a\ud83d", Ask("a?")),
     ],
 )
 def test_a_message_asks_for(text: str, order: Order) -> None:

@@ -88,7 +88,6 @@ def test_a_stop_ends_the_wait_for_an_ollama_that_is_away(gate: Gateway, upstream
 
 
 def test_a_stop_of_one_leaves_others_alone(upstream: ScriptedOllama, bot: Bot) -> None:
-    go = threading.Event()
     upstream.script(text("春"), hang())
     mine = bot.say("one")
     request = upstream.next_request()
@@ -100,7 +99,6 @@ def test_a_stop_of_one_leaves_others_alone(upstream: ScriptedOllama, bot: Bot) -
     assert bot.final_of(mine).remark == ZH.stopped
     assert_closed(request)
     assert not other.closed.is_set()
-    go.set()
 
 
 def test_a_stop_of_several_says_so_once(upstream: ScriptedOllama, bot: Bot) -> None:

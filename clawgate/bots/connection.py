@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import logging
 import random
+import socket
+import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from typing import Any, NamedTuple, Protocol
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from clawgate.bots.failures import Denied, Disconnected
@@ -24,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 Frame = Mapping[str, Any]
 MAX_FRAME_BYTES = 4 << 20
-CANNOT = (OSError, InvalidHandshake, InvalidURI, ConnectionClosed, TimeoutError)
+CANNOT = (OSError, WebSocketException, ImportError)
+"""What connecting and sending end with; ImportError where a SOCKS proxy of the environment needs a package."""
 
 
 class Times(NamedTuple):
@@ -32,7 +35,7 @@ class Times(NamedTuple):
 
     silence_s: without a frame for so long it counts as dead.
     tick_s: so often the wire is asked whether it has something to send.
-    open_s: the longest time to connect; close_s: to say goodbye.
+    open_s: the longest time to connect; write_s: for a write to make way; close_s: to say goodbye.
     steady_s: a connection that lived so long was a good one: the back-off begins anew.
     first_pause_s, longest_pause_s: between two attempts; each pause is twice the one before, and up to half of it
     less by chance.
@@ -41,6 +44,7 @@ class Times(NamedTuple):
     silence_s: float = 90.0
     tick_s: float = 1.0
     open_s: float = 10.0
+    write_s: float = 10.0
     close_s: float = 1.0
     steady_s: float = 60.0
     first_pause_s: float = 1.0
@@ -50,23 +54,28 @@ class Times(NamedTuple):
 class Link:
     """A connection that is open. Any thread may send.
 
+    stopped: the bot is to leave; nothing is waited for any more.
     Errors: Disconnected.
     """
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket = socket
+    def __init__(self, connection: ClientConnection, stopped: threading.Event) -> None:
+        self._connection = connection
+        self._stopped = stopped
 
     def send(self, frame: Frame) -> None:
-        """Send a frame as JSON in UTF-8, not escaped."""
+        """Send a frame as JSON in UTF-8, not escaped; half a surrogate pair becomes a question mark."""
+        text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
         try:
-            self._socket.send(json.dumps(frame, ensure_ascii=False, separators=(",", ":")))
+            self._connection.send(text.encode("utf-8", "replace").decode("utf-8"))
         except CANNOT as error:
             raise Disconnected(f"the connection was lost: {_cause(error)}") from error
 
     def receive(self, timeout_s: float) -> Frame | None:
-        """Return the next frame; None where none comes in time, or one that is no JSON object came."""
+        """Return the next frame; None where none comes in time, {} for one that is no JSON object."""
+        if self._stopped.is_set():
+            raise Disconnected("the bot leaves")
         try:
-            given = json.loads(self._socket.recv(timeout=timeout_s))
+            given = json.loads(self._connection.recv(timeout=timeout_s))
         except TimeoutError:
             return None
         except CANNOT as error:
@@ -80,7 +89,8 @@ class Link:
 class Wire(Protocol):
     """A messenger's protocol on a connection.
 
-    Threads: `address`, `begin`, `hear` and `tick` are called on the one that keeps the connection.
+    Threads: `begin`, `hear`, `tick` and `end` are called on the one that keeps the connection; `address` on another,
+    which that one waits for.
     Errors: Disconnected for a new connection, Denied and TakenOver for an end.
     """
 
@@ -88,7 +98,7 @@ class Wire(Protocol):
         """Return the URL to connect to, which may take a request."""
 
     def begin(self, link: Link) -> None:
-        """Say who the bot is; return once the messenger has taken it."""
+        """Say who the bot is; return once the messenger has taken it. A wait has short calls of `receive`."""
 
     def hear(self, link: Link, frame: Frame) -> None:
         """Take a frame, acknowledge it, and hand it on."""
@@ -103,22 +113,15 @@ class Wire(Protocol):
 class Connection:
     """Keeps a wire connected until it is told to stop.
 
-    on_open: called on the keeping thread whenever the messenger has taken the bot.
+    pause: waits between two attempts; `stop` ends it.
     """
 
-    def __init__(
-        self,
-        wire: Wire,
-        times: Times | None = None,
-        *,
-        on_open: Callable[[], None] = lambda: None,
-        pause: Callable[[float], None] | None = None,
-    ) -> None:
+    def __init__(self, wire: Wire, times: Times | None = None, pause: Callable[[float], None] | None = None) -> None:
         self._wire = wire
         self._times = times or Times()
-        self._on_open = on_open
         self._stopped = threading.Event()
         self._pause = pause or self._wait
+        self._was_taken = False
         self.is_open = False
         """True while the messenger has taken the bot."""
 
@@ -130,21 +133,22 @@ class Connection:
         failures, was_open = 0, False
         while not self._stopped.is_set():
             opened_at = time.monotonic()
-            is_asked = False
+            is_asked, least_s = False, 0.0
             try:
                 self._connect()
             except Denied as error:
-                if not was_open:
+                if not (was_open or self._was_taken):
                     raise
                 logger.error("%s", error)
             except Disconnected as error:
-                is_asked = error.is_asked
-                logger.warning("%s", error)
+                is_asked, least_s = error.is_asked, error.pause_s
+                if not self._stopped.is_set():
+                    logger.warning("%s", error)
             was_open = was_open or self._was_taken
             if self._was_taken and time.monotonic() - opened_at >= self._times.steady_s:
                 failures = 0
             if not self._stopped.is_set():
-                self._pause(self._pause_s(failures, is_asked=is_asked))
+                self._pause(max(self._pause_s(failures, is_asked=is_asked), least_s * random.uniform(1.0, 1.5)))
             failures += 1
 
     def stop(self) -> None:
@@ -154,13 +158,36 @@ class Connection:
     def _connect(self) -> None:
         """Connect, and listen until the connection ends or `stop` is called."""
         self._was_taken = False
-        with _opened(self._wire, self._times) as link:
+        connection = self._opened()
+        try:
+            link = Link(connection, self._stopped)
+            self._wire.begin(link)
             self._was_taken = self.is_open = True
-            try:
-                self._on_open()
-                self._listen(link)
-            finally:
-                self.is_open = False
+            logger.info("connected to the messenger")
+            self._listen(link)
+        finally:
+            self.is_open = False
+            self._wire.end()
+            connection.close()
+
+    def _opened(self) -> ClientConnection:
+        """Return a new connection.
+
+        A thread of its own makes it: a name server or a handshake may hang, and `stop` leaves such a thread behind.
+        """
+        opening: Future[ClientConnection] = Future()
+        threading.Thread(target=self._open, args=(opening,), name="bot-opening", daemon=True).start()
+        while not wait([opening], self._times.tick_s).done:
+            if self._stopped.is_set():
+                opening.add_done_callback(_close)
+                raise Disconnected("the bot leaves")
+        return opening.result()
+
+    def _open(self, opening: Future[ClientConnection]) -> None:
+        try:
+            opening.set_result(_connection_to(self._wire.address(), self._times))
+        except BaseException as error:  # noqa: BLE001  it is raised on the thread that waits
+            opening.set_exception(error)
 
     def _listen(self, link: Link) -> None:
         heard_at = time.monotonic()
@@ -184,32 +211,33 @@ class Connection:
         self._stopped.wait(pause_s)
 
 
-def try_once(wire: Wire, times: Times | None = None) -> None:
-    """Connect, have the messenger take the bot, and leave.
+def _connection_to(url: str, times: Times) -> ClientConnection:
+    """Connect.
 
-    Errors: Disconnected, Denied.
+    The library's own pings are off: a messenger has heartbeats of its own, and none says whether it answers those.
+    A write that makes no way would hold the library's lock for as long as TCP tries, a quarter of an hour, and with it
+    whoever wants to close the connection.
     """
-    with _opened(wire, times or Times()):
-        pass
-
-
-@contextmanager
-def _opened(wire: Wire, times: Times) -> Iterator[Link]:
-    """Give a link on which the messenger has taken the bot; it is closed at the end of the block."""
-    url = wire.address()
     try:
-        socket = connect(
-            url, open_timeout=times.open_s, close_timeout=times.close_s, max_size=MAX_FRAME_BYTES, compression=None
+        connection = connect(
+            url,
+            open_timeout=times.open_s,
+            close_timeout=times.close_s,
+            ping_interval=None,
+            max_size=MAX_FRAME_BYTES,
+            compression=None,
         )
+        write_s = struct.pack("@ll", int(times.write_s), int(times.write_s % 1 * 1e6))
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, write_s)
     except CANNOT as error:
         raise Disconnected(f"no connection to {_place(url)}: {_cause(error)}") from error
-    try:
-        link = Link(socket)
-        wire.begin(link)
-        yield link
-    finally:
-        wire.end()
-        socket.close()
+    return connection
+
+
+def _close(opening: Future[ClientConnection]) -> None:
+    """Close a connection that came too late."""
+    if opening.exception() is None:
+        opening.result().close()
 
 
 def _place(url: str) -> str:

@@ -14,11 +14,15 @@ class BotError(Exception):
 
 
 class Disconnected(BotError):
-    """No connection; is_asked: the messenger asked for a new one."""
+    """No connection.
 
-    def __init__(self, message: str, *, is_asked: bool = False) -> None:
+    is_asked: the messenger asked for a new one. pause_s: the least time before it, where it came too often.
+    """
+
+    def __init__(self, message: str, *, is_asked: bool = False, pause_s: float = 0.0) -> None:
         super().__init__(message)
         self.is_asked = is_asked
+        self.pause_s = pause_s
 
 
 class Denied(BotError):

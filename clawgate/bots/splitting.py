@@ -76,6 +76,14 @@ def split(text: str, limit: int, size: Size = utf8_size) -> list[str]:
     return list(_parts(text, limit, size))
 
 
+def open_fence(text: str) -> str:
+    """Return the line that opens again the fence that is open at a text's end; "" where none is."""
+    fence = None
+    for line in text.split("\n"):
+        fence = _behind(line, fence, MAX_FENCE)
+    return fence.opened(utf8_size, 4 * MAX_FENCE) if fence else ""
+
+
 def _parts(text: str, limit: int, size: Size) -> Iterator[str]:
     most_marks = min(MAX_FENCE, (limit - size("")) // 8)
     content_end = len(text.rstrip())

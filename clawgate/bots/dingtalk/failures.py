@@ -1,0 +1,44 @@
+"""The failure of a call to DingTalk, and what can be done about it.
+
+Source: DingTalk, "调用频率限制" and "错误码". A webhook says its errors by `errcode` in a response of status 200, the
+Open API by `code` in one of 4xx or 5xx.
+"""
+
+from __future__ import annotations
+
+from clawgate.bots.failures import BotError
+
+RATE_CODES = {"-1", "88", "90002", "90018", "90019", "90030", "130101", "410100"}
+"""A webhook's codes that pass by themselves: the system is busy, or the bot sends too fast."""
+NO_JSON = "no_json"
+"""Our own code for a body that is none of DingTalk's: a page of a proxy, or of its protection against floods."""
+
+
+class ApiError(BotError):
+    """DingTalk refused a call, or could not be asked.
+
+    status: of HTTP; 0 where no response came. code: DingTalk's own, "" where there is none.
+    """
+
+    def __init__(self, what: str, detail: str, *, status: int = 0, code: str = "") -> None:
+        found = " ".join(each for each in (str(status or ""), code, detail) if each)
+        super().__init__(f"DingTalk, {what}: {found}")
+        self.status = status
+        self.code = code
+
+    @property
+    def is_used_up(self) -> bool:
+        """True where the organisation has used up its calls of this month."""
+        return "apicountlimit" in self.code.lower()
+
+    @property
+    def is_too_fast(self) -> bool:
+        """True where calls come too fast."""
+        return self.status == 429 or self.code in RATE_CODES or "qpslimit" in self.code.lower()
+
+    @property
+    def passes(self) -> bool:
+        """True where the same call may succeed in a while."""
+        if self.is_used_up:
+            return False
+        return self.status == 0 or self.status >= 500 or self.is_too_fast or self.code == NO_JSON

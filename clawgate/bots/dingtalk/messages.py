@@ -1,0 +1,96 @@
+"""DingTalk's messages to a bot, as values. Pure.
+
+Whatever is missing or of another type is taken as not said: a message never ends the thread that reads it.
+Source: DingTalk, "机器人接收消息", 2026-06-30.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from clawgate.bots.message import Message
+
+GROUP = "2"
+MENTION = re.compile(r"(@[^\s@]{1,64}\u2005\s*)+")
+"""Mentions at the beginning, as DingTalk's clients make them: with a space of a quarter. Mostly DingTalk has taken the
+bot's off, and left a blank."""
+
+
+class Place(NamedTuple):
+    """What is needed to answer a message.
+
+    staff_id: the id by which people can be mentioned and written to; "" for somebody of another organisation.
+    webhook: the address for answers, good until a time of `time.monotonic`; "" where there is none.
+    """
+
+    conversation_id: str
+    is_group: bool
+    staff_id: str
+    webhook: str
+    good_until: float
+
+
+def message_of(data: object, frame_id: str, now: Callable[[], float] = time.monotonic) -> Message | None:
+    """Return the message that a frame's data is; None where it names nobody or no chat.
+
+    frame_id: stands for the message's id where it has none.
+    """
+    given = _object(data)
+    staff_id = _text(given.get("senderStaffId"))
+    user = staff_id or _text(given.get("senderId"))
+    chat = _text(given.get("conversationId"))
+    if not user or not chat:
+        return None
+    is_group = _text(given.get("conversationType")) == GROUP
+    text = _words(given)
+    if text is not None and is_group:
+        text = MENTION.sub("", text, count=1) if MENTION.match(text) else text
+    webhook = _text(given.get("sessionWebhook"))
+    place = Place(chat, is_group, staff_id, webhook, now() + _life_s(given) if webhook else 0.0)
+    return Message(_text(given.get("msgId")) or frame_id, user, chat, is_group, text, place)
+
+
+def _words(given: Mapping[str, Any]) -> str | None:
+    """Return what a person wrote or said; None for a picture, a file, …"""
+    kind = given.get("msgtype")
+    content = _object(given.get("content"))
+    if kind == "text":
+        return _text(_object(given.get("text")).get("content")).strip()
+    if kind == "richText":
+        parts = content.get("richText")
+        texts = [_text(_object(part).get("text")) for part in parts] if isinstance(parts, list) else []
+        return "".join(texts).strip() or None
+    if kind == "audio":  # DingTalk sends what it has heard, too
+        return _text(content.get("recognition")).strip() or None
+    return None
+
+
+def _life_s(given: Mapping[str, Any]) -> float:
+    """Return how long the webhook is good: DingTalk's clock alone counts, since ours may be wrong."""
+    ends_at, began_at = _number(given.get("sessionWebhookExpiredTime")), _number(given.get("createAt"))
+    return max(0.0, (ends_at - (began_at or time.time() * 1000)) / 1000) if ends_at else 0.0
+
+
+def _object(given: object) -> Mapping[str, Any]:
+    """Return an object as it is, or as JSON has it in a text; an empty one for anything else."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError):
+            return {}
+    return given if isinstance(given, dict) else {}
+
+
+def _text(given: object) -> str:
+    return given if isinstance(given, str) else ""
+
+
+def _number(given: object) -> float:
+    """Return milliseconds, which come as a number or in a text; 0 for anything else."""
+    if isinstance(given, str) and given.isdecimal() and len(given) <= 15:
+        return float(given)
+    return float(given) if isinstance(given, int | float) and 0 <= given < 1e15 else 0.0

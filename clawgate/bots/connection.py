@@ -226,7 +226,7 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
             ping_interval=None,
             max_size=MAX_FRAME_BYTES,
             compression=None,
-        )
+        ).__enter__()  # version 17 warns where `connect` is used otherwise, and is to return no connection any more
         write_s = struct.pack("@ll", int(times.write_s), int(times.write_s % 1 * 1e6))
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, write_s)
     except CANNOT as error:

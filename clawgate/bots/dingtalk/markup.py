@@ -42,7 +42,7 @@ def growing_of(snapshot: Snapshot) -> str:
     """
     text = snapshot.text.lstrip("\n")
     before, newline, last = text.rpartition("\n")
-    last = re.split(r"[`<|]", last, maxsplit=1)[0].rstrip()
+    last = re.split(r"[`<]", last, maxsplit=1)[0].rstrip()
     kept = last if _NO_BLOCK_YET.match(last) else ""
     shown = (before + newline + kept).rstrip() if before or kept else ""
     return "\n\n".join(each for each in (_quoted(snapshot.thinking), shown) if each.strip())
@@ -101,7 +101,7 @@ def _quoted(thinking: str) -> str:
 def _newline(line: str, after: str, is_card: bool) -> str:
     if not line.strip() or not after.strip() or "|" in line:
         return "\n"
-    if is_card and not _BLOCK.match(line) and _NO_BLOCK_YET.match(after) and "|" not in after:
+    if is_card and not _BLOCK.match(line) and _NO_BLOCK_YET.match(after):
         return "<br>"
     return "\n" if line.endswith(("  ", "\\")) else "  \n"
 

@@ -176,7 +176,10 @@ class Connection:
         A thread of its own makes it: a name server or a handshake may hang, and `stop` leaves such a thread behind.
         """
         opening: Future[ClientConnection] = Future()
-        threading.Thread(target=self._open, args=(opening,), name="bot-opening", daemon=True).start()
+        try:
+            threading.Thread(target=self._open, args=(opening,), name="bot-opening", daemon=True).start()
+        except RuntimeError as error:
+            raise Disconnected(f"no connection: {_cause(error)}") from error
         while not wait([opening], self._times.tick_s).done:
             if self._stopped.is_set():
                 opening.add_done_callback(_close)
@@ -216,21 +219,27 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
 
     The library's own pings are off: a messenger has heartbeats of its own, and none says whether it answers those.
     A write that makes no way would hold the library's lock for as long as TCP tries, a quarter of an hour, and with it
-    whoever wants to close the connection.
+    whoever wants to close the connection. At debug the library would log frames, and so secrets and what people write.
     """
+    library = logging.getLogger(f"{__name__}.websockets")
+    library.setLevel(logging.INFO)
     try:
         connection = connect(
             url,
+            logger=library,
             open_timeout=times.open_s,
             close_timeout=times.close_s,
             ping_interval=None,
             max_size=MAX_FRAME_BYTES,
             compression=None,
-        ).__enter__()  # version 17 warns where `connect` is used otherwise, and is to return no connection any more
-        write_s = struct.pack("@ll", int(times.write_s), int(times.write_s % 1 * 1e6))
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, write_s)
-    except CANNOT as error:
+        ).__enter__()  # what connect returns differs between releases, but not what a context has
+    except (*CANNOT, RuntimeError) as error:  # RuntimeError: the system gives the library no thread
         raise Disconnected(f"no connection to {_place(url)}: {_cause(error)}") from error
+    write_s = struct.pack("@ll", int(times.write_s), int(times.write_s % 1 * 1e6))
+    try:
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, write_s)
+    except OSError:
+        pass  # it is over already, as whoever uses it next will hear
     return connection
 
 

@@ -16,6 +16,8 @@ from clawgate.bots.wecom.reading import message_in, text_at
 logger = logging.getLogger(__name__)
 
 SUBSCRIBE_S = 10.0
+MAX_EARLY = 100
+"""The frames that are kept until the subscription is acknowledged."""
 PING_S = 30.0
 PONG_S = 10.0
 """So old the second unanswered ping may be: a dead connection is left after 70 s."""
@@ -66,14 +68,19 @@ class WecomWire:
         self._pings.clear()
         frame = frames.subscribe(self._bot_id, self._secret)
         link.send(frame)
+        early: list[Frame] = []
         ends_at = self._clock() + SUBSCRIBE_S
         while text_at(answer := link.receive(1.0), "headers", "req_id") != frame["headers"]["req_id"]:
-            if self._clock() >= ends_at:
+            if answer:
+                early.append(answer)
+            if self._clock() >= ends_at or len(early) > MAX_EARLY:
                 raise Disconnected(f"WeCom did not answer the subscription within {SUBSCRIBE_S:g} s")
         assert answer is not None
         self._check(answer)
         self._pinged_at = self._clock()
         self._outbox.attach(link)
+        for each in early:
+            self.hear(link, each)
 
     def hear(self, link: Link, frame: Frame) -> None:
         """Take a frame; what is none of WeCom's is dropped."""

@@ -35,6 +35,8 @@ class Cards:
     def __init__(self, violate: Callable[[str], None]) -> None:
         self._violate = violate
         self.by_id: dict[str, Card] = {}
+        self.lose_next = False
+        """True where the next card is made, and its response lost."""
         self.may_stay_open = False
         """True in a test in which the last update of a card is refused for good."""
 
@@ -70,6 +72,9 @@ class Cards:
             if not space.startswith("dtv1.card//") or model not in body:
                 self._violate(f"a card without its place: {body}")
         self.by_id[card_id] = Card(body)
+        if self.lose_next:
+            self.lose_next = False
+            return Answer(0, "")
         delivered = [{"spaceId": "space", "spaceType": "IM_ROBOT", "success": True, "errorMsg": ""}]
         return Answer(200, {"success": True, "result": {"outTrackId": card_id, "deliverResults": delivered}})
 

@@ -25,7 +25,7 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a call gets; body: an object, or a text that is no JSON."""
+    """What a call gets; status: 0 for a response that is lost; body: an object, or a text that is no JSON."""
 
     status: int
     body: object
@@ -50,6 +50,9 @@ class HttpServer:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 text = raw.decode()
                 made = answer(Call(self.command, parts.path, parts.query, headers, json.loads(text), text, len(raw)))
+                if not made.status:
+                    self.close_connection = True
+                    return
                 data = made.body if isinstance(made.body, str) else json.dumps(made.body, ensure_ascii=False)
                 self.send_response(made.status)
                 self.send_header("Content-Type", "application/json")

@@ -37,6 +37,12 @@ class ApiError(BotError):
         return self.status == 429 or self.code in RATE_CODES or "qpslimit" in self.code.lower()
 
     @property
+    def is_denial(self) -> bool:
+        """True where DingTalk itself, and no proxy before it, says that id, secret or permission are wrong."""
+        is_known = 400 <= self.status < 500 and self.code not in ("", NO_JSON)
+        return is_known and not (self.is_used_up or self.is_too_fast)
+
+    @property
     def passes(self) -> bool:
         """True where the same call may succeed in a while."""
         if self.is_used_up:

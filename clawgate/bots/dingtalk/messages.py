@@ -86,7 +86,8 @@ def _object(given: object) -> Mapping[str, Any]:
 
 
 def _text(given: object) -> str:
-    return given if isinstance(given, str) else ""
+    """Return a text, in which half a surrogate pair is a question mark: nothing could encode it."""
+    return given.encode(errors="replace").decode() if isinstance(given, str) else ""
 
 
 def _number(given: object) -> float:

@@ -23,8 +23,6 @@ from clawgate.bots.message import Message
 logger = logging.getLogger(__name__)
 
 USER_AGENT = f"clawgate/{__version__}"
-DENIALS = range(400, 429)
-"""The statuses that say that id, secret or permission are wrong; 408 is none of them, but DingTalk sends none."""
 
 
 class Stream:
@@ -45,7 +43,7 @@ class Stream:
         try:
             opening = self._api.open_connection(USER_AGENT)
         except ApiError as error:
-            if error.status in DENIALS and not (error.is_used_up or error.is_too_fast):
+            if error.is_denial:
                 raise Denied(f"{error}. Look at bots.dingtalk_client_id and bots.dingtalk_client_secret") from error
             raise Disconnected(str(error)) from error
         return f"{opening.endpoint}?ticket={quote_plus(opening.ticket)}"

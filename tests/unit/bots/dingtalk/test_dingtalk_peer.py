@@ -1,0 +1,115 @@
+"""The scripted DingTalk itself: what no bot may do fails a test. And the token, which is renewed once for all."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from clawgate.bots.dingtalk.api import encode
+from clawgate.bots.dingtalk.failures import ApiError
+from clawgate.bots.dingtalk.token import Token
+from tests.support.dingtalk import DingTalk as Peer
+from tests.unit.bots.dingtalk.room import Room
+
+CARD: dict[str, Any] = {
+    "cardTemplateId": "t",
+    "outTrackId": "1",
+    "cardData": {"cardParamMap": {"flowStatus": "1"}},
+    "openSpaceId": "dtv1.card//IM_ROBOT.x",
+    "imRobotOpenDeliverModel": {"spaceType": "IM_ROBOT"},
+}
+UPDATE = {"outTrackId": "1", "guid": "1", "key": "content", "content": "春光", "isFull": True, "isFinalize": True}
+
+
+@pytest.mark.parametrize(
+    ("updates", "violation"),
+    [
+        ([UPDATE | {"isFull": False}, UPDATE], "whole texts alone"),
+        ([UPDATE, UPDATE | {"guid": "2"}], "an update after the last one"),
+        ([UPDATE | {"isFinalize": False}, UPDATE], "a guid of its own"),
+        ([UPDATE | {"isFinalize": False}, UPDATE | {"guid": "2", "content": "秋"}], "does not go on"),
+        ([UPDATE | {"isFinalize": False}], "was not finished"),
+        ([UPDATE | {"content": ""}], "0 characters"),
+        ([UPDATE | {"content": "春" * 1_101}], "1101 characters"),
+        ([UPDATE | {"outTrackId": "2"}, UPDATE], "an update of no card"),
+    ],
+)
+def test_a_card_that_breaks_a_rule_fails_the_test(updates: list[dict[str, Any]], violation: str) -> None:
+    def misuse() -> None:
+        with Peer() as peer:
+            api = Room(peer).api
+            api.create_card(CARD)
+            for update in updates:
+                try:
+                    api.update_card(update)
+                except ApiError:
+                    pass
+
+    with pytest.raises(AssertionError, match=violation):
+        misuse()
+
+
+def test_a_body_is_counted_to_the_byte() -> None:
+    with Peer() as peer:
+        api, url = Room(peer).api, f"{peer.url}/robot/sendBySession"
+        most = 20_000 - len(encode({"msgtype": "markdown", "markdown": {"title": "t", "text": ""}}))
+        api.post_webhook(url, {"msgtype": "markdown", "markdown": {"title": "t", "text": "x" * most}})
+        with pytest.raises(ApiError, match="460101"):
+            api.post_webhook(url, {"msgtype": "markdown", "markdown": {"title": "t", "text": "x" * (most + 1)}})
+        assert peer.violations == ["a webhook's body of 20001 bytes"]
+        peer.violations.clear()
+
+
+def test_a_ticket_opens_one_connection() -> None:
+    with Peer() as peer:
+        opening = Room(peer).api.open_connection("test")
+        url = f"{opening.endpoint}?ticket={quote_plus(opening.ticket)}"
+        with connect(url):
+            pass
+        with pytest.raises(InvalidStatus), connect(url):
+            pass
+        assert peer.violations == ["a ticket was used twice"]
+        peer.violations.clear()
+
+
+def test_a_token_is_fetched_once_for_all_threads() -> None:
+    fetched: list[int] = []
+    begun, let_go = threading.Event(), threading.Event()
+
+    def fetch() -> tuple[str, float]:
+        fetched.append(1)
+        begun.set()
+        assert let_go.wait(10)
+        return "token1", 7200.0
+
+    token = Token(fetch, lambda: 0.0)
+    got: list[str] = []
+    threads = [threading.Thread(target=lambda: got.append(token.get())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(10)
+    let_go.set()
+    for thread in threads:
+        thread.join(10)
+    assert got == ["token1"] * 8
+    assert fetched == [1]
+
+
+def test_a_token_that_was_not_given_is_asked_for_again() -> None:
+    answers: list[ApiError | tuple[str, float]] = [ApiError("oauth2/accessToken", "away"), ("token1", 7200.0)]
+
+    def fetch() -> tuple[str, float]:
+        answer = answers.pop(0)
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+    token = Token(fetch, lambda: 0.0)
+    with pytest.raises(ApiError):
+        token.get()
+    assert token.get() == token.get() == "token1"

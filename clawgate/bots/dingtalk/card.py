@@ -87,7 +87,7 @@ class Card:
                 self._begin(text)
             else:
                 self._updates.count(self._clock())
-                self._update(text, is_last=False)
+                self._api.update_card(self._update_of(text, is_last=False))
             self._shown = text
         except ApiError as error:
             self._hear(error, is_creation=is_creation)
@@ -98,9 +98,10 @@ class Card:
 
     def finish(self, text: str) -> bool:
         """Show the last text, and say that it is; False where DingTalk does not take it."""
+        body = self._update_of(text, is_last=True)  # one guid for all tries: a try that was taken is not taken twice
         for pause_s in (*FINISHING_PAUSES_S, None):
             try:
-                self._update(text, is_last=True)
+                self._api.update_card(body)
             except ApiError as error:
                 if pause_s is None or not error.passes:
                     self._hear(error)
@@ -115,9 +116,8 @@ class Card:
         try:
             self._api.create_card(self._creation(text))
         except ApiError as error:
-            self.is_begun = error.status == 0  # without a response nobody knows: the end of the answer tries it
-            if self.is_begun:
-                self._is_given_up = True
+            self.is_begun = error.status == 0 or error.status >= 500  # nobody knows: the end of the answer tries it
+            self._is_given_up = True
             raise
         self._updates.begin(self._clock())
 
@@ -141,18 +141,16 @@ class Card:
             body["imRobotOpenDeliverModel"] = {"spaceType": "IM_ROBOT", "robotCode": robot}
         return body
 
-    def _update(self, text: str, *, is_last: bool) -> None:
-        self._api.update_card(
-            {
-                "outTrackId": self._track_id,
-                "guid": str(uuid.uuid4()),
-                "key": self._template.key,
-                "content": rendered(text, is_card=True) or NOTHING,
-                "isFull": True,
-                "isFinalize": is_last,
-                "isError": False,
-            }
-        )
+    def _update_of(self, text: str, *, is_last: bool) -> dict[str, object]:
+        return {
+            "outTrackId": self._track_id,
+            "guid": str(uuid.uuid4()),
+            "key": self._template.key,
+            "content": rendered(text, is_card=True) or NOTHING,
+            "isFull": True,
+            "isFinalize": is_last,
+            "isError": False,
+        }
 
     def _hear(self, error: ApiError, *, is_creation: bool = False) -> None:
         """Give the card up where it was refused, and all cards for a while where the next ones would be, too."""

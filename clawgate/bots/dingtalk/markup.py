@@ -5,6 +5,7 @@ DingTalk's Markdown differs by client and by the kind of message. Two things are
 - A single newline. Some clients join the lines: two blanks at a line's end keep them apart, and nobody sees them. In a
   card that is not enough: `<br>` is, between two lines of plain text; it would break lists and tables.
 - HTML. A message with a tag in it is rendered, or shown as nothing at all: `<` before a name is written as `&lt;`.
+  `<br>` stays: models write it in tables.
 
 Tables and code are left as they are: the clients of today show them.
 """
@@ -16,14 +17,16 @@ import re
 from clawgate.bots.message import Snapshot
 
 MAX_TITLE = 20
+MAX_SEARCHED = 2_000
+"""So far into a text its title is looked for."""
 MAX_THINKING = 600
 """So many characters of thinking are shown, from its beginning: what stands there once does not change any more."""
 NOTHING = "…"
 """The text of an answer that has none: DingTalk shows an empty one as a blank card or message."""
 FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
-_CODE_OR_TAG = re.compile(r"(?P<code>(`+)(?:(?!\2).)*?\2)|<(?=[A-Za-z/!?])")
-_BLOCK = re.compile(r"\s*(?:[-+*]\s|\d+[.)]\s|[#>|`~=<]|---|___|\*\*\*)|\s{4}|.*\|")
+_CODE_OR_TAG = re.compile(r"(?P<code>(`+)(?:(?!\2).)*?\2)|<(?!br */?>)(?=[A-Za-z/!?])")
+_BLOCK = re.compile(r"\s*(?:[-+*]\s|\d+[.)]\s|[#>|`~=<]|---|___|\*\*\*)|\s{4}")
 """The beginning of a line that is, or may be, more than plain text."""
 _NO_BLOCK_YET = re.compile(r"[^\s\d#>|`~=_<+*-]|\*\*[^\s*]")
 """The beginning of a line that is plain text, however it goes on."""
@@ -83,7 +86,7 @@ def units(text: str) -> int:
 
 def title_of(text: str) -> str:
     """Return the first words of an answer without its marks: the line that a list of chats shows."""
-    for line in text.split("\n"):
+    for line in text[:MAX_SEARCHED].split("\n"):
         plain = " ".join(re.sub(r"[`*_#>|~<\[\]]|^\s*(?:[-+]|\d+[.)])\s", " ", line).split())
         if plain:
             return "".join(filter(str.isprintable, plain[:MAX_TITLE])).strip() or NOTHING

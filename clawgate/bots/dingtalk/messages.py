@@ -33,6 +33,10 @@ class Place(NamedTuple):
     webhook: str
     good_until: float
 
+    def __repr__(self) -> str:
+        """Leave the webhook out: whoever has it can write into the chat."""
+        return f"Place({self.conversation_id!r}, {self.is_group!r}, {self.staff_id!r})"
+
 
 def message_of(data: object, frame_id: str, now: Callable[[], float] = time.monotonic) -> Message | None:
     """Return the message that a frame's data is; None where it names nobody or no chat.

@@ -109,12 +109,25 @@ def test_a_card_stands_in_its_place(peer: Peer, room: Room) -> None:
 
 def test_a_long_answer_goes_on_in_messages(peer: Peer, room: Room) -> None:
     text = long_answer()
-    stream(room, room.card_reply(), text, seconds=90)
+    stream(room, room.card_reply(is_group=True), text, seconds=90)
     (card,) = peer.cards.all
     texts = [card.text, *(sent.text for sent in peer.messages)]
     assert card.is_finished
     assert plain(texts) == plain([text])
+    assert all(sent.mentioned == [] for sent in peer.messages), "the asker has seen the card"
     assert all(part.count("\n```") % 2 == part.startswith("```") for part in texts), "fences are balanced"
+
+
+def test_a_card_that_is_full_stands_still(peer: Peer, room: Room) -> None:
+    text = f"{'一' * 700}\n\n{'二' * 900}"
+    reply = room.card_reply()
+    for length in (100, 950, 1_200, 1_400):
+        reply.show(Snapshot(text[:length]))
+        room.now += 5
+    assert peer.cards.all[0].text == text[:950], "the end of it may be for a message, and is shown until then"
+    assert reply.due_s() is None
+    reply.finish(Snapshot(text, is_over=True))
+    assert [peer.cards.all[0].text, peer.messages[0].text] == text.split("\n\n")
 
 
 def test_code_that_a_card_cuts_is_opened_again_in_the_message(peer: Peer, room: Room) -> None:
@@ -143,7 +156,7 @@ def test_an_answer_whose_card_is_not_made_is_a_message(peer: Peer, room: Room, s
     text = "春光" * 2000
     stream(room, room.card_reply(), text, seconds=30)
     assert plain([sent.text for sent in peer.messages]) == text
-    assert peer.calls_of(STREAMING) == []
+    assert len(peer.calls_of(STREAMING)) == (status == 500), "where nobody knows whether it was made, one try"
     second = room.card_reply()
     assert second.due_s() is None, "no cards for a while, for nobody"
     second.show(Snapshot("春"))
@@ -189,6 +202,16 @@ def test_the_last_update_is_tried_again(peer: Peer, room: Room) -> None:
     reply.finish(Snapshot("春光", is_over=True))
     assert peer.cards.all[0].text == "春光"
     assert peer.messages == []
+
+
+def test_a_last_update_that_was_taken_is_not_taken_twice(peer: Peer, room: Room) -> None:
+    peer.cards.lose_last = True
+    reply = room.card_reply()
+    reply.show(Snapshot("春"))
+    reply.finish(Snapshot("春光", is_over=True))
+    assert peer.cards.all[0].contents == ["春光"]
+    first, second = peer.calls_of(STREAMING)
+    assert first.body == second.body
 
 
 def test_a_card_that_is_not_delivered_is_a_message(peer: Peer, room: Room) -> None:

@@ -36,7 +36,7 @@ UPDATE = {"outTrackId": "1", "guid": "1", "key": "content", "content": "春光",
         ([UPDATE | {"isFinalize": False}], "was not finished"),
         ([UPDATE | {"content": ""}], "0 characters"),
         ([UPDATE | {"content": "春" * 1_101}], "1101 characters"),
-        ([UPDATE | {"outTrackId": "2"}, UPDATE], "an update of no card"),
+        ([UPDATE | {"content": None}, UPDATE], "an update without a text"),
     ],
 )
 def test_a_card_that_breaks_a_rule_fails_the_test(updates: list[dict[str, Any]], violation: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import sampled_from, text
 
-from clawgate.bots.dingtalk.api import encode
+from clawgate.bots.dingtalk.api import Api, encode
 from clawgate.bots.dingtalk.markup import growing_of, rendered, title_of, units, whole_of
 from clawgate.bots.dingtalk.messages import Place, message_of
 from clawgate.bots.dingtalk.pacing import SHANGHAI, Cooldown, Rate, Updates
@@ -28,6 +28,25 @@ BASE: dict[str, Any] = {
     "msgtype": "text",
     "text": {"content": " 你好 "},
 }
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url", "expected"),
+    [
+        ("https://api.dingtalk.com", "https://oapi.dingtalk.com/x", True),
+        ("https://api.dingtalk.com", "http://oapi.dingtalk.com/x", False),
+        ("https://api.dingtalk.com", "http://127.0.0.1/x", False),
+        ("http://127.0.0.1:1", "http://127.0.0.1:2/x", True),
+        ("http://127.0.0.1:1", "http://example.org/x", False),
+        ("http://127.0.0.1:1", "https://example.org/x", True),
+        ("http://127.0.0.1:1", "file:///etc/passwd", False),
+        ("http://127.0.0.1:1", "https://", False),
+    ],
+)
+def test_an_address_is_encrypted_or_as_local_as_the_api(endpoint: str, url: str, expected: bool) -> None:
+    api = Api(endpoint, "id", "secret")
+    assert api.may_use(url, "https") is expected
+    assert api.may_use(url.replace("http", "ws", 1), "wss") is expected
 
 
 def test_calls_take_places_in_each_second() -> None:
@@ -90,6 +109,7 @@ def test_a_message_is_read() -> None:
     assert message is not None
     assert message[:5] == ("msg1", "staff1", "cid1", True, "你好")
     assert message.handle == Place("cid1", True, "staff1", str(BASE["sessionWebhook"]), 5_500.0)
+    assert "session=" not in repr(message), "whoever has the webhook can write into the chat"
 
 
 @pytest.mark.parametrize(
@@ -179,6 +199,7 @@ def test_the_bound_of_a_text_is_one_in_every_body(given_text: str) -> None:
         ("~~~\n```\n<b>\n~~~\n<b>", "~~~\n```\n<b>\n~~~\n&lt;b>", "~~~\n```\n<b>\n~~~\n&lt;b>"),
         ("a < b, `<b>` <b> <!-- x", "a < b, `<b>` &lt;b> &lt;!-- x", "a < b, `<b>` &lt;b> &lt;!-- x"),
         ("a  \nb", "a  \nb", "a  <br>b"),
+        ("| a<br>b | <br /> | <brute> |", "| a<br>b | <br /> | &lt;brute> |", "| a<br>b | <br /> | &lt;brute> |"),
         ("a\n    b", "a  \n    b", "a  \n    b"),
     ],
 )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from clawgate.bots.connection import Wire
 from clawgate.bots.conversations import Conversations
 from clawgate.bots.dingtalk.api import Api
 from clawgate.bots.dingtalk.reply import DingTalk
 from clawgate.bots.dingtalk.stream import Stream
-from clawgate.bots.message import Message, Messenger
+from clawgate.bots.message import Messenger
 from clawgate.bots.talk import Ask, Identity, order_of, rules_of
 from clawgate.bots.wecom.outbox import Outbox
 from clawgate.bots.wecom.pacing import Pacing
@@ -23,8 +22,6 @@ from clawgate.errors import ConfigError
 
 if TYPE_CHECKING:
     from clawgate.config.bots import BotsConfig
-
-logger = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
@@ -53,6 +50,13 @@ class Kind(NamedTuple):
     secret_setting: str
 
 
+class Account(NamedTuple):
+    """What a bot signs in with."""
+
+    id: str
+    secret: str
+
+
 MESSENGERS = {
     "dingtalk": Kind("DingTalk", "Client ID", "dingtalk_client_id", "dingtalk_client_secret"),
     "wecom": Kind("WeCom", "Bot ID", "wecom_bot_id", "wecom_secret"),
@@ -71,10 +75,15 @@ def bot_of(name: str, config: BotsConfig, place: Place) -> Bot:
     Errors: ConfigError where its id or its secret is missing, or the gateway's address is none.
     """
     kind = MESSENGERS[name]
-    for setting in (kind.id_setting, kind.secret_setting):
-        if getattr(config, setting) is None:
-            raise ConfigError(f"bots.{setting}: expected that of the bot in {kind.title}'s console, got none")
-    return _BOTS[name](kind, config, place.gateway())
+    account = Account(_given(kind, kind.id_setting, config), _given(kind, kind.secret_setting, config))
+    return _BOTS[name](account, config, place.gateway())
+
+
+def _given(kind: Kind, setting: str, config: BotsConfig) -> str:
+    given = getattr(config, setting)
+    if given is None:
+        raise ConfigError(f"bots.{setting}: expected that of the bot in {kind.title}'s console, got none")
+    return str(given)
 
 
 class Bot:
@@ -83,21 +92,22 @@ class Bot:
     wire: for the connection. conversations: those that its messages go to.
     """
 
-    name = ""
+    name: Literal["dingtalk", "wecom"]
     wire: Wire
 
-    def __init__(self, kind: Kind, config: BotsConfig, gateway: Gateway, messenger: Messenger) -> None:
-        self.kind = kind
-        self.id: str = getattr(config, kind.id_setting)
-        self.secret: str = getattr(config, kind.secret_setting)
+    def __init__(self, account: Account, config: BotsConfig, gateway: Gateway, messenger: Messenger) -> None:
+        self.kind = MESSENGERS[self.name]
+        self.account = account
         self._config = config
-        identity = Identity(self.name, self.id, self.secret)
+        identity = Identity(self.name, account.id, account.secret)
         self.conversations = Conversations(messenger, gateway, rules_of(config, self.name), identity)
 
     def adopt(self, config: BotsConfig) -> Iterator[str]:
         """Take over what may change while it runs; yield a line for what changed, and one for what needs a restart."""
         changed = [
-            field for field in dataclasses.fields(config) if getattr(config, field.name) != getattr(self._config, field.name)
+            field
+            for field in dataclasses.fields(config)
+            if getattr(config, field.name) != getattr(self._config, field.name)
         ]
         fixed = {field.name: getattr(self._config, field.name) for field in changed if field.metadata["is_fixed"]}
         self._config = dataclasses.replace(config, **fixed)
@@ -118,12 +128,10 @@ class Bot:
 class _DingTalkBot(Bot):
     name = "dingtalk"
 
-    def __init__(self, kind: Kind, config: BotsConfig, gateway: Gateway) -> None:
-        client_id, secret = config.dingtalk_client_id, config.dingtalk_client_secret
-        assert client_id is not None and secret is not None
-        api = Api(config.dingtalk_endpoint, client_id, secret)
+    def __init__(self, account: Account, config: BotsConfig, gateway: Gateway) -> None:
+        api = Api(config.dingtalk_endpoint, account.id, account.secret)
         self._messenger = DingTalk(api, config)
-        super().__init__(kind, config, gateway, self._messenger)
+        super().__init__(account, config, gateway, self._messenger)
         self.wire = Stream(api, self.conversations.take)
 
     def _renew(self, config: BotsConfig) -> None:
@@ -133,17 +141,15 @@ class _DingTalkBot(Bot):
 class _WecomBot(Bot):
     name = "wecom"
 
-    def __init__(self, kind: Kind, config: BotsConfig, gateway: Gateway) -> None:
-        bot_id, secret = config.wecom_bot_id, config.wecom_secret
-        assert bot_id is not None and secret is not None
+    def __init__(self, account: Account, config: BotsConfig, gateway: Gateway) -> None:
         self._outbox = Outbox()
         self._pacing = Pacing(config.wecom_update_seconds)
         messenger = WecomMessenger(self._outbox, self._pacing, lambda: self.conversations.rules.words)
-        super().__init__(kind, config, gateway, messenger)
+        super().__init__(account, config, gateway, messenger)
         self.wire = WecomWire(
             config.wecom_endpoint,
-            bot_id,
-            secret,
+            account.id,
+            account.secret,
             self._outbox,
             self.conversations.take,
             self._welcome,
@@ -161,4 +167,4 @@ class _WecomBot(Bot):
         self._pacing.update_s = config.wecom_update_seconds
 
 
-_BOTS = {"dingtalk": _DingTalkBot, "wecom": _WecomBot}
+_BOTS: dict[str, Callable[[Account, BotsConfig, Gateway], Bot]] = {"dingtalk": _DingTalkBot, "wecom": _WecomBot}

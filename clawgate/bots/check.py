@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from clawgate.bots.assembly import MESSENGERS, Place, bot_of, is_named
-from clawgate.bots.connection import try_once
+from clawgate.bots.connection import Connection
 from clawgate.bots.failures import BotError
 from clawgate.bots.lock import Lock, Running
 from clawgate.client import ClientError
@@ -51,10 +51,10 @@ def _of_bot(name: str, config: BotsConfig, place: Place) -> Finding:
     title = MESSENGERS[name].title
     try:
         bot = bot_of(name, config, place)
-        with Lock(name, bot.id, bot.secret):  # WeCom would take its connection from a bot that runs
-            try_once(bot.wire)
+        with Lock(name, *bot.account):  # WeCom would take its connection from a bot that runs
+            Connection(bot.wire).try_once()
     except Running:
         return Finding(f"ok: {title}: the bot runs on this machine; its connection was left alone")
     except (ConfigError, BotError) as error:
         return Finding(f"not ready: {title}: {error}", is_ready=False)
-    return Finding(f"ok: {title}: connects as {bot.id}")
+    return Finding(f"ok: {title}: connects as {bot.account.id}")

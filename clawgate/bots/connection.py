@@ -10,17 +10,20 @@ import json
 import logging
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from clawgate.bots.failures import Denied, Disconnected
+from clawgate.trust import trust_the_machine
 
 logger = logging.getLogger(__name__)
 
@@ -113,12 +116,20 @@ class Wire(Protocol):
 class Connection:
     """Keeps a wire connected until it is told to stop.
 
+    on_open: called on the keeping thread whenever the messenger has taken the bot.
     pause: waits between two attempts; `stop` ends it.
     """
 
-    def __init__(self, wire: Wire, times: Times | None = None, pause: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        times: Times | None = None,
+        pause: Callable[[float], None] | None = None,
+        on_open: Callable[[], None] = lambda: None,
+    ) -> None:
         self._wire = wire
         self._times = times or Times()
+        self._on_open = on_open
         self._stopped = threading.Event()
         self._pause = pause or self._wait
         self._was_taken = False
@@ -151,6 +162,14 @@ class Connection:
                 self._pause(max(self._pause_s(failures, is_asked=is_asked), least_s * random.uniform(1.0, 1.5)))
             failures += 1
 
+    def try_once(self) -> None:
+        """Connect, have the messenger take the bot, and leave.
+
+        Errors: Denied, Disconnected.
+        """
+        with self._linked():
+            pass
+
     def stop(self) -> None:
         """Leave: `keep` returns within a tick. Any thread, and a signal handler."""
         self._stopped.set()
@@ -158,13 +177,19 @@ class Connection:
     def _connect(self) -> None:
         """Connect, and listen until the connection ends or `stop` is called."""
         self._was_taken = False
+        with self._linked() as link:
+            self._was_taken = self.is_open = True
+            self._on_open()
+            self._listen(link)
+
+    @contextmanager
+    def _linked(self) -> Iterator[Link]:
+        """Give a link on which the messenger has taken the bot; it is closed at the end of the block."""
         connection = self._opened()
         try:
             link = Link(connection, self._stopped)
             self._wire.begin(link)
-            self._was_taken = self.is_open = True
-            logger.info("connected to the messenger")
-            self._listen(link)
+            yield link
         finally:
             self.is_open = False
             self._wire.end()
@@ -227,6 +252,7 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
         connection = connect(
             url,
             logger=library,
+            ssl=_context() if url.startswith("wss:") else None,
             open_timeout=times.open_s,
             close_timeout=times.close_s,
             ping_interval=None,
@@ -241,6 +267,12 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
     except OSError:
         pass  # it is over already, as whoever uses it next will hear
     return connection
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    trust_the_machine(context)
+    return context
 
 
 def _close(opening: Future[ClientConnection]) -> None:

@@ -44,7 +44,7 @@ def run(name: str, config: BotsConfig, place: Place, reload: Callable[[], BotsCo
     """
     bot = bot_of(name, config, place)
     try:
-        with Lock(name, bot.id, bot.secret):
+        with Lock(name, *bot.account):
             return _Running(bot, reload).run()
     except Running:
         complain(f"another bot with this {bot.kind.id_name} runs on this machine; stop it first")

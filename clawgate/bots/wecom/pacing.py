@@ -35,7 +35,7 @@ class Pacing:
     """
 
     def __init__(self, update_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._update_s = update_s
+        self.update_s = update_s
         self._clock = clock
         self._lock = threading.Lock()
         self._chats: OrderedDict[str, _Chat] = OrderedDict()
@@ -58,7 +58,7 @@ class Pacing:
         """Count a frame that ends an answer, and return 0; or return how long it has to wait, before any update."""
         with self._lock:
             now, known = self._clock(), self._chat(chat)
-            wait_s = known.wait_s(now, min(LAST_PAUSE_S, self._update_s), PER_MINUTE, PER_HOUR)
+            wait_s = known.wait_s(now, min(LAST_PAUSE_S, self.update_s), PER_MINUTE, PER_HOUR)
             known.updates_at = now + wait_s + LAST_PAUSE_S if wait_s else 0.0
             if not wait_s:
                 known.sent.append(now)
@@ -80,7 +80,7 @@ class Pacing:
         in_hour = chat.count(now - HOUR_S)
         if in_hour >= NONE_FROM:
             return None
-        pause_s = max(self._update_s, chat.spread_s(now))
+        pause_s = max(self.update_s, chat.spread_s(now))
         if in_hour > SLOW_FROM:
             pause_s *= 1 + (SLOWEST - 1) * (in_hour - SLOW_FROM) / (NONE_FROM - SLOW_FROM)
         wait_s = chat.wait_s(now, pause_s, UPDATES_PER_MINUTE, NONE_FROM)

@@ -7,7 +7,7 @@ README's table. After a change here run `make docs`; a test compares.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_type_hints
 
@@ -273,13 +273,9 @@ class Change(NamedTuple):
     needs_restart: tuple[str, ...]
 
 
-def change_between(old: Config, new: Config, obeyed: Iterable[Setting] | None = None) -> Change:
-    """Take over from new what can change in a running process; the rest stays as it was and is named.
-
-    obeyed: the settings of that process, by default the gateway's. Others are taken over, and not named.
-    """
-    of_it = gateway_settings() if obeyed is None else obeyed
-    different = [each for each in of_it if each.of(old) != each.of(new)]
+def change_between(old: Config, new: Config) -> Change:
+    """Take over from new what can change in a running gateway; the rest stays as it was and is named."""
+    different = [each for each in gateway_settings() if each.of(old) != each.of(new)]
     kept: dict[str, dict[str, Any]] = {}
     for each in different:
         if each.is_fixed:

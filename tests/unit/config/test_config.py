@@ -402,13 +402,10 @@ def test_a_reload_takes_over_what_can_change_and_names_the_rest() -> None:
     assert change.config.stream == StreamConfig(smoothing_ms=9)
 
 
-def test_a_reload_of_the_gateway_names_nothing_of_the_bots_and_theirs_nothing_of_it() -> None:
+def test_a_reload_of_the_gateway_names_nothing_of_the_bots() -> None:
     old = Config(bots=BotsConfig(wecom_bot_id="a", thinking="hidden"))
     new = Config(bots=BotsConfig(wecom_bot_id="b", thinking="shown"), stream=StreamConfig(smoothing_ms=9))
     assert change_between(old, new)[1:] == (("stream.smoothing_ms",), ())
-    change = change_between(old, new, [each for each in settings() if each.section == "bots"])
-    assert change[1:] == (("bots.thinking",), ("bots.wecom_bot_id",))
-    assert change.config.bots == BotsConfig(wecom_bot_id="a", thinking="shown")
 
 
 def test_the_gateways_settings_are_all_but_the_bots() -> None:

@@ -22,8 +22,6 @@ from clawgate.bots.dingtalk.token import Token
 from clawgate.client.endpoint import BROKEN, is_loopback, read
 from clawgate.client.failures import NotAGateway, cause_of
 
-logger = logging.getLogger(__name__)
-
 BOT_MESSAGES = "/v1.0/im/bot/messages/get"
 """The topic of the messages to a bot, the only one that is subscribed to: events and card callbacks cost quota."""
 TIMES_S = (5.0, 15.0)
@@ -66,6 +64,7 @@ class Api:
         self._clock = clock
         self._rate = Rate()
         self._token = Token(self._fetch_token, clock)
+        logging.getLogger("urllib3").setLevel(logging.INFO)  # at debug it logs URLs, and so the secrets in webhooks
 
     def open_connection(self, user_agent: str) -> Opening:
         """Register a connection for the bot's messages, and return where to make it."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis.strategies import sampled_from, text
 
 from clawgate.bots.dingtalk.api import Api, encode
@@ -178,6 +178,8 @@ def test_a_title_is_the_first_words(whole: str, expected: str) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(text())
+@example("🙂\n🙂")
+@example('\\"\x01')
 def test_the_bound_of_a_text_is_one_in_every_body(given_text: str) -> None:
     made = rendered(given_text)
     inner = json.dumps({"text": made}, ensure_ascii=False, separators=(",", ":"))

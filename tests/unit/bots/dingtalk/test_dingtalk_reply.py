@@ -145,7 +145,7 @@ def test_a_token_that_is_refused_is_renewed_once(peer: Peer, room: Room) -> None
 
 
 def test_an_answer_that_no_way_takes_is_undelivered(peer: Peer, room: Room, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "clawgate")
+    caplog.set_level(logging.DEBUG)
     peer.fail(WEBHOOK, 200, 300001)
     peer.fail(GROUP_SEND, 500, "unknownError", times=9)
     with pytest.raises(Undelivered, match=r"message 1 of 1: DingTalk, .*groupMessages/send: 500 unknownError refused"):

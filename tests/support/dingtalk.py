@@ -388,6 +388,15 @@ class DingTalk:
         self.messages.append(Sent(way, title, text, mentioned))
 
 
+def as_written(text: str) -> str:
+    """Return what a bot sent as the model wrote it: without the mention, and without what DingTalk's renderers need.
+
+    It is for texts that have neither two blanks at a line's end nor `<br>` or `&lt;` of their own.
+    """
+    text = re.sub(r"^@\S+\n\n", "", text)
+    return text.replace("  \n", "\n").replace("<br>", "\n").replace("&lt;", "<")
+
+
 def _break(connection: ServerConnection) -> None:
     """Let the other end see the end of TCP, and no goodbye."""
     try:

@@ -84,9 +84,10 @@ def units(text: str) -> int:
     return 4 * len(text) + text.count("\n") + 3 * len(_CONTROL.findall(text))
 
 
-def title_of(text: str) -> str:
+def title_of(snapshot: Snapshot) -> str:
     """Return the first words of an answer without its marks: the line that a list of chats shows."""
-    for line in text[:MAX_SEARCHED].split("\n"):
+    text = snapshot.text.lstrip()[:MAX_SEARCHED]
+    for line in (text or snapshot.remark).split("\n"):
         plain = " ".join(re.sub(r"[`*_#>|~<\[\]]|^\s*(?:[-+]|\d+[.)])\s", " ", line).split())
         if plain:
             return "".join(filter(str.isprintable, plain[:MAX_TITLE])).strip() or NOTHING

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clawgate.bots.dingtalk.api import Api
 from clawgate.bots.dingtalk.card import CARD_UNITS, Card, Template
-from clawgate.bots.dingtalk.markup import FENCE, NOTHING, growing_of, units, whole_of
+from clawgate.bots.dingtalk.markup import FENCE, NOTHING, growing_of, title_of, units, whole_of
 from clawgate.bots.dingtalk.messages import Place
 from clawgate.bots.dingtalk.pacing import Cooldown
 from clawgate.bots.dingtalk.sending import Sender
@@ -40,7 +40,7 @@ class MarkdownReply:
 
         Errors: Undelivered.
         """
-        self._sender.send(whole_of(snapshot) or NOTHING)
+        self._sender.send(whole_of(snapshot) or NOTHING, title_of(snapshot))
 
 
 class CardReply:
@@ -72,15 +72,15 @@ class CardReply:
 
         Errors: Undelivered.
         """
-        whole = whole_of(snapshot) or NOTHING
+        whole, title = whole_of(snapshot) or NOTHING, title_of(snapshot)
         if not self._card.is_begun:
-            self._sender.send(whole)
+            self._sender.send(whole, title)
             return
         head, rest = head_and_rest(whole)
         if not self._card.finish(head):
-            self._sender.send(whole)
+            self._sender.send(whole, title)
         elif rest:
-            self._sender.send(rest, is_first=False)
+            self._sender.send(rest, title, is_first=False)
 
 
 class DingTalk:

@@ -14,7 +14,7 @@ from typing import Any
 
 from clawgate.bots.dingtalk.api import Api
 from clawgate.bots.dingtalk.failures import ApiError
-from clawgate.bots.dingtalk.markup import rendered, title_of, units
+from clawgate.bots.dingtalk.markup import rendered, units
 from clawgate.bots.dingtalk.messages import Place
 from clawgate.bots.message import Undelivered
 from clawgate.bots.splitting import split
@@ -45,13 +45,12 @@ class Sender:
         self._pause = pause
         self._is_webhook_good = api.may_use(place.webhook, "https")
 
-    def send(self, text: str, *, is_first: bool = True) -> None:
+    def send(self, text: str, title: str, *, is_first: bool = True) -> None:
         """Send a text in as many messages as it takes; is_first: nothing of the answer was seen before.
 
         Errors: Undelivered at the first message that is not taken: what follows it would not make sense.
         """
         parts = [part for part in split(text, PART_UNITS, units) if part.strip()]
-        title = title_of(text)
         for number, part in enumerate(parts):
             error = self._deliver(title, rendered(part), is_mentioning=is_first and number == 0)
             if error is not None:

@@ -173,7 +173,8 @@ def test_a_time_that_is_none_makes_a_webhook_that_is_over(ends: object) -> None:
     ],
 )
 def test_a_title_is_the_first_words(whole: str, expected: str) -> None:
-    assert title_of(whole) == expected
+    assert title_of(Snapshot(whole, "想")) == expected
+    assert title_of(Snapshot("", "想", "（已停止）")) == "（已停止）"
 
 
 @settings(max_examples=100, deadline=None)

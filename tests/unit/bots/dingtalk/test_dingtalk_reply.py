@@ -9,7 +9,7 @@ import pytest
 
 from clawgate.bots.dingtalk.reply import MarkdownReply
 from clawgate.bots.message import Snapshot, Undelivered
-from tests.support.dingtalk import GROUP_SEND, PERSON_SEND, QPS, SECRET, TOKEN, USED_UP, WEBHOOK, Sent
+from tests.support.dingtalk import GROUP_SEND, PERSON_SEND, QPS, SECRET, TOKEN, USED_UP, WEBHOOK, Sent, as_written
 from tests.support.dingtalk import DingTalk as Peer
 from tests.unit.bots.dingtalk.room import Room, long_answer, plain
 
@@ -43,6 +43,7 @@ def test_an_answer_is_one_message(peer: Peer, room: Room) -> None:
 def test_the_asker_is_mentioned_in_a_group(peer: Peer, room: Room) -> None:
     room.messenger.reply_to(room.message(is_group=True)).finish(DONE)
     assert peer.messages == [Sent("webhook", "北京", "@staff1\n\n# 北京  \n看**故宫**。", ["staff1"])]
+    assert as_written(peer.messages[0].text) == DONE.text
 
 
 def test_an_outsider_is_answered_without_a_mention(peer: Peer, room: Room) -> None:

@@ -119,7 +119,7 @@ class Api:
     def create_card(self, body: Mapping[str, Any]) -> None:
         """Make a card, and deliver it into its chat."""
         path = "/v1.0/card/instances/createAndDeliver"
-        result = self._call("POST", path, body).get("result")
+        result = self._succeeded(path, self._call("POST", path, body)).get("result")
         delivered = result.get("deliverResults") if isinstance(result, dict) else None
         for each in delivered if isinstance(delivered, list) else []:
             if isinstance(each, dict) and each.get("success") is False:
@@ -127,11 +127,17 @@ class Api:
 
     def update_card(self, body: Mapping[str, Any]) -> None:
         """Set the text of a card."""
-        self._call("PUT", "/v1.0/card/streaming", body)
+        path = "/v1.0/card/streaming"
+        self._succeeded(path, self._call("PUT", path, body))
 
     def check_token(self) -> None:
         """Get an access token, for who wants to know whether id and secret are right."""
         self._token.get()
+
+    def _succeeded(self, path: str, given: dict[str, Any]) -> dict[str, Any]:
+        if given.get("success") is False:
+            raise ApiError(path, self._clean(given.get("message")), status=200, code=_code(given, "code") or "failed")
+        return given
 
     def _message(self, title: str, text: str, to: Mapping[str, Any]) -> dict[str, Any]:
         param = json.dumps({"title": title, "text": text}, ensure_ascii=False, separators=(",", ":"))

@@ -222,6 +222,17 @@ def test_a_card_that_is_not_delivered_is_a_message(peer: Peer, room: Room) -> No
     assert room.card_reply().due_s() == 0, "another place may take one"
 
 
+def test_a_success_that_is_none_is_a_failure(peer: Peer, room: Room) -> None:
+    peer.script(CREATE, 200, {"success": False})
+    stream(room, room.card_reply(), "春光", seconds=3)
+    peer.cards.may_stay_open = True
+    reply = room.card_reply()
+    reply.show(Snapshot("春"))
+    peer.script(STREAMING, 200, {"success": False, "result": False})
+    reply.finish(Snapshot("春光", is_over=True))
+    assert [sent.text for sent in peer.messages] == ["春光", "春光"]
+
+
 def test_a_card_of_which_nobody_knows_is_tried_at_the_end(peer: Peer, room: Room) -> None:
     """The response of its creation was lost: it may stand in the chat, or not."""
     peer.cards.lose_next = True

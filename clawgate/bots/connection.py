@@ -251,8 +251,8 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
     try:
         connection = connect(
             url,
+            ssl=_tls() if url.startswith("wss:") else None,
             logger=library,
-            ssl=_context() if url.startswith("wss:") else None,
             open_timeout=times.open_s,
             close_timeout=times.close_s,
             ping_interval=None,
@@ -269,8 +269,8 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
     return connection
 
 
-def _context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+def _tls() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trust_the_machine(context)
     return context
 

@@ -39,7 +39,8 @@ class Times(NamedTuple):
     silence_s: without a frame for so long it counts as dead.
     tick_s: so often the wire is asked whether it has something to send.
     open_s: the longest time to connect; write_s: for a write to make way; close_s: to say goodbye.
-    steady_s: a connection that lived so long was a good one: the back-off begins anew.
+    steady_s: a connection that lived so long was a good one: the back-off begins anew. asked_s: the same where the
+    messenger asks for a new one; DingTalk may do so each 30 s, to spread its load.
     first_pause_s, longest_pause_s: between two attempts; each pause is twice the one before, and up to half of it
     less by chance.
     """
@@ -50,6 +51,7 @@ class Times(NamedTuple):
     write_s: float = 10.0
     close_s: float = 1.0
     steady_s: float = 60.0
+    asked_s: float = 10.0
     first_pause_s: float = 1.0
     longest_pause_s: float = 60.0
 
@@ -156,7 +158,8 @@ class Connection:
                 if not self._stopped.is_set():
                     logger.warning("%s", error)
             was_open = was_open or self._was_taken
-            if self._was_taken and time.monotonic() - opened_at >= self._times.steady_s:
+            good_s = self._times.asked_s if is_asked else self._times.steady_s
+            if self._was_taken and time.monotonic() - opened_at >= good_s:
                 failures = 0
             if not self._stopped.is_set():
                 self._pause(max(self._pause_s(failures, is_asked=is_asked), least_s * random.uniform(1.0, 1.5)))

@@ -210,6 +210,8 @@ def bot(options: argparse.Namespace) -> int:
         from clawgate.bots.check import findings
         from clawgate.bots.main import run
     except ImportError as error:
+        if (error.name or "").partition(".")[0] != "websockets":
+            raise
         raise ConfigError("the bots need websockets: pip install 'clawgate[bots]'") from error
     place = Place(config.bots.gateway_url or _url_of(config.server, "bots.gateway_url"), config.server.auth_token)
     if options.name != "check":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +12,16 @@ from typing import Any
 import pytest
 
 from tests.support.bots import BotProcess
-from tests.support.command import clawgate
-from tests.support.dingtalk import CLIENT_ID, SECRET, DingTalk
+from tests.support.command import assert_is_one_line, clawgate
+from tests.support.dingtalk import CLIENT_ID, DingTalk
 from tests.support.gateway import Gateway, write_config
 from tests.support.ollama import ScriptedOllama, done, hang, text, texts
 from tests.support.tools import DEADLINE_S, wait_for
 from tests.support.wecom import ScriptedWecom
 
-WECOM_SECRET, TOKEN = "wecom-secret-of-the-robot", "token-of-the-gateway"
+TOKEN = "token-of-the-gateway"
+SECRET, WECOM_SECRET = (f"{messenger}-secret-{uuid.uuid4().hex}" for messenger in ("dingtalk", "wecom"))
+"""A bot's lock is the machine's, and other tests may run beside these."""
 STOPPED, RESTARTING = "（已停止）", "（机器人正在重启"
 Start = Callable[..., Gateway]
 
@@ -33,7 +36,7 @@ def wecom() -> Iterator[ScriptedWecom]:
 @pytest.fixture
 def dingtalk() -> Iterator[DingTalk]:
     """A DingTalk."""
-    with DingTalk() as peer:
+    with DingTalk(secret=SECRET) as peer:
         yield peer
 
 
@@ -203,6 +206,31 @@ def test_a_wrong_secret_ends_the_bot_in_one_line(wecom: ScriptedWecom, gate: Gat
         assert bot.wait() == 2
         assert bot.log.startswith("clawgate: WeCom refuses the bot: 853000 ")
         assert bot.log.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["wecom", "check"])
+def test_without_websockets_the_command_says_what_to_install(name: str, tmp_path: Path) -> None:
+    (tmp_path / "websockets.py").write_text("raise ModuleNotFoundError(name='websockets')")
+    done = clawgate("bot", name, env={"PYTHONPATH": str(tmp_path)})
+    assert assert_is_one_line(done, 2) == "clawgate: the bots need websockets: pip install 'clawgate[bots]'"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "bots.wecom_bot_id: expected that of the bot in WeCom's console, got none"),
+        ({"wecom_bot_id": "bot"}, "bots.wecom_secret: expected that of the bot in WeCom's console, got none"),
+    ],
+)
+def test_a_bot_without_its_id_or_secret_says_which(settings: dict[str, str], said: str, tmp_path: Path) -> None:
+    file = write_config({"bots": settings}, tmp_path)
+    assert assert_is_one_line(clawgate("bot", "wecom", "--config", str(file)), 2) == f"clawgate: {said}"
+
+
+def test_a_gateway_whose_address_only_its_proxy_knows_is_to_be_named(tmp_path: Path) -> None:
+    file = write_config({"server": {"host": "unix:/run/clawgate.sock"}}, tmp_path)
+    said = assert_is_one_line(clawgate("bot", "check", "--config", str(file)), 2)
+    assert "expected bots.gateway_url with the address of the proxy before it" in said
 
 
 def assert_tells_no_secret(bot: BotProcess, *secrets: str) -> None:

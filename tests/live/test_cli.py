@@ -182,7 +182,7 @@ def test_check_says_whether_redis_is_ready(ollama: ScriptedOllama, tmp_path: Pat
 
 def test_version_and_help_are_as_everywhere(tmp_path: Path) -> None:
     assert clawgate("--version", cwd=tmp_path) == (0, f"clawgate {__version__}\n", "")
-    for command in ((), ("serve",), ("up",), ("check",), ("chat",), ("files",), ("embedded",)):
+    for command in ((), ("serve",), ("up",), ("check",), ("chat",), ("bot",), ("files",), ("embedded",)):
         done = clawgate(*command, "--help", cwd=tmp_path, env={"COLUMNS": "120"})
         assert (done.status, done.stderr) == (0, "")
         assert done.stdout.startswith(f"usage: {' '.join(('clawgate', *command))} ")
@@ -191,5 +191,5 @@ def test_version_and_help_are_as_everywhere(tmp_path: Path) -> None:
     assert "smollm2:135m or qwen2.5-coder:0.5b (default: smollm2:135m)" in " ".join(done.stdout.split())
     listed = clawgate("--help", cwd=tmp_path).stdout
     assert [
-        name for name in ("serve", "up", "check", "chat", "files", "embedded") if f"\n    {name} " not in listed
+        name for name in ("serve", "up", "check", "chat", "bot", "files", "embedded") if f"\n    {name} " not in listed
     ] == []

@@ -71,8 +71,9 @@ class DingTalk:
     Threads: tests read the records at any time; `_changed` guards all of them.
     """
 
-    def __init__(self, ack_s: float = 3.0) -> None:
+    def __init__(self, ack_s: float = 3.0, secret: str = SECRET) -> None:
         self.ack_s = ack_s
+        self._secret = secret
         self.violations: list[str] = []
         self.calls: list[Call] = []
         self.opened_at: list[float] = []
@@ -340,7 +341,7 @@ class DingTalk:
         return self.cards.judge(call)
 
     def _open(self, body: Mapping[str, Any]) -> Answer:
-        if (body.get("clientId"), body.get("clientSecret")) != (CLIENT_ID, SECRET):
+        if (body.get("clientId"), body.get("clientSecret")) != (CLIENT_ID, self._secret):
             return Answer(401, {"code": "authFailed", "message": "鉴权失败"})
         if {"type": "CALLBACK", "topic": BOT_MESSAGES} not in body.get("subscriptions", []):
             self.violations.append(f"no subscription of bot messages: {body}")
@@ -350,7 +351,7 @@ class DingTalk:
         return Answer(200, {"endpoint": f"ws://127.0.0.1:{port}/connect", "ticket": ticket})
 
     def _sell(self, body: Mapping[str, Any]) -> Answer:
-        if (body.get("appKey"), body.get("appSecret")) != (CLIENT_ID, SECRET):
+        if (body.get("appKey"), body.get("appSecret")) != (CLIENT_ID, self._secret):
             return Answer(400, {"code": "invalidClientIdOrSecret", "message": "无效的clientId或者clientSecret"})
         token = f"token{uuid.uuid4()}"
         self._tokens.add(token)

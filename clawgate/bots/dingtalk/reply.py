@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from clawgate.config.bots import BotsConfig
 
 SIGN_OF_LIFE_S = 1.0
-"""After so long a card is made without a text, too: it shows that the answer is being worked on."""
+"""After so long a card is made, with a text or without: an answer that is over by then is one message."""
 
 
 class MarkdownReply:
@@ -53,8 +53,11 @@ class CardReply:
         self._made_at = clock()
 
     def due_s(self) -> float | None:
-        """Return the seconds until the card may be updated; None where it may not, or is full."""
-        return self._card.due_s()
+        """Return the seconds until the card may be made or updated; None where it may not, or is full."""
+        due_s = self._card.due_s()
+        if due_s is None or self._card.is_begun:
+            return due_s
+        return max(due_s, SIGN_OF_LIFE_S - (self._clock() - self._made_at), 0.0)
 
     def show(self, snapshot: Snapshot) -> None:
         """Show the answer so far, and make the card for it."""

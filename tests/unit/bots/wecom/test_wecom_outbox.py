@@ -155,7 +155,7 @@ def test_without_a_connection_nothing_is_sent() -> None:
 
 
 def test_a_lost_connection_ends_the_wait(link: FakeLink) -> None:
-    outbox = Outbox()
+    outbox = Outbox(ack_s=1000)
     outbox.attach(cast(Link, link))
     link.then = outbox.detach
     with pytest.raises(Disconnected, match="before WeCom acknowledged"):

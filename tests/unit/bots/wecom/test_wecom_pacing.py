@@ -93,13 +93,15 @@ def test_updates_end_where_only_ends_may_still_come(clock: Clock) -> None:
 
 
 def test_the_end_of_an_answer_goes_before_updates(clock: Clock) -> None:
-    pacing = Pacing(2.1, clock)
+    pacing = Pacing(0.5, clock)
     assert pacing.claim_last("c") == 0.0
     wait_s = pacing.claim_last("c")
     assert 0 < wait_s <= 0.5
-    clock.now += wait_s
-    assert not pacing.claim_update("c")
+    clock.now += wait_s + 0.01
+    assert not pacing.claim_update("c"), "an end waits, though an update would be due, too"
     assert pacing.claim_last("c") == 0.0
+    clock.now += 0.51
+    assert pacing.claim_update("c")
 
 
 def test_ends_and_updates_together_keep_to_the_limits(clock: Clock) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from clawgate.bots.message import Snapshot, Undelivered
-from clawgate.bots.wecom.layout import SIGN_OF_LIFE
+from clawgate.bots.splitting import split
+from clawgate.bots.wecom.layout import PART_BYTES, SIGN_OF_LIFE
 from clawgate.bots.wecom.pacing import Pacing
 from clawgate.bots.wecom.reply import HOLD_S, STREAM_S, WecomMessenger, WecomReply
 from clawgate.bots.words import ZH
@@ -220,6 +221,14 @@ def test_nothing_is_pushed_where_everything_is_shown(wecom: ScriptedWecom, bot: 
     assert [each.content for each in wecom.messages] == ["全部"]
 
 
+def test_a_long_line_goes_on_where_it_was_refused(wecom: ScriptedWecom, bot: Bot) -> None:
+    reply = bot.reply()
+    reply.show(Snapshot("一\n" + "字" * 2000))
+    wecom.rules.refusals.append(EXPIRED)
+    reply.finish(over("一\n" + "字" * 3000))
+    assert [each.content.count("字") for each in wecom.messages] == [2000, 1000]
+
+
 def test_code_that_is_cut_by_a_refusal_is_opened_again(wecom: ScriptedWecom, bot: Bot) -> None:
     reply = bot.reply()
     reply.show(Snapshot("看：\n```python\na = 1\nb"))
@@ -309,13 +318,45 @@ def test_a_stream_that_grows_old_is_left_at_a_line(wecom: ScriptedWecom, later: 
 
 
 def test_code_that_is_cut_by_age_is_opened_again(wecom: ScriptedWecom, later: Later) -> None:
+    """Each time: the second message has its own place of opening, which is no line of the text."""
     later.reply.show(Snapshot("```python\na\n"))
+    for text in ("```python\na\nb", "```python\na\nb\nc"):
+        later.now += STREAM_S + 1
+        later.reply.show(Snapshot(text))
+        later.reply.show(Snapshot(text))
+    later.reply.finish(over("```python\na\nb\nc\n```\n完"))
+    assert [each.content for each in wecom.messages] == [
+        "```python\na\n```",
+        f"{ZH.continued}\n\n```python\nb\n```",
+        f"{ZH.continued}\n\n```python\nc\n```\n完",
+    ]
+
+
+def test_what_is_waited_for_does_not_stay_in_an_old_stream(wecom: ScriptedWecom, later: Later) -> None:
+    later.reply.show(Snapshot("一", remark=ZH.waiting))
     later.now = STREAM_S + 1
-    later.reply.show(Snapshot("```python\na\nb"))
-    later.reply.finish(over("```python\na\nb\n```\n完"))
-    first, second = wecom.messages
-    assert first.content == "```python\na\n```"
-    assert second.content == f"{ZH.continued}\n\n```python\nb\n```\n完"
+    later.reply.show(Snapshot("一", remark=ZH.waiting))
+    assert wecom.messages[0].content == "一"
+
+
+def test_a_stream_that_grows_old_in_its_first_line_ends_there(wecom: ScriptedWecom, later: Later) -> None:
+    """The line begins where the message begins: there is no whole one in it."""
+    full = "\n".join(f"第{number}行" * 20 for number in range(250))
+    text = next(full[:end] for end in range(PART_BYTES // 3, len(full)) if len(split(full[:end], PART_BYTES)) == 2)
+    line = text.splitlines()[-1]
+    later.reply.show(Snapshot(text))
+    later.now = STREAM_S + 1
+    later.reply.show(Snapshot(text))
+    assert [each.is_over for each in wecom.messages] == [True, True]
+    assert wecom.messages[1].contents == [line, line]
+
+
+def test_only_the_first_message_behind_an_old_stream_says_so(wecom: ScriptedWecom, later: Later) -> None:
+    later.reply.show(Snapshot("一\n"))
+    later.now = STREAM_S + 1
+    later.reply.show(Snapshot("一\n"))
+    later.reply.finish(over("一\n" + long_answer()))
+    assert [each.content.count(ZH.continued) for each in wecom.messages] == [0, 1, 0, 0, 0]
 
 
 def test_a_stream_without_text_ends_with_a_word_that_is_waited_for(wecom: ScriptedWecom, later: Later) -> None:

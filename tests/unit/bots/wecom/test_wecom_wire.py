@@ -136,7 +136,7 @@ def test_a_busy_wecom_is_waited_for(wecom: ScriptedWecom) -> None:
     wecom.rules.refusals.append(BUSY)
     with Bot(wecom) as bot:
         bot.reply().finish(over("回答"))
-    assert wecom.answer()[0].contents == ["回答"]
+    assert [(each.kind, each.contents) for each in wecom.messages] == [("stream", ["回答"])]
 
 
 class FakeLink:
@@ -144,7 +144,7 @@ class FakeLink:
 
     def __init__(self, *answers: Any) -> None:
         self.sent: list[Frame] = []
-        self._answers = list(answers)
+        self.answers = list(answers)
 
     def send(self, frame: Frame) -> None:
         """Keep it."""
@@ -152,7 +152,7 @@ class FakeLink:
 
     def receive(self, _: float) -> Frame | None:
         """Return the next answer, with the subscription's id."""
-        answer = self._answers.pop(0) if self._answers else None
+        answer = self.answers.pop(0) if self.answers else None
         return None if answer is None else {"headers": self.sent[0]["headers"], **answer}
 
 
@@ -215,6 +215,16 @@ def test_one_unanswered_ping_is_forgiven(room: Room) -> None:
     room.pong(room.later(PING_S))
     assert room.later(PONG_S + 1) is None
     assert room.later(PING_S)
+
+
+def test_the_pings_of_a_connection_before_do_not_count(room: Room) -> None:
+    assert room.later(PING_S)
+    assert room.later(PING_S)
+    room.wire.end()
+    room.fake.sent.clear()
+    room.fake.answers.append({"errcode": 0})
+    room.wire.begin(room.link)
+    assert room.later(PONG_S + 1) is None
 
 
 def test_a_message_may_come_before_the_subscriptions_answer() -> None:

@@ -14,7 +14,6 @@ import time
 import uuid
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -22,52 +21,19 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from tests.support.tools import DEADLINE_S
-
-CONTENT_BYTES = 20_480
-OK, BUSY, TOO_OFTEN = (0, "ok"), (-1, "system busy"), (45009, "api freq out of limit")
-UNKNOWN, EXPIRED = (846605, "invalid req_id"), (846608, "stream message update expired")
-NOT_SUBSCRIBED, TOO_LONG = (846609, "aibot websocket not subscribed"), (40058, "content is too long")
-DENIED = (853000, "signature is incorrect, please check if the bot secret is correct")
-_Answer = tuple[int, str]
-
-
-@dataclass
-class Rules:
-    """What this WeCom does. A test changes them while it runs.
-
-    ack_s: acknowledgements come so late; unacknowledged: so many of the next frames get none, but are taken.
-    next_s: a bot may send the next frame of a req_id once the one before is acknowledged, or after so long.
-    refusals: what the next frames of answers get, before anything else is looked at.
-    stream_s: a stream older than that is expired. per_minute: more frames in one chat are refused; None: no limit.
-    subscribe_s: two subscriptions closer than that are too often.
-    is_silent: nothing is answered, and the connection stays. has_sticky_ids: a req_id outlives its connection.
-    """
-
-    ack_s: float = 0.0
-    unacknowledged: int = 0
-    next_s: float = 5.0
-    refusals: deque[_Answer] = field(default_factory=deque)
-    stream_s: float = 600.0
-    per_minute: int | None = 30
-    subscribe_s: float = 0.0
-    is_silent: bool = False
-    has_sticky_ids: bool = False
-
-
-@dataclass
-class Shown:
-    """A message of the bot's as a person sees it. contents: each state of it; is_over: no more will come."""
-
-    chat: str
-    kind: str
-    contents: list[str] = field(default_factory=list)
-    is_over: bool = False
-    began_at: float = 0.0
-
-    @property
-    def content(self) -> str:
-        """What it shows now."""
-        return self.contents[-1]
+from tests.support.wecom_rules import (
+    CONTENT_BYTES,
+    DENIED,
+    EXPIRED,
+    NOT_SUBSCRIBED,
+    OK,
+    TOO_LONG,
+    TOO_OFTEN,
+    UNKNOWN,
+    Answer,
+    Rules,
+    Shown,
+)
 
 
 class ScriptedWecom:
@@ -123,6 +89,12 @@ class ScriptedWecom:
         """Whether a bot is there now."""
         with self._changed:
             return bool(self._live)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every frame so far has its acknowledgement."""
+        with self._changed:
+            return not self._pending
 
     def wait(self, predicate: Any, what: str) -> Any:
         """Wait until something is so, which each frame may change; return its value."""
@@ -236,15 +208,16 @@ class ScriptedWecom:
             return False
         return True
 
-    def _acknowledge(self, connection: ServerConnection, req_id: str, answer: _Answer) -> None:
+    def _acknowledge(self, connection: ServerConnection, req_id: str, answer: Answer) -> None:
         with self._changed:
             self._pending.pop(req_id, None)
-        with suppress(ConnectionClosed, OSError):
-            connection.send(json.dumps({"headers": {"req_id": req_id}, "errcode": answer[0], "errmsg": answer[1]}))
+            with suppress(ConnectionClosed, OSError):
+                connection.send(json.dumps({"headers": {"req_id": req_id}, "errcode": answer[0], "errmsg": answer[1]}))
+            self._changed.notify_all()
 
     def _judge(
         self, connection: ServerConnection, command: str, req_id: str, frame: dict[str, Any]
-    ) -> tuple[_Answer, ServerConnection | None]:
+    ) -> tuple[Answer, ServerConnection | None]:
         if command == "aibot_subscribe":
             return self._subscribe(connection, frame["body"])
         if command == "ping":
@@ -260,7 +233,7 @@ class ScriptedWecom:
             return self.rules.refusals.popleft(), None
         return self._take(connection, command, req_id, frame["body"]), None
 
-    def _subscribe(self, connection: ServerConnection, body: dict[str, Any]) -> tuple[_Answer, ServerConnection | None]:
+    def _subscribe(self, connection: ServerConnection, body: dict[str, Any]) -> tuple[Answer, ServerConnection | None]:
         now, since_s = time.monotonic(), time.monotonic() - self._subscribed_at
         self._subscribed_at = now
         if since_s < self.rules.subscribe_s:
@@ -268,8 +241,9 @@ class ScriptedWecom:
         if (body["bot_id"], body["secret"]) != self._credentials:
             return DENIED, None
         self.subscriptions += 1
-        kicked = self._live[-1] if self._live else None
-        self.most_live = max(self.most_live, len(self._live) + 1)
+        others = [each for each in self._live if each is not connection]
+        kicked = others[-1] if others else None
+        self.most_live = max(self.most_live, len(others) + 1)
         self._live = [connection]
         if not self.rules.has_sticky_ids:
             self._chats = {req_id: (chat, None) for req_id, (chat, _) in self._chats.items()}
@@ -282,7 +256,7 @@ class ScriptedWecom:
             connection.send(json.dumps(frame))
             connection.close()
 
-    def _take(self, connection: ServerConnection, command: str, req_id: str, body: dict[str, Any]) -> _Answer:
+    def _take(self, connection: ServerConnection, command: str, req_id: str, body: dict[str, Any]) -> Answer:
         if command == "aibot_send_msg":
             return self._show(body["chatid"], "push", body["markdown"]["content"])
         chat, origin = self._chats.get(req_id, ("", None))
@@ -294,7 +268,7 @@ class ScriptedWecom:
             return self._show(chat, "whole", body["markdown"]["content"])
         return self._stream(chat, req_id, **body["stream"])
 
-    def _stream(self, chat: str, req_id: str, id: str, content: str, finish: bool) -> _Answer:
+    def _stream(self, chat: str, req_id: str, id: str, content: str, finish: bool) -> Answer:
         refusal = self._refusal_of(chat, content)
         if refusal is not None:
             return refusal
@@ -314,13 +288,13 @@ class ScriptedWecom:
         shown.is_over = finish
         return OK
 
-    def _show(self, chat: str, kind: str, content: str) -> _Answer:
+    def _show(self, chat: str, kind: str, content: str) -> Answer:
         refusal = self._refusal_of(chat, content)
         if refusal is None:
             self.messages.append(Shown(chat, kind, [content], is_over=True))
         return refusal or OK
 
-    def _refusal_of(self, chat: str, content: str) -> _Answer | None:
+    def _refusal_of(self, chat: str, content: str) -> Answer | None:
         if len(content.encode()) > CONTENT_BYTES:
             self._violate(f"a content of {len(content.encode())} bytes")
             return TOO_LONG

@@ -86,7 +86,8 @@ class Outbox:
             return self._was_taken(link, req_id, acks, expected)
         finally:
             with self._changed:
-                del self._waiting[req_id]
+                if self._waiting.get(req_id) is acks:
+                    del self._waiting[req_id]
                 self._changed.notify_all()
 
     def take(self, req_id: str, frame: Frame) -> None:
@@ -94,7 +95,8 @@ class Outbox:
         code, words = frame.get("errcode"), frame.get("errmsg")
         with self._changed:
             if req_id in self._waiting:
-                ack = _Ack(code if isinstance(code, int) else -1, words if isinstance(words, str) else "")
+                said = " ".join(words.split())[:200] if isinstance(words, str) else ""
+                ack = _Ack(code if isinstance(code, int) else -1, said)
                 self._waiting[req_id].append(ack)
                 self._changed.notify_all()
 
@@ -110,7 +112,7 @@ class Outbox:
                 lambda: len(acks) >= expected or self._link is not link, max(0.0, ends_at - time.monotonic())
             )
             if acks and acks[-1].code:
-                raise Refused(acks[-1].code, acks[-1].words[:200])
+                raise Refused(acks[-1].code, acks[-1].words)
             if acks:
                 return True
             if self._link is not link:

@@ -28,7 +28,7 @@ def message_in(req_id: str, body: object, is_command: Callable[[str], bool]) -> 
     if text is not None:
         text = (_addressed(text, is_command) if is_group else text).strip()
         quote = _text_in(at(body, "quote"))
-        if quote and quote.strip() and not is_command(text):
+        if quote and quote.strip() and not (text and is_command(text)):
             text = f"{_quoted(quote.strip())}\n\n{text}".strip()
     return Message(message_id, user, chat, is_group, text, Place(req_id, chat, is_group))
 
@@ -52,7 +52,7 @@ def _addressed(text: str, is_command: Callable[[str], bool]) -> str:
     first = rest = without_mention(text)
     while rest[:1] in ("@", "＠"):
         rest = without_mention(rest)
-    return rest if is_command(rest) else first
+    return rest if rest and is_command(rest) else first
 
 
 def at(value: object, *path: str) -> object:

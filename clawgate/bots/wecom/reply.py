@@ -180,7 +180,7 @@ class WecomReply:
         while self._clock() < ends_at and self._outbox.wait_open(ends_at - self._clock()):
             wait_s = self._pacing.claim_last(self._place.chat)
             if wait_s:
-                self._pause(wait_s)
+                self._pause(min(wait_s, max(0.0, ends_at - self._clock())))
                 problem = "too many messages were in this chat"
                 continue
             try:

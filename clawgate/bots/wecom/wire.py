@@ -111,15 +111,15 @@ class WecomWire:
 
     def _check(self, answer: Frame) -> None:
         """Raise what an answer to the subscription says."""
-        code, words = answer.get("errcode"), text_at(answer, "errmsg")
+        code, words = answer.get("errcode"), " ".join(text_at(answer, "errmsg").split())[:200]
         if code == 0:
             return
         if not isinstance(code, int) or code in PASSING:
             pause_s = TOO_OFTEN_S if code == TOO_OFTEN else 0.0
-            raise Disconnected(f"WeCom did not take the subscription: {code} {words}"[:300], pause_s=pause_s)
+            raise Disconnected(f"WeCom did not take the subscription: {code} {words}", pause_s=pause_s)
         raise Denied(
-            f"WeCom refuses the bot: {code} {words}"[:300]
-            + " (bots.wecom_bot_id and bots.wecom_secret are those of the robot's API mode with a long connection)"
+            f"WeCom refuses the bot: {code} {words} (bots.wecom_bot_id and bots.wecom_secret are those of the robot's "
+            "API mode with a long connection)"
         )
 
     def _hear_message(self, req_id: str, body: object) -> None:

@@ -23,7 +23,9 @@ MIXED = {"msg_item": [{"msgtype": "text", "text": {"content": "看图"}}, {"msgt
 def read(body: dict[str, Any], *, group: str = "") -> Message:
     """Read a callback of zhang's."""
     place = {"chattype": "group", "chatid": group} if group else {"chattype": "single"}
-    message = message_in("req", {"msgid": "m1", "from": {"userid": "zhang"}, **place, **body}, {"停止"}.__contains__)
+    message = message_in(
+        "req", {"msgid": "m1", "from": {"userid": "zhang"}, **place, **body}, {"停止", ""}.__contains__
+    )
     assert message is not None
     return message
 
@@ -97,6 +99,12 @@ def test_a_talk_of_two_keeps_what_looks_like_a_mention() -> None:
 def test_a_quote_stands_before_the_question() -> None:
     body = {**text("@bot 什么意思"), "quote": text("第一行\n\n第二行")}
     assert read(body, group="wr1").text == "> 第一行\n>\n> 第二行\n\n什么意思"
+
+
+def test_a_quote_alone_is_the_question() -> None:
+    """A mere mention asks for help elsewhere."""
+    assert read({**text("@bot"), "quote": text("原文")}, group="wr1").text == "> 原文"
+    assert read(text("@bot @张三"), group="wr1").text == "@张三"
 
 
 def test_a_long_quote_is_cut() -> None:

@@ -11,10 +11,11 @@ from clawgate.bots.message import Snapshot, Undelivered
 from clawgate.bots.splitting import split
 from clawgate.bots.wecom.layout import PART_BYTES, SIGN_OF_LIFE
 from clawgate.bots.wecom.pacing import Pacing
-from clawgate.bots.wecom.reply import HOLD_S, STREAM_S, WecomMessenger, WecomReply
+from clawgate.bots.wecom.reply import HOLD_S, PATIENCE_S, STREAM_S, WecomMessenger, WecomReply
 from clawgate.bots.words import ZH
 from tests.support.tools import DEADLINE_S
-from tests.support.wecom import CONTENT_BYTES, EXPIRED, TOO_OFTEN, UNKNOWN, Rules, ScriptedWecom, Shown
+from tests.support.wecom import ScriptedWecom
+from tests.support.wecom_rules import CONTENT_BYTES, EXPIRED, TOO_OFTEN, UNKNOWN, Rules, Shown
 from tests.unit.bots.wecom.bot import Bot, over
 
 NO_STREAMS = (600039, "device type not support")
@@ -419,4 +420,4 @@ def test_the_wait_for_a_full_chat_is_bounded(bot: Bot) -> None:
     messenger = WecomMessenger(bot.outbox, pacing, lambda: ZH, clock=lambda: now[0], pause=pause)
     with pytest.raises(Undelivered, match="too many messages were in this chat"):
         messenger.reply_to(bot.hears("你好")).finish(over("答"))
-    assert 180 <= now[0] < 300
+    assert now[0] == PATIENCE_S

@@ -16,7 +16,8 @@ from clawgate.bots.wecom.frames import Place, push
 from clawgate.bots.wecom.outbox import Outbox, Refused
 from clawgate.bots.wecom.wire import PING_S, PONG_S, WecomWire
 from tests.support.tools import wait_for
-from tests.support.wecom import BUSY, ScriptedWecom
+from tests.support.wecom import ScriptedWecom
+from tests.support.wecom_rules import BUSY
 from tests.unit.bots.wecom.bot import Bot, over
 
 NO_FRAMES: list[str | bytes] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import unicodedata
 from collections.abc import Collection
 from enum import Enum
@@ -19,8 +20,20 @@ if TYPE_CHECKING:
 MAX_ORDER = 500
 """A longer message is a question, whatever its words are; NFKC may make a text 18 times as long."""
 HELP_WORDS = ("/help",)
-_ENDS = "。.!~ "
-"""The ends that do not count, as NFKC leaves them: it makes ！ and ～ these, and … three dots."""
+_ENDS = "。.!~,、;:⋯〜\"'`*_"
+"""The marks at the end that do not count, as NFKC leaves them: it makes ！ and ～ these, and … three dots.
+
+A question mark counts: 停？ is a question.
+"""
+_STARTS = "\"'`*_"
+_END_KINDS = ("So", "Sk", "Pe", "Pf", "Pi", "Zs", "Cc")
+"""Emoji, closing brackets and quotes, blanks: people copy a word with its quotes from the bot's own sentences."""
+_START_KINDS = ("Ps", "Pi", "Pf", "Zs", "Cc")
+_UNSEEN = re.compile("[\ufe00-\ufe0f]")
+_BLANKS_IN_CHINESE = re.compile(r"(?<=[^\x00-\x7f])\s+(?=[^\x00-\x7f])")
+_SLASH = "、"
+"""The key of / gives this one while Chinese is typed: 、new."""
+_PLEASE = ("请", "請")
 
 Key = tuple[str, ...]
 """The key of a conversation."""
@@ -120,15 +133,28 @@ def order_of(text: str, rules: Rules) -> Order:
         Command.CONTINUE: rules.continue_words,
         Command.HELP: HELP_WORDS,
     }
-    plain = _plain(text) if len(text) <= MAX_ORDER else ""
+    forms = _forms(text) if len(text) <= MAX_ORDER else set()
     for command, words in commands.items():
-        if plain and plain in map(_plain, words):
+        if not forms.isdisjoint(map(_plain, words)):
             return command
     return Ask(text.encode("utf-8", "replace").decode())  # half of a character cannot be sent
 
 
+def _forms(text: str) -> set[str]:
+    """Return what a text may mean as a command: with and without the Chinese please, which nobody puts in a setting."""
+    plain = _plain(text)
+    if plain.startswith(_SLASH):
+        plain = f"/{plain[1:]}"
+    return {plain, plain[1:] if plain.startswith(_PLEASE) else plain} - {""}
+
+
 def _plain(text: str) -> str:
-    """Return a text as commands are compared: without case, blanks around it, ends, and characters without a shape."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    shown = "".join(each for each in folded if unicodedata.category(each) != "Cf" and each != "\ufe0f")
-    return shown.strip().rstrip(_ENDS)
+    """Return a text as commands are compared: without case, ends, quotes, and characters without a shape."""
+    folded = _UNSEEN.sub("", unicodedata.normalize("NFKC", text).casefold())
+    shown = [each for each in folded if unicodedata.category(each) != "Cf"]
+    while shown and (shown[-1] in _ENDS or unicodedata.category(shown[-1]) in _END_KINDS):
+        shown.pop()
+    start = 0
+    while start < len(shown) and (shown[start] in _STARTS or unicodedata.category(shown[start]) in _START_KINDS):
+        start += 1
+    return _BLANKS_IN_CHINESE.sub("", "".join(shown[start:]))

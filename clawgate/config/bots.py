@@ -38,7 +38,7 @@ class BotsConfig:
         ("继续", "continue"), "messages that go on with an answer that was cut off", check=words
     )
     new_words: tuple[str, ...] = setting(
-        ("/new", "新对话"), "messages that forget the conversation and begin anew", check=words
+        ("新对话", "/new"), "messages that forget the conversation and begin anew", check=words
     )
     dingtalk_client_id: str | None = setting(
         None, "Client ID (AppKey) of the DingTalk application", check=credential, is_fixed=True
@@ -56,7 +56,7 @@ class BotsConfig:
     dingtalk_reply: Literal["markdown", "card"] = setting(
         "markdown",
         "form of an answer in DingTalk. With `markdown` it is one message at its end, which the free edition's monthly "
-        "quota allows; with `card` it streams into a card of your own template, with 2 to 10 calls of the API for each",
+        "quota allows; with `card` it streams into a card of your own template, with 2 to 9 calls of the API for each",
     )
     dingtalk_card_template_id: str | None = setting(
         None, "ID of the card's template, like `0a1b….schema`; `dingtalk_reply: card` needs it", check=template_id

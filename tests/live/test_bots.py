@@ -22,7 +22,7 @@ from tests.support.wecom import ScriptedWecom
 TOKEN = "token-of-the-gateway"
 SECRET, WECOM_SECRET = (f"{messenger}-secret-{uuid.uuid4().hex}" for messenger in ("dingtalk", "wecom"))
 """A bot's lock is the machine's, and other tests may run beside these."""
-STOPPED, RESTARTING = "（已停止）", "（机器人正在重启"
+STOPPED, RESTARTING = "（已停止）", "（机器人正在停止或重启"
 Start = Callable[..., Gateway]
 
 

@@ -75,7 +75,7 @@ CONTRACT: dict[str, object] = {
     "bots.thinking": "hidden",
     "bots.stop_words": ("停止", "停", "stop", "取消"),
     "bots.continue_words": ("继续", "continue"),
-    "bots.new_words": ("/new", "新对话"),
+    "bots.new_words": ("新对话", "/new"),
     "bots.dingtalk_client_id": None,
     "bots.dingtalk_client_secret": None,
     "bots.dingtalk_endpoint": "https://api.dingtalk.com",

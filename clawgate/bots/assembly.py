@@ -152,16 +152,12 @@ class _WecomBot(Bot):
             account.secret,
             self._outbox,
             self.conversations.take,
-            self._welcome,
+            self.conversations.greeting_of,
             lambda text: not isinstance(order_of(text, self.conversations.rules), Ask),
         )
 
     def leave(self) -> None:
         self._outbox.close()
-
-    def _welcome(self) -> str:
-        rules = self.conversations.rules
-        return rules.say(rules.words.welcome)
 
     def _renew(self, config: BotsConfig) -> None:
         self._pacing.update_s = config.wecom_update_seconds

@@ -98,6 +98,12 @@ class Conversations:
                 return self._ask(message, key, rules, ask.text)
         return True
 
+    def greeting_of(self, user: str) -> str:
+        """Return the words for a person who opens the chat with the bot: one who may not use it is told so."""
+        rules = self.rules
+        is_welcome = is_allowed(Message("", user, user, is_group=False, text=None), rules.users, rules.chats)
+        return rules.say(rules.words.welcome if is_welcome else rules.words.refused, user=user)
+
     def drain(self, timeout_s: float) -> bool:
         """Take no more messages, end all answers, and wait until the chats have them; False: the time was too short."""
         with self._changed:

@@ -33,7 +33,7 @@ PASSING = {-1, TOO_OFTEN, 45033, NOT_SUBSCRIBED}
 class WecomWire:
     """Subscribes a bot, and hands its messages on.
 
-    take: takes a message at once. welcome: the words for a person who enters a chat.
+    take: takes a message at once. welcome: the words for a person, by their ID, who enters a chat.
     is_command: tells whether a text is a command, such as the one that stops an answer.
     """
 
@@ -44,7 +44,7 @@ class WecomWire:
         secret: str,
         outbox: Outbox,
         take: Callable[[Message], object],
-        welcome: Callable[[], str],
+        welcome: Callable[[str], str],
         is_command: Callable[[str], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -88,7 +88,7 @@ class WecomWire:
         if command == "aibot_msg_callback":
             self._hear_message(req_id, frame.get("body"))
         elif command == "aibot_event_callback":
-            self._hear_event(link, req_id, text_at(frame, "body", "event", "eventtype"))
+            self._hear_event(link, req_id, frame.get("body"))
         elif "errcode" in frame:
             self._hear_answer(req_id, frame)
         else:
@@ -129,13 +129,14 @@ class WecomWire:
         else:
             self._take(message)
 
-    def _hear_event(self, link: Link, req_id: str, event: str) -> None:
+    def _hear_event(self, link: Link, req_id: str, body: object) -> None:
+        event = text_at(body, "event", "eventtype")
         if event == "disconnected_event":
             raise TakenOver(
                 "another program has connected with the same wecom_bot_id: WeCom keeps the newest one alone"
             )
         if event == "enter_chat" and req_id:
-            link.send(frames.welcome(req_id, self._welcome()))
+            link.send(frames.welcome(req_id, self._welcome(text_at(body, "from", "userid"))))
 
     def _hear_answer(self, req_id: str, frame: Frame) -> None:
         if req_id in self._pings:

@@ -223,3 +223,19 @@ def test_sentences_are_bounded_and_their_threads_end(
     assert idle.wait(DEADLINE_S)
     assert len(messenger.finals) == MAX_THREADS + MAX_WAITING
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("users", "chats", "sentence"),
+    [
+        ((), (), ZH.welcome),
+        (("user-1",), ("group-1",), ZH.welcome),
+        (("user-2",), (), ZH.refused),
+        ((), ("group-1",), ZH.refused),
+    ],
+)
+def test_a_person_who_opens_the_chat_is_not_invited_to_what_is_refused(
+    users: tuple[str, ...], chats: tuple[str, ...], sentence: str
+) -> None:
+    bot = Bot(f"http://127.0.0.1:{free_port()}", rules=RULES._replace(users=users, chats=chats))
+    assert bot.conversations.greeting_of("user-1") == RULES.say(sentence, user="user-1")

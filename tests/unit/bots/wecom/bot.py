@@ -30,7 +30,7 @@ class Bot:
         self.outbox = Outbox(ack_s)
         self.messenger = WecomMessenger(self.outbox, Pacing(update_s), lambda: ZH, pause=self._pause)
         wire = WecomWire(
-            wecom.url, "bot", secret, self.outbox, self.messages.put, lambda: "您好", is_command=COMMANDS.__contains__
+            wecom.url, "bot", secret, self.outbox, self.messages.put, "您好 {}".format, is_command=COMMANDS.__contains__
         )
         self.connection = Connection(wire, QUICK, self._pause_between)
         self._wecom = wecom

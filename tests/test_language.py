@@ -221,3 +221,22 @@ def test_what_is_expected_of_every_setting_has_its_chinese(setting: Setting) -> 
     assert said.startswith(f"clawgate: config.yaml: {setting.name}：应为")
     assert "expected" not in said
     assert said.endswith("却是 {a: b}")
+
+
+@pytest.mark.parametrize(
+    ("line", "chinese"),
+    [
+        ("no gateway answers at http://a:1: connection refused", "http://a:1 处没有网关应答：连接被拒绝"),
+        ("no gateway answers at http://a:1: a reason of others", "http://a:1 处没有网关应答：a reason of others"),
+        (
+            "WeCom: no connection to wss://a: [Errno 111] Connection refused",
+            "连接不上 wss://a：连接被拒绝（errno 111）",
+        ),
+        ("DingTalk: DingTalk, open: it does not answer in time", "钉钉：钉钉接口 open：没有及时应答"),
+        ("DingTalk: DingTalk, open: 429 a code", "钉钉：钉钉接口 open：429 a code"),
+    ],
+)
+def test_the_reason_of_a_bots_failure_is_chinese_too(line: str, chinese: str) -> None:
+    said = catalogue("zh").translated(f"not ready: {line}")
+    assert said is not None
+    assert said.endswith(chinese)

@@ -10,9 +10,11 @@ from typing import get_args
 
 import pytest
 
-from clawgate.config import Setting, settings
+from clawgate.config import ServerConfig, Setting, settings
+from clawgate.errors import UntrustedHost
 from clawgate.language.catalogue import catalogue
 from clawgate.ollama.finding import Finding, Kind, described
+from clawgate.web.door.hosts import Hosts
 from tests.support.language import assert_has_chinese, is_chinese
 from tests.support.tools import ROOT
 
@@ -240,3 +242,10 @@ def test_the_reason_of_a_bots_failure_is_chinese_too(line: str, chinese: str) ->
     said = catalogue("zh").translated(f"not ready: {line}")
     assert said is not None
     assert said.endswith(chinese)
+
+
+@pytest.mark.parametrize("server", [ServerConfig(), ServerConfig(trusted_hosts=("chat.example.org",))])
+def test_a_gateway_that_does_not_know_its_name_is_told_of_in_chinese(server: ServerConfig) -> None:
+    with pytest.raises(UntrustedHost) as refusal:
+        Hosts(server, is_own_port=True).check("bots.example.org")
+    assert_has_chinese(f"not ready: {refusal.value}")

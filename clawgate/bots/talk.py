@@ -25,10 +25,11 @@ _ENDS = "。.!~,、;:⋯〜\"'`*_"
 
 A question mark counts: 停？ is a question.
 """
-_STARTS = "\"'`*_"
+_STARTS = ",:\"'`*_"
+"""People write a comma behind the mention of the bot."""
 _END_KINDS = ("So", "Sk", "Pe", "Pf", "Pi", "Zs", "Cc")
 """Emoji, closing brackets and quotes, blanks: people copy a word with its quotes from the bot's own sentences."""
-_START_KINDS = ("Ps", "Pi", "Pf", "Zs", "Cc")
+_START_KINDS = ("So", "Sk", "Ps", "Pi", "Pf", "Zs", "Cc")
 _UNSEEN = re.compile("[\ufe00-\ufe0f]")
 _BLANKS_IN_CHINESE = re.compile(r"(?<=[^\x00-\x7f])\s+(?=[^\x00-\x7f])")
 _SLASH = "、"

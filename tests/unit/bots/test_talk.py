@@ -49,6 +49,8 @@ RULES = rules_of(BotsConfig(), "dingtalk")
         ("'Stop'", Command.STOP),
         ("**停止**", Command.STOP),
         ("停止👍🏽", Command.STOP),
+        ("✋停止", Command.STOP),
+        ("，停止", Command.STOP),
         ("停止\u2764\ufe0e", Command.STOP),
         ("停🙏🙏！", Command.STOP),
         ("请停止", Command.STOP),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 
 from clawgate.bots.words import EN, ZH, Words
 from clawgate.config import BotsConfig, settings
+from tests.support.tools import ROOT
 from tests.test_docs import document, headings
 
 ENGLISH, CHINESE = "docs/bots.md", "docs/bots.zh-CN.md"
@@ -73,3 +75,15 @@ def test_the_arithmetic_of_the_quota_is_that_of_the_settings(name: str) -> None:
         in_markdown, in_cards = map(int, re.findall(r"\d+", row)[-2:])
         assert in_markdown == messages / 2
         assert 0.95 * api / calls <= in_cards <= api / calls
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_the_unit_of_a_second_bot_shares_no_folder_and_no_secret_with_the_first(name: str) -> None:
+    """Two users that own the same folder take it from each other."""
+    script = re.search(r"^sed '([^']+)'", document(name), re.M)
+    assert script
+    command = ["sed", script[1], "systemd/clawgate-bot@.service"]
+    unit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "\nCacheDirectory=clawgate-helpdesk\n" in unit
+    assert "\nEnvironmentFile=-/etc/clawgate/helpdesk.environment\n" in unit
+    assert "%i" not in unit

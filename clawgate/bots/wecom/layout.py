@@ -44,7 +44,8 @@ def contents_of(
         parts[0] = f"{continued}\n\n{parts[0]}"
     parts[-1] = _joined(parts[-1], snapshot.remark)
     if is_first and snapshot.thinking:
-        parts[0] = _joined(f"<think>{_thinking(snapshot.thinking)}</think>", parts[0])
+        is_going_on = not (snapshot.text or snapshot.is_over)
+        parts[0] = _joined(f"<think>{_thinking(snapshot.thinking, is_going_on=is_going_on)}</think>", parts[0])
     if snapshot.is_over and not (snapshot.text.strip() or snapshot.remark):
         parts[-1] = _joined(parts[-1], empty)
     elif not parts[-1].strip():
@@ -71,10 +72,14 @@ def _joined(text: str, more: str) -> str:
     return "\n\n".join(each for each in (text, more) if each.strip())
 
 
-def _thinking(text: str) -> str:
-    """Return the end of a thinking as far as it fits."""
+def _thinking(text: str, *, is_going_on: bool) -> str:
+    """Return a thinking as far as it fits: its end while it goes on, and its beginning afterwards."""
     data = _plain(text).encode("utf-8", "replace")
-    return data.decode() if len(data) <= THINKING_BYTES else "…" + data[-THINKING_BYTES:].decode("utf-8", "ignore")
+    if len(data) <= THINKING_BYTES:
+        return data.decode()
+    if is_going_on:
+        return "…" + data[-THINKING_BYTES:].decode("utf-8", "ignore")
+    return data[:THINKING_BYTES].decode("utf-8", "ignore") + "…"
 
 
 def _plain(text: str) -> str:

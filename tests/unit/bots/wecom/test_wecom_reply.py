@@ -80,6 +80,21 @@ def test_thinking_is_folded_before_the_text(wecom: ScriptedWecom, bot: Bot) -> N
     assert wecom.messages[0].contents == ["<think>想</think>", "<think>想好了</think>\n\n答"]
 
 
+def test_long_thinking_shows_its_end_while_it_goes_on_and_its_beginning_afterwards(
+    wecom: ScriptedWecom, bot: Bot
+) -> None:
+    thinking = "始" + "想" * 4000 + "末"
+    reply = bot.reply()
+    reply.show(Snapshot(thinking=thinking))
+    reply.show(Snapshot("答", thinking=thinking))
+    reply.finish(over("答。", thinking=thinking))
+    going_on, *afterwards = wecom.messages[0].contents
+    assert going_on.startswith("<think>…想")
+    assert going_on.endswith("末</think>")
+    assert len(afterwards) == 2
+    assert all(each.startswith("<think>始想") and "想…</think>" in each for each in afterwards)
+
+
 def test_what_a_model_writes_about_thinking_is_no_tag(wecom: ScriptedWecom, bot: Bot) -> None:
     bot.reply().finish(over("用 <think> 和 </THINK>", thinking="</think>"))
     content = wecom.messages[0].content
@@ -99,7 +114,7 @@ def test_a_long_answer_goes_on_in_further_streams(wecom: ScriptedWecom, bot: Bot
     assert all(each.kind == "stream" and each.is_over for each in wecom.messages)
     assert all(len(each.content.encode()) <= CONTENT_BYTES for each in wecom.messages)
     assert all(each.content.count("```") % 2 == 0 for each in wecom.messages), "code is closed and opened again"
-    assert first.content.startswith("<think>…")
+    assert first.content.startswith("<think>想")
     assert not any("<think>" in each.content for each in more)
     seen = lines_of(wecom.messages)
     assert [line for line in seen if "<think>" not in line] == lines_of([Shown("", "", [f"{text}\n{ZH.shortened}"])])

@@ -86,6 +86,8 @@ class DingTalk:
         self.cards = Cards(self.violations.append)
         self.connections = 0
         self.webhook_life_s = 5400.0
+        self.token_status = 400
+        """The status of a call whose token is none; users report 400."""
         self._changed = threading.Condition()
         self._tickets: set[str] = set()
         self._used: set[str] = set()
@@ -335,7 +337,7 @@ class DingTalk:
         if call.path == WEBHOOK:
             return self._webhook(call)
         if call.headers.get("x-acs-dingtalk-access-token") not in self._tokens:
-            return Answer(401, {"code": "InvalidAuthentication", "message": "不合法的access_token"})
+            return Answer(self.token_status, {"code": "InvalidAuthentication", "message": "不合法的access_token"})
         if call.path in (GROUP_SEND, PERSON_SEND):
             return self._robot(call)
         return self.cards.judge(call)

@@ -149,7 +149,7 @@ class Api:
         try:
             return self._request(method, self._endpoint + path, body, {_TOKEN: token}, path)
         except ApiError as error:
-            if error.status != 401:
+            if not error.is_token_refused:
                 raise
         return self._request(method, self._endpoint + path, body, {_TOKEN: self._token.get(instead_of=token)}, path)
 

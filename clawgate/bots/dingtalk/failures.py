@@ -37,6 +37,11 @@ class ApiError(BotError):
         return self.status == 429 or self.code in RATE_CODES or "qpslimit" in self.code.lower()
 
     @property
+    def is_token_refused(self) -> bool:
+        """True where the access token is not, or no longer, good. Users see status 400 as well as 401."""
+        return self.status == 401 or self.code.lower() == "invalidauthentication"
+
+    @property
     def is_denial(self) -> bool:
         """True where DingTalk itself, and no proxy before it, says that id, secret or permission are wrong."""
         is_known = 400 <= self.status < 500 and self.code not in ("", NO_JSON)

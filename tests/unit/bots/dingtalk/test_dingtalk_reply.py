@@ -130,7 +130,9 @@ def test_a_page_of_a_proxy_is_no_success(peer: Peer, room: Room) -> None:
     assert room.pauses == [1, 2]
 
 
-def test_a_token_that_is_refused_is_renewed_once(peer: Peer, room: Room) -> None:
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_token_that_is_refused_is_renewed_once(peer: Peer, room: Room, status: int) -> None:
+    peer.token_status = status
     peer.expire_webhooks()
     room.messenger.reply_to(room.message()).finish(DONE)
     peer.expire_tokens()

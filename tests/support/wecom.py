@@ -22,6 +22,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from tests.support.tools import DEADLINE_S
 from tests.support.wecom_rules import (
+    CONFLICT,
     CONTENT_BYTES,
     DENIED,
     EXPIRED,
@@ -274,6 +275,8 @@ class ScriptedWecom:
             return refusal
         shown = self._streams.get((req_id, id))
         if shown is None:
+            if self.rules.has_one_stream and any(known == req_id for known, _ in self._streams):
+                return CONFLICT
             shown = self._streams[(req_id, id)] = Shown(chat, "stream", began_at=time.monotonic())
             self.messages.append(shown)
         if time.monotonic() - shown.began_at > self.rules.stream_s:

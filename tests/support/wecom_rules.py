@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 CONTENT_BYTES = 20_480
 OK, BUSY, TOO_OFTEN = (0, "ok"), (-1, "system busy"), (45009, "api freq out of limit")
 UNKNOWN, EXPIRED = (846605, "invalid req_id"), (846608, "stream message update expired")
+REQUEST_EXPIRED = (846604, "request expired")
+CONFLICT = (6000, "more than one callers at the same time, data version conflict")
 NOT_SUBSCRIBED, TOO_LONG = (846609, "aibot websocket not subscribed"), (40058, "content is too long")
 DENIED = (853000, "signature is incorrect, please check if the bot secret is correct")
 Answer = tuple[int, str]
@@ -23,6 +25,7 @@ class Rules:
     stream_s: a stream older than that is expired. per_minute: more frames in one chat are refused; None: no limit.
     subscribe_s: two subscriptions closer than that are too often.
     is_silent: nothing is answered, and the connection stays. has_sticky_ids: a req_id outlives its connection.
+    has_one_stream: a req_id takes no second stream.
     """
 
     ack_s: float = 0.0
@@ -34,6 +37,7 @@ class Rules:
     subscribe_s: float = 0.0
     is_silent: bool = False
     has_sticky_ids: bool = False
+    has_one_stream: bool = False
 
 
 @dataclass

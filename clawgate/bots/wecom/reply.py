@@ -23,7 +23,7 @@ from clawgate.bots.wecom.frames import Place
 from clawgate.bots.wecom.layout import SIGN_OF_LIFE, Section, contents_of, section_behind, whole_lines
 from clawgate.bots.wecom.outbox import Outbox, Refused
 from clawgate.bots.wecom.pacing import Pacing
-from clawgate.bots.wecom.wire import PASSING, TOO_OFTEN
+from clawgate.bots.wecom.wire import CONFLICT, PASSING, TOO_OFTEN
 from clawgate.bots.words import Words
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,10 @@ HOLD_S = 30.0
 PATIENCE_S = 180.0
 """The longest time to deliver an answer's end: a new connection and a full minute are waited for."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 20.0
-NO_STREAM = {600039, 846605, 846608}
-"""Errors after which no stream helps: a client that shows none, an unknown req_id, a stream that is too old."""
+NO_STREAM = {600039, 846604, 846605, 846608}
+"""Errors after which no stream helps: a client that shows none, a callback too old or unknown, an old stream."""
+MOST_CONFLICTS = 3
+"""So often in a row a frame of a stream is in conflict with another before the stream is left."""
 
 
 class Way(enum.Enum):
@@ -96,6 +98,7 @@ class WecomReply:
         self._began_at = 0.0
         self._content = ""
         self._shown = 0
+        self._conflicts = 0
 
     def due_s(self) -> float | None:
         """Return the seconds until an update may come; None where only the end is delivered."""
@@ -147,7 +150,7 @@ class WecomReply:
         if not all(self._end(each) for each in full) or content == self._content:
             return
         if self._pacing.claim_update(self._place.chat) and self._outbox.send(self._frame(content, is_last=False)):
-            self._content, self._shown = content, len(snapshot.text)
+            self._content, self._shown, self._conflicts = content, len(snapshot.text), 0
 
     def _roll(self, snapshot: Snapshot) -> None:
         """End a stream before WeCom does; what comes goes into a new one."""
@@ -190,7 +193,7 @@ class WecomReply:
             except Disconnected as error:
                 problem = str(error)
             except Refused as error:
-                if error.code not in PASSING:
+                if error.code not in PASSING or self._is_in_conflict(error):
                     raise
                 problem = str(error)
             self._pause(pause_s)
@@ -211,10 +214,15 @@ class WecomReply:
 
     def _note(self, error: Refused, snapshot: Snapshot) -> None:
         """Learn from the refusal of an update."""
-        if error.code in NO_STREAM:
+        if error.code in NO_STREAM or self._is_in_conflict(error):
             self._leave_streams(snapshot)
         elif error.code == TOO_OFTEN:
             self._pacing.hold(self._place.chat, HOLD_S)
+
+    def _is_in_conflict(self, error: Refused) -> bool:
+        """Count a conflict; tell whether there are too many of them."""
+        self._conflicts += error.code == CONFLICT
+        return self._conflicts >= MOST_CONFLICTS
 
     def _leave_streams(self, snapshot: Snapshot) -> None:
         """Go on with messages, behind what the last stream shows."""
@@ -233,6 +241,7 @@ class WecomReply:
 
     def _close_stream(self) -> None:
         self._is_first = False
+        self._conflicts = 0
         self._stream_id = self._content = ""
 
     def _is_complete(self, snapshot: Snapshot) -> bool:

@@ -26,7 +26,9 @@ TOO_OFTEN_S = 30.0
 """The least pause after a subscription that came too often."""
 NOT_SUBSCRIBED = 846609
 """The connection lives, and WeCom has forgotten the subscription: nothing is delivered on it any more."""
-PASSING = {-1, TOO_OFTEN, 45033, NOT_SUBSCRIBED}
+CONFLICT = 6000
+"""Two frames of one callback at the same time, says WeCom; users see it for a second stream of one callback, too."""
+PASSING = {-1, TOO_OFTEN, 45033, NOT_SUBSCRIBED, CONFLICT}
 """Errors that end by themselves: WeCom is busy, or finds that too much comes."""
 
 

@@ -15,7 +15,16 @@ from clawgate.bots.wecom.reply import HOLD_S, PATIENCE_S, STREAM_S, WecomMesseng
 from clawgate.bots.words import ZH
 from tests.support.tools import DEADLINE_S
 from tests.support.wecom import ScriptedWecom
-from tests.support.wecom_rules import CONTENT_BYTES, EXPIRED, TOO_OFTEN, UNKNOWN, Rules, Shown
+from tests.support.wecom_rules import (
+    CONFLICT,
+    CONTENT_BYTES,
+    EXPIRED,
+    REQUEST_EXPIRED,
+    TOO_OFTEN,
+    UNKNOWN,
+    Rules,
+    Shown,
+)
 from tests.unit.bots.wecom.bot import Bot, over
 
 NO_STREAMS = (600039, "device type not support")
@@ -203,7 +212,7 @@ def test_an_update_without_an_acknowledgement_is_forgotten() -> None:
     assert [each.contents for each in wecom.messages] == [["一", "一二"]]
 
 
-@pytest.mark.parametrize("refusal", [EXPIRED, UNKNOWN, NO_STREAMS])
+@pytest.mark.parametrize("refusal", [EXPIRED, UNKNOWN, REQUEST_EXPIRED, NO_STREAMS])
 def test_what_a_refused_stream_does_not_show_is_pushed(
     wecom: ScriptedWecom, bot: Bot, refusal: tuple[int, str]
 ) -> None:
@@ -219,6 +228,32 @@ def test_what_a_refused_stream_does_not_show_is_pushed(
         ("push", f"{ZH.continued}\n\n第二段。\n\n第三段。\n\n（完）"),
     ]
     assert wecom.frames[-1]["body"]["chat_type"] == 2
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_what_a_second_stream_may_not_show_is_pushed(wecom: ScriptedWecom, bot: Bot, is_streamed: bool) -> None:
+    wecom.rules.has_one_stream = True
+    text, reply = long_answer(), bot.reply()
+    for end in range(0, len(text), 997) if is_streamed else ():
+        reply.show(Snapshot(text[:end]))
+    reply.finish(over(text))
+    first, *more = wecom.messages
+    assert first.kind == "stream"
+    assert first.is_over
+    assert {each.kind for each in more} == {"push"}
+    assert lines_of(wecom.messages) == lines_of([Shown("", "", [text])])
+    streams = [each for each in wecom.frames if each["cmd"] == "aibot_respond_msg"]
+    assert len(streams) - len(first.contents) <= 3, "a frame that is refused counts, too"
+
+
+def test_a_conflict_at_the_end_passes(wecom: ScriptedWecom, bot: Bot) -> None:
+    reply = bot.reply()
+    reply.show(Snapshot("一"))
+    wecom.rules.refusals.append(CONFLICT)
+    reply.show(Snapshot("一二"))
+    wecom.rules.refusals.append(CONFLICT)
+    reply.finish(over("一二三"))
+    assert [each.contents for each in wecom.messages] == [["一", "一二三"]]
 
 
 def test_a_stream_that_expires_at_the_very_end_leaves_nothing_out(wecom: ScriptedWecom, bot: Bot) -> None:

@@ -12,7 +12,7 @@ from clawgate.bots.dingtalk.api import Api
 from clawgate.bots.dingtalk.reply import DingTalk
 from clawgate.bots.dingtalk.stream import Stream
 from clawgate.bots.message import Messenger
-from clawgate.bots.talk import Ask, Identity, order_of, rules_of
+from clawgate.bots.talk import Identity, rules_of
 from clawgate.bots.wecom.outbox import Outbox
 from clawgate.bots.wecom.pacing import Pacing
 from clawgate.bots.wecom.reply import WecomMessenger
@@ -132,7 +132,7 @@ class _DingTalkBot(Bot):
         api = Api(config.dingtalk_endpoint, account.id, account.secret)
         self._messenger = DingTalk(api, config)
         super().__init__(account, config, gateway, self._messenger)
-        self.wire = Stream(api, self.conversations.take)
+        self.wire = Stream(api, self.conversations.take, self.conversations.is_command)
 
     def _renew(self, config: BotsConfig) -> None:
         self._messenger.config = config
@@ -153,7 +153,7 @@ class _WecomBot(Bot):
             self._outbox,
             self.conversations.take,
             self.conversations.greeting_of,
-            lambda text: not isinstance(order_of(text, self.conversations.rules), Ask),
+            self.conversations.is_command,
         )
 
     def leave(self) -> None:

@@ -18,7 +18,7 @@ from clawgate.bots.message import Message, Messenger
 from clawgate.bots.place import Place
 from clawgate.bots.seen import Seen
 from clawgate.bots.sentences import Sentences
-from clawgate.bots.talk import Command, Identity, Key, Rules, is_allowed, key_of, order_of
+from clawgate.bots.talk import Ask, Command, Identity, Key, Rules, is_allowed, key_of, order_of
 from clawgate.bots.turn import Turn, Wish
 from clawgate.client import Gateway
 
@@ -69,6 +69,10 @@ class Conversations:
         """The number of answers and errands in hand."""
         with self._changed:
             return self._count()
+
+    def is_command(self, text: str) -> bool:
+        """Tell whether a text is a command, and no question."""
+        return not isinstance(order_of(text, self.rules), Ask)
 
     def take(self, message: Message) -> bool:
         """Take a message, and return at once; False: the bot is ending, and whoever comes next is to have it."""

@@ -29,11 +29,15 @@ class Stream:
     """DingTalk's end of a `Connection`.
 
     take: takes a message without waiting; False where the bot ends, and the message is for the next one.
+    is_command: tells whether a text is a command, such as the one that stops an answer.
     """
 
-    def __init__(self, api: Api, take: Callable[[Message], bool]) -> None:
+    def __init__(
+        self, api: Api, take: Callable[[Message], bool], is_command: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self._api = api
         self._take = take
+        self._is_command = is_command
 
     def address(self) -> str:
         """Get a ticket, which opens one connection.
@@ -79,7 +83,7 @@ class Stream:
             raise Disconnected("DingTalk asks for a new connection", is_asked=True)
 
     def _is_taken(self, data: object, frame_id: str) -> bool:
-        message = message_of(data, frame_id)
+        message = message_of(data, frame_id, is_command=self._is_command)
         if message is None:
             logger.warning("a message that names no person or no chat was dropped")
             return True

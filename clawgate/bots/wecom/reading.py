@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable
 
 from clawgate.bots.message import Message
+from clawgate.bots.quoting import with_quote
 from clawgate.bots.wecom.frames import Place
 
-MAX_QUOTE = 2000
-"""The characters of a quoted message that go with a question; a longer one is cut."""
 _FIRST_MENTION = re.compile(r"[@＠](?:[^\n@＠\u2005]{1,64}\u2005|\S+)\s*")
 _LAST_MENTION = re.compile(r"[@＠]\S+\s*\Z")
 
@@ -27,9 +26,8 @@ def message_in(req_id: str, body: object, is_command: Callable[[str], bool]) -> 
     text = _text_in(body)
     if text is not None:
         text = (_addressed(text, is_command) if is_group else text).strip()
-        quote = _text_in(at(body, "quote"))
-        if quote and quote.strip() and not (text and is_command(text)):
-            text = f"{_quoted(quote.strip())}\n\n{text}".strip()
+        if not (text and is_command(text)):
+            text = with_quote(text, _text_in(at(body, "quote")) or "")
     return Message(message_id, user, chat, is_group, text, Place(req_id, chat, is_group))
 
 
@@ -84,9 +82,3 @@ def _text_in(body: object) -> str | None:
         texts = [text_at(item, "text", "content") for item in items] if isinstance(items, list) else []
         return "\n".join(text for text in texts if text) or None
     return None
-
-
-def _quoted(text: str) -> str:
-    if len(text) > MAX_QUOTE:
-        text = text[:MAX_QUOTE] + "…"
-    return "\n".join(f"> {line}".rstrip() for line in text.splitlines())

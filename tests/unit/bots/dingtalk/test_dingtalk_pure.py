@@ -125,6 +125,16 @@ def test_a_message_is_read() -> None:
             {"msgtype": "richText", "content": {"richText": [{"text": "看"}, {"downloadCode": "x"}, {"text": "图"}]}},
             "看图",
         ),
+        ({"msgtype": "richText", "content": {"richText": [{"text": "@小助手"}, {"text": "停止"}]}}, "停止"),
+        (
+            {"msgtype": "richText", "content": {"richText": [{"text": "@小助手 "}, {"text": "@张三 是谁"}]}},
+            "@张三 是谁",
+        ),
+        (
+            {"msgtype": "richText", "content": {"richText": [{"text": "@小助手 你好\n"}, {"text": "再见"}]}},
+            "你好\n再见",
+        ),
+        ({"msgtype": "richText", "content": {"richText": [{"text": "@小助手"}, {"downloadCode": "x"}]}}, None),
         ({"msgtype": "richText", "content": {"richText": [{"type": "picture"}]}}, None),
         ({"msgtype": "richText", "content": {"richText": 7}}, None),
         ({"msgtype": "audio", "content": {"recognition": "钉钉", "duration": 4000}}, "钉钉"),
@@ -136,6 +146,68 @@ def test_the_words_of_a_message_are_found(fields: dict[str, Any], expected: str 
     message = message_of(BASE | fields, "frame1")
     assert message is not None
     assert message.text == expected
+
+
+def test_a_talk_of_two_keeps_what_looks_like_a_mention() -> None:
+    rich = {"conversationType": "1", "msgtype": "richText", "content": {"richText": [{"text": "@dataclass 是什么"}]}}
+    message = message_of(BASE | rich, "frame1")
+    assert message is not None
+    assert message.text == "@dataclass 是什么"
+
+
+CARD = {"elementType": "BOX", "children": [{"elementType": "TEXT", "value": "一"}, {"elementType": "TEXT", "value": 7}]}
+
+
+@pytest.mark.parametrize(
+    ("quoted", "expected"),
+    [
+        ({"msgType": "text", "content": {"content": "第一行\n第二行"}}, "> 第一行\n> 第二行\n\n你好"),
+        ({"msgType": "text", "content": {"text": "原文"}}, "> 原文\n\n你好"),
+        ({"msgType": "markdown", "content": '{"text": "原文"}'}, "> 原文\n\n你好"),
+        ({"msgType": "text", "content": "原文"}, "> 原文\n\n你好"),
+        ({"msgType": "audio", "content": {"recognition": "听写"}}, "> 听写\n\n你好"),
+        ({"content": {"richText": [{"msgType": "text", "content": "看"}, {"text": "图"}]}}, "> 看图\n\n你好"),
+        ({"msgType": "interactiveCard", "content": {"cardContent": [CARD]}}, "你好"),
+        ({"msgType": "interactiveCard", "content": {"cardContent": {"children": [CARD, CARD]}}}, "> 一\n> 一\n\n你好"),
+        ({"msgType": "picture", "content": {"downloadCode": "x"}}, "你好"),
+        ({"msgType": "text", "content": {"text": "字" * 100_000}}, f"> {'字' * 2000}…\n\n你好"),
+        ({"content": [7]}, "你好"),
+        (7, "你好"),
+    ],
+)
+def test_a_quote_stands_before_the_question(quoted: object, expected: str) -> None:
+    message = message_of(BASE | {"text": {"content": "你好", "isReplyMsg": True, "repliedMsg": quoted}}, "frame1")
+    assert message is not None
+    assert message.text == expected
+
+
+def test_a_command_stays_one_where_something_is_quoted() -> None:
+    given = BASE | {"text": {"content": "停止", "repliedMsg": {"content": {"text": "回答"}}}}
+    message = message_of(given, "frame1", is_command=lambda text: text == "停止")
+    assert message is not None
+    assert message.text == "停止"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("@小助手 停止", "停止"), ("@张三 是谁", "@张三 是谁"), ("停止", "停止")]
+)
+def test_a_command_behind_any_mention_is_one(text: str, expected: str) -> None:
+    message = message_of(BASE | {"text": {"content": text}}, "frame1", is_command=lambda text: text == "停止")
+    assert message is not None
+    assert message.text == expected
+
+
+def test_a_card_that_is_quoted_costs_little() -> None:
+    deep: dict[str, Any] = {"elementType": "TEXT", "value": "底"}
+    for _ in range(10_000):
+        deep = {"elementType": "BOX", "children": [deep]}
+    wide = {"children": [{"elementType": "TEXT", "value": "字" * 100}] * 100_000}
+    for card, end in ((deep, "> 底\n\n你好"), (wide, "…\n\n你好")):
+        message = message_of(
+            BASE | {"text": {"content": "你好", "repliedMsg": {"content": {"cardContent": card}}}}, "1"
+        )
+        assert message is not None
+        assert str(message.text).endswith(end)
 
 
 def test_an_outsider_is_known_by_another_id_and_cannot_be_mentioned() -> None:

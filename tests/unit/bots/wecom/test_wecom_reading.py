@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clawgate.bots.message import Message
+from clawgate.bots.quoting import MAX_QUOTE
 from clawgate.bots.wecom.frames import Place
-from clawgate.bots.wecom.reading import MAX_QUOTE, message_in, without_mention
+from clawgate.bots.wecom.reading import message_in, without_mention
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
@@ -236,6 +237,43 @@ def test_a_bot_that_is_replaced_does_not_come_back(served: Callable[[Handler], P
     assert kept.pauses == []
 
 
+def test_the_time_that_the_machine_slept_is_silence(
+    served: Callable[[Handler], PlainWire], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that stands still meanwhile, as the monotonic one does, would call a dead connection new."""
+    slept_s = [0.0]
+    clock = SimpleNamespace(monotonic=time.monotonic, time=lambda: time.time() + slept_s[0])
+    monkeypatch.setattr(module, "time", clock)
+    wire = served(stay)
+
+    def sleep(_: Link) -> None:
+        slept_s[0] = 3600.0
+
+    wire.on_tick = sleep
+    Kept(wire, stop_after=1).ended()
+    assert "nothing came for 3600 s: the connection counts as dead" in caplog.text
+
+
+def test_a_clock_that_is_set_back_is_no_silence(
+    served: Callable[[Handler], PlainWire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks: list[int] = []
+    clock = SimpleNamespace(monotonic=time.monotonic, time=lambda: time.time() - 3600 * len(ticks))
+    monkeypatch.setattr(module, "time", clock)
+    wire, enough = served(stay), threading.Event()
+
+    def tick(_: Link) -> None:
+        ticks.append(1)
+        if len(ticks) == 5:
+            enough.set()
+
+    wire.on_tick = tick
+    kept = Kept(wire)
+    assert enough.wait(DEADLINE_S)
+    kept.stopped()
+    assert wire.ends == 1
+
+
 def test_a_silent_connection_is_left(served: Callable[[Handler], PlainWire], caplog: pytest.LogCaptureFixture) -> None:
     wire = served(stay)
     Kept(wire, QUICK._replace(silence_s=0.05), stop_after=2).ended()
@@ -246,7 +284,7 @@ def test_a_silent_connection_is_left(served: Callable[[Handler], PlainWire], cap
 def test_any_frame_is_a_sign_of_life(served: Callable[[Handler], PlainWire], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each frame comes 80 s after the one before, and the connection looks once in between."""
     now = [0.0]
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: now[0]))
 
     def handler(connection: ServerConnection) -> None:
         for text in connection:

@@ -12,8 +12,8 @@ from clawgate.bots.failures import Disconnected
 
 ACK_S = 5.0
 """So long the next frame of a req_id waits for the acknowledgement of the one before. WeCom's SDKs wait as long."""
-MAX_OWED = 500
-"""The req_ids of which is known how many acknowledgements they lack."""
+MAX_OWED = 200
+"""The req_ids of which is known what they lack, with a frame of 20 KB each."""
 
 
 class Refused(Exception):
@@ -29,6 +29,14 @@ class _Ack(NamedTuple):
     words: str
 
 
+class _Owed(NamedTuple):
+    """What a req_id lacks: so many acknowledgements, the last of them for the frame of that place in the order."""
+
+    acks: int
+    frame: Frame
+    place: int
+
+
 class Outbox:
     """Sends frames and waits for what WeCom says of them.
 
@@ -41,7 +49,8 @@ class Outbox:
         self._link: Link | None = None
         self._is_closed = False
         self._waiting: dict[str, list[_Ack]] = {}
-        self._owed: OrderedDict[str, int] = OrderedDict()
+        self._owed: OrderedDict[str, _Owed] = OrderedDict()
+        self._sent = self._arrived = 0
 
     def attach(self, link: Link) -> None:
         """Send over this connection from now on."""
@@ -71,6 +80,8 @@ class Outbox:
     def send(self, frame: dict[str, Any]) -> bool:
         """Send a frame and wait for its acknowledgement; False where none came in time.
 
+        A frame that was sent before is not sent again where it has arrived: some are never acknowledged.
+
         Errors: Refused; Disconnected where there is no connection, or it is lost meanwhile.
         """
         req_id = frame["headers"]["req_id"]
@@ -79,19 +90,38 @@ class Outbox:
             link = self._link
             if link is None:
                 raise Disconnected("there is no connection to WeCom now")
+            owed = self._owed.pop(req_id, None)
+            if owed and owed.frame == frame and owed.place <= self._arrived:
+                return True
             acks = self._waiting[req_id] = []
-            expected = self._owed.pop(req_id, 0) + 1
+            expected = owed.acks + 1 if owed else 1
         try:
             link.send(frame)
-            return self._was_taken(link, req_id, acks, expected)
+            with self._changed:
+                self._sent += 1
+                place = self._sent
+            return self._was_taken(link, req_id, acks, _Owed(expected, frame, place))
         finally:
             with self._changed:
                 if self._waiting.get(req_id) is acks:
                     del self._waiting[req_id]
                 self._changed.notify_all()
 
+    @property
+    def sent(self) -> int:
+        """The number of frames that were sent so far."""
+        return self._sent
+
+    def note_arrival(self, sent: int) -> None:
+        """Note that so many of the frames have arrived: WeCom has answered a ping that was sent behind them."""
+        with self._changed:
+            self._arrived = max(self._arrived, sent)
+
     def take(self, req_id: str, frame: Frame) -> None:
-        """Take an acknowledgement; one that nobody waits for is a welcome's, or came too late."""
+        """Take an acknowledgement; one that nobody waits for is a welcome's, or came too late.
+
+        A refusal that came too late makes the frame one that has to be sent again.
+        """
         code, words = frame.get("errcode"), frame.get("errmsg")
         with self._changed:
             if req_id in self._waiting:
@@ -99,8 +129,10 @@ class Outbox:
                 ack = _Ack(code if isinstance(code, int) else -1, said)
                 self._waiting[req_id].append(ack)
                 self._changed.notify_all()
+            elif code and req_id in self._owed:
+                self._owed[req_id] = self._owed[req_id]._replace(frame={})
 
-    def _was_taken(self, link: Link, req_id: str, acks: list[_Ack], expected: int) -> bool:
+    def _was_taken(self, link: Link, req_id: str, acks: list[_Ack], owed: _Owed) -> bool:
         """Wait for the acknowledgement of the last frame.
 
         Those of frames before that came too late have the same req_id: the last one that comes counts, for as long as
@@ -109,7 +141,7 @@ class Outbox:
         ends_at = time.monotonic() + self._ack_s
         with self._changed:
             self._changed.wait_for(
-                lambda: len(acks) >= expected or self._link is not link, max(0.0, ends_at - time.monotonic())
+                lambda: len(acks) >= owed.acks or self._link is not link, max(0.0, ends_at - time.monotonic())
             )
             if acks and acks[-1].code:
                 raise Refused(acks[-1].code, acks[-1].words)
@@ -117,7 +149,7 @@ class Outbox:
                 return True
             if self._link is not link:
                 raise Disconnected("the connection was lost before WeCom acknowledged")
-            self._owed[req_id] = expected
+            self._owed[req_id] = owed
             while len(self._owed) > MAX_OWED:
                 self._owed.popitem(last=False)
             return False

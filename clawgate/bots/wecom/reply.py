@@ -172,13 +172,14 @@ class WecomReply:
         return True
 
     def _deliver(self, content: str, ends_at: float) -> None:
-        """Send a message that ends, again and again until WeCom acknowledges it.
+        """Send a message that ends, again and again until WeCom acknowledges it, or is known to have it.
 
         A stream's frame may be sent twice. A message to the chat that WeCom took without a word appears twice then,
         which is better than not at all.
 
         Errors: Refused for good; Undelivered.
         """
+        frame = self._frame(content, is_last=True)
         pause_s, problem = FIRST_PAUSE_S, "there was no connection to WeCom"
         while self._clock() < ends_at and self._outbox.wait_open(ends_at - self._clock()):
             wait_s = self._pacing.claim_last(self._place.chat)
@@ -187,7 +188,7 @@ class WecomReply:
                 problem = "too many messages were in this chat"
                 continue
             try:
-                if self._outbox.send(self._frame(content, is_last=True)):
+                if self._outbox.send(frame):
                     return
                 problem = "WeCom did not acknowledge it"
             except Disconnected as error:

@@ -58,7 +58,7 @@ class WecomWire:
         self._welcome = welcome
         self._is_command = is_command
         self._clock = clock
-        self._pings: set[str] = set()
+        self._pings: dict[str, int] = {}  # each with the number of frames that were sent before it
         self._pinged_at = 0.0
 
     def address(self) -> str:
@@ -103,7 +103,7 @@ class WecomWire:
             raise Disconnected("WeCom did not answer two pings: the connection counts as dead")
         if since_s >= PING_S:
             frame = frames.ping()
-            self._pings.add(frame["headers"]["req_id"])
+            self._pings[frame["headers"]["req_id"]] = self._outbox.sent
             self._pinged_at = self._clock()
             link.send(frame)
 
@@ -142,6 +142,7 @@ class WecomWire:
 
     def _hear_answer(self, req_id: str, frame: Frame) -> None:
         if req_id in self._pings:
+            self._outbox.note_arrival(self._pings[req_id])
             self._pings.clear()
         else:
             self._outbox.take(req_id, frame)

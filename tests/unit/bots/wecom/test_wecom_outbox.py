@@ -192,3 +192,28 @@ def test_nothing_is_kept_of_frames_that_are_over(outbox: Outbox, link: FakeLink)
     outbox.take("req", acknowledged())
     assert not outbox._waiting
     assert not outbox._owed
+
+
+def test_a_frame_that_has_arrived_is_not_sent_again(outbox: Outbox, link: FakeLink) -> None:
+    assert not outbox.send(FRAME)
+    outbox.note_arrival(outbox.sent)
+    other = whole(Place("other", "zhang", False), "words")
+    assert not outbox.send(other), "it was sent behind the ping"
+    assert outbox.send(FRAME)
+    assert link.sent == [FRAME, other]
+
+
+@pytest.mark.parametrize("reason", ["earlier", "changed", "refused", "elsewhere"])
+def test_a_frame_that_may_not_have_arrived_is_sent_again(outbox: Outbox, link: FakeLink, reason: str) -> None:
+    sent, again = outbox.sent, FRAME
+    assert not outbox.send(FRAME)
+    outbox.note_arrival(sent if reason == "earlier" else outbox.sent)
+    if reason == "changed":
+        again = whole(Place("req", "zhang", False), "more words")
+    elif reason == "refused":
+        outbox.take("req", acknowledged(45009, "too often"))
+    elif reason == "elsewhere":
+        outbox.detach()
+        outbox.attach(cast(Link, link))
+    assert not outbox.send(again)
+    assert link.sent == [FRAME, again]

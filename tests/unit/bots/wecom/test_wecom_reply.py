@@ -9,6 +9,7 @@ import pytest
 
 from clawgate.bots.message import Snapshot, Undelivered
 from clawgate.bots.splitting import split
+from clawgate.bots.wecom import wire as wire_module
 from clawgate.bots.wecom.layout import PART_BYTES, SIGN_OF_LIFE
 from clawgate.bots.wecom.pacing import Pacing
 from clawgate.bots.wecom.reply import HOLD_S, PATIENCE_S, STREAM_S, WecomMessenger, WecomReply
@@ -471,3 +472,24 @@ def test_the_wait_for_a_full_chat_is_bounded(bot: Bot) -> None:
     with pytest.raises(Undelivered, match="too many messages were in this chat"):
         messenger.reply_to(bot.hears("你好")).finish(over("答"))
     assert now[0] == PATIENCE_S
+
+
+@pytest.mark.parametrize("is_pushed", [False, True])
+def test_a_message_that_is_never_acknowledged_is_taken_once_a_later_ping_is_answered(
+    monkeypatch: pytest.MonkeyPatch, is_pushed: bool
+) -> None:
+    """What is sent later arrives later: WeCom has all that was sent before a ping that it has answered."""
+    monkeypatch.setattr(wire_module, "PING_S", 0.02)
+    rules = Rules(per_minute=None, next_s=0.02, unacknowledged=10_000)
+    with ScriptedWecom(rules=rules) as wecom, Bot(wecom, ack_s=0.02) as bot:
+        reply = bot.reply()
+        if is_pushed:
+            rules.unacknowledged = 0
+            rules.refusals.append(NO_STREAMS)
+            reply.show(Snapshot("第"))
+            rules.unacknowledged = 10_000
+        reply.finish(over(long_answer()))
+    assert {each.kind for each in wecom.messages} == {"push" if is_pushed else "stream"}
+    assert all(each.is_over for each in wecom.messages)
+    shown = list({each.content: each for each in wecom.messages}.values())
+    assert lines_of(shown) == lines_of([Shown("", "", [long_answer()])])

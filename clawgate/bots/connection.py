@@ -38,7 +38,8 @@ class Times(NamedTuple):
 
     silence_s: without a frame for so long it counts as dead.
     tick_s: so often the wire is asked whether it has something to send.
-    open_s: the longest time to connect; write_s: for a write to make way; close_s: to say goodbye.
+    open_s: the longest time to connect; address_s: for one address of the messenger's, of which some may be dead, as
+    IPv6 is in many a network; write_s: for a write to make way; close_s: to say goodbye.
     steady_s: a connection that lived so long was a good one: the back-off begins anew. asked_s: the same where the
     messenger asks for a new one; DingTalk may do so each 30 s, to spread its load.
     first_pause_s, longest_pause_s: between two attempts; each pause is twice the one before, and up to half of it
@@ -47,7 +48,8 @@ class Times(NamedTuple):
 
     silence_s: float = 90.0
     tick_s: float = 1.0
-    open_s: float = 10.0
+    open_s: float = 15.0
+    address_s: float = 3.0
     write_s: float = 10.0
     close_s: float = 1.0
     steady_s: float = 60.0
@@ -263,6 +265,7 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
             ssl=_tls() if url.startswith("wss:") else None,
             logger=library,
             open_timeout=times.open_s,
+            timeout=times.address_s,
             close_timeout=times.close_s,
             ping_interval=None,
             max_size=MAX_FRAME_BYTES,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -151,6 +152,34 @@ def test_frames_are_handed_over_and_sent_as_they_are(served: Callable[[Handler],
     assert received == ['{"cmd":"春 ?"}']
     assert wire.ends == 1
     assert not kept.connection.is_open
+
+
+def test_an_address_that_swallows_everything_leaves_time_for_the_next(
+    served: Callable[[Handler], PlainWire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is with IPv6 in a network that has addresses and no way out."""
+    dead, made, find = ("127.0.0.2", 9), socket.socket.connect, socket.getaddrinfo
+
+    class Socket(socket.socket):
+        """One whose connection to the dead address takes all the time that it has."""
+
+        def connect(self, address: Any) -> None:
+            """Connect."""
+            if address == dead:
+                time.sleep(self.gettimeout() or DEADLINE_S)
+                raise TimeoutError
+            made(self, address)
+
+    def both(*given: Any, **more: Any) -> list[Any]:
+        found = find(*given, **more)
+        return [(*found[0][:4], dead)] * 2 + found
+
+    wire = served(stay)
+    monkeypatch.setattr(socket, "socket", Socket)
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    kept = Kept(wire, QUICK._replace(open_s=5.0, address_s=0.05))
+    assert wire.begun.wait(DEADLINE_S)
+    kept.stopped()
 
 
 def test_pauses_grow_and_differ_by_chance() -> None:

@@ -287,6 +287,8 @@ class ScriptedWecom:
             self._violate(
                 "a stream ends with nothing to be seen, which leaves the animation of thinking there for good"
             )
+        if finish and self.rules.is_dull and [content] == shown.contents[-1:]:
+            return OK
         shown.contents.append(content)
         shown.is_over = finish
         return OK

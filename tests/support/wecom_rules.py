@@ -25,7 +25,7 @@ class Rules:
     stream_s: a stream older than that is expired. per_minute: more frames in one chat are refused; None: no limit.
     subscribe_s: two subscriptions closer than that are too often.
     is_silent: nothing is answered, and the connection stays. has_sticky_ids: a req_id outlives its connection.
-    has_one_stream: a req_id takes no second stream.
+    has_one_stream: a req_id takes no second stream. is_dull: an end that says what is there already ends nothing.
     """
 
     ack_s: float = 0.0
@@ -38,6 +38,7 @@ class Rules:
     is_silent: bool = False
     has_sticky_ids: bool = False
     has_one_stream: bool = False
+    is_dull: bool = False
 
 
 @dataclass

@@ -37,6 +37,8 @@ PATIENCE_S = 180.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 20.0
 NO_STREAM = {600039, 846604, 846605, 846608}
 """Errors after which no stream helps: a client that shows none, a callback too old or unknown, an old stream."""
+UNSEEN = "\n\n\u200b"
+"""What an end has more than an update that said the same: some saw that WeCom drops such an end."""
 MOST_CONFLICTS = 3
 """So often in a row a frame of a stream is in conflict with another before the stream is left."""
 
@@ -257,4 +259,6 @@ class WecomReply:
             return frames.whole(self._place, content)
         if not self._stream_id:
             self._stream_id, self._began_at = frames.new_id("stream"), self._clock()
+        if is_last and content == self._content:
+            content += UNSEEN
         return frames.stream(self._place, self._stream_id, content, is_last=is_last)

@@ -12,7 +12,7 @@ from clawgate.bots.splitting import split
 from clawgate.bots.wecom import wire as wire_module
 from clawgate.bots.wecom.layout import PART_BYTES, SIGN_OF_LIFE
 from clawgate.bots.wecom.pacing import Pacing
-from clawgate.bots.wecom.reply import HOLD_S, PATIENCE_S, STREAM_S, WecomMessenger, WecomReply
+from clawgate.bots.wecom.reply import HOLD_S, PATIENCE_S, STREAM_S, UNSEEN, WecomMessenger, WecomReply
 from clawgate.bots.words import ZH
 from tests.support.tools import DEADLINE_S
 from tests.support.wecom import ScriptedWecom
@@ -247,6 +247,18 @@ def test_what_a_second_stream_may_not_show_is_pushed(wecom: ScriptedWecom, bot: 
     assert len(streams) - len(first.contents) <= 3, "a frame that is refused counts, too"
 
 
+@pytest.mark.parametrize("text", ["全部", "```\n全部\n```"])
+def test_an_end_says_something_new(wecom: ScriptedWecom, bot: Bot, text: str) -> None:
+    """Some saw that WeCom drops an end that says what it shows already: the message goes on for ever."""
+    wecom.rules.is_dull = True
+    reply = bot.reply()
+    reply.show(Snapshot(text))
+    reply.finish(over(text))
+    assert wecom.messages[0].is_over
+    assert wecom.messages[0].content.replace("\u200b", "").strip() == text
+    assert "```\u200b" not in wecom.messages[0].content, "that would end no code"
+
+
 def test_a_conflict_at_the_end_passes(wecom: ScriptedWecom, bot: Bot) -> None:
     reply = bot.reply()
     reply.show(Snapshot("一"))
@@ -378,8 +390,8 @@ def test_code_that_is_cut_by_age_is_opened_again(wecom: ScriptedWecom, later: La
         later.reply.show(Snapshot(text))
     later.reply.finish(over("```python\na\nb\nc\n```\n完"))
     assert [each.content for each in wecom.messages] == [
-        "```python\na\n```",
-        f"{ZH.continued}\n\n```python\nb\n```",
+        f"```python\na\n```{UNSEEN}",
+        f"{ZH.continued}\n\n```python\nb\n```{UNSEEN}",
         f"{ZH.continued}\n\n```python\nc\n```\n完",
     ]
 
@@ -400,7 +412,7 @@ def test_a_stream_that_grows_old_in_its_first_line_ends_there(wecom: ScriptedWec
     later.now = STREAM_S + 1
     later.reply.show(Snapshot(text))
     assert [each.is_over for each in wecom.messages] == [True, True]
-    assert wecom.messages[1].contents == [line, line]
+    assert wecom.messages[1].contents == [line, line + UNSEEN]
 
 
 def test_only_the_first_message_behind_an_old_stream_says_so(wecom: ScriptedWecom, later: Later) -> None:
@@ -445,7 +457,7 @@ def test_what_comes_behind_an_old_stream_is_pushed_where_no_second_one_is_taken(
     wecom.rules.refusals.append(UNKNOWN)
     later.reply.show(Snapshot("一\n二"))
     later.reply.finish(over("一\n二三"))
-    assert [(each.kind, each.content.strip()) for each in wecom.messages] == [
+    assert [(each.kind, each.content.removesuffix(UNSEEN).strip()) for each in wecom.messages] == [
         ("stream", "一"),
         ("push", f"{ZH.continued}\n\n二三"),
     ]
@@ -456,7 +468,7 @@ def test_an_old_stream_that_has_it_all_is_followed_by_nothing(wecom: ScriptedWec
     later.now = STREAM_S + 1
     later.reply.show(Snapshot("一"))
     later.reply.finish(over("一"))
-    assert [each.contents for each in wecom.messages] == [["一", "一"]]
+    assert [each.contents for each in wecom.messages] == [["一", f"一{UNSEEN}"]]
 
 
 def test_the_wait_for_a_full_chat_is_bounded(bot: Bot) -> None:

@@ -42,7 +42,7 @@ def wecom(gate: Gateway, upstream: ScriptedOllama) -> Iterator[ScriptedWecom]:
             "s3cr3t",
             outbox,
             conversations.take,
-            lambda: RULES.say(ZH.welcome),
+            conversations.greeting_of,
             is_command=lambda words: not isinstance(order_of(words, RULES), Ask),
         )
         connection = Connection(wire, QUICK)

@@ -39,7 +39,8 @@ class Times(NamedTuple):
     silence_s: without a frame for so long it counts as dead.
     tick_s: so often the wire is asked whether it has something to send.
     open_s: the longest time to connect; address_s: for one address of the messenger's, of which some may be dead, as
-    IPv6 is in many a network; write_s: for a write to make way; close_s: to say goodbye.
+    IPv6 is in many a network; write_s: for a write to make way; ping_s: from one ping to
+    the next; close_s: to say goodbye.
     steady_s: a connection that lived so long was a good one: the back-off begins anew. asked_s: the same where the
     messenger asks for a new one; DingTalk may do so each 30 s, to spread its load.
     first_pause_s, longest_pause_s: between two attempts; each pause is twice the one before, and up to half of it
@@ -51,6 +52,7 @@ class Times(NamedTuple):
     open_s: float = 15.0
     address_s: float = 3.0
     write_s: float = 10.0
+    ping_s: float = 60.0
     close_s: float = 1.0
     steady_s: float = 60.0
     asked_s: float = 10.0
@@ -253,7 +255,8 @@ def _now() -> tuple[float, float]:
 def _connection_to(url: str, times: Times) -> ClientConnection:
     """Connect.
 
-    The library's own pings are off: a messenger has heartbeats of its own, and none says whether it answers those.
+    The library's pings keep the way through firewalls open, as those of DingTalk's SDK do. No answer to them is waited
+    for: a messenger has heartbeats of its own, and none says whether it answers these.
     A write that makes no way would hold the library's lock for as long as TCP tries, a quarter of an hour, and with it
     whoever wants to close the connection. At debug the library would log frames, and so secrets and what people write.
     """
@@ -267,7 +270,8 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
             open_timeout=times.open_s,
             timeout=times.address_s,
             close_timeout=times.close_s,
-            ping_interval=None,
+            ping_interval=times.ping_s,
+            ping_timeout=None,
             max_size=MAX_FRAME_BYTES,
             compression=None,
         ).__enter__()  # what connect returns differs between releases, but not what a context has

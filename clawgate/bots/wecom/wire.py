@@ -28,6 +28,8 @@ NOT_SUBSCRIBED = 846609
 """The connection lives, and WeCom has forgotten the subscription: nothing is delivered on it any more."""
 CONFLICT = 6000
 """Two frames of one callback at the same time, says WeCom; users see it for a second stream of one callback, too."""
+DENIALS = {40001, 93019, 600041, 853000}
+"""Errors of a wrong id or secret. Any other may end by itself: a bot that starts at night does not give up for it."""
 PASSING = {-1, TOO_OFTEN, 45033, NOT_SUBSCRIBED, CONFLICT}
 """Errors that end by themselves: WeCom is busy, or finds that too much comes."""
 
@@ -116,7 +118,7 @@ class WecomWire:
         code, words = answer.get("errcode"), " ".join(text_at(answer, "errmsg").split())[:200]
         if code == 0:
             return
-        if not isinstance(code, int) or code in PASSING:
+        if not isinstance(code, int) or code not in DENIALS:
             pause_s = TOO_OFTEN_S if code == TOO_OFTEN else 0.0
             raise Disconnected(f"WeCom did not take the subscription: {code} {words}", pause_s=pause_s)
         raise Denied(

@@ -249,7 +249,8 @@ def test_a_subscription_without_an_answer_is_given_up() -> None:
     [
         ({"errcode": 45009, "errmsg": "api freq out of limit"}, Disconnected, 30),
         ({"errcode": -1, "errmsg": "system busy"}, Disconnected, 0),
-        ({"errcode": "x"}, Disconnected, 0),
+        ({"errcode": 40058, "errmsg": "nobody knows"}, Disconnected, 0),
+        ({"errcode": {"x": 1}}, Disconnected, 0),
         ({}, Disconnected, 0),
         ({"errcode": 93019, "errmsg": "invalid bot_id"}, Denied, None),
     ],

@@ -49,7 +49,7 @@ class Token:
     def _renew(self, renewal: Future[str]) -> None:
         try:
             token, life_s = self._fetch()
-        except ApiError as error:
+        except BaseException as error:  # noqa: BLE001  `get` raises it, here and for those who wait
             with self._lock:
                 self._renewal = None
             renewal.set_exception(error)

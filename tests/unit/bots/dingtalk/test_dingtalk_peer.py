@@ -100,16 +100,17 @@ def test_a_token_is_fetched_once_for_all_threads() -> None:
     assert fetched == [1]
 
 
-def test_a_token_that_was_not_given_is_asked_for_again() -> None:
-    answers: list[ApiError | tuple[str, float]] = [ApiError("oauth2/accessToken", "away"), ("token1", 7200.0)]
+@pytest.mark.parametrize("failure", [ApiError("oauth2/accessToken", "away"), OverflowError("a life of 10 ** 400 s")])
+def test_a_token_that_was_not_given_is_asked_for_again(failure: Exception) -> None:
+    answers: list[Exception | tuple[str, float]] = [failure, ("token1", 7200.0)]
 
     def fetch() -> tuple[str, float]:
         answer = answers.pop(0)
-        if isinstance(answer, ApiError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
     token = Token(fetch, lambda: 0.0)
-    with pytest.raises(ApiError):
+    with pytest.raises(type(failure)):
         token.get()
     assert token.get() == token.get() == "token1"

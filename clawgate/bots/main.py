@@ -78,9 +78,10 @@ class _Running:
             complain(str(item))
             status = {Denied: WRONG, TakenOver: ANOTHER}.get(type(item), NOT_READY)
         self._is_leaving = True
-        if not reader.is_alive():
+        is_kept = isinstance(item, int) and reader.is_alive()  # the thread tells of its end before it ends
+        if not is_kept:
             self._bot.leave()
-        if not self._bot.conversations.drain(DRAIN_S if reader.is_alive() else LEAVE_S):
+        if not self._bot.conversations.drain(DRAIN_S if is_kept else LEAVE_S):
             logger.warning("not every answer could be delivered in time")
         self._connection.stop()
         reader.join(LEAVE_S)

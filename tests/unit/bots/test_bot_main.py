@@ -1,0 +1,98 @@
+"""A bot's process without a messenger: how it ends when its connection does."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from clawgate.bots import main
+from clawgate.bots.assembly import Bot
+from clawgate.bots.connection import Link
+from clawgate.bots.failures import Denied, TakenOver
+from clawgate.config import BotsConfig
+from tests.support.tools import DEADLINE_S
+
+
+class EndingBot:
+    """A bot whose connection ends with an error. done: what was done, in its order."""
+
+    kind = SimpleNamespace(title="WeCom")
+
+    def __init__(self, error: Exception) -> None:
+        self.done: list[str] = []
+        self.wire = self
+        self.conversations = self
+        self._error = error
+
+    def address(self) -> str:
+        """End the connection."""
+        raise self._error
+
+    def begin(self, link: Link) -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+    def leave(self) -> None:
+        """Note it."""
+        self.done.append("left")
+
+    def drain(self, timeout_s: float) -> bool:
+        """Note it."""
+        self.done.append(f"drained in {timeout_s:g} s")
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """Give the signals back to the tests."""
+    numbers = (*main.ENDINGS, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def running(bot: EndingBot) -> Any:
+    """The process of a bot."""
+    return main._Running(cast(Bot, bot), lambda: BotsConfig())
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Denied("the secret is wrong"), main.WRONG),
+        (TakenOver("another one has it"), main.ANOTHER),
+        (ZeroDivisionError("a fault of ours"), main.NOT_READY),
+    ],
+)
+def test_a_connection_that_ends_ends_the_bot(
+    error: Exception, status: int, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    bot = EndingBot(error)
+    assert running(bot).run() == status
+    assert bot.done == ["left", f"drained in {main.LEAVE_S:g} s"]
+    assert capsys.readouterr().err.count("\n") == 1
+    assert ("ZeroDivisionError" in caplog.text) is isinstance(error, ZeroDivisionError)
+
+
+def test_no_answer_waits_for_a_connection_whose_thread_is_not_quite_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread tells of the end before it ends itself."""
+    bot, let_go = EndingBot(TakenOver("another one has it")), threading.Event()
+    process = running(bot)
+    keep: Callable[[], None] = process._keep
+
+    def keep_and_linger() -> None:
+        keep()
+        assert let_go.wait(DEADLINE_S)
+
+    monkeypatch.setattr(process, "_keep", keep_and_linger)
+    monkeypatch.setattr(main, "complain", lambda _: threading.Timer(0.05, let_go.set).start())
+    process.run()
+    assert bot.done == ["left", f"drained in {main.LEAVE_S:g} s"]

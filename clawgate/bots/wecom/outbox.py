@@ -78,7 +78,7 @@ class Outbox:
             return self._link is not None
 
     def send(self, frame: dict[str, Any]) -> bool:
-        """Send a frame and wait for its acknowledgement; False where none came in time.
+        """Send a frame and wait for its acknowledgement; False where none came in time, or the one before is not over.
 
         A frame that was sent before is not sent again where it has arrived: some are never acknowledged.
 
@@ -86,7 +86,8 @@ class Outbox:
         """
         req_id = frame["headers"]["req_id"]
         with self._changed:
-            self._changed.wait_for(lambda: req_id not in self._waiting, 2 * self._ack_s)
+            if not self._changed.wait_for(lambda: req_id not in self._waiting, 2 * self._ack_s):
+                return False
             link = self._link
             if link is None:
                 raise Disconnected("there is no connection to WeCom now")

@@ -13,7 +13,7 @@ from clawgate.bots.failures import Disconnected
 from clawgate.bots.wecom import outbox as module
 from clawgate.bots.wecom.frames import Place, push, whole
 from clawgate.bots.wecom.outbox import Outbox, Refused
-from tests.support.tools import wait_for
+from tests.support.tools import DEADLINE_S, wait_for
 
 QUICK_S = 0.05
 FRAME = whole(Place("req", "zhang", False), "words")
@@ -138,6 +138,27 @@ def test_the_next_frame_of_a_req_id_waits_for_the_one_before(
     wait_for(lambda: len(link.sent) == 3, "the second frame leaves")
     outbox.take("req", acknowledged())
     wait_for(lambda: second == [True], "the second one is over")
+
+
+def test_a_frame_whose_predecessor_is_not_over_in_time_is_not_sent(
+    link: FakeLink, run: Callable[[Callable[[], object]], list[object]]
+) -> None:
+    """A write may take longer than an acknowledgement."""
+    outbox, let_go = Outbox(QUICK_S), threading.Event()
+    outbox.attach(cast(Link, link))
+
+    def write_slowly() -> None:
+        let_go.wait(DEADLINE_S)
+        outbox.take("req", acknowledged())
+
+    link.then = write_slowly
+    first = run(lambda: outbox.send(FRAME))
+    wait_for(lambda: link.sent, "the first frame is being written")
+    assert not outbox.send(FRAME)
+    let_go.set()
+    wait_for(lambda: first == [True], "the first one is over")
+    assert link.sent == [FRAME]
+    assert not outbox._waiting
 
 
 def outbox_sends_another(outbox: Outbox, link: FakeLink) -> bool:

@@ -130,10 +130,6 @@ class Api:
         path = "/v1.0/card/streaming"
         self._succeeded(path, self._call("PUT", path, body))
 
-    def check_token(self) -> None:
-        """Get an access token, for who wants to know whether id and secret are right."""
-        self._token.get()
-
     def _succeeded(self, path: str, given: dict[str, Any]) -> dict[str, Any]:
         if given.get("success") is False:
             raise ApiError(path, self._clean(given.get("message")), status=200, code=_code(given, "code") or "failed")

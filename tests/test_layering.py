@@ -96,6 +96,9 @@ WITH_FLASK = {"werkzeug", "jinja2"}
 STRUCTS = {"msgspec.Struct", "Payload", "Event"}
 """msgspec's base of values, and ours below it."""
 MUTATORS = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
+MESSENGERS = ("bots.dingtalk", "bots.wecom")
+BOTS_SEAM = {"bots.connection", "bots.failures", "bots.message", "bots.splitting", "bots.words"}
+"""What a messenger's package knows of the bots."""
 RUNS: set[str] = set()
 """The one module outside the relay that has a Run in hand. It hands the run back to the desk, and the events on."""
 WRITTEN = {("ollama.capture", "_opening")}
@@ -260,6 +263,19 @@ def test_the_rooms_of_the_web_have_their_walls() -> None:
         if rooms[imported] != room and line[rooms[imported]] >= line[room]
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_messengers_of_the_bots_know_their_seam_alone() -> None:
+    """Neither knows the other, nor the conversations; of the rest only what puts a bot together knows a messenger."""
+    assert {name for name in modules() if name.startswith("bots.")} > BOTS_SEAM
+    for module in modules():
+        if room_of(module) == "bots":
+            known = {imported for imported in own_imports_of(module) if room_of(imported) == "bots"}
+            if module.startswith(MESSENGERS):
+                own = ".".join(module.split(".")[:2])
+                assert {each for each in known if not each.startswith(own)} <= BOTS_SEAM, module
+            elif module != "bots.assembly":
+                assert not [each for each in known if each.startswith(MESSENGERS)], module
 
 
 def test_every_package_is_in_the_wheel() -> None:

@@ -3,7 +3,17 @@
     messenger ⇄ connection ⇄ dingtalk/ or wecom/ ⇄ conversations ⇄ client/ ⇄ gateway
 
 A bot is a program of its own. It opens its connection to the messenger by itself, so that no address of ours needs to
-be public, and knows the gateway by client/ alone. What is said, when it is shown and where a text is cut is pure, and
-the same for both: talk.py, draft.py, splitting.py, pacing.py. The threads are those of conversations.py: one reads an
-answer and one shows it (turn.py), in the order of its conversation (place.py). A messenger's package has its wire.
+be public, and knows the gateway by client/ alone.
+
+    main.py           a process, from its start to its end      check.py          what `clawgate bot check` finds
+    assembly.py       a bot put together from the settings      lock.py           one bot of an id on a machine
+    connection.py     one WebSocket, made anew for years        failures.py       what ends it
+    conversations.py  each message to its answer, or sentence   place.py          the order of a conversation's messages
+    turn.py           one answer: a thread reads, one shows     errand.py         one small request to the gateway
+    sentences.py      the bot's own sentences on their way      seen.py           what was seen lately
+    message.py        the values and protocols between all
+
+What is said, what is shown and where a text is cut is pure, and the same for both messengers: talk.py, words.py,
+draft.py, splitting.py. A messenger's package has its wire, its replies and its pace; it knows no conversations, and
+they know no messenger.
 """

@@ -22,7 +22,7 @@ HASH_BYTES = 5
 """As much as an operator can compare by eye."""
 _IDS = ("session", "run", "{x-session-id}o", "{x-run-id}o")
 _ADDRESS = re.compile(r"(/sessions?/+)(.+?(?=/stream$|$))", re.DOTALL | re.IGNORECASE)
-_MENTION = re.compile(r"(/sessions?/+|\b(?=(?:sess|run)_[0-9a-f]{32,48}\b))([\w-]+)", re.IGNORECASE)
+_MENTION = re.compile(r"(/sessions?/+|\b(?=(?:sess|run|bot)_[0-9a-f]{32,64}\b))([\w-]+)", re.IGNORECASE)
 
 
 class Id:

@@ -14,6 +14,7 @@ from clawgate.bots.message import Snapshot
 from clawgate.bots.place import Place
 from clawgate.bots.sentences import MAX_THREADS, MAX_WAITING, Sentences
 from clawgate.bots.words import ZH
+from clawgate.telemetry.ids import Pseudonyms
 from tests.support.bot import MINE, RULES, Bot, bot_of
 from tests.support.messenger import RecordingMessenger, RecordingReply
 from tests.support.tools import DEADLINE_S, free_port, wait_for
@@ -41,6 +42,17 @@ def test_a_gateway_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
         assert bot.ask("/new").text == ZH.away
     assert "no gateway answers" in caplog.text
     assert "secret question" not in caplog.text
+
+
+def test_the_log_has_no_id_that_opens_a_session(fake: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
+    fake.script(failed(500, "internal", f"no session {MINE}"))
+    fake.script(failed(500, "internal", f"no session {MINE}"))
+    with caplog.filtering(Pseudonyms(b"k" * 16, is_whole=False)), bot_of(fake.url) as bot:
+        bot.ask("one")
+        bot.ask("停止")
+    assert len(caplog.records) == 2
+    assert "no session" in caplog.text
+    assert MINE not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from clawgate.bots.dingtalk.api import encode
+from clawgate.bots.dingtalk.api import Api, encode
 from clawgate.bots.dingtalk.failures import ApiError
 from clawgate.bots.dingtalk.token import Token
 from tests.support.dingtalk import DingTalk as Peer
 from tests.unit.bots.dingtalk.room import Room
+from tests.unit.client.fake_gateway import FakeGateway, head
 
 CARD: dict[str, Any] = {
     "cardTemplateId": "t",
@@ -75,6 +76,18 @@ def test_a_ticket_opens_one_connection() -> None:
             pass
         assert peer.violations == ["a ticket was used twice"]
         peer.violations.clear()
+
+
+def test_no_redirect_is_followed() -> None:
+    """The secret, or a person's message, would go wherever it leads."""
+    with FakeGateway() as server:
+        api = Api(server.url, "key", "secret")
+        for call in (lambda: api.open_connection("test"), lambda: api.post_webhook(f"{server.url}/x", {})):
+            server.script(head(307, f"Location: {server.url}/elsewhere\r\n"))
+            with pytest.raises(ApiError) as caught:
+                call()
+            assert caught.value.status == 307
+        assert server.asked == ["POST /v1.0/gateway/connections/open", "POST /x"]
 
 
 def test_a_token_is_fetched_once_for_all_threads() -> None:

@@ -148,4 +148,4 @@ def test_the_time_is_linear(pattern: str, limit: int, size: Callable[[str], int]
 
     short_s = min(time_s(20_000) for _ in range(3))
     long_s = min(time_s(160_000) for _ in range(2))
-    assert long_s < 8 * 3 * short_s + 0.01, "eight times the text takes more than thrice eight times as long"
+    assert long_s < 8 * 3 * short_s + 0.05, "eight times the text takes more than thrice eight times as long"

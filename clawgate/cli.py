@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from clawgate import __version__, ports, unix_socket
 from clawgate.addresses import socket_path, visited_name
-from clawgate.config import Config, ServerConfig, cautions, load, settings
+from clawgate.config import BotsConfig, Config, ServerConfig, cautions, load, settings
 from clawgate.console import adapt_output, complain, drop_output, tell
 from clawgate.errors import ConfigError
 from clawgate.terminal.settings import add_options as add_chat_options
@@ -213,13 +213,21 @@ def bot(options: argparse.Namespace) -> int:
         if (error.name or "").partition(".")[0] != "websockets":
             raise
         raise ConfigError("the bots need websockets: pip install 'clawgate[bots]'") from error
-    place = Place(config.bots.gateway_url or _url_of(config.server, "bots.gateway_url"), config.server.auth_token)
+
+    def place_in(config: Config) -> Place:
+        return Place(config.bots.gateway_url or _url_of(config.server, "bots.gateway_url"), config.server.auth_token)
+
+    def read_again() -> tuple[BotsConfig, Place]:
+        again = configure(options)
+        return again.bots, place_in(again)
+
+    place = place_in(config)
     if options.name != "check":
         from clawgate.telemetry.ids import KEY_BYTES
         from clawgate.telemetry.logs import dict_config
 
         logging.config.dictConfig(dict_config(config.logging, os.urandom(KEY_BYTES)))
-        return run(options.name, config.bots, place, lambda: configure(options).bots)
+        return run(options.name, config.bots, place, read_again)
     is_ready = True
     for finding in findings(config.bots, place):
         tell(finding.line)

@@ -34,9 +34,10 @@ LEAVE_S = 5.0
 NOT_READY, WRONG, ANOTHER = 1, 2, 3
 """The exit statuses: a service manager starts the bot again only after the first."""
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
+Reload = Callable[[], "tuple[BotsConfig, Place]"]
 
 
-def run(name: str, config: BotsConfig, place: Place, reload: Callable[[], BotsConfig]) -> int:
+def run(name: str, config: BotsConfig, place: Place, reload: Reload) -> int:
     """Run a messenger's bot until a signal or another bot ends it; return the exit status.
 
     reload: reads the configuration again; raises ConfigError.
@@ -45,7 +46,7 @@ def run(name: str, config: BotsConfig, place: Place, reload: Callable[[], BotsCo
     bot = bot_of(name, config, place)
     try:
         with Lock(name, *bot.account):
-            return _Running(bot, reload).run()
+            return _Running(bot, place, reload).run()
     except Running:
         complain(f"another bot with this {bot.kind.id_name} runs on this machine; stop it first")
         return ANOTHER
@@ -57,8 +58,9 @@ class _Running:
     Threads: the main one; the reading one puts the end of the connection into the inbox, and signals their numbers.
     """
 
-    def __init__(self, bot: Bot, reload: Callable[[], BotsConfig]) -> None:
+    def __init__(self, bot: Bot, place: Place, reload: Reload) -> None:
         self._bot = bot
+        self._place = place
         self._reload = reload
         self._connection = Connection(bot.wire, on_open=self._tell)
         self._inbox: SimpleQueue[int | BotError | None] = SimpleQueue()
@@ -106,12 +108,14 @@ class _Running:
 
     def _read_again(self) -> None:
         try:
-            config = self._reload()
+            config, place = self._reload()
         except ConfigError as error:
             logger.error("the configuration was not read again: %s", error)
             return
         for line in self._bot.adopt(config):
             logger.info("%s", line)
+        if place != self._place:
+            logger.info("the gateway's address or token is another now: that needs a restart of the bot, too")
 
     def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self._is_leaving and number in ENDINGS:

@@ -11,11 +11,13 @@ from typing import Any, cast
 import pytest
 
 from clawgate.bots import main
-from clawgate.bots.assembly import Bot
+from clawgate.bots.assembly import Bot, Place, bot_of
 from clawgate.bots.connection import Link
 from clawgate.bots.failures import Denied, TakenOver
 from clawgate.config import BotsConfig
 from tests.support.tools import DEADLINE_S
+
+PLACE = Place("http://127.0.0.1:18789", "token")
 
 
 class EndingBot:
@@ -61,7 +63,7 @@ def _handlers() -> Iterator[None]:
 
 def running(bot: EndingBot) -> Any:
     """The process of a bot."""
-    return main._Running(cast(Bot, bot), lambda: BotsConfig())
+    return main._Running(cast(Bot, bot), PLACE, lambda: (BotsConfig(), PLACE))
 
 
 @pytest.mark.parametrize(
@@ -96,3 +98,17 @@ def test_no_answer_waits_for_a_connection_whose_thread_is_not_quite_over(monkeyp
     monkeypatch.setattr(main, "complain", lambda _: threading.Timer(0.05, let_go.set).start())
     process.run()
     assert bot.done == ["left", f"drained in {main.LEAVE_S:g} s"]
+
+
+@pytest.mark.parametrize(("url", "token", "is_told"), [(PLACE.url, "token", False), (PLACE.url, "new", True)])
+def test_a_token_that_has_changed_is_told_at_a_reload(
+    url: str, token: str, *, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The bot goes on with the one that it has, and the gateway may not take that any more."""
+    config = BotsConfig(wecom_bot_id="bot", wecom_secret="secret")
+    process = main._Running(bot_of("wecom", config, PLACE), PLACE, lambda: (config, Place(url, token)))
+    with caplog.at_level("INFO"):
+        process._read_again()
+    assert caplog.messages[0] == "configuration read again: nothing changed"
+    assert ("needs a restart" in caplog.text) is is_told
+    assert token not in caplog.text or token == "token"

@@ -14,6 +14,7 @@ from clawgate.bots.message import Snapshot
 from clawgate.bots.place import Place
 from clawgate.bots.sentences import MAX_THREADS, MAX_WAITING, Sentences
 from clawgate.bots.words import ZH
+from clawgate.client import Gateway
 from clawgate.telemetry.ids import Pseudonyms
 from tests.support.bot import MINE, RULES, Bot, bot_of
 from tests.support.messenger import RecordingMessenger, RecordingReply
@@ -187,6 +188,20 @@ def test_the_end_is_delivered_whatever_goes_wrong_before(fake: FakeGateway, monk
     with bot_of(fake.url) as bot:
         assert bot.ask("one") == Snapshot("春", is_over=True)
     wait_for(lambda: len(problems) == 1, "it is told")
+
+
+def test_an_answer_whose_reader_breaks_down_is_told_as_an_error(
+    fake: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", problems.append)
+    with bot_of(fake.url) as bot:
+        with monkeypatch.context() as broken:
+            broken.setattr(Gateway, "ask", lambda *_: 1 // 0)
+            assert bot.ask("one").remark == ZH.failed.format(code="internal")
+        fake.script(sse(begun(), "光", ended()), end)
+        assert bot.ask("two").text == "光"
+    assert len(problems) == 1
 
 
 def test_a_place_is_reached_in_its_turn() -> None:

@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from clawgate.bots.failures import Denied, Disconnected
+from clawgate.client.endpoint import is_loopback
 from clawgate.trust import trust_the_machine
 
 logger = logging.getLogger(__name__)
@@ -266,6 +268,7 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
         connection = connect(
             url,
             ssl=_tls() if url.startswith("wss:") else None,
+            proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
             logger=library,
             open_timeout=times.open_s,
             timeout=times.address_s,

@@ -456,6 +456,16 @@ def test_a_proxy_that_needs_a_package_is_named(
     assert "no connection to ws://messenger.invalid: " in caplog.text
 
 
+def test_no_proxy_is_asked_for_an_address_of_this_machine(
+    served: Callable[[Handler], PlainWire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes there is not encrypted, and a secret is in it."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    Connection(served(stay), QUICK).try_once()
+
+
 def test_a_system_without_threads_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading.Thread, "start", refuse_thread)
     pauses: list[float] = []

@@ -204,6 +204,28 @@ def test_an_answer_whose_reader_breaks_down_is_told_as_an_error(
     assert len(problems) == 1
 
 
+def test_a_second_stop_behind_one_that_is_on_its_way_asks_nothing(fake: FakeGateway) -> None:
+    go = threading.Event()
+    fake.script(wait(go), failed(404, "unknown_session"))
+    with bot_of(fake.url) as bot:
+        first = bot.say("停止")
+        bot.say("停止")
+        go.set()
+        assert bot.final_of(first).text == ZH.nothing_running
+    assert asked(fake) == ["/api/interrupt"]
+    assert len(bot.messenger.replies) == 1
+
+
+def test_a_drain_waits_for_the_bots_own_sentences(fake: FakeGateway) -> None:
+    with bot_of(fake.url) as bot:
+        bot.messenger.go.clear()
+        message = bot.say("/help")
+        assert not bot.conversations.drain(0.05)
+        bot.messenger.go.set()
+        assert bot.conversations.drain(5)
+        assert bot.final_of(message).text
+
+
 def test_a_place_is_reached_in_its_turn() -> None:
     first = Place(None)
     ended_early = threading.Event()

@@ -11,7 +11,7 @@ from clawgate.bots import turn
 from clawgate.bots.message import Snapshot
 from clawgate.bots.words import ZH
 from tests.support.bot import bot_of
-from tests.support.tools import wait_for
+from tests.support.tools import refuse_thread, wait_for
 from tests.unit.client.fake_gateway import FakeGateway, begun, end, ended, failed, hang, sse, wait
 
 BUSY = Snapshot(ZH.busy, is_over=True)
@@ -31,9 +31,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     start = threading.Thread.start
 
     def start_or_refuse(thread: threading.Thread) -> None:
-        if thread.name in names:
-            raise RuntimeError("can't start new thread")
-        start(thread)
+        (refuse_thread if thread.name in names else start)(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
     return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from functools import partial
 
@@ -237,6 +238,16 @@ def test_a_place_is_reached_in_its_turn() -> None:
     waiting.join(DEADLINE_S)
     assert not waiting.is_alive()
     assert not ended_early.is_set()
+
+
+def test_a_place_keeps_none_of_those_before_it() -> None:
+    """A conversation that never rests would keep all of them."""
+    first = Place(None)
+    second, kept = Place(first), weakref.ref(first)
+    first.give_way()
+    second.wait()
+    del first
+    assert kept() is None
 
 
 def test_a_place_behind_several_waits_for_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,8 +97,11 @@ STRUCTS = {"msgspec.Struct", "Payload", "Event"}
 """msgspec's base of values, and ours below it."""
 MUTATORS = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 MESSENGERS = ("bots.dingtalk", "bots.wecom")
-BOTS_SEAM = {"bots.connection", "bots.failures", "bots.message", "bots.splitting", "bots.words"}
-"""What a messenger's package knows of the bots."""
+CONVERSATIONS = {
+    f"bots.{name}" for name in ("conversations", "turn", "errand", "place", "sentences", "draft", "talk", "seen")
+}
+BOTS = {f"bots.{name}" for name in ("main", "check", "assembly", "lock")}
+"""The modules of the bots that no messenger's package knows: the conversations, and the process around all."""
 RUNS: set[str] = set()
 """The one module outside the relay that has a Run in hand. It hands the run back to the desk, and the events on."""
 WRITTEN = {("ollama.capture", "_opening")}
@@ -265,17 +268,16 @@ def test_the_rooms_of_the_web_have_their_walls() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_messengers_of_the_bots_know_their_seam_alone() -> None:
-    """Neither knows the other, nor the conversations; of the rest only what puts a bot together knows a messenger."""
-    assert {name for name in modules() if name.startswith("bots.")} > BOTS_SEAM
+def test_the_messengers_and_the_conversations_of_the_bots_do_not_know_each_other() -> None:
+    assert {module for module in modules() if module.startswith("bots.")} > CONVERSATIONS | BOTS
     for module in modules():
-        if room_of(module) == "bots":
-            known = {imported for imported in own_imports_of(module) if room_of(imported) == "bots"}
-            if module.startswith(MESSENGERS):
-                own = ".".join(module.split(".")[:2])
-                assert {each for each in known if not each.startswith(own)} <= BOTS_SEAM, module
-            elif module != "bots.assembly":
-                assert not [each for each in known if each.startswith(MESSENGERS)], module
+        if module.startswith(MESSENGERS):
+            (other,) = (each for each in MESSENGERS if not module.startswith(each))
+            known = own_imports_of(module)
+            assert not known & (CONVERSATIONS | BOTS), module
+            assert not [each for each in known if each.startswith(other)], module
+        elif room_of(module) == "bots" and module != "bots.assembly":
+            assert not [each for each in own_imports_of(module) if each.startswith(MESSENGERS)], module
 
 
 def test_every_package_is_in_the_wheel() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -14,8 +15,9 @@ from clawgate.bots.dingtalk.api import Api, encode
 from clawgate.bots.dingtalk.failures import ApiError
 from clawgate.bots.dingtalk.token import Token
 from tests.support.dingtalk import DingTalk as Peer
+from tests.support.tools import free_port
 from tests.unit.bots.dingtalk.room import Room
-from tests.unit.client.fake_gateway import FakeGateway, head
+from tests.unit.client.fake_gateway import FakeGateway, head, reply
 
 CARD: dict[str, Any] = {
     "cardTemplateId": "t",
@@ -88,6 +90,20 @@ def test_no_redirect_is_followed() -> None:
                 call()
             assert caught.value.status == 307
         assert server.asked == ["POST /v1.0/gateway/connections/open", "POST /x"]
+
+
+def test_neither_a_proxy_nor_a_netrc_has_a_say_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password theirs")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with FakeGateway() as server:
+        server.script(reply(200, {"errcode": 0}))
+        Api(server.url, "key", "secret").post_webhook(f"{server.url}/x", {})
+        (request,) = server.requests
+        assert "authorization" not in request.headers
 
 
 def test_a_token_is_fetched_once_for_all_threads() -> None:

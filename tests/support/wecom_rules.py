@@ -53,5 +53,5 @@ class Shown:
 
     @property
     def content(self) -> str:
-        """What it shows now."""
-        return self.contents[-1]
+        """What can be seen of it now; the bot ends some with a blank that takes no room."""
+        return self.contents[-1].removesuffix("\n\n\u200b")

@@ -389,7 +389,7 @@ def test_code_that_is_cut_by_age_is_opened_again(wecom: ScriptedWecom, later: La
         later.reply.show(Snapshot(text))
         later.reply.show(Snapshot(text))
     later.reply.finish(over("```python\na\nb\nc\n```\n完"))
-    assert [each.content for each in wecom.messages] == [
+    assert [each.contents[-1] for each in wecom.messages] == [
         f"```python\na\n```{UNSEEN}",
         f"{ZH.continued}\n\n```python\nb\n```{UNSEEN}",
         f"{ZH.continued}\n\n```python\nc\n```\n完",

@@ -139,6 +139,7 @@ class Connection:
         self._times = times or Times()
         self._on_open = on_open
         self._stopped = threading.Event()
+        self._hurried = threading.Event()
         self._pause = pause or self._wait
         self._was_taken = False
         self.is_open = False
@@ -182,6 +183,11 @@ class Connection:
     def stop(self) -> None:
         """Leave: `keep` returns within a tick. Any thread, and a signal handler."""
         self._stopped.set()
+        self._hurried.set()
+
+    def hurry(self) -> None:
+        """Make the next attempt at once: there is something to say before the bot leaves. Any thread."""
+        self._hurried.set()
 
     def _connect(self) -> None:
         """Connect, and listen until the connection ends or `stop` is called."""
@@ -246,7 +252,8 @@ class Connection:
         return random.uniform(least, longest)
 
     def _wait(self, pause_s: float) -> None:
-        self._stopped.wait(pause_s)
+        if self._hurried.wait(pause_s) and not self._stopped.is_set():
+            self._hurried.clear()
 
 
 def _now() -> tuple[float, float]:

@@ -81,7 +81,9 @@ class _Running:
             status = {Denied: WRONG, TakenOver: ANOTHER}.get(type(item), NOT_READY)
         self._is_leaving = True
         is_kept = isinstance(item, int) and reader.is_alive()  # the thread tells of its end before it ends
-        if not is_kept:
+        if is_kept:
+            self._connection.hurry()
+        else:
             self._bot.leave()
         if not self._bot.conversations.drain(DRAIN_S if is_kept else LEAVE_S):
             logger.warning("not every answer could be delivered in time")

@@ -130,8 +130,8 @@ def test_an_answer_is_gone_on_with(upstream: ScriptedOllama, bot: Bot) -> None:
 
 def test_going_on_right_behind_a_stop_loses_and_repeats_nothing(upstream: ScriptedOllama, bot: Bot) -> None:
     """Wherever the stop hits, and whichever of the two the gateway gets first."""
-    words = "".join(chr(0x4E00 + number) for number in range(60))
-    upstream.answer(words, token_size=2, interval_s=0.002)
+    words = "".join(chr(0x4E00 + number) for number in range(160))
+    upstream.answer(words, token_size=2, interval_s=0.01)  # a late stop still finds it
     for cut in range(2, 42, 8):
         first = bot.say("one")
         wait_for(partial(has_shown, bot, first, cut), "it has come so far")

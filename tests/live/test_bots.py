@@ -151,6 +151,7 @@ def test_a_reload_and_a_restart_never_leave_two_connections(
         assert wecom.answer("wang")[0].content == "好"
         assert wecom.subscriptions == 1
         assert bot.terminate() == 0
+    wait_for(lambda: not wecom.is_subscribed, "WeCom has seen that it left")
     with wecom_bot(wecom, gate, tmp_path) as bot:
         assert bot.terminate() == 0
     assert (wecom.subscriptions, wecom.most_live) == (2, 1)

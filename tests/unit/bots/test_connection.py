@@ -370,6 +370,18 @@ def test_a_bot_leaves_while_it_pauses() -> None:
     kept.stopped()
 
 
+def test_a_bot_in_a_hurry_tries_once_more_at_once_and_not_again() -> None:
+    asked = threading.Semaphore(0)
+    wire = PlainWire(f"ws://127.0.0.1:{free_port()}")
+    wire.on_address = asked.release
+    kept = Kept(wire, QUICK._replace(first_pause_s=1000, longest_pause_s=1000))
+    assert asked.acquire(timeout=DEADLINE_S)
+    kept.connection.hurry()
+    assert asked.acquire(timeout=DEADLINE_S)
+    assert not asked.acquire(timeout=0.3)
+    kept.stopped()
+
+
 @pytest.mark.deadline(10)
 def test_a_bot_leaves_while_a_handshake_hangs(deaf: PlainWire, caplog: pytest.LogCaptureFixture) -> None:
     asked = threading.Event()

@@ -9,6 +9,8 @@ from clawgate.bots.message import Message
 from clawgate.bots.quoting import with_quote
 from clawgate.bots.wecom.frames import Place
 
+MAX_MENTIONS = 20
+"""So many mentions may stand before a command. An @ that is none, as in `@ 8:00`, stays where it is."""
 _FIRST_MENTION = re.compile(r"[@＠](?:[^\n@＠\u2005]{1,64}\u2005|\S+)\s*")
 _LAST_MENTION = re.compile(r"[@＠]\S+\s*\Z")
 
@@ -48,7 +50,9 @@ def without_mention(text: str) -> str:
 def _addressed(text: str, is_command: Callable[[str], bool]) -> str:
     """Take the mention off; the mentions of other people too where a command comes behind them."""
     first = rest = without_mention(text)
-    while rest[:1] in ("@", "＠"):
+    for _ in range(MAX_MENTIONS):
+        if rest[:1] not in ("@", "＠"):
+            break
         rest = without_mention(rest)
     return rest if rest and is_command(rest) else first
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clawgate.bots.message import Message
 from clawgate.bots.quoting import MAX_QUOTE
 from clawgate.bots.wecom.frames import Place
-from clawgate.bots.wecom.reading import message_in, without_mention
+from clawgate.bots.wecom.reading import MAX_MENTIONS, message_in, without_mention
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -91,6 +91,32 @@ def test_the_mention_is_taken_off(given_text: str, expected: str) -> None:
 def test_a_command_behind_several_mentions_is_one() -> None:
     assert read(text("@张三 @bot 停止"), group="wr1").text == "停止"
     assert read(text("@bot @张三 是谁"), group="wr1").text == "@张三 是谁"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("@bot @ 8:00", "@ 8:00"),
+        ("@bot ＠ 八点", "＠ 八点"),
+        ("@bot @", "@"),
+        ("@", "@"),
+        pytest.param("@a " * 10_000, ("@a " * 9_999).strip(), id="many"),
+    ],
+)
+def test_an_at_that_is_no_mention_stays_and_ends(content: str, expected: str) -> None:
+    calls = 0
+
+    def counted(value: str) -> str:
+        nonlocal calls
+        calls += 1
+        assert calls <= 2 * MAX_MENTIONS, "mentions are looked for without an end"
+        return without_mention(value)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("clawgate.bots.wecom.reading.without_mention", counted)
+        message = message_in("req", {"chattype": "group", "from": {"userid": "u"}, **text(content)}, lambda _: False)
+    assert message is not None
+    assert message.text == expected
 
 
 def test_a_talk_of_two_keeps_what_looks_like_a_mention() -> None:

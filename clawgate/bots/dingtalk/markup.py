@@ -25,7 +25,8 @@ NOTHING = "…"
 """The text of an answer that has none: DingTalk shows an empty one as a blank card or message."""
 FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
-_CODE_OR_TAG = re.compile(r"(?P<code>(`+)(?:(?!\2).)*?\2)|<(?!br */?>)(?=[A-Za-z/!?])")
+_CODE_OR_TAG = re.compile(r"(?P<code>(?<!`)(`+)(?!`).*?(?<!`)\2(?!`))|<(?!br */?>)(?=[A-Za-z/!?])")
+"""A row of marks is taken as a whole: to look for each part of it would take the cube of its length in time."""
 _BLOCK = re.compile(r"\s*(?:[-+*]\s|\d+[.)]\s|[#>|`~=<]|---|___|\*\*\*)|\s{4}")
 """The beginning of a line that is, or may be, more than plain text."""
 _NO_BLOCK_YET = re.compile(r"[^\s\d#>|`~=_<+*-]|\*\*[^\s*]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime
 from typing import Any
 
@@ -276,11 +277,19 @@ def test_the_bound_of_a_text_is_one_in_every_body(given_text: str) -> None:
         ("a  \nb", "a  \nb", "a  <br>b"),
         ("| a<br>b | <br /> | <brute> |", "| a<br>b | <br /> | &lt;brute> |", "| a<br>b | <br /> | &lt;brute> |"),
         ("a\n    b", "a  \n    b", "a  \n    b"),
+        ("z``` x ` <b> ``", "z``` x ` &lt;b> ``", "z``` x ` &lt;b> ``"),
     ],
 )
 def test_lines_and_tags_are_written_for_dingtalk(markdown: str, message: str | None, card: str | None) -> None:
     assert rendered(markdown) == (message or markdown)
     assert rendered(markdown, is_card=True) == (card or markdown)
+
+
+@pytest.mark.parametrize("line", ["x" + "`" * 4_000, "x" + "".join("`" * length + "a" for length in range(90, 0, -1))])
+def test_rows_of_marks_take_no_time(line: str) -> None:
+    began_at = time.thread_time()
+    assert rendered(line) == line
+    assert time.thread_time() - began_at < 1
 
 
 def test_what_is_seen_is_thinking_text_and_remark() -> None:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidProxy, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from clawgate.bots.failures import Denied, Disconnected
@@ -285,7 +285,8 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
             max_size=MAX_FRAME_BYTES,
             compression=None,
         ).__enter__()  # what connect returns differs between releases, but not what a context has
-    except (*CANNOT, RuntimeError) as error:  # RuntimeError: the system gives the library no thread
+    except (*CANNOT, RuntimeError, ValueError, TypeError) as error:
+        # RuntimeError: the system gives the library no thread; ValueError, TypeError: a host or port that can be none
         raise Disconnected(f"no connection to {_place(url)}: {_cause(error)}") from error
     write_s = struct.pack("@ll", int(times.write_s), int(times.write_s % 1 * 1e6))
     try:
@@ -313,4 +314,6 @@ def _place(url: str) -> str:
 
 
 def _cause(error: BaseException) -> str:
+    if isinstance(error, InvalidURI | InvalidProxy):
+        return error.msg  # the whole message has the address, and so the ticket, or the proxy's password
     return " ".join(str(error).split()) or type(error).__name__

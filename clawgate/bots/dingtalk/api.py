@@ -78,17 +78,23 @@ class Api:
             },
         )
         endpoint, ticket = given.get("endpoint"), given.get("ticket")
-        if not (isinstance(endpoint, str) and isinstance(ticket, str) and ticket and self.may_use(endpoint, "wss")):
+        if not (isinstance(endpoint, str) and isinstance(ticket, str) and _is_plain(ticket)) or not self.may_use(
+            endpoint, "wss"
+        ):
             raise ApiError("connections/open", "the response names no endpoint and ticket", status=200, code=NO_JSON)
         return Opening(endpoint, ticket)
 
     def may_use(self, url: str, scheme: str) -> bool:
         """Tell whether an address that DingTalk gave is encrypted, or as local as the API itself."""
+        if not _is_plain(url):
+            return False
         try:
             parts = urlsplit(url)
             is_plain = parts.scheme == {"wss": "ws", "https": "http"}[scheme]
-            return bool(parts.hostname) and (
-                parts.scheme == scheme or (is_plain and self.is_local and is_loopback(parts.hostname or ""))
+            return (
+                bool(parts.hostname)
+                and parts.port != 0
+                and (parts.scheme == scheme or (is_plain and self.is_local and is_loopback(parts.hostname or "")))
             )
         except ValueError:
             return False
@@ -153,7 +159,7 @@ class Api:
         path = "/v1.0/oauth2/accessToken"
         given = self._post(path, {"appKey": self.client_id, "appSecret": self._secret})
         token, life_s = given.get("accessToken"), given.get("expireIn")
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        if not isinstance(token, str) or not _is_plain(token):
             raise ApiError(path, "the response has no token", status=200, code=NO_JSON)
         return token, float(life_s) if isinstance(life_s, int) else 0.0
 
@@ -208,6 +214,11 @@ class Api:
 def encode(body: Mapping[str, Any]) -> bytes:
     """Encode a body as DingTalk counts it: UTF-8 that is not escaped. A lone surrogate becomes `?`."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def _is_plain(given: str) -> bool:
+    """Tell whether a text can stand in a URL or a header, and in one line of a log."""
+    return bool(given) and given.isascii() and given.isprintable() and " " not in given
 
 
 class _NoSignIn(AuthBase):

@@ -511,3 +511,19 @@ def test_no_secret_is_in_a_log(served: Callable[[Handler], PlainWire], caplog: p
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name != "websockets.server")
     assert "no connection to ws://127.0.0.1" in ours
     assert not any(word in ours for word in ("t1cket", "s3cr3t", "p3ople"))
+
+
+@pytest.mark.parametrize(
+    "url", ["wss://a..b/x", f"wss://{'a' * 70}.example/x", "wss://127.0.0.1:99999/x", "wss://[::1/x", "wss://h/x#y"]
+)
+def test_an_address_that_can_be_none_ends_no_bot_and_tells_no_ticket(url: str) -> None:
+    with pytest.raises(Disconnected) as caught:
+        Connection(PlainWire(f"{url}?ticket=t0p"), QUICK).try_once()
+    assert "t0p" not in str(caught.value)
+
+
+def test_a_proxy_that_is_none_tells_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "ftp://name:passw0rd@proxy.example:1")
+    with pytest.raises(Disconnected) as caught:
+        Connection(PlainWire("wss://messenger.example/x"), QUICK).try_once()
+    assert "passw0rd" not in str(caught.value)

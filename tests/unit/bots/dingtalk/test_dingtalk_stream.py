@@ -179,6 +179,10 @@ def test_a_wrong_secret_ends_the_bot(peer: DingTalk, caplog: pytest.LogCaptureFi
         {"endpoint": "wss://x"},
         {"endpoint": "http://x", "ticket": "t"},
         {"endpoint": "ws://example.org", "ticket": "t"},
+        {"endpoint": "wss://127.0.0.1:99999", "ticket": "t"},
+        {"endpoint": "wss://x\r\nHost: y", "ticket": "t"},
+        {"endpoint": "wss://x", "ticket": "t\u00e9"},
+        {"endpoint": "wss://x", "ticket": ""},
     ],
 )
 def test_an_endpoint_that_is_none_is_not_used(peer: DingTalk, body: dict[str, str]) -> None:

@@ -29,7 +29,8 @@ PIECE_BYTES = 1 << 16
 STREAM = "text/event-stream"
 BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """The errors of a connection: those of requests while it connects, those of urllib3 while a body is read."""
-_SILENT = (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
+SILENT = (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
+"""Those of a server that was asked, and does not answer in time."""
 _NOBODY = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.ConnectTimeoutError,
@@ -99,7 +100,7 @@ class Endpoint:
             what = "the connection to the gateway was lost" if is_there else f"no gateway answers at {self.url}"
             if isinstance(error, requests.exceptions.ProxyError):
                 what = f"the proxy that the environment names does not lead to {self.url}"
-            raise Unreachable(f"{what}: {cause_of(error)}", is_silent=isinstance(error, _SILENT)) from error
+            raise Unreachable(f"{what}: {cause_of(error)}", is_silent=isinstance(error, SILENT)) from error
 
     def _check(self, response: requests.Response, accept: str) -> None:
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()

@@ -19,7 +19,7 @@ from requests.auth import AuthBase
 from clawgate.bots.dingtalk.failures import NO_JSON, ApiError
 from clawgate.bots.dingtalk.pacing import Rate
 from clawgate.bots.dingtalk.token import Token
-from clawgate.client.endpoint import BROKEN, is_loopback, read
+from clawgate.client.endpoint import BROKEN, SILENT, is_loopback, read
 from clawgate.client.failures import NotAGateway, cause_of
 
 BOT_MESSAGES = "/v1.0/im/bot/messages/get"
@@ -190,7 +190,7 @@ class Api:
             ):
                 status, data = response.status_code, read(response, MAX_ANSWER_BYTES, is_cut=True)
         except (*BROKEN, NotAGateway, ValueError) as error:  # ValueError: a URL that requests takes for none
-            raise ApiError(what, cause_of(error)) from error
+            raise ApiError(what, cause_of(error), is_silent=isinstance(error, SILENT)) from error
         return self._judged(status, data, what)
 
     def _judged(self, status: int, data: bytes, what: str) -> dict[str, Any]:

@@ -18,13 +18,15 @@ class ApiError(BotError):
     """DingTalk refused a call, or could not be asked.
 
     status: of HTTP; 0 where no response came. code: DingTalk's own, "" where there is none.
+    is_silent: it was asked, and the answer did not come in time: it may have done what it was asked for.
     """
 
-    def __init__(self, what: str, detail: str, *, status: int = 0, code: str = "") -> None:
+    def __init__(self, what: str, detail: str, *, status: int = 0, code: str = "", is_silent: bool = False) -> None:
         found = " ".join(each for each in (str(status or ""), code, detail) if each)
         super().__init__(f"DingTalk, {what}: {found}")
         self.status = status
         self.code = code
+        self.is_silent = is_silent or status == 504
 
     @property
     def is_used_up(self) -> bool:

@@ -2,7 +2,8 @@
 
 A message goes by the webhook of the chat, which costs nothing of the API's quota and can mention the asker. A webhook
 is good for 90 minutes, sometimes for much less; the Open API follows where it refuses. What passes by itself is tried
-again. A try whose response is lost may have been taken: then a message appears twice, which is better than never.
+again. A try whose response is lost may have been taken: then a message appears twice, which is better than never. A
+DingTalk that is slow does not get it again and again: each copy is seen, and counts against the quota.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ badly.
 """
 PAUSES_S = (1.0, 2.0, 5.0, 10.0)
 """Between the tries of one message."""
+MAX_SILENT = 2
+"""So many tries of one way may be without a response in time; of the second way one, where the first had none."""
 MARGIN_S = 5.0
 """A webhook that ends so soon is not used any more."""
 
@@ -58,27 +61,31 @@ class Sender:
 
     def _deliver(self, title: str, text: str, *, is_mentioning: bool) -> ApiError | None:
         error: ApiError | None = None
+        most_silent = MAX_SILENT
         if self._is_webhook_good and time.monotonic() < self._place.good_until - MARGIN_S:
             body = _message(title, text, self._place, is_mentioning=is_mentioning)
-            error = self._try(lambda: self._api.post_webhook(self._place.webhook, body))
+            error = self._try(lambda: self._api.post_webhook(self._place.webhook, body), most_silent)
             if error is None:
                 return None
+            most_silent = 1 if error.is_silent else MAX_SILENT
             self._is_webhook_good = error.passes
             logger.info("%s; the message goes by the Open API", error)
         place = self._place
         if place.is_group:
-            return self._try(lambda: self._api.send_to_group(place.conversation_id, title, text))
+            return self._try(lambda: self._api.send_to_group(place.conversation_id, title, text), most_silent)
         if place.staff_id:
-            return self._try(lambda: self._api.send_to_person(place.staff_id, title, text))
+            return self._try(lambda: self._api.send_to_person(place.staff_id, title, text), most_silent)
         return error or ApiError("sessionWebhook", "it is over, and the person has no staff ID to write to")
 
-    def _try(self, call: Callable[[], None]) -> ApiError | None:
+    def _try(self, call: Callable[[], None], most_silent: int) -> ApiError | None:
         """Call until it succeeds, or return the failure that stays."""
+        silent = 0
         for pause_s in (*PAUSES_S, None):
             try:
                 call()
             except ApiError as error:
-                if pause_s is None or not error.passes:
+                silent += error.is_silent
+                if pause_s is None or not error.passes or silent >= most_silent:
                     return error
                 self._pause(pause_s)
             else:

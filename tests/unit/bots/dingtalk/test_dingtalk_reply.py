@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 
 import pytest
 
+from clawgate.bots.dingtalk.api import Api
+from clawgate.bots.dingtalk.failures import ApiError
 from clawgate.bots.dingtalk.reply import MarkdownReply
 from clawgate.bots.message import Snapshot, Undelivered
 from tests.support.dingtalk import GROUP_SEND, PERSON_SEND, QPS, SECRET, TOKEN, USED_UP, WEBHOOK, Sent, as_written
@@ -119,6 +122,26 @@ def test_what_passes_is_waited_for(peer: Peer, room: Room, status: int, code: ob
     room.messenger.reply_to(room.message()).finish(DONE)
     assert [sent.way for sent in peer.messages] == ["webhook"]
     assert room.pauses == [1, 2, 5]
+
+
+def test_a_dingtalk_that_is_slow_gets_no_answer_again_and_again(peer: Peer, room: Room) -> None:
+    peer.fail(WEBHOOK, 504, times=20)
+    peer.fail(GROUP_SEND, 504, times=20)
+    with pytest.raises(Undelivered):
+        room.messenger.reply_to(room.message(is_group=True)).finish(DONE)
+    assert [len(peer.calls_of(path)) for path in (WEBHOOK, GROUP_SEND)] == [2, 1], "each may have become a message"
+
+
+def test_a_server_that_is_silent_may_have_taken_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clawgate.bots.dingtalk.api.TIMES_S", (1, 0.02))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ApiError) as caught:
+            Api(url, "id", "secret").post_webhook(f"{url}/x", {})
+        assert caught.value.is_silent
+    with pytest.raises(ApiError) as caught:
+        Api(url, "id", "secret").post_webhook(f"{url}/x", {})
+    assert not caught.value.is_silent, "nobody is there"
 
 
 def test_a_page_of_a_proxy_is_no_success(peer: Peer, room: Room) -> None:

@@ -77,10 +77,11 @@ class Outbox:
             self._changed.wait_for(lambda: self._link is not None or self._is_closed, timeout_s)
             return self._link is not None
 
-    def send(self, frame: dict[str, Any]) -> bool:
-        """Send a frame and wait for its acknowledgement; False where none came in time, or the one before is not over.
+    def send(self, frame: dict[str, Any], waits: int = 1) -> bool:
+        """Send a frame and wait for its acknowledgement, so many times as long as usual.
 
-        A frame that was sent before is not sent again where it has arrived: some are never acknowledged.
+        False: none came in time, or the frame before is not over. A frame that was sent before is not sent again where
+        it has arrived: some are never acknowledged.
 
         Errors: Refused; Disconnected where there is no connection, or it is lost meanwhile.
         """
@@ -100,8 +101,8 @@ class Outbox:
             link.send(frame)
             with self._changed:
                 self._sent += 1
-                place = self._sent
-            return self._was_taken(link, req_id, acks, _Owed(expected, frame, place))
+                place = owed.place if owed and owed.frame == frame else self._sent
+            return self._was_taken(link, req_id, acks, _Owed(expected, frame, place), waits * self._ack_s)
         finally:
             with self._changed:
                 if self._waiting.get(req_id) is acks:
@@ -133,13 +134,13 @@ class Outbox:
             elif code and req_id in self._owed:
                 self._owed[req_id] = self._owed[req_id]._replace(frame={})
 
-    def _was_taken(self, link: Link, req_id: str, acks: list[_Ack], owed: _Owed) -> bool:
+    def _was_taken(self, link: Link, req_id: str, acks: list[_Ack], owed: _Owed, ack_s: float) -> bool:
         """Wait for the acknowledgement of the last frame.
 
         Those of frames before that came too late have the same req_id: the last one that comes counts, for as long as
         some may be missing.
         """
-        ends_at = time.monotonic() + self._ack_s
+        ends_at = time.monotonic() + ack_s
         with self._changed:
             self._changed.wait_for(
                 lambda: len(acks) >= owed.acks or self._link is not link, max(0.0, ends_at - time.monotonic())
@@ -150,6 +151,8 @@ class Outbox:
                 return True
             if self._link is not link:
                 raise Disconnected("the connection was lost before WeCom acknowledged")
+            if owed.place <= self._arrived:
+                return True
             self._owed[req_id] = owed
             while len(self._owed) > MAX_OWED:
                 self._owed.popitem(last=False)

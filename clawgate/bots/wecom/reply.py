@@ -34,6 +34,10 @@ HOLD_S = 30.0
 """No updates for so long where WeCom finds that too much comes."""
 PATIENCE_S = 180.0
 """The longest time to deliver an answer's end: a new connection and a full minute are waited for."""
+MESSAGE_WAITS = 3
+"""So many times as long as a stream's frame, a message waits for its acknowledgement: once more would be a copy."""
+MAX_COPIES = 2
+"""So often a message is sent that nobody acknowledges."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 20.0
 NO_STREAM = {600039, 846604, 846605, 846608}
 """Errors after which no stream helps: a client that shows none, a callback too old or unknown, an old stream."""
@@ -177,12 +181,13 @@ class WecomReply:
         """Send a message that ends, again and again until WeCom acknowledges it, or is known to have it.
 
         A stream's frame may be sent twice. A message to the chat that WeCom took without a word appears twice then,
-        which is better than not at all.
+        which is better than not at all; and not more often, since a WeCom that is slow would take each of them.
 
         Errors: Refused for good; Undelivered.
         """
         frame = self._frame(content, is_last=True)
         pause_s, problem = FIRST_PAUSE_S, "there was no connection to WeCom"
+        is_message, copies = self._way is not Way.STREAM, 0
         while self._clock() < ends_at and self._outbox.wait_open(ends_at - self._clock()):
             wait_s = self._pacing.claim_last(self._place.chat)
             if wait_s:
@@ -190,9 +195,11 @@ class WecomReply:
                 problem = "too many messages were in this chat"
                 continue
             try:
-                if self._outbox.send(frame):
+                if self._outbox.send(frame, MESSAGE_WAITS if is_message else 1):
                     return
-                problem = "WeCom did not acknowledge it"
+                problem, copies = "WeCom did not acknowledge it", copies + 1
+                if is_message and copies >= MAX_COPIES:
+                    break
             except Disconnected as error:
                 problem = str(error)
             except Refused as error:

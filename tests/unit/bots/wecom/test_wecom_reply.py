@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 
@@ -202,6 +203,28 @@ def test_an_end_without_an_acknowledgement_is_sent_again_in_its_place() -> None:
     with ScriptedWecom(rules=rules) as wecom, Bot(wecom, ack_s=0.05) as bot:
         bot.reply().finish(over("答"))
     assert [each.contents for each in wecom.messages] == [["答", "答", "答"]]
+
+
+@pytest.mark.parametrize(("unacknowledged", "copies"), [(1, 2), (20, 2)])
+def test_a_message_without_an_acknowledgement_is_sent_twice_at_most(unacknowledged: int, copies: int) -> None:
+    with ScriptedWecom(rules=Rules(next_s=0.0)) as wecom, Bot(wecom, ack_s=0.02) as bot:
+        reply = bot.reply()
+        wecom.rules.refusals.append(UNKNOWN)
+        reply.show(Snapshot("一"))
+        wecom.rules.unacknowledged = unacknowledged
+        with nullcontext() if unacknowledged == 1 else pytest.raises(Undelivered, match="did not acknowledge"):
+            reply.finish(over("答"))
+    assert [each.kind for each in wecom.messages] == ["push"] * copies
+
+
+def test_a_message_whose_acknowledgement_is_late_is_sent_once() -> None:
+    with ScriptedWecom(rules=Rules(next_s=0.0)) as wecom, Bot(wecom, ack_s=0.4) as bot:
+        reply = bot.reply()
+        wecom.rules.refusals.append(UNKNOWN)
+        reply.show(Snapshot("一"))
+        wecom.rules.ack_s = 0.5
+        reply.finish(over("答"))
+    assert [each.kind for each in wecom.messages] == ["push"]
 
 
 def test_an_update_without_an_acknowledgement_is_forgotten() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from clawgate.bots.talk import Identity
 from clawgate.config import LoggingConfig
 from clawgate.telemetry.ids import NAMED, NOT_KNOWN, Id, Pseudonyms
 from clawgate.telemetry.logs import JsonFormatter, TextFormatter, dict_config
@@ -95,3 +96,9 @@ def test_a_log_without_the_filter_names_nobody() -> None:
     assert NAMED % names == "session=… run=… request=r1"
     record = logging.LogRecord("clawgate", logging.INFO, "", 0, f"answer ended: {NAMED}", (names,), None)
     assert json.loads(JsonFormatter().format(record)).items() >= {"session": "…", "run": "…", "request": "r1"}.items()
+
+
+def test_the_id_of_a_bots_session_is_no_exception() -> None:
+    whole = Identity("wecom", "bot", "secret").session_id_of(("chat", "user"))
+    assert line_of("session %s: no answer", whole) == f"session {hash_of(whole)}: no answer"
+    assert line_of("session %s: no answer", whole, is_whole=True) == f"session {whole}: no answer"

@@ -196,7 +196,7 @@ class Conversations:
             self._say(message, rules.say(rules.words.refused, user=message.user))
 
     def _say(self, message: Message, sentence: str) -> None:
-        self._sentences.say(self._messenger.reply_to(message), sentence)
+        self._sentences.say(message.chat, self._messenger.reply_to(message), sentence)
 
     def _works_of(self, key: Key) -> list[Work]:
         with self._changed:

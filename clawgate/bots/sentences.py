@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from clawgate.bots.message import Reply, Snapshot, Undelivered
 from clawgate.bots.talk import Key
@@ -15,12 +15,22 @@ logger = logging.getLogger(__name__)
 
 MAX_THREADS = 4
 MAX_WAITING = 100
+MAX_WAITING_OF_ONE = 20
+"""A chat has one thread and so many places: one that is flooded, or has used up its messages, holds up no other."""
 SILENT_S = 60.0
 """The log names sentences that were dropped once in so many seconds."""
 
 
+class _Sentence(NamedTuple):
+    """A sentence that answers a message in a chat."""
+
+    chat: str
+    reply: Reply
+    text: str
+
+
 class Sentences:
-    """Delivers sentences; beyond `MAX_WAITING` they are dropped, so that a flood costs neither threads nor quota.
+    """Delivers sentences, those of one chat one by one; too many are dropped, so that a flood costs no threads.
 
     Threads: any; the lock guards what waits. No thread is left once nothing waits.
     """
@@ -30,7 +40,8 @@ class Sentences:
         self._on_idle = on_idle
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[Reply, str]] = deque()
+        self._waiting: list[_Sentence] = []
+        self._served: set[str] = set()
         self._threads = 0
         self._dropped = 0
         self._logged_at: float | None = None
@@ -40,13 +51,14 @@ class Sentences:
         """True while nothing waits, and nothing is on its way."""
         return not self._threads
 
-    def say(self, reply: Reply, sentence: str) -> None:
-        """Send a sentence in answer to a message; returns at once."""
+    def say(self, chat: str, reply: Reply, text: str) -> None:
+        """Send a sentence in answer to a message in a chat; returns at once."""
         with self._lock:
-            if len(self._waiting) >= MAX_WAITING:
+            of_one = sum(each.chat == chat for each in self._waiting)
+            if len(self._waiting) >= MAX_WAITING or of_one >= MAX_WAITING_OF_ONE:
                 self._drop()
                 return
-            self._waiting.append((reply, sentence))
+            self._waiting.append(_Sentence(chat, reply, text))
             if self._threads >= MAX_THREADS:
                 return
             self._threads += 1
@@ -68,8 +80,12 @@ class Sentences:
 
     def _deliver_all(self) -> None:
         try:
-            while (waiting := self._next()) is not None:
-                deliver(waiting[0], Snapshot(waiting[1], is_over=True))
+            while (sentence := self._next()) is not None:
+                try:
+                    deliver(sentence.reply, Snapshot(sentence.text, is_over=True))
+                finally:
+                    with self._lock:
+                        self._served.discard(sentence.chat)
         except BaseException:
             with self._lock:
                 self._threads -= 1
@@ -77,11 +93,16 @@ class Sentences:
         finally:
             self._on_idle()
 
-    def _next(self) -> tuple[Reply, str] | None:
-        """Take what waits; where nothing does, this thread counts no more, so that the next sentence has one."""
+    def _next(self) -> _Sentence | None:
+        """Take what waits, unless its chat has a thread, which takes it then.
+
+        Where there is nothing, this thread counts no more, so that the next sentence has one.
+        """
         with self._lock:
-            if self._waiting:
-                return self._waiting.popleft()
+            for number, sentence in enumerate(self._waiting):
+                if sentence.chat not in self._served:
+                    self._served.add(sentence.chat)
+                    return self._waiting.pop(number)
             self._threads -= 1
             return None
 

@@ -13,7 +13,7 @@ from clawgate.bots import place, sentences, turn
 from clawgate.bots.draft import MAX_TEXT
 from clawgate.bots.message import Snapshot
 from clawgate.bots.place import Place
-from clawgate.bots.sentences import MAX_THREADS, MAX_WAITING, Sentences
+from clawgate.bots.sentences import MAX_THREADS, MAX_WAITING, MAX_WAITING_OF_ONE, Sentences
 from clawgate.bots.words import ZH
 from clawgate.client import Gateway
 from clawgate.telemetry.ids import Pseudonyms
@@ -272,11 +272,11 @@ def test_sentences_are_bounded_and_their_threads_end(
     messenger.go.clear()
     idle = threading.Event()
     made = Sentences(idle.set)
-    for _ in range(MAX_THREADS):
-        made.say(messenger.reply_to(messenger.message("one")), "hello")
+    for number in range(MAX_THREADS):
+        made.say(f"chat-{number}", messenger.reply_to(messenger.message("one")), "hello")
     wait_for(lambda: not made._waiting, "each thread has one")
-    for _ in range(3 * MAX_WAITING):
-        made.say(messenger.reply_to(messenger.message("one")), "hello")
+    for number in range(3 * MAX_WAITING):
+        made.say(f"chat-{number}", messenger.reply_to(messenger.message("one")), "hello")
     assert sum(thread.name == "sentences" for thread in threading.enumerate()) == MAX_THREADS
     messenger.go.set()
     wait_for(lambda: made.is_idle, "all is said")
@@ -299,3 +299,17 @@ def test_a_person_who_opens_the_chat_is_not_invited_to_what_is_refused(
 ) -> None:
     bot = Bot(f"http://127.0.0.1:{free_port()}", rules=RULES._replace(users=users, chats=chats))
     assert bot.conversations.greeting_of("user-1") == RULES.say(sentence, user="user-1")
+
+
+def test_a_chat_that_is_flooded_holds_up_no_sentence_of_another() -> None:
+    slow, quick = RecordingMessenger(), RecordingMessenger()
+    slow.go.clear()
+    made = Sentences(lambda: None)
+    for _ in range(2 * MAX_WAITING):
+        made.say("flooded", slow.reply_to(slow.message("/help")), "hello")
+    message = quick.message("/help")
+    made.say("other", quick.reply_to(message), "hello")
+    assert quick.final_of(message).text == "hello"
+    slow.go.set()
+    wait_for(lambda: made.is_idle, "all is said")
+    assert len(slow.finals) <= MAX_WAITING_OF_ONE + 1

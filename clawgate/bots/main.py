@@ -66,6 +66,7 @@ class _Running:
         self._inbox: SimpleQueue[int | BotError | None] = SimpleQueue()
         self._is_told = False
         self._is_leaving = False
+        self._is_to_read = False
 
     def run(self) -> int:
         for number in (*ENDINGS, signal.SIGHUP):
@@ -109,6 +110,7 @@ class _Running:
             say(f"Bot connected to {self._bot.kind.title}")
 
     def _read_again(self) -> None:
+        self._is_to_read = False
         try:
             config, place = self._reload()
         except ConfigError as error:
@@ -122,4 +124,8 @@ class _Running:
     def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self._is_leaving and number in ENDINGS:
             os._exit(128 + number)
+        if number == signal.SIGHUP:
+            if self._is_to_read:  # one reading does for all, so that the end waits behind one alone
+                return
+            self._is_to_read = True
         self._inbox.put(number)

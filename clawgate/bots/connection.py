@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 Frame = Mapping[str, Any]
 MAX_FRAME_BYTES = 4 << 20
+MAX_HANGING = 8
+"""So many attempts to connect may hang at once, each with a thread: a server may send its answer byte by byte."""
 CANNOT = (OSError, WebSocketException, ImportError)
 """What connecting and sending end with; ImportError where a SOCKS proxy of the environment needs a package."""
 
@@ -41,8 +43,8 @@ class Times(NamedTuple):
     silence_s: without a frame for so long it counts as dead.
     tick_s: so often the wire is asked whether it has something to send.
     open_s: the longest time to connect; address_s: for one address of the messenger's, of which some may be dead, as
-    IPv6 is in many a network; write_s: for a write to make way; ping_s: from one ping to
-    the next; close_s: to say goodbye.
+    IPv6 is in many a network; opening_s: to learn where, and to connect there. write_s: for a write to make way;
+    ping_s: from one ping to the next; close_s: to say goodbye.
     steady_s: a connection that lived so long was a good one: the back-off begins anew. asked_s: the same where the
     messenger asks for a new one; DingTalk may do so each 30 s, to spread its load.
     first_pause_s, longest_pause_s: between two attempts; each pause is twice the one before, and up to half of it
@@ -53,6 +55,7 @@ class Times(NamedTuple):
     tick_s: float = 1.0
     open_s: float = 15.0
     address_s: float = 3.0
+    opening_s: float = 60.0
     write_s: float = 10.0
     ping_s: float = 60.0
     close_s: float = 1.0
@@ -142,6 +145,7 @@ class Connection:
         self._hurried = threading.Event()
         self._pause = pause or self._wait
         self._was_taken = False
+        self._hanging: list[Future[ClientConnection]] = []
         self.is_open = False
         """True while the messenger has taken the bot."""
 
@@ -213,17 +217,24 @@ class Connection:
     def _opened(self) -> ClientConnection:
         """Return a new connection.
 
-        A thread of its own makes it: a name server or a handshake may hang, and `stop` leaves such a thread behind.
+        A thread of its own makes it: a name server or a handshake may hang, and such a thread is left behind.
         """
+        self._hanging = [each for each in self._hanging if not each.done()]
+        if len(self._hanging) >= MAX_HANGING:
+            raise Disconnected(f"no connection: {MAX_HANGING} attempts hang")
         opening: Future[ClientConnection] = Future()
         try:
             threading.Thread(target=self._open, args=(opening,), name="bot-opening", daemon=True).start()
         except RuntimeError as error:
             raise Disconnected(f"no connection: {_cause(error)}") from error
+        ends_at = time.monotonic() + self._times.opening_s
         while not wait([opening], self._times.tick_s).done:
-            if self._stopped.is_set():
+            is_late = time.monotonic() >= ends_at
+            if is_late or self._stopped.is_set():
+                self._hanging.append(opening)
                 opening.add_done_callback(_close)
-                raise Disconnected("the bot leaves")
+                late = f"no connection within {self._times.opening_s:g} s"
+                raise Disconnected(late if is_late else "the bot leaves")
         return opening.result()
 
     def _open(self, opening: Future[ClientConnection]) -> None:

@@ -16,9 +16,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from clawgate.bots import connection as module
-from clawgate.bots.connection import Connection, Frame, Link, Times
+from clawgate.bots.connection import MAX_HANGING, Connection, Frame, Link, Times
 from clawgate.bots.failures import Denied, Disconnected, TakenOver
-from tests.support.tools import DEADLINE_S, free_port, refuse_thread
+from tests.support.tools import DEADLINE_S, free_port, refuse_thread, wait_for
 
 QUICK = Times(tick_s=0.01, close_s=0.1)
 Handler = Callable[[ServerConnection], None]
@@ -527,3 +527,24 @@ def test_a_proxy_that_is_none_tells_no_password(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(Disconnected) as caught:
         Connection(PlainWire("wss://messenger.example/x"), QUICK).try_once()
     assert "passw0rd" not in str(caught.value)
+
+
+def assert_set(event: threading.Event) -> None:
+    """Hang until an event comes."""
+    assert event.wait(DEADLINE_S)
+
+
+def test_an_attempt_that_hangs_is_given_up_and_few_threads_are_left_behind() -> None:
+    go = threading.Event()
+    wire = PlainWire("ws://127.0.0.1:1")
+    wire.on_address = lambda: assert_set(go)
+    connection = Connection(wire, QUICK._replace(opening_s=0.02))
+    for _ in range(MAX_HANGING):
+        with pytest.raises(Disconnected, match=r"no connection within 0\.02 s"):
+            connection.try_once()
+    with pytest.raises(Disconnected, match="attempts hang"):
+        connection.try_once()
+    go.set()
+    wait_for(lambda: all(each.done() for each in connection._hanging), "the attempts are over")
+    with pytest.raises(Disconnected, match="refused"):
+        Connection(wire, QUICK).try_once()

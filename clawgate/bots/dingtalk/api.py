@@ -64,7 +64,8 @@ class Api:
         self._clock = clock
         self._rate = Rate()
         self._token = Token(self._fetch_token, clock)
-        logging.getLogger("urllib3").setLevel(logging.INFO)  # at debug it logs URLs, and so the secrets in webhooks
+        # It logs URLs, and so the secrets in webhooks: at debug all of them, in a warning that of a malformed response.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
 
     def open_connection(self, user_agent: str) -> Opening:
         """Register a connection for the bot's messages, and return where to make it."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -142,6 +144,26 @@ def test_a_server_that_is_silent_may_have_taken_the_message(monkeypatch: pytest.
     with pytest.raises(ApiError) as caught:
         Api(url, "id", "secret").post_webhook(f"{url}/x", {})
     assert not caught.value.is_silent, "nobody is there"
+
+
+def test_a_malformed_response_puts_no_webhook_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nno header\r\nX: y\r\n\r\n" + b'{"errcode":0}'
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with suppress(ApiError):
+            Api(url, "id", "secret").post_webhook(f"{url}/robot/sendBySession?session=5e551on", {})
+        thread.join()
+    assert "5e551on" not in caplog.text
 
 
 def test_a_page_of_a_proxy_is_no_success(peer: Peer, room: Room) -> None:

@@ -279,6 +279,7 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
     for: a messenger has heartbeats of its own, and none says whether it answers these.
     A write that makes no way would hold the library's lock for as long as TCP tries, a quarter of an hour, and with it
     whoever wants to close the connection. At debug the library would log frames, and so secrets and what people write.
+    It follows redirects, and the first frame may be a secret: another host does not get it.
     """
     library = logging.getLogger(f"{__name__}.websockets")
     library.setLevel(logging.INFO)
@@ -299,6 +300,10 @@ def _connection_to(url: str, times: Times) -> ClientConnection:
     except (*CANNOT, RuntimeError, ValueError, TypeError) as error:
         # RuntimeError: the system gives the library no thread; ValueError, TypeError: a host or port that can be none
         raise Disconnected(f"no connection to {_place(url)}: {_cause(error)}") from error
+    reached = connection.request.headers["Host"] if connection.request is not None else ""
+    if _host_of(f"{urlsplit(url).scheme}://{reached}") != _host_of(url):
+        connection.close()
+        raise Disconnected(f"{_place(url)} leads elsewhere: a proxy's sign-in?")
     write_s = struct.pack("@ll", int(times.write_s), int(times.write_s % 1 * 1e6))
     try:
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, write_s)
@@ -317,6 +322,12 @@ def _close(opening: Future[ClientConnection]) -> None:
     """Close a connection that came too late."""
     if opening.exception() is None:
         opening.result().close()
+
+
+def _host_of(url: str) -> tuple[str, int]:
+    """Return the host and the port that a URL leads to."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").encode("idna").decode(), parts.port or (443 if parts.scheme == "wss" else 80)
 
 
 def _place(url: str) -> str:

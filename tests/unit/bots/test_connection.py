@@ -548,3 +548,28 @@ def test_an_attempt_that_hangs_is_given_up_and_few_threads_are_left_behind() -> 
     wait_for(lambda: all(each.done() for each in connection._hanging), "the attempts are over")
     with pytest.raises(Disconnected, match="refused"):
         Connection(wire, QUICK).try_once()
+
+
+def test_a_redirect_to_another_host_gets_no_secret() -> None:
+    begun: list[Link] = []
+
+    def redirect() -> None:
+        asking, _ = first.accept()
+        with asking:
+            asking.recv(1 << 16)
+            asking.sendall(f"HTTP/1.1 302 Found\r\nLocation: {other}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with server(stay) as other, socket.create_server(("127.0.0.1", 0)) as first:
+        thread = threading.Thread(target=redirect)
+        thread.start()
+        wire = PlainWire(f"ws://127.0.0.1:{first.getsockname()[1]}/x")
+        wire.on_begin = begun.append
+        with pytest.raises(Disconnected, match=r"leads elsewhere|302"):
+            Connection(wire, QUICK).try_once()
+        thread.join()
+    assert not begun
+
+
+def test_the_name_of_a_host_may_be_written_in_any_way() -> None:
+    with server(stay) as url:
+        Connection(PlainWire(url.replace("127.0.0.1", "LOCALHOST") + "/x?y"), QUICK).try_once()

@@ -27,9 +27,12 @@ logger = logging.getLogger(__name__)
 MAX_WORKS = 100
 """Answers and errands in hand: each has up to three threads, and a text."""
 MAX_WORKS_OF_ONE = 8
+"""Those of one conversation."""
+MAX_WORKS_OF_PERSON = 24
+"""Those of one person in all chats: nobody takes the places of all others, however slow the messenger is."""
 MAX_QUESTION = 200_000
 """A longer question is refused here; the gateway has a bound of its own."""
-TEXT_ONLY_S = 60.0
+TEXT_ONLY_S = TOO_MANY_S = 60.0
 
 Work = Turn | Errand
 Make = Callable[[Place], Work]
@@ -58,10 +61,12 @@ class Conversations:
         self._identity = identity
         self._changed = threading.Condition()
         self._rows: dict[Key, _Row] = {}
+        self._persons: dict[Work, str] = {}
         self._is_draining = False
         self._seen = Seen()
         self._refused = Seen()
         self._told_text_only = Seen(TEXT_ONLY_S)
+        self._told_too_many = Seen(TOO_MANY_S)
         self._sentences = Sentences(self._wake)
 
     @property
@@ -170,10 +175,13 @@ class Conversations:
             if len(row.works) >= MAX_WORKS_OF_ONE:
                 sentence = "" if row.is_told else rules.words.too_many
                 row.is_told = True
+            elif list(self._persons.values()).count(message.user) >= MAX_WORKS_OF_PERSON:
+                sentence = rules.words.too_many if self._told_too_many.is_new(message.user) else ""
             elif self._count() < MAX_WORKS:
                 work = make(_place_behind(row.works))
                 row.works.append(work)
                 self._rows[key] = row
+                self._persons[work] = message.user
         if work is not None and self._start(work):
             return True
         if sentence:
@@ -209,6 +217,7 @@ class Conversations:
             row = self._rows.get(work.key)
             if work.is_over and row is not None and work in row.works:
                 row.works.remove(work)
+                del self._persons[work]
                 row.is_told = False
                 if not row.works:
                     del self._rows[work.key]

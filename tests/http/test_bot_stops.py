@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from clawgate.bots.conversations import MAX_WORKS_OF_PERSON
 from clawgate.bots.message import Snapshot
 from clawgate.bots.turn import Turn
 from clawgate.bots.words import ZH
@@ -184,4 +185,20 @@ def test_many_at_once_are_bounded(gate: Gateway, upstream: ScriptedOllama, bot: 
     wait_for(lambda: ZH.busy in [final.text for final in bot.messenger.finals], "the others are told")
     wait_for(lambda: [final.text for final in bot.messenger.finals].count(ZH.too_many) == 1, "it is told once")
     assert bot.conversations.drain(15)
+    wait_for(lambda: gate.streams == 0, "no answer is left at the gateway")
+
+
+def test_a_person_in_many_chats_leaves_places_to_others(gate: Gateway, upstream: ScriptedOllama, bot: Bot) -> None:
+    upstream.default(hang())
+    bot.messenger.go.clear()
+    for chat in range(20):
+        for number in range(8):
+            bot.take(bot.messenger.message(f"question {number}", chat=f"chat-{chat + 10}"))
+    assert bot.conversations.count == MAX_WORKS_OF_PERSON
+    bot.say("one", "user-2")
+    assert bot.conversations.count == MAX_WORKS_OF_PERSON + 1
+    bot.messenger.go.set()
+    wait_for(lambda: ZH.too_many in [final.text for final in bot.messenger.finals], "it is told")
+    assert bot.conversations.drain(15)
+    assert [final.text for final in bot.messenger.finals].count(ZH.too_many) == 1
     wait_for(lambda: gate.streams == 0, "no answer is left at the gateway")

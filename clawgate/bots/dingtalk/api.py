@@ -28,6 +28,8 @@ TIMES_S = (5.0, 15.0)
 """To connect, and the longest silence. A webhook that is given up too early sends its message all the same."""
 MAX_ANSWER_BYTES = 64 << 10
 MAX_DETAIL = 200
+MAX_LIFE_S = 86_400
+"""A token is kept no longer; DingTalk gives it 7,200 s."""
 
 
 class Opening(NamedTuple):
@@ -162,7 +164,7 @@ class Api:
         token, life_s = given.get("accessToken"), given.get("expireIn")
         if not isinstance(token, str) or not _is_plain(token):
             raise ApiError(path, "the response has no token", status=200, code=NO_JSON)
-        return token, float(life_s) if isinstance(life_s, int) else 0.0
+        return token, float(min(max(life_s, 0), MAX_LIFE_S)) if isinstance(life_s, int) else 0.0
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._request("POST", self._endpoint + path, body, {}, path)

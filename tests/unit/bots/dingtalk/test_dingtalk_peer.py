@@ -143,3 +143,18 @@ def test_a_token_that_was_not_given_is_asked_for_again(failure: Exception) -> No
     with pytest.raises(type(failure)):
         token.get()
     assert token.get() == token.get() == "token1"
+
+
+def test_a_renewal_that_fails_in_any_way_holds_up_no_later_one() -> None:
+    given: list[object] = [OverflowError("a fault"), ("t", 7200.0)]
+
+    def fetch() -> tuple[str, float]:
+        answer = given.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return "t", 7200.0
+
+    token = Token(fetch, lambda: 0.0)
+    with pytest.raises(OverflowError):
+        token.get()
+    assert token.get() == "t"

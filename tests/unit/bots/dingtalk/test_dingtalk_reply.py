@@ -175,6 +175,14 @@ def test_a_page_of_a_proxy_is_no_success(peer: Peer, room: Room) -> None:
     assert room.pauses == [1, 2]
 
 
+@pytest.mark.parametrize("life_s", [10**400, -(10**400), 0, True, None, "7200"])
+def test_a_token_whose_life_makes_no_sense_is_used(peer: Peer, room: Room, life_s: object) -> None:
+    peer.expire_webhooks()
+    peer.script(TOKEN, 200, {"accessToken": "t", "expireIn": life_s})
+    room.messenger.reply_to(room.message()).finish(DONE)
+    assert [sent.way for sent in peer.messages] == ["api"], "the next token is a good one"
+
+
 @pytest.mark.parametrize("status", [400, 401])
 def test_a_token_that_is_refused_is_renewed_once(peer: Peer, room: Room, status: int) -> None:
     peer.token_status = status

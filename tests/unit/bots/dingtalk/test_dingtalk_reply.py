@@ -175,7 +175,9 @@ def test_a_page_of_a_proxy_is_no_success(peer: Peer, room: Room) -> None:
     assert room.pauses == [1, 2]
 
 
-@pytest.mark.parametrize("life_s", [10**400, -(10**400), 0, True, None, "7200"])
+@pytest.mark.parametrize(
+    "life_s", [10**400, -(10**400), 0, True, None, "7200"], ids=["huge", "least", "0", "true", "null", "text"]
+)
 def test_a_token_whose_life_makes_no_sense_is_used(peer: Peer, room: Room, life_s: object) -> None:
     peer.expire_webhooks()
     peer.script(TOKEN, 200, {"accessToken": "t", "expireIn": life_s})

@@ -15,6 +15,7 @@ from clawgate.bots.assembly import Bot, Place, bot_of
 from clawgate.bots.connection import Link
 from clawgate.bots.failures import Denied, TakenOver
 from clawgate.config import BotsConfig
+from clawgate.errors import ConfigError
 from tests.support.tools import DEADLINE_S
 
 PLACE = Place("http://127.0.0.1:18789", "token")
@@ -112,3 +113,22 @@ def test_a_token_that_has_changed_is_told_at_a_reload(
     assert caplog.messages[0] == "configuration read again: nothing changed"
     assert ("needs a restart" in caplog.text) is is_told
     assert token not in caplog.text or token == "token"
+
+
+def no_config() -> Any:
+    """Read a configuration that has a mistake."""
+    raise ConfigError("bots.x: unknown key")
+
+
+def test_many_hangups_are_one_reading_and_delay_no_end(caplog: pytest.LogCaptureFixture) -> None:
+    bot: Any = SimpleNamespace(wire=None)
+    running = main._Running(bot, PLACE, no_config)
+    for _ in range(1000):
+        running._take(signal.SIGHUP, None)
+    running._take(signal.SIGTERM, None)
+    items = [running._inbox.get() for _ in range(running._inbox.qsize())]
+    assert items == [signal.SIGHUP, signal.SIGTERM]
+    running._read_again()
+    assert "was not read again" in caplog.text
+    running._take(signal.SIGHUP, None)
+    assert running._inbox.get_nowait() == signal.SIGHUP, "one that comes behind a reading is not lost"

@@ -60,6 +60,7 @@ class Errand:
         except RuntimeError:
             self.is_over = True
             self.place.give_way()
+            self.place.note_delivered()
             raise
 
     def cancel(self, cause: Cause) -> None:
@@ -76,9 +77,11 @@ class Errand:
                 sentence = self._rules.say(sentence, code=error.code)
             finally:
                 self.place.give_way()
+            self.place.wait_delivered()
             deliver(self._reply, Snapshot(sentence, is_over=True), self.key)
         finally:
             self.is_over = True
+            self.place.note_delivered()
             self._on_change(self)
 
 

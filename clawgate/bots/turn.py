@@ -104,6 +104,7 @@ class Turn:
         except RuntimeError:
             self._is_read = self.is_delivered = True
             self.place.give_way()
+            self.place.note_delivered()
             raise
 
     def cancel(self, cause: Cause) -> None:
@@ -197,6 +198,7 @@ class Turn:
     def _show(self) -> None:
         try:
             self._start_to_read()
+            self.place.wait_delivered()
             try:
                 self._show_until_over()
             finally:  # whatever goes wrong on the way, the end is delivered
@@ -204,6 +206,7 @@ class Turn:
                 self._finish()
         finally:
             self.is_delivered = True
+            self.place.note_delivered()
             self._on_change(self)
 
     def _start_to_read(self) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from clawgate.bots.message import Message, Snapshot
+from clawgate.bots.turn import Turn
 from clawgate.bots.words import EN, ZH
 from tests.http.asking import ask, assert_closed, configured, session
 from tests.support.bot import MINE, RULES, Bot, bot_of
@@ -162,6 +163,30 @@ def test_a_new_conversation_forgets_and_the_next_question_comes_after_it(upstrea
     assert bot.final_of(new) == Snapshot(ZH.new, is_over=True)
     assert bot.final_of(first) == Snapshot("春", remark=ZH.stopped, is_over=True)
     assert asked(upstream)[1] == [("user", "two")]
+
+
+@pytest.mark.parametrize(("order", "said"), [("/new", ZH.new), ("two", "Hello.")])
+def test_the_chat_gets_all_in_its_order(upstream: ScriptedOllama, bot: Bot, order: str, said: str) -> None:
+    """However slowly the messenger takes the end of the answer before."""
+    bot.messenger.due_s = None
+    upstream.script(text("春"), hang())
+    bot.say("one")
+    (turn,) = bot.conversations._works_of(("chat-1", "user-1"))
+    assert isinstance(turn, Turn)
+    wait_for(lambda: turn._draft.has_text, "the text has come")
+    (reply,) = bot.messenger.replies
+    finish, is_overtaken, ends = reply.finish, threading.Event(), []
+
+    def finish_slowly(snapshot: Snapshot) -> None:
+        is_overtaken.wait(0.3)
+        ends.append(snapshot.text)
+        finish(snapshot)
+
+    reply.finish = finish_slowly  # type: ignore[method-assign]
+    ends.append(bot.ask(order).text)
+    is_overtaken.set()
+    wait_for(lambda: len(ends) == 2, "both are there")
+    assert ends == ["春", said]
 
 
 def test_a_question_that_nobody_saw_an_answer_to_is_dropped_silently(gate: Gateway, upstream: ScriptedOllama) -> None:

@@ -49,6 +49,7 @@ _CODES = {
     "not_a_gateway": "away",
     "shutting_down": "away",
     "session_store_unavailable": "away",
+    "unknown_session": "away",
     "busy": "busy",
     "model_not_found": "model_missing",
     "upstream_refused": "refused_by_model",
@@ -138,8 +139,10 @@ class Draft:
             self._remark = self._rules.words.empty
 
     def fail(self, failure: Failure) -> None:
-        """End with an error."""
+        """End with an error; the text of an Ollama that failed in the middle can be gone on with."""
         sentence = sentence_of(failure.code, self._rules.words)
+        if self.has_text and failure.code.startswith("upstream_"):
+            sentence = self._rules.words.truncated
         self._remark = self._rules.say(sentence, code=failure.code)
         self.is_over = True
         self._is_failed = failure.code not in ORDINARY

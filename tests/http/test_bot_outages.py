@@ -13,7 +13,7 @@ from clawgate.bots.words import ZH
 from tests.http.asking import configured
 from tests.support.bot import MINE, RULES, Bot, bot_of
 from tests.support.gateway import Gateway
-from tests.support.ollama import ScriptedOllama, error_line, hang, text
+from tests.support.ollama import ScriptedOllama, done, error_line, hang, text
 from tests.support.tools import refuse_thread
 
 TOKEN = "a-long-token"
@@ -69,9 +69,16 @@ def test_an_ollama_that_does_not_come_back(upstream: ScriptedOllama, bot: Bot) -
 def test_ollamas_words_stay_out_of_the_chat(
     upstream: ScriptedOllama, bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
-    upstream.script(text("春"), error_line("CUDA error at 10.0.0.1"))
-    assert bot.ask("one") == failed(ZH.model_away, "春")
+    upstream.script(error_line("CUDA error at 10.0.0.1"))
+    assert bot.ask("one") == failed(ZH.model_away)
     assert "CUDA error" in caplog.text
+
+
+def test_an_answer_that_failed_in_the_middle_says_that_it_can_go_on(upstream: ScriptedOllama, bot: Bot) -> None:
+    upstream.script(text("春"), error_line("CUDA error"))
+    assert bot.ask("one") == failed(ZH.truncated, "春")
+    upstream.script(text("光"), done())
+    assert bot.ask("继续") == Snapshot("光", is_over=True)
 
 
 def test_a_model_that_is_missing(upstream: ScriptedOllama, bot: Bot) -> None:

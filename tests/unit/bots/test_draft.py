@@ -116,6 +116,7 @@ def test_an_end_has_its_remark(text: str, reason: str, cause: Cause | None, rema
         ("unreachable", ZH.away, True),
         ("not_a_gateway", ZH.away, True),
         ("shutting_down", ZH.away, True),
+        ("unknown_session", ZH.away, True),
         ("upstream_unreachable", ZH.model_away, True),
         ("upstream_stalled", ZH.model_away, True),
         ("upstream_of_the_future", ZH.model_away, True),
@@ -130,9 +131,19 @@ def test_an_end_has_its_remark(text: str, reason: str, cause: Cause | None, rema
     ],
 )
 def test_an_error_is_told_by_its_code_alone(code: str, remark: str, is_failed: bool) -> None:
-    draft = draft_of(STARTED, Text("春"))
+    draft = draft_of(STARTED)
     draft.fail(Failure(code, "http://10.0.0.1 says no", "words of Ollama"))
-    assert draft.snapshot() == Snapshot("春", remark=remark, is_over=True, is_failed=is_failed)
+    assert draft.snapshot() == Snapshot(remark=remark, is_over=True, is_failed=is_failed)
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [("upstream_stalled", ZH.truncated), ("upstream_error", ZH.truncated), ("unknown_session", ZH.away)],
+)
+def test_an_error_in_the_middle_says_whether_the_answer_can_go_on(code: str, sentence: str) -> None:
+    draft = draft_of(STARTED, Text("春"))
+    draft.fail(Failure(code, "it ended"))
+    assert draft.snapshot() == Snapshot("春", remark=RULES.say(sentence), is_over=True, is_failed=True)
 
 
 def test_the_version_changes_with_what_is_to_be_seen_alone() -> None:

@@ -19,6 +19,7 @@ from clawgate.config.authorities import load_authorities
 
 MAX_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 """sun_path without its final zero. Source: man 7 unix."""
+_WIDE_COMMA = re.compile("[，、；]")
 
 
 class WrongPart(ValueError):
@@ -193,7 +194,7 @@ def _encrypted(url: str, scheme: str) -> str:
     return url
 
 
-@expects("visible ASCII characters without blanks")
+@expects("visible ASCII characters without blanks; digits alone want quotes in the file")
 def credential(given: str) -> str:
     """Take an id or a secret of a messenger as it stands in its console; the error does not repeat it."""
     if not re.fullmatch(r"[!-~]+", given):
@@ -209,17 +210,20 @@ def template_id(given: str) -> str:
     return given
 
 
-@expects("a list of at least one word, each with a letter or a digit in it")
+@expects("a list of at least one word, each with a letter or a digit in it, divided by ASCII commas")
 def words(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Take messages that are commands: one of punctuation alone would never be met. The first one is told to people."""
-    if not given or not all(any(map(str.isalnum, word)) for word in given):
+    """Take messages that are commands: one of punctuation alone would never be met. The first one is told to people.
+
+    A full-width comma divides no list in YAML: `[停止，停]` is one word, which nobody writes.
+    """
+    if not given or not all(any(map(str.isalnum, word)) and not _WIDE_COMMA.search(word) for word in given):
         raise ValueError(given)
     return given
 
 
-@expects("a list of IDs without blanks; one of digits alone wants quotes in the file")
+@expects("a list of IDs without blanks, divided by ASCII commas; one of digits alone wants quotes in the file")
 def ids(given: tuple[str, ...]) -> tuple[str, ...]:
     """Take a messenger's ids of people or chats. YAML makes a number of unquoted digits, and loses leading zeros."""
-    if not all(re.fullmatch(r"\S+", each) and each.isprintable() for each in given):
+    if not all(re.fullmatch(r"\S+", each) and each.isprintable() and not _WIDE_COMMA.search(each) for each in given):
         raise ValueError(given)
     return given

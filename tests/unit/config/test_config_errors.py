@@ -23,9 +23,9 @@ PATH = 'a path like "/chat", of letters, digits and -._~, without query'
 GATEWAY = "an http:// or https:// URL, like http://127.0.0.1:18789"
 OPEN_API = "an https:// URL without user, query or fragment; http:// on this machine alone"
 SOCKET = "a wss:// URL without user; ws:// on this machine alone"
-CREDENTIAL = "visible ASCII characters without blanks"
-WORDS = "a list of at least one word, each with a letter or a digit in it"
-IDS = "a list of IDs without blanks; one of digits alone wants quotes in the file"
+CREDENTIAL = "visible ASCII characters without blanks; digits alone want quotes in the file"
+WORDS = "a list of at least one word, each with a letter or a digit in it, divided by ASCII commas"
+IDS = "a list of IDs without blanks, divided by ASCII commas; one of digits alone wants quotes in the file"
 ORIGINS = 'origins like "https://chat.example.org", or "*"'
 
 
@@ -150,6 +150,8 @@ def message_of(path: str | None, environment: dict[str, str]) -> str:
         ("bots: {stop_words: []}", WORDS, "[]"),
         ("bots: {new_words: ['!']}", WORDS, '["!"]'),
         ("bots: {continue_words: [1]}", WORDS, "[1]"),
+        ("bots: {stop_words: [停止，停]}", WORDS, '["停止，停"]'),
+        ("bots: {wecom_allowed_users: [ZhangSan、LiSi]}", IDS, '["ZhangSan、LiSi"]'),
         ("bots: {dingtalk_client_id: ding abc}", CREDENTIAL, '"ding abc"'),
         ("bots: {dingtalk_endpoint: 'http://api.dingtalk.com'}", OPEN_API, '"http://api.dingtalk.com"'),
         ("bots: {dingtalk_endpoint: 'https://me:1@h'}", OPEN_API, '"https://me:1@h"'),

@@ -78,10 +78,23 @@ def split(text: str, limit: int, size: Size = utf8_size) -> list[str]:
 
 def open_fence(text: str) -> str:
     """Return the line that opens again the fence that is open at a text's end; "" where none is."""
+    fence = _open_in(text)
+    return fence.opened(utf8_size, 4 * MAX_FENCE) if fence else ""
+
+
+def closed(text: str) -> str:
+    """Return a text with the fence closed that is open at its end: what stands below is no code then."""
+    fence = _open_in(text)
+    if fence is None:
+        return text
+    return f"{text}{'' if text.endswith(chr(10)) else chr(10)}{fence.closed}"
+
+
+def _open_in(text: str) -> _Fence | None:
     fence = None
     for line in text.split("\n"):
         fence = _behind(line, fence, MAX_FENCE)
-    return fence.opened(utf8_size, 4 * MAX_FENCE) if fence else ""
+    return fence
 
 
 def _parts(text: str, limit: int, size: Size) -> Iterator[str]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 
 from clawgate.bots.message import Snapshot
+from clawgate.bots.splitting import closed
 
 MAX_TITLE = 20
 MAX_SEARCHED = 2_000
@@ -36,6 +37,8 @@ _NO_BLOCK_YET = re.compile(r"[^\s\d#>|`~=_<+*-]|\*\*[^\s*]")
 def whole_of(snapshot: Snapshot) -> str:
     """Return all that is to be seen of an answer, as Markdown of the usual kind."""
     text = snapshot.text.strip("\n")
+    if snapshot.remark:
+        text = closed(text)
     return "\n\n".join(each for each in (_quoted(snapshot.thinking), text, snapshot.remark) if each.strip())
 
 

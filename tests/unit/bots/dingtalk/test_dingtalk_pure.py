@@ -296,6 +296,8 @@ def test_what_is_seen_is_thinking_text_and_remark() -> None:
     seen = whole_of(Snapshot("\n正文\n", "想\n\n想", "（已停止）", is_over=True))
     assert seen == "> 想\n>\n> 想\n\n正文\n\n（已停止）"
     assert whole_of(Snapshot(text="  \n")) == ""
+    cut = Snapshot("一\n\n```py\nx = 1", remark="（已停止）", is_over=True)
+    assert whole_of(cut) == "一\n\n```py\nx = 1\n```\n\n（已停止）"
     assert growing_of(Snapshot("正文", "", "（正在等待模型……）")) == "正文"
     assert len(whole_of(Snapshot(thinking="想" * 5000))) < 700
 

@@ -76,6 +76,7 @@ class Draft:
 
     version: changes with all that is to be seen.
     is_begun: the gateway has taken the question.
+    opener: the line that opens the code in which the text begins; "" where it begins in none.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -86,6 +87,7 @@ class Draft:
         self._is_waiting = False
         self._remark = ""
         self._is_failed = False
+        self.opener = ""
         self.version = 0
         self.is_begun = False
         self.is_over = False
@@ -152,6 +154,8 @@ class Draft:
         """Return the answer as it stands."""
         text = "".join(self._text)
         self._text = [text] if text else []
+        if self.has_text:
+            text = self.opener + text
         remark = self._rules.words.waiting if self._is_waiting and not self.is_over else self._remark
         thinking = self._thinking
         if len(thinking) > MAX_THINKING:

@@ -16,6 +16,7 @@ from clawgate.bots.draft import ORDINARY, Cause, Draft
 from clawgate.bots.message import Reply
 from clawgate.bots.place import Place
 from clawgate.bots.sentences import deliver
+from clawgate.bots.splitting import open_fence
 from clawgate.bots.talk import Key, Rules
 from clawgate.client import Answer, ClientError, Gateway, Refused
 from clawgate.client.events import Ended, Event, Failure
@@ -138,6 +139,8 @@ class Turn:
 
     def _ask(self) -> None:
         """Ask, and hear the answer to its end."""
+        if self._wish.text is None:
+            self._open_code()
         try:
             self._hear(self._wish.body())
         except Refused as error:
@@ -146,6 +149,15 @@ class Turn:
             if self._wish.text is None:
                 raise Refused(error.status, "nothing_to_continue", str(error)) from error
             self._hear(self._wish.anew())
+
+    def _open_code(self) -> None:
+        """Have what goes on in the middle of code begin as code: a message is a document of its own."""
+        try:
+            last = self._gateway.session(self._wish.session_id).messages[-1]
+        except (ClientError, IndexError):
+            return  # the gateway says what is wrong once it is asked to go on
+        with self._changed:
+            self._draft.opener = open_fence(str(last.get("content") or ""))
 
     def _hear(self, body: Mapping[str, Any]) -> None:
         with self._changed:

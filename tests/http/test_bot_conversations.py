@@ -129,6 +129,16 @@ def test_an_answer_is_gone_on_with(upstream: ScriptedOllama, bot: Bot) -> None:
     assert bot.ask("继续") == Snapshot(remark=ZH.nothing_to_continue, is_over=True)
 
 
+def test_an_answer_that_goes_on_in_code_begins_as_code(upstream: ScriptedOllama, bot: Bot) -> None:
+    upstream.script(text("春\n\n```py\nx = "), hang())
+    bot.say("one")
+    bot.messenger.wait_until_shown("春\n\n```py\nx = ")
+    bot.say("停止")
+    upstream.script(text("1\n```\n\n光"), done())
+    assert bot.ask("继续") == Snapshot("```py\n1\n```\n\n光", is_over=True)
+    assert bot.ask("two").text == "Hello."
+
+
 def test_going_on_right_behind_a_stop_loses_and_repeats_nothing(upstream: ScriptedOllama, bot: Bot) -> None:
     """Wherever the stop hits, and whichever of the two the gateway gets first."""
     words = "".join(chr(0x4E00 + number) for number in range(160))

@@ -74,6 +74,7 @@ def test_an_error_is_a_sentence(fake: FakeGateway, step: Step, sentence: str) ->
 
 
 def test_a_model_that_cannot_go_on_says_so(fake: FakeGateway) -> None:
+    fake.script(reply(200, {"session_id": MINE, "messages": []}))
     fake.script(failed(409, "cannot_continue"))
     with bot_of(fake.url) as bot:
         assert bot.ask("继续") == Snapshot(remark=ZH.cannot_continue, is_over=True)

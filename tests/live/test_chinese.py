@@ -54,6 +54,7 @@ def test_a_redis_that_is_away_is_said_in_chinese(tmp_path: Path) -> None:
         (("check",), "server: {port: abc}", 'config.yaml: server.port：应为 1 到 65535 的整数，却是 "abc"'),
         (("serve",), "server: {prot: 1}", "config.yaml: server.prot：未知的键；最接近的是 server.port"),
         (("up", "--port", "99999"), "", "--port：应为 1 到 65535 的整数，却是 99999"),
+        (("bot",), "", "缺少参数：name（用法见 `clawgate bot --help`）"),
         (("check", "--colour"), "", "无法识别的参数：--colour（用法见 `clawgate --help`）"),
         (
             ("embedded", "--port", "x"),

@@ -92,6 +92,8 @@ def title_of(snapshot: Snapshot) -> str:
     """Return the first words of an answer without its marks: the line that a list of chats shows."""
     text = snapshot.text.lstrip()[:MAX_SEARCHED]
     for line in (text or snapshot.remark).split("\n"):
+        if FENCE.match(line):  # its words are the name of a language
+            continue
         plain = " ".join(re.sub(r"[`*_#>|~<\[\]]|^\s*(?:[-+]|\d+[.)])\s", " ", line).split())
         if plain:
             return "".join(filter(str.isprintable, plain[:MAX_TITLE])).strip() or NOTHING

@@ -243,6 +243,7 @@ def test_a_time_that_is_none_makes_a_webhook_that_is_over(ends: object) -> None:
         ("一" * 40, "一" * 20),
         ("***", "…"),
         ("", "…"),
+        ("```py\nx = 1\n```", "x = 1"),
     ],
 )
 def test_a_title_is_the_first_words(whole: str, expected: str) -> None:

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from itertools import islice
+from typing import NamedTuple
 
 MINUTE_S, HOUR_S = 61.0, 3605.0
 """The windows, and what the way to WeCom may push together."""
@@ -24,12 +25,15 @@ SLOWEST = 10.0
 LAST_PAUSE_S = 0.5
 """The pause before the frame that ends an answer."""
 MAX_CHATS = 1000
+RIVAL_S = 10.0
+"""So long an answer keeps its share of the updates without taking its turn."""
 
 
 class Pacing:
     """Counts the frames of each chat.
 
     update_s: the least pause between two updates in one chat.
+    answer: names an answer; those of one chat take turns. "" for one that takes no part in that.
     Units: all times are seconds; those of clock have any beginning.
     Threads: any; `_lock` guards the chats.
     """
@@ -40,26 +44,30 @@ class Pacing:
         self._lock = threading.Lock()
         self._chats: OrderedDict[str, _Chat] = OrderedDict()
 
-    def due_s(self, chat: str) -> float | None:
+    def due_s(self, chat: str, answer: str = "") -> float | None:
         """Return the seconds until an update may come; None: only ends of answers may come for now."""
         with self._lock:
-            return self._update_due_s(self._chat(chat), self._clock())
+            now, known = self._clock(), self._chat(chat)
+            due_s = self._update_due_s(known, now)
+            return max(due_s, known.turn_s(answer, now, self.update_s)) if due_s is not None and answer else due_s
 
-    def claim_update(self, chat: str) -> bool:
+    def claim_update(self, chat: str, answer: str = "") -> bool:
         """Count an update where one may come now."""
         with self._lock:
             now, known = self._clock(), self._chat(chat)
             is_due = self._update_due_s(known, now) == 0.0
             if is_due:
                 known.sent.append(now)
+                known.note_update(answer, now)
             return is_due
 
-    def claim_last(self, chat: str) -> float:
+    def claim_last(self, chat: str, answer: str = "") -> float:
         """Count a frame that ends an answer, and return 0; or return how long it has to wait, before any update."""
         with self._lock:
             now, known = self._clock(), self._chat(chat)
             wait_s = known.wait_s(now, min(LAST_PAUSE_S, self.update_s), PER_MINUTE, PER_HOUR)
             known.updates_at = now + wait_s + LAST_PAUSE_S if wait_s else 0.0
+            known.rivals.pop(answer, None)
             if not wait_s:
                 known.sent.append(now)
             return wait_s
@@ -87,16 +95,38 @@ class Pacing:
         return max(wait_s, chat.updates_at - now, chat.held_until - now)
 
 
+class _Rival(NamedTuple):
+    """An answer that takes turns with others: when it had an update, and until when it is awaited for the next."""
+
+    shown_at: float
+    awaited_until: float
+
+
 class _Chat:
     """When its frames went out.
 
+    rivals: the answers that are updated there now.
     updates_at: an update waits so long, for an end that waits, too. held_until: see `hold`.
     """
 
     def __init__(self) -> None:
         self.sent: deque[float] = deque(maxlen=PER_HOUR)
+        self.rivals: dict[str, _Rival] = {}
         self.updates_at = 0.0
         self.held_until = 0.0
+
+    def turn_s(self, answer: str, now: float, pause_s: float) -> float:
+        """Return the seconds until it is an answer's turn: each of the others has had an update by then."""
+        others = {name: each for name, each in self.rivals.items() if each.awaited_until > now and name != answer}
+        shown_at = self.rivals[answer].shown_at if answer in self.rivals else float("-inf")
+        wait_s = max(0.0, shown_at + pause_s * (len(others) + 1) - now)
+        self.rivals = others | {answer: _Rival(shown_at, now + wait_s + RIVAL_S)}
+        return wait_s
+
+    def note_update(self, answer: str, now: float) -> None:
+        """Note that an answer has had its turn."""
+        if answer in self.rivals:
+            self.rivals[answer] = _Rival(now, now + RIVAL_S)
 
     def count(self, since: float) -> int:
         """Forget what is older than an hour; return how many frames are newer than that."""

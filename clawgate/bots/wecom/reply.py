@@ -108,7 +108,7 @@ class WecomReply:
 
     def due_s(self) -> float | None:
         """Return the seconds until an update may come; None where only the end is delivered."""
-        return self._pacing.due_s(self._place.chat) if self._way is Way.STREAM else None
+        return self._pacing.due_s(self._place.chat, self._place.req_id) if self._way is Way.STREAM else None
 
     def show(self, snapshot: Snapshot) -> None:
         """Show an answer that goes on, with a sign of life where it has no text."""
@@ -155,7 +155,9 @@ class WecomReply:
         *full, content = self._contents(snapshot)
         if not all(self._end(each) for each in full) or content == self._content:
             return
-        if self._pacing.claim_update(self._place.chat) and self._outbox.send(self._frame(content, is_last=False)):
+        if self._pacing.claim_update(self._place.chat, self._place.req_id) and self._outbox.send(
+            self._frame(content, is_last=False)
+        ):
             self._content, self._shown, self._conflicts = content, len(snapshot.text), 0
 
     def _roll(self, snapshot: Snapshot) -> None:
@@ -172,7 +174,9 @@ class WecomReply:
 
     def _end(self, content: str) -> bool:
         """End the current stream without waiting; tell whether WeCom acknowledged it."""
-        if self._pacing.claim_last(self._place.chat) or not self._outbox.send(self._frame(content, is_last=True)):
+        if self._pacing.claim_last(self._place.chat, self._place.req_id) or not self._outbox.send(
+            self._frame(content, is_last=True)
+        ):
             return False
         self._close()
         return True
@@ -189,7 +193,7 @@ class WecomReply:
         pause_s, problem = FIRST_PAUSE_S, "there was no connection to WeCom"
         is_message, copies = self._way is not Way.STREAM, 0
         while self._clock() < ends_at and self._outbox.wait_open(ends_at - self._clock()):
-            wait_s = self._pacing.claim_last(self._place.chat)
+            wait_s = self._pacing.claim_last(self._place.chat, self._place.req_id)
             if wait_s:
                 self._pause(min(wait_s, max(0.0, ends_at - self._clock())))
                 problem = "too many messages were in this chat"

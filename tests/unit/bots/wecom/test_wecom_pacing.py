@@ -54,6 +54,19 @@ def test_the_first_one_may_come_at_once(clock: Clock) -> None:
     assert not pacing.claim_update("c")
 
 
+def test_the_answers_of_a_chat_take_turns(clock: Clock) -> None:
+    """Whichever of them is the quickest to ask."""
+    pacing = Pacing(2.1, clock)
+    shown: list[str] = []
+    for _ in range(600):
+        for answer in "abc" if clock.now < 1030 else "ab":
+            if pacing.due_s("c", answer) == 0.0 and pacing.claim_update("c", answer):
+                shown.append(answer)
+        clock.now += 0.1
+    assert "".join(shown[:12]) == "abc" * 4
+    assert "".join(shown[-8:]) in ("ab" * 4, "ba" * 4), "one that does not come any more is not waited for"
+
+
 def test_everybody_in_a_chat_shares_its_pace_and_no_other_chat_does(clock: Clock) -> None:
     pacing = Pacing(2.1, clock)
     assert pacing.claim_update("c")

@@ -9,7 +9,7 @@ from clawgate.bots.assembly import MESSENGERS, Place, bot_of, is_named
 from clawgate.bots.connection import Connection
 from clawgate.bots.failures import BotError
 from clawgate.bots.lock import Lock, Running
-from clawgate.client import ClientError
+from clawgate.client import ClientError, Refused
 from clawgate.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,11 +40,14 @@ def findings(config: BotsConfig, place: Place) -> Iterator[Finding]:
 
 
 def _of_gateway(place: Place) -> Finding:
+    gateway = place.gateway()
     try:
-        status = place.gateway().status()
+        status = gateway.status()
+    except Refused as error:  # in the gateway's own words, which do not name its address
+        return Finding(f"not ready: gateway {gateway.url}: {error}", is_ready=False)
     except ClientError as error:
         return Finding(f"not ready: {error}", is_ready=False)
-    return Finding(f"ok: gateway {place.gateway().url}, model {status.model}")
+    return Finding(f"ok: gateway {gateway.url}, model {status.model}")
 
 
 def _of_bot(name: str, config: BotsConfig, place: Place) -> Finding:

@@ -8,8 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from clawgate.bots.assembly import Place
+from clawgate.bots.check import findings
 from clawgate.bots.message import Snapshot
 from clawgate.bots.words import ZH
+from clawgate.config.bots import BotsConfig
+from clawgate.language.catalogue import catalogue
 from tests.http.asking import configured
 from tests.support.bot import MINE, RULES, Bot, bot_of
 from tests.support.gateway import Gateway
@@ -53,6 +57,19 @@ def test_a_wrong_token(gate: Gateway, upstream: ScriptedOllama, token: str | Non
         assert bot.ask("one") == failed(ZH.unauthorized)
         assert bot.ask("/new").text == ZH.unauthorized
     assert upstream.chats == []
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "said"),
+    [("", "another-token", "Authorization: expected "), ("/elsewhere", TOKEN, "there is nothing at this address")],
+)
+def test_a_check_names_the_gateway_that_refuses(gate: Gateway, path: str, token: str, said: str) -> None:
+    finding = next(findings(BotsConfig(), Place(gate.base_url + path, token)))
+    assert not finding.is_ready
+    assert finding.line.startswith(f"not ready: gateway {gate.base_url}{path}: {said}")
+    chinese = catalogue("zh").translated(finding.line)
+    assert chinese is not None
+    assert said not in chinese
 
 
 def test_a_question_that_is_too_long(upstream: ScriptedOllama, bot: Bot) -> None:

@@ -90,11 +90,15 @@ class Conversations:
         if message.id and not self._seen.is_new(message.id):
             return True
         key = key_of(message, rules.session_by)
-        if message.text is None:
+        order = None if message.text is None else order_of(message.text, rules)
+        kind = "question" if isinstance(order, Ask) else order.value if order else "no_text"
+        session_id = self._identity.session_id_of(key)
+        logger.info("message: kind=%(kind)s session=%(session)s", {"kind": kind, "session": session_id})
+        if order is None:
             if self._told_text_only.is_new(*key):
                 self._say(message, rules.words.text_only)
             return True
-        match order_of(message.text, rules):
+        match order:
             case Command.HELP:
                 self._say(message, rules.say(rules.words.welcome))
             case Command.STOP:

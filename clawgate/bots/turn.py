@@ -285,5 +285,8 @@ def _interrupt(answer: Answer) -> None:
             answer.interrupt()
             return
         except ClientError as error:
-            logger.warning("session %s: the interrupt failed: %s (%s)", answer.session_id, error, error.code)
+            level = (
+                logging.DEBUG if error.code == "unknown_session" else logging.WARNING
+            )  # forgotten meanwhile: no fault
+            logger.log(level, "session %s: the interrupt failed: %s (%s)", answer.session_id, error, error.code)
         time.sleep(TRY_PAUSE_S * number)

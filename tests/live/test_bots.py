@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -88,6 +89,8 @@ def test_wecom_streams_stops_and_goes_on(
         wecom.say("继续")
         assert wecom.answer(count=2)[1].content == "、颐和园"
         assert ollama.next_request().messages[-1] == {"role": "assistant", "content": "故宫、天坛"}
+        kinds = re.findall(r"message: kind=(\w+) session=[0-9a-f]{10}$", bot.log, re.M)
+        assert kinds == ["question", "stop", "continue"]
         assert bot.terminate() == 0
         assert_tells_no_secret(bot, WECOM_SECRET, TOKEN, "故宫", "北京", "zhang")
 

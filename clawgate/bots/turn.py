@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 SETTLE_S = 3.0
 """So long the last words of an answer are waited for that the bot has ended."""
+LOOK_S = 0.05
 TRIES = 3
 TRY_PAUSE_S = 0.3
 MAX_LOGGED = 500
@@ -151,9 +152,15 @@ class Turn:
             self._hear(self._wish.anew())
 
     def _open_code(self) -> None:
-        """Have what goes on in the middle of code begin as code: a message is a document of its own."""
+        """Have what goes on in the middle of code begin as code: a message is a document of its own.
+
+        Where the answer is being ended right now, all of its text is waited for.
+        """
+        until = time.monotonic() + SETTLE_S
         try:
-            last = self._gateway.session(self._wish.session_id).messages[-1]
+            while (session := self._gateway.session(self._wish.session_id)).streaming and time.monotonic() < until:
+                time.sleep(LOOK_S)
+            last = session.messages[-1]
         except (ClientError, IndexError):
             return  # the gateway says what is wrong once it is asked to go on
         with self._changed:

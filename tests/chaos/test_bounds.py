@@ -16,6 +16,7 @@ KEPT = 100
 ROUND = SESSIONS // 10
 MB = 1 << 20
 WALL_CLOCKS = {
+    "bots/connection.py": "silence, by both clocks: the monotonic one stands still while a machine sleeps",
     "bots/dingtalk/messages.py": "a webhook's end is told in milliseconds since 1970; what is left of it is monotonic",
     "bots/dingtalk/pacing.py": "a month's quota begins anew with the calendar's next month",
     "telemetry/logs.py": "a log line's time is what people read",

@@ -206,7 +206,7 @@ def bot(options: argparse.Namespace) -> int:
     """Run a messenger's bot, or print what is found of both: 0 all well, 1 something is not ready."""
     config = configure(options)
     try:
-        from clawgate.bots.assembly import Place
+        from clawgate.bots.assembly import GatewayAddress
         from clawgate.bots.check import findings
         from clawgate.bots.main import run
     except ImportError as error:
@@ -214,10 +214,12 @@ def bot(options: argparse.Namespace) -> int:
             raise
         raise ConfigError("the bots need websockets: pip install 'clawgate[bots]'") from error
 
-    def place_in(config: Config) -> Place:
-        return Place(config.bots.gateway_url or _url_of(config.server, "bots.gateway_url"), config.server.auth_token)
+    def place_in(config: Config) -> GatewayAddress:
+        return GatewayAddress(
+            config.bots.gateway_url or _url_of(config.server, "bots.gateway_url"), config.server.auth_token
+        )
 
-    def read_again() -> tuple[BotsConfig, Place]:
+    def read_again() -> tuple[BotsConfig, GatewayAddress]:
         again = configure(options)
         return again.bots, place_in(again)
 

@@ -83,7 +83,7 @@ ONLY_IN: dict[str, set[str]] = {
         "ollama.exchange",
         "trust",
     },
-    "websockets": {"bots.connection"},
+    "websockets": {"bots.link"},
     "rich": {"terminal.markdown", "terminal.screen"},
     "urllib3": {"client.endpoint", "ollama.capture", "ollama.client", "ollama.connecting"},
     "gunicorn": {"server", "gunicorn_conf", "cli"},

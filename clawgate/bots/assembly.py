@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clawgate.config.bots import BotsConfig
 
 
-class Place(NamedTuple):
+class GatewayAddress(NamedTuple):
     """The gateway's address and its token."""
 
     url: str
@@ -69,7 +69,7 @@ def is_named(name: str, config: BotsConfig) -> bool:
     return getattr(config, kind.id_setting) is not None or getattr(config, kind.secret_setting) is not None
 
 
-def bot_of(name: str, config: BotsConfig, place: Place) -> Bot:
+def bot_of(name: str, config: BotsConfig, place: GatewayAddress) -> Bot:
     """Put a bot together; nothing is connected yet.
 
     Errors: ConfigError where its id or its secret is missing, or the gateway's address is none.

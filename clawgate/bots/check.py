@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from clawgate.bots.assembly import MESSENGERS, Place, bot_of, is_named
+from clawgate.bots.assembly import MESSENGERS, GatewayAddress, bot_of, is_named
 from clawgate.bots.connection import Connection
 from clawgate.bots.failures import BotError
 from clawgate.bots.lock import Lock, Running
@@ -23,7 +23,7 @@ class Finding(NamedTuple):
     is_ready: bool = True
 
 
-def findings(config: BotsConfig, place: Place) -> Iterator[Finding]:
+def findings(config: BotsConfig, place: GatewayAddress) -> Iterator[Finding]:
     """Yield what is found of the gateway and of each bot; one that is not named in the configuration is told, too.
 
     Errors: ConfigError for an address of the gateway that cannot be one.
@@ -39,7 +39,7 @@ def findings(config: BotsConfig, place: Place) -> Iterator[Finding]:
         yield Finding("not ready: no bot is configured; docs/bots.md has the way from the console", is_ready=False)
 
 
-def _of_gateway(place: Place) -> Finding:
+def _of_gateway(place: GatewayAddress) -> Finding:
     gateway = place.gateway()
     try:
         status = gateway.status()
@@ -50,7 +50,7 @@ def _of_gateway(place: Place) -> Finding:
     return Finding(f"ok: gateway {gateway.url}, model {status.model}")
 
 
-def _of_bot(name: str, config: BotsConfig, place: Place) -> Finding:
+def _of_bot(name: str, config: BotsConfig, place: GatewayAddress) -> Finding:
     title = MESSENGERS[name].title
     try:
         bot = bot_of(name, config, place)

@@ -1,103 +1,30 @@
 """One connection to a messenger, kept for years: opened, watched, and made anew with back-off and jitter.
 
-The only user of websockets. A messenger's package gives it a `Wire`; what it hears is handed over on the one thread
-that runs `keep`, so that a wire must not wait there.
+A messenger's package gives it a `Wire`; what it hears is handed over on the one thread that runs `keep`, so that a wire
+must not wait there.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import random
-import socket
-import ssl
-import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
-
-from websockets.exceptions import InvalidProxy, InvalidURI, WebSocketException
-from websockets.sync.client import ClientConnection, connect
+from typing import TYPE_CHECKING, Protocol
 
 from clawgate.bots.failures import Denied, Disconnected
-from clawgate.client.endpoint import is_loopback
-from clawgate.trust import trust_the_machine
+from clawgate.bots.link import Frame, Link, Times, cause_of, connected
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
 
 logger = logging.getLogger(__name__)
 
-Frame = Mapping[str, Any]
-MAX_FRAME_BYTES = 4 << 20
 MAX_HANGING = 8
 """So many attempts to connect may hang at once, each with a thread: a server may send its answer byte by byte."""
-CANNOT = (OSError, WebSocketException, ImportError)
-"""What connecting and sending end with; ImportError where a SOCKS proxy of the environment needs a package."""
-
-
-class Times(NamedTuple):
-    """The times of a connection, in seconds.
-
-    silence_s: without a frame for so long it counts as dead.
-    tick_s: so often the wire is asked whether it has something to send.
-    open_s: the longest time to connect; address_s: for one address of the messenger's, of which some may be dead, as
-    IPv6 is in many a network; opening_s: to learn where, and to connect there. write_s: for a write to make way;
-    ping_s: from one ping to the next; close_s: to say goodbye.
-    steady_s: a connection that lived so long was a good one: the back-off begins anew. asked_s: the same where the
-    messenger asks for a new one; DingTalk may do so each 30 s, to spread its load.
-    first_pause_s, longest_pause_s: between two attempts; each pause is twice the one before, and up to half of it
-    less by chance.
-    """
-
-    silence_s: float = 90.0
-    tick_s: float = 1.0
-    open_s: float = 15.0
-    address_s: float = 3.0
-    opening_s: float = 60.0
-    write_s: float = 10.0
-    ping_s: float = 60.0
-    close_s: float = 1.0
-    steady_s: float = 60.0
-    asked_s: float = 10.0
-    first_pause_s: float = 1.0
-    longest_pause_s: float = 60.0
-
-
-class Link:
-    """A connection that is open. Any thread may send.
-
-    stopped: the bot is to leave; nothing is waited for any more.
-    Errors: Disconnected.
-    """
-
-    def __init__(self, connection: ClientConnection, stopped: threading.Event) -> None:
-        self._connection = connection
-        self._stopped = stopped
-
-    def send(self, frame: Frame) -> None:
-        """Send a frame as JSON in UTF-8, not escaped; half a surrogate pair becomes a question mark."""
-        text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
-        try:
-            self._connection.send(text.encode("utf-8", "replace").decode("utf-8"))
-        except CANNOT as error:
-            raise Disconnected(f"the connection was lost: {_cause(error)}") from error
-
-    def receive(self, timeout_s: float) -> Frame | None:
-        """Return the next frame; None where none comes in time, {} for one that is no JSON object."""
-        if self._stopped.is_set():
-            raise Disconnected("the bot leaves")
-        try:
-            given = json.loads(self._connection.recv(timeout=timeout_s))
-        except TimeoutError:
-            return None
-        except CANNOT as error:
-            raise Disconnected(f"the connection was lost: {_cause(error)}") from error
-        except (ValueError, RecursionError):
-            logger.warning("a frame that is no JSON was dropped")
-            return {}
-        return given if isinstance(given, dict) else {}
 
 
 class Wire(Protocol):
@@ -226,7 +153,7 @@ class Connection:
         try:
             threading.Thread(target=self._open, args=(opening,), name="bot-opening", daemon=True).start()
         except RuntimeError as error:
-            raise Disconnected(f"no connection: {_cause(error)}") from error
+            raise Disconnected(f"no connection: {cause_of(error)}") from error
         ends_at = time.monotonic() + self._times.opening_s
         while not wait([opening], self._times.tick_s).done:
             is_late = time.monotonic() >= ends_at
@@ -239,7 +166,7 @@ class Connection:
 
     def _open(self, opening: Future[ClientConnection]) -> None:
         try:
-            opening.set_result(_connection_to(self._wire.address(), self._times))
+            opening.set_result(connected(self._wire.address(), self._times))
         except BaseException as error:  # noqa: BLE001  it is raised on the thread that waits
             opening.set_exception(error)
 
@@ -272,70 +199,7 @@ def _now() -> tuple[float, float]:
     return time.monotonic(), time.time()
 
 
-def _connection_to(url: str, times: Times) -> ClientConnection:
-    """Connect.
-
-    The library's pings keep the way through firewalls open, as those of DingTalk's SDK do. No answer to them is waited
-    for: a messenger has heartbeats of its own, and none says whether it answers these.
-    A write that makes no way would hold the library's lock for as long as TCP tries, a quarter of an hour, and with it
-    whoever wants to close the connection. At debug the library would log frames, and so secrets and what people write.
-    It follows redirects, and the first frame may be a secret: another host does not get it.
-    """
-    library = logging.getLogger(f"{__name__}.websockets")
-    library.setLevel(logging.INFO)
-    try:
-        connection = connect(
-            url,
-            ssl=_tls() if url.startswith("wss:") else None,
-            proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
-            logger=library,
-            open_timeout=times.open_s,
-            timeout=times.address_s,
-            close_timeout=times.close_s,
-            ping_interval=times.ping_s,
-            ping_timeout=None,
-            max_size=MAX_FRAME_BYTES,
-            compression=None,
-        ).__enter__()  # what connect returns differs between releases, but not what a context has
-    except (*CANNOT, RuntimeError, ValueError, TypeError) as error:
-        # RuntimeError: the system gives the library no thread; ValueError, TypeError: a host or port that can be none
-        raise Disconnected(f"no connection to {_place(url)}: {_cause(error)}") from error
-    reached = connection.request.headers["Host"] if connection.request is not None else ""
-    if _host_of(f"{urlsplit(url).scheme}://{reached}") != _host_of(url):
-        connection.close()
-        raise Disconnected(f"{_place(url)} leads elsewhere: a proxy's sign-in?")
-    write_s = struct.pack("@ll", int(times.write_s), int(times.write_s % 1 * 1e6))
-    try:
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, write_s)
-    except OSError:
-        pass  # it is over already, as whoever uses it next will hear
-    return connection
-
-
-def _tls() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trust_the_machine(context)
-    return context
-
-
 def _close(opening: Future[ClientConnection]) -> None:
     """Close a connection that came too late."""
     if opening.exception() is None:
         opening.result().close()
-
-
-def _host_of(url: str) -> tuple[str, int]:
-    """Return the host and the port that a URL leads to."""
-    parts = urlsplit(url)
-    return (parts.hostname or "").encode("idna").decode(), parts.port or (443 if parts.scheme == "wss" else 80)
-
-
-def _place(url: str) -> str:
-    """Return an address without its query, which may be a ticket."""
-    return url.partition("?")[0]
-
-
-def _cause(error: BaseException) -> str:
-    if isinstance(error, InvalidURI | InvalidProxy):
-        return error.msg  # the whole message has the address, and so the ticket, or the proxy's password
-    return " ".join(str(error).split()) or type(error).__name__

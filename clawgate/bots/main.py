@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from clawgate.bots.assembly import Bot, Place, bot_of
+from clawgate.bots.assembly import Bot, GatewayAddress, bot_of
 from clawgate.bots.connection import Connection
 from clawgate.bots.failures import BotError, Denied, TakenOver
 from clawgate.bots.lock import Lock, Running
@@ -34,10 +34,10 @@ LEAVE_S = 5.0
 NOT_READY, WRONG, ANOTHER = 1, 2, 3
 """The exit statuses: a service manager starts the bot again only after the first."""
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
-Reload = Callable[[], "tuple[BotsConfig, Place]"]
+Reload = Callable[[], "tuple[BotsConfig, GatewayAddress]"]
 
 
-def run(name: str, config: BotsConfig, place: Place, reload: Reload) -> int:
+def run(name: str, config: BotsConfig, place: GatewayAddress, reload: Reload) -> int:
     """Run a messenger's bot until a signal or another bot ends it; return the exit status.
 
     reload: reads the configuration again; raises ConfigError.
@@ -58,7 +58,7 @@ class _Running:
     Threads: the main one; the reading one puts the end of the connection into the inbox, and signals their numbers.
     """
 
-    def __init__(self, bot: Bot, place: Place, reload: Reload) -> None:
+    def __init__(self, bot: Bot, place: GatewayAddress, reload: Reload) -> None:
         self._bot = bot
         self._place = place
         self._reload = reload

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clawgate.bots.assembly import Place
+from clawgate.bots.assembly import GatewayAddress
 from clawgate.bots.check import findings
 from clawgate.bots.message import Snapshot
 from clawgate.bots.words import ZH
@@ -64,7 +64,7 @@ def test_a_wrong_token(gate: Gateway, upstream: ScriptedOllama, token: str | Non
     [("", "another-token", "Authorization: expected "), ("/elsewhere", TOKEN, "there is nothing at this address")],
 )
 def test_a_check_names_the_gateway_that_refuses(gate: Gateway, path: str, token: str, said: str) -> None:
-    finding = next(findings(BotsConfig(), Place(gate.base_url + path, token)))
+    finding = next(findings(BotsConfig(), GatewayAddress(gate.base_url + path, token)))
     assert not finding.is_ready
     assert finding.line.startswith(f"not ready: gateway {gate.base_url}{path}: {said}")
     chinese = catalogue("zh").translated(finding.line)

@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from clawgate import __version__
-from clawgate.bots.connection import Frame, Link
 from clawgate.bots.dingtalk.api import BOT_MESSAGES, Api
 from clawgate.bots.dingtalk.failures import ApiError
 from clawgate.bots.dingtalk.messages import message_of
 from clawgate.bots.failures import Denied, Disconnected
+from clawgate.bots.link import Frame, Link
 from clawgate.bots.message import Message
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ import time
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
-from clawgate.bots.connection import Frame, Link
 from clawgate.bots.failures import Disconnected
+from clawgate.bots.link import Frame, Link
 
 ACK_S = 5.0
 """So long the next frame of a req_id waits for the acknowledgement of the one before. WeCom's SDKs wait as long."""

@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from clawgate.bots.connection import Frame, Link
 from clawgate.bots.failures import Denied, Disconnected, TakenOver
+from clawgate.bots.link import Frame, Link
 from clawgate.bots.message import Message
 from clawgate.bots.wecom import frames
 from clawgate.bots.wecom.outbox import Outbox

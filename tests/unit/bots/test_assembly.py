@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from clawgate.bots.assembly import Place, bot_of
-from clawgate.bots.connection import Link
+from clawgate.bots.assembly import GatewayAddress, bot_of
 from clawgate.bots.conversations import Conversations
+from clawgate.bots.link import Link
 from clawgate.bots.message import Message
 from clawgate.config.bots import BotsConfig
 
@@ -53,7 +53,7 @@ def test_a_quote_goes_with_a_question_and_not_with_a_command(name: str, monkeypa
             """Do nothing."""
 
     monkeypatch.setattr(Conversations, "take", take)
-    bot = bot_of(name, CONFIG, Place("http://127.0.0.1:9"))
+    bot = bot_of(name, CONFIG, GatewayAddress("http://127.0.0.1:9"))
     for text in ("何意", "嘘"):
         bot.wire.hear(cast(Link, Deaf()), callback(name, text, "原文"))
     assert [message.text for message in taken] == ["> 原文\n\n何意", "嘘"]

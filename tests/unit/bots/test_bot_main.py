@@ -11,14 +11,14 @@ from typing import Any, cast
 import pytest
 
 from clawgate.bots import main
-from clawgate.bots.assembly import Bot, Place, bot_of
-from clawgate.bots.connection import Link
+from clawgate.bots.assembly import Bot, GatewayAddress, bot_of
 from clawgate.bots.failures import Denied, TakenOver
+from clawgate.bots.link import Link
 from clawgate.config import BotsConfig
 from clawgate.errors import ConfigError
 from tests.support.tools import DEADLINE_S
 
-PLACE = Place("http://127.0.0.1:18789", "token")
+PLACE = GatewayAddress("http://127.0.0.1:18789", "token")
 
 
 class EndingBot:
@@ -107,7 +107,7 @@ def test_a_token_that_has_changed_is_told_at_a_reload(
 ) -> None:
     """The bot goes on with the one that it has, and the gateway may not take that any more."""
     config = BotsConfig(wecom_bot_id="bot", wecom_secret="secret")
-    process = main._Running(bot_of("wecom", config, PLACE), PLACE, lambda: (config, Place(url, token)))
+    process = main._Running(bot_of("wecom", config, PLACE), PLACE, lambda: (config, GatewayAddress(url, token)))
     with caplog.at_level("INFO"):
         process._read_again()
     assert caplog.messages[0] == "configuration read again: nothing changed"

@@ -16,8 +16,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from clawgate.bots import connection as module
-from clawgate.bots.connection import MAX_HANGING, Connection, Frame, Link, Times
+from clawgate.bots.connection import MAX_HANGING, Connection
 from clawgate.bots.failures import Denied, Disconnected, TakenOver
+from clawgate.bots.link import Frame, Link, Times
 from tests.support.tools import DEADLINE_S, free_port, refuse_thread, wait_for
 
 QUICK = Times(tick_s=0.01, close_s=0.1)

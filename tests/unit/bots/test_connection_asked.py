@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
-from clawgate.bots.connection import Connection, Frame, Link, Times
+from clawgate.bots.connection import Connection
 from clawgate.bots.failures import Disconnected
+from clawgate.bots.link import Frame, Link, Times
 from tests.support.tools import DEADLINE_S
 
 TIMES = Times(tick_s=0.02, asked_s=0.1)

@@ -11,7 +11,8 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from clawgate import trust
-from clawgate.bots.connection import Connection, Frame, Link
+from clawgate.bots.connection import Connection
+from clawgate.bots.link import Frame, Link
 from tests.support.tls import Authority
 from tests.support.tools import DEADLINE_S
 

@@ -59,7 +59,9 @@ def test_a_wish_that_gets_no_thread_is_told_and_passed_by(
 
 
 @pytest.mark.parametrize("name", ["show", "read"])
-def test_a_question_behind_one_that_gets_no_thread_is_answered(fake: FakeGateway, refused: set[str], name: str) -> None:
+def test_a_question_behind_one_that_gets_no_thread_is_answered(
+    fake: FakeGateway, refused: set[str], caplog: pytest.LogCaptureFixture, name: str
+) -> None:
     go = threading.Event()
     fake.script(wait(go), sse(begun(), "春", ended()), end)
     fake.script(sse(begun(), "光", ended()), end)
@@ -67,10 +69,12 @@ def test_a_question_behind_one_that_gets_no_thread_is_answered(fake: FakeGateway
         first = bot.say("one")
         wait_for(lambda: fake.requests, "the first is asked")
         refused.add(name)
-        bot.ask("two")
+        second = bot.say("two")
+        wait_for(lambda: "can't start new thread" in caplog.text, "the second gets no thread")
         refused.clear()
         third = bot.say("three")
         go.set()
+        assert ZH.busy in "".join(bot.final_of(second)[:3])
         assert bot.final_of(third).text == "光"
         assert bot.final_of(first).text == "春"
 

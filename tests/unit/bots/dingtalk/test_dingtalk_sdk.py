@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from clawgate.bots.connection import Frame
 from clawgate.bots.dingtalk.stream import Stream
 from clawgate.bots.failures import Disconnected
+from clawgate.bots.link import Frame
 from clawgate.bots.message import Snapshot
 from tests.support.dingtalk import CREATE, OPEN, STREAMING, TOKEN, WEBHOOK
 from tests.support.dingtalk import DingTalk as Peer

@@ -10,10 +10,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from clawgate.bots.connection import Connection, Times
+from clawgate.bots.connection import Connection
 from clawgate.bots.dingtalk.api import Api
 from clawgate.bots.dingtalk.stream import Stream
 from clawgate.bots.failures import Denied, Disconnected
+from clawgate.bots.link import Times
 from clawgate.bots.message import Message
 from tests.support.dingtalk import CLIENT_ID, OPEN, QPS, SECRET, USED_UP, DingTalk
 from tests.support.tools import DEADLINE_S

@@ -6,7 +6,8 @@ import threading
 from queue import SimpleQueue
 from types import TracebackType
 
-from clawgate.bots.connection import Connection, Times
+from clawgate.bots.connection import Connection
+from clawgate.bots.link import Times
 from clawgate.bots.message import Message, Snapshot
 from clawgate.bots.wecom.outbox import Outbox
 from clawgate.bots.wecom.pacing import Pacing

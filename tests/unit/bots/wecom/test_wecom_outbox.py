@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from clawgate.bots.connection import Link
 from clawgate.bots.failures import Disconnected
+from clawgate.bots.link import Link
 from clawgate.bots.wecom import outbox as module
 from clawgate.bots.wecom.frames import Place, push, whole
 from clawgate.bots.wecom.outbox import Outbox, Refused

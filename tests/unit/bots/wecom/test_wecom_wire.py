@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from clawgate.bots.connection import Frame, Link
 from clawgate.bots.failures import Denied, Disconnected, TakenOver
+from clawgate.bots.link import Frame, Link
 from clawgate.bots.message import Message
 from clawgate.bots.wecom.frames import Place, push
 from clawgate.bots.wecom.outbox import Outbox, Refused

@@ -7,11 +7,11 @@ be public, and knows the gateway by client/ alone.
 
     main.py           a process, from its start to its end      check.py          what `clawgate bot check` finds
     assembly.py       a bot put together from the settings      lock.py           one bot of an id on a machine
-    connection.py     one connection, kept for years            link.py           one WebSocket; failures.py, what ends it
+    connection.py     one connection, kept for years            link.py           one WebSocket
     conversations.py  each message to its answer, or sentence   place.py          the order of a conversation's messages
     turn.py           one answer: a thread reads, one shows     errand.py         one small request to the gateway
     sentences.py      the bot's own sentences on their way      seen.py           what was seen lately
-    message.py        the values and protocols between all
+    message.py        the values and protocols between all      failures.py       what ends a connection
 
 What is said, what is shown and where a text is cut is pure, and the same for both messengers: talk.py, words.py,
 draft.py, splitting.py. A messenger's package has its wire, its replies and its pace; it knows no conversations, and

@@ -13,7 +13,7 @@ be public, and knows the gateway by client/ alone.
     sentences.py      the bot's own sentences on their way      seen.py           what was seen lately
     message.py        the values and protocols between all      failures.py       what ends a connection
 
-What is said, what is shown and where a text is cut is pure, and the same for both messengers: talk.py, words.py,
-draft.py, splitting.py. A messenger's package has its wire, its replies and its pace; it knows no conversations, and
-they know no messenger.
+The logic of a talk is pure, and the same for both messengers: the meaning of a message (talk.py), the sentences
+(words.py), the text that is shown (draft.py), and its parts (splitting.py). A messenger's package has its wire, its
+replies and its pace; it knows no conversations, and they know no messenger.
 """

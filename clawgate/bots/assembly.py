@@ -51,7 +51,7 @@ class Kind(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What a bot signs in with."""
+    """The id and the secret of a bot."""
 
     id: str
     secret: str

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 Frame = Mapping[str, Any]
 MAX_FRAME_BYTES = 4 << 20
 CANNOT = (OSError, WebSocketException, ImportError)
-"""What connecting and sending end with; ImportError where a SOCKS proxy of the environment needs a package."""
+"""The errors of connecting and sending; ImportError where a SOCKS proxy of the environment needs a package."""
 
 
 class Times(NamedTuple):

@@ -1,6 +1,6 @@
 """The order of the messages of one conversation: each goes to the gateway once the one before it is there.
 
-What the chat gets of them comes in the same order.
+The chat gets their answers in the same order.
 """
 
 from __future__ import annotations

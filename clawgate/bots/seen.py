@@ -1,4 +1,4 @@
-"""What was seen lately: messages that the messenger delivers again, people who were refused already."""
+"""The names that were seen lately: messages that the messenger delivers again, people who were refused already."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ MAX_LIFE_S = 86_400
 
 
 class Opening(NamedTuple):
-    """Where a connection is to be made, and the ticket that opens it once."""
+    """The address of a connection, and the ticket that opens it once."""
 
     endpoint: str
     ticket: str

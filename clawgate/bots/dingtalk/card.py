@@ -2,7 +2,7 @@
 
 Each update has the whole text so far (`isFull`: a Markdown variable takes nothing else). DingTalk's document allows
 "1 K" an update and recommends at most "3 K" in all, without a unit; users saw whole texts of more, and blank cards
-above 3,000 Chinese characters. A card has 1,000 characters at most, which are 3,000 bytes of Chinese. What is longer
+above 3,000 Chinese characters. A card has 1,000 characters at most, which are 3,000 bytes of Chinese. A longer text
 goes on in messages.
 
 A card that ends with an error is finished like any other: `isError` needs a state that a template may lack, and may

@@ -1,4 +1,4 @@
-"""What DingTalk shows of an answer: its Markdown, mended for DingTalk's renderers. Pure.
+"""An answer as DingTalk shows it: its Markdown, mended for DingTalk's renderers. Pure.
 
 DingTalk's Markdown differs by client and by the kind of message. Two things are mended, outside of code:
 

@@ -1,7 +1,7 @@
 """DingTalk's messages to a bot, as values. Pure.
 
 Whatever is missing or of another type is taken as not said: a message never ends the thread that reads it.
-Source: DingTalk, "机器人接收消息", 2026-06-30. What a message quotes is in no document: its forms are those that users
+Source: DingTalk, "机器人接收消息", 2026-06-30. The quote of a message is in no document: its forms are those that users
 saw.
 """
 
@@ -21,11 +21,11 @@ MENTION = re.compile(r"(@[^\s@]{1,64}\u2005\s*)+")
 """Mentions at the beginning, as DingTalk's clients make them: with a space of a quarter. Mostly DingTalk has taken the
 bot's off, and left a blank."""
 ANY_MENTION = re.compile(r"\s*@\S+(?:\s+|\Z)")
-"""What looks like a mention at the beginning. A rich text, as HarmonyOS sends all, has that of the bot in it."""
+"""A text that looks like a mention at the beginning. A rich text, as HarmonyOS sends all, has that of the bot in it."""
 
 
 class Place(NamedTuple):
-    """What is needed to answer a message.
+    """The place of an answer, with all that is needed to send it.
 
     staff_id: the id by which people can be mentioned and written to; "" for somebody of another organisation.
     webhook: the address for answers, good until a time of `time.monotonic`; "" where there is none.

@@ -1,9 +1,10 @@
 """The Markdown messages of one answer: cut, and sent one after the other until each is taken.
 
 A message goes by the webhook of the chat, which costs nothing of the API's quota and can mention the asker. A webhook
-is good for 90 minutes, sometimes for much less; the Open API follows where it refuses. What passes by itself is tried
-again. A try whose response is lost may have been taken: then a message appears twice, which is better than never. A
-DingTalk that is slow does not get it again and again: each copy is seen, and counts against the quota.
+is good for 90 minutes, sometimes for much less; the Open API follows where it refuses. After an error that passes by
+itself there is another try. One whose response is lost may have been taken: then a message appears twice, which is
+better than never. A DingTalk that is slow does not get it again and again: each copy is seen, and counts against the
+quota.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ CONTENT_BYTES = 20_480
 
 
 class Place(NamedTuple):
-    """Where an answer belongs.
+    """The place of an answer.
 
     req_id: the callback's, which a reply has too; it means nothing to another connection.
     chat: the group's ID, or the user's ID where it is a talk of two.

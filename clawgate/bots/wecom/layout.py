@@ -83,5 +83,5 @@ def _thinking(text: str, *, is_going_on: bool) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a text in which `<think>` is no tag: the model writes about it. What is put in is not visible."""
+    """Return a text in which `<think>` is no tag: the model writes about it. The mark that is put in cannot be seen."""
     return _TAG.sub("<\u200b", text)

@@ -30,7 +30,7 @@ class _Ack(NamedTuple):
 
 
 class _Owed(NamedTuple):
-    """What a req_id lacks: so many acknowledgements, the last of them for the frame of that place in the order."""
+    """The debt of a req_id: so many acknowledgements, the last of them for the frame of that place in the order."""
 
     acks: int
     frame: Frame

@@ -1,4 +1,4 @@
-"""What people wrote, read from WeCom's callbacks: pure. A callback may have anything in it."""
+"""The messages of people, read from WeCom's callbacks: pure. A callback may have anything in it."""
 
 from __future__ import annotations
 

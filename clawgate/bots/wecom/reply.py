@@ -42,7 +42,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 20.0
 NO_STREAM = {600039, 846604, 846605, 846608}
 """Errors after which no stream helps: a client that shows none, a callback too old or unknown, an old stream."""
 UNSEEN = "\n\n\u200b"
-"""What an end has more than an update that said the same: some saw that WeCom drops such an end."""
+"""The mark that tells an end from an update with the same text: some saw that WeCom drops such an end."""
 MOST_CONFLICTS = 3
 """So often in a row a frame of a stream is in conflict with another before the stream is left."""
 

@@ -371,7 +371,11 @@ def test_what_waits_behind_an_answer_can_come_from_either_window(
     for turn in (windows.first, windows.second):
         turn().until(f"{COUNT} === 6")
         turn().until("document.querySelectorAll('[data-queue] li').length === 0")
-    assert [m["content"] for m in upstream.chats[-1].messages][::2] == ["go", "next", "last"]
+
+    def questions() -> list[str]:
+        return [message["content"] for message in upstream.chats[-1].messages][::2]
+
+    wait_for(lambda: questions() == ["go", "next", "last"], "the last one is asked, which is shown before")
     assert not upstream.chats[0].closed.is_set()
 
 

@@ -132,7 +132,7 @@ def test_an_answer_that_was_superseded_is_not_replayed(room: MakeRoom) -> None:
     events = read(here, "s", Place(old.run_id, 2))
     assert isinstance(events[0], Reset)
     assert events[0].text == "two"
-    assert here.desk.find_run(Place(old.run_id, 2)) is None
+    wait_for(lambda: here.desk.find_run(Place(old.run_id, 2)) is None, "the thread of the old one has given it back")
 
 
 def test_what_is_forgotten_is_read_by_nobody_when_its_id_is_in_use_again(room: MakeRoom) -> None:

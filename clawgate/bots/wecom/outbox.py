@@ -36,6 +36,16 @@ class _Owed(NamedTuple):
     frame: Frame
     place: int
 
+    def behind(self, ack: _Ack) -> _Owed:
+        """Return what is left once one of them has come too late.
+
+        A refusal makes the frame one that has to be sent again; with the last one it has arrived.
+        """
+        left = max(0, self.acks - 1)
+        if ack.code:
+            return _Owed(left, {}, self.place)
+        return _Owed(left, self.frame, self.place if left else 0)
+
 
 class Outbox:
     """Sends frames and waits for what WeCom says of them.
@@ -120,19 +130,16 @@ class Outbox:
             self._arrived = max(self._arrived, sent)
 
     def take(self, req_id: str, frame: Frame) -> None:
-        """Take an acknowledgement; one that nobody waits for is a welcome's, or came too late.
-
-        A refusal that came too late makes the frame one that has to be sent again.
-        """
+        """Take an acknowledgement; one that nobody waits for is a welcome's, or came too late."""
         code, words = frame.get("errcode"), frame.get("errmsg")
+        said = " ".join(words.split())[:200] if isinstance(words, str) else ""
+        ack = _Ack(code if isinstance(code, int) else -1, said)
         with self._changed:
             if req_id in self._waiting:
-                said = " ".join(words.split())[:200] if isinstance(words, str) else ""
-                ack = _Ack(code if isinstance(code, int) else -1, said)
                 self._waiting[req_id].append(ack)
                 self._changed.notify_all()
-            elif code and req_id in self._owed:
-                self._owed[req_id] = self._owed[req_id]._replace(frame={})
+            elif req_id in self._owed:
+                self._owed[req_id] = self._owed[req_id].behind(ack)
 
     def _was_taken(self, link: Link, req_id: str, acks: list[_Ack], owed: _Owed, ack_s: float) -> bool:
         """Wait for the acknowledgement of the last frame.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -222,6 +223,35 @@ def test_a_frame_that_has_arrived_is_not_sent_again(outbox: Outbox, link: FakeLi
     assert not outbox.send(other), "it was sent behind the ping"
     assert outbox.send(FRAME)
     assert link.sent == [FRAME, other]
+
+
+def test_a_frame_whose_acknowledgement_came_between_is_not_sent_again(outbox: Outbox, link: FakeLink) -> None:
+    assert not outbox.send(FRAME)
+    outbox.take("req", acknowledged())
+    assert outbox.send(FRAME)
+    assert link.sent == [FRAME]
+
+
+@pytest.mark.parametrize("code", [0, 45009])
+def test_an_acknowledgement_that_came_between_is_not_waited_for_again(
+    outbox: Outbox, link: FakeLink, code: int
+) -> None:
+    assert not outbox.send(FRAME)
+    outbox.take("req", acknowledged(code))
+    outbox._ack_s = DEADLINE_S
+    link.then = lambda: outbox.take("req", acknowledged())
+    began_at = time.monotonic()
+    assert outbox.send(whole(Place("req", "zhang", False), "more words"))
+    assert time.monotonic() - began_at < DEADLINE_S
+
+
+def test_of_two_frames_without_one_the_first_is_acknowledged_first(outbox: Outbox, link: FakeLink) -> None:
+    more = whole(Place("req", "zhang", False), "more words")
+    assert not outbox.send(FRAME)
+    assert not outbox.send(more)
+    outbox.take("req", acknowledged())
+    assert not outbox.send(more), "it may not have arrived"
+    assert link.sent == [FRAME, more, more]
 
 
 @pytest.mark.parametrize("reason", ["earlier", "changed", "refused", "elsewhere"])

@@ -14,7 +14,7 @@ import enum
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from clawgate.bots.failures import Disconnected
 from clawgate.bots.message import Message, Snapshot, Undelivered
@@ -53,6 +53,16 @@ class Way(enum.Enum):
     STREAM = 1
     PUSH = 2
     WHOLE = 3
+
+
+class _Old(NamedTuple):
+    """The end of an old stream that WeCom may have taken without a word: nothing else can end it then.
+
+    behind: the section of the next one.
+    """
+
+    content: str
+    behind: Section
 
 
 class WecomMessenger:
@@ -103,6 +113,7 @@ class WecomReply:
         self._stream_id = ""
         self._began_at = 0.0
         self._content = ""
+        self._old: _Old | None = None
         self._shown = 0
         self._conflicts = 0
 
@@ -128,14 +139,17 @@ class WecomReply:
         """
         ends_at = self._clock() + PATIENCE_S
         while not self._is_complete(snapshot):
-            content, *more = self._contents(snapshot)
+            old = self._old
+            content, *more = [old.content] if old else self._contents(snapshot)
             try:
                 self._deliver(content, ends_at)
             except Refused as error:
                 self._fall_back(error, snapshot)
                 continue
             self._close()
-            if not more:
+            if old:
+                self._begin(old.behind)
+            elif not more:
                 return
 
     def _contents(self, snapshot: Snapshot) -> list[str]:
@@ -149,7 +163,7 @@ class WecomReply:
         )
 
     def _show(self, snapshot: Snapshot) -> None:
-        if self._stream_id and self._clock() - self._began_at >= STREAM_S:
+        if self._old or (self._stream_id and self._clock() - self._began_at >= STREAM_S):
             self._roll(snapshot)
             return
         *full, content = self._contents(snapshot)
@@ -162,21 +176,27 @@ class WecomReply:
 
     def _roll(self, snapshot: Snapshot) -> None:
         """End a stream before WeCom does; what comes goes into a new one."""
+        full, old = ([], self._old) if self._old else self._old_in(snapshot)
+        if all(self._end(each) for each in full) and self._end(old.content, old):
+            self._begin(old.behind)
+
+    def _old_in(self, snapshot: Snapshot) -> tuple[list[str], _Old]:
+        """Return the messages that are full by now, and the end of the current one."""
         text = snapshot.text
         for cut in (whole_lines(text, self._section), len(text)):
-            contents = self._contents(snapshot._replace(text=text[:cut], remark=""))
-            if contents[-1] != SIGN_OF_LIFE:
+            *full, last = self._contents(snapshot._replace(text=text[:cut], remark=""))
+            if last != SIGN_OF_LIFE:
                 break
         else:
-            contents[-1] = snapshot.remark or self._words.waiting
-        if all(self._end(each) for each in contents):
-            self._begin(section_behind(text[:cut], self._section, cut))
+            last = snapshot.remark or self._words.waiting
+        return full, _Old(last, section_behind(text[:cut], self._section, cut))
 
-    def _end(self, content: str) -> bool:
+    def _end(self, content: str, old: _Old | None = None) -> bool:
         """End the current stream without waiting; tell whether WeCom acknowledged it."""
-        if self._pacing.claim_last(self._place.chat, self._place.req_id) or not self._outbox.send(
-            self._frame(content, is_last=True)
-        ):
+        if self._pacing.claim_last(self._place.chat, self._place.req_id):
+            return False
+        self._old = old
+        if not self._outbox.send(self._frame(content, is_last=True)):
             return False
         self._close()
         return True
@@ -257,6 +277,7 @@ class WecomReply:
         self._is_first = False
         self._conflicts = 0
         self._stream_id = self._content = ""
+        self._old = None
 
     def _is_complete(self, snapshot: Snapshot) -> bool:
         """Tell whether the messages before have all of an answer."""

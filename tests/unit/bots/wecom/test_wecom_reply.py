@@ -438,6 +438,33 @@ def test_a_stream_that_grows_old_in_its_first_line_ends_there(wecom: ScriptedWec
     assert wecom.messages[1].contents == [line, line + UNSEEN]
 
 
+@pytest.mark.parametrize("is_shown_again", [False, True])
+def test_an_old_stream_whose_end_was_not_acknowledged_is_ended_once(is_shown_again: bool) -> None:
+    """The scripted WeCom counts a frame after the end of a stream as a violation; its text would be seen nowhere."""
+    with ScriptedWecom(rules=Rules(per_minute=None, next_s=0.05)) as wecom, Bot(wecom, ack_s=0.05) as bot:
+        later = Later(bot)
+        later.reply.show(Snapshot("一\n"))
+        later.now, wecom.rules.unacknowledged = STREAM_S + 1, 1
+        later.reply.show(Snapshot("一\n二\n"))
+        if is_shown_again:
+            later.reply.show(Snapshot("一\n二\n三\n"))
+        later.reply.finish(over("一\n二\n三\n四"))
+    assert [each.content for each in wecom.messages] == ["一\n二\n", f"{ZH.continued}\n\n三\n四"]
+
+
+def test_one_that_began_as_the_old_one_was_full_is_ended_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedWecom(rules=Rules(per_minute=None, next_s=0.05)) as wecom, Bot(wecom, ack_s=0.05) as bot:
+        later, text = Later(bot), long_answer()[:10_000]
+        later.reply.show(Snapshot(text[:100]))
+        later.now = STREAM_S + 1
+        acknowledged = iter([True, False])
+        monkeypatch.setattr(wecom, "_is_acknowledged", lambda _: next(acknowledged, True))
+        later.reply.show(Snapshot(text[:8_000]))
+        later.reply.show(Snapshot(text[:9_000]))
+        later.reply.finish(over(text))
+    assert [line for line in lines_of(wecom.messages) if line != ZH.continued] == lines_of([Shown("", "", [text])])
+
+
 def test_only_the_first_message_behind_an_old_stream_says_so(wecom: ScriptedWecom, later: Later) -> None:
     later.reply.show(Snapshot("一\n"))
     later.now = STREAM_S + 1

@@ -8,9 +8,6 @@ from __future__ import annotations
 import uuid
 from typing import Any, NamedTuple
 
-CONTENT_BYTES = 20_480
-"""The longest content of a stream or of a message, in UTF-8."""
-
 
 class Place(NamedTuple):
     """The place of an answer.

@@ -112,7 +112,7 @@ class WecomReply:
         self._is_first = True
         self._stream_id = ""
         self._began_at = 0.0
-        self._content = ""
+        self._content = self._sent = ""
         self._old: _Old | None = None
         self._shown = 0
         self._conflicts = 0
@@ -276,7 +276,7 @@ class WecomReply:
     def _close_stream(self) -> None:
         self._is_first = False
         self._conflicts = 0
-        self._stream_id = self._content = ""
+        self._stream_id = self._content = self._sent = ""
         self._old = None
 
     def _is_complete(self, snapshot: Snapshot) -> bool:
@@ -291,6 +291,8 @@ class WecomReply:
             return frames.whole(self._place, content)
         if not self._stream_id:
             self._stream_id, self._began_at = frames.new_id("stream"), self._clock()
-        if is_last and content == self._content:
+        if not is_last:
+            self._sent = content
+        elif content in (self._content, self._sent):
             content += UNSEEN
         return frames.stream(self._place, self._stream_id, content, is_last=is_last)

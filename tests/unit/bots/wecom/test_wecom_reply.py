@@ -270,6 +270,16 @@ def test_what_a_second_stream_may_not_show_is_pushed(wecom: ScriptedWecom, bot: 
     assert len(streams) - len(first.contents) <= 3, "a frame that is refused counts, too"
 
 
+def test_an_end_says_something_new_behind_an_update_without_an_acknowledgement() -> None:
+    with ScriptedWecom(rules=Rules(next_s=0.05, is_dull=True)) as wecom, Bot(wecom, ack_s=0.05) as bot:
+        reply = bot.reply()
+        reply.show(Snapshot("一"))
+        wecom.rules.unacknowledged = 1
+        reply.show(Snapshot("一二"))
+        reply.finish(over("一二"))
+        assert wecom.messages[0].is_over
+
+
 @pytest.mark.parametrize("text", ["全部", "```\n全部\n```"])
 def test_an_end_says_something_new(wecom: ScriptedWecom, bot: Bot, text: str) -> None:
     """Some saw that WeCom drops an end that says what it shows already: the message goes on for ever."""

@@ -281,7 +281,7 @@ class ScriptedWecom:
             self.messages.append(shown)
         if time.monotonic() - shown.began_at > self.rules.stream_s:
             return EXPIRED
-        if shown.is_over and content != shown.content:
+        if shown.is_over and content != shown.contents[-1]:
             self._violate("a frame after the end of a stream")
         if finish and not content.replace("<think></think>", "").strip():
             self._violate(

@@ -205,6 +205,15 @@ def test_an_end_without_an_acknowledgement_is_sent_again_in_its_place() -> None:
     assert [each.contents for each in wecom.messages] == [["答", "答", "答"]]
 
 
+def test_an_end_that_shows_nothing_new_is_sent_again_in_its_place_too() -> None:
+    with ScriptedWecom(rules=Rules(next_s=0.05)) as wecom, Bot(wecom, ack_s=0.05) as bot:
+        reply = bot.reply()
+        reply.show(Snapshot("答"))
+        wecom.rules.unacknowledged = 1
+        reply.finish(over("答"))
+    assert [each.contents for each in wecom.messages] == [["答", f"答{UNSEEN}", f"答{UNSEEN}"]]
+
+
 @pytest.mark.parametrize(("unacknowledged", "copies"), [(1, 2), (20, 2)])
 def test_a_message_without_an_acknowledgement_is_sent_twice_at_most(unacknowledged: int, copies: int) -> None:
     with ScriptedWecom(rules=Rules(next_s=0.0)) as wecom, Bot(wecom, ack_s=0.02) as bot:

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 MAX_WORKS = 100
 """Answers and errands in hand: each has up to three threads, and a text."""
 MAX_WORKS_OF_ONE = 8
-"""Those of one conversation."""
+"""Those of one conversation; an errand has one place more, so that whoever wrote too much can still begin anew."""
 MAX_WORKS_OF_PERSON = 24
 """Those of one person in all chats: nobody takes the places of all others, however slow the messenger is."""
 MAX_QUESTION = 200_000
@@ -165,10 +165,14 @@ class Conversations:
         asking = partial(ask, self._gateway, self._identity.session_id_of(key), rules)
         reply = self._messenger.reply_to(message)
         return self._add(
-            message, key, rules, lambda place: Errand(key, asking, rules, reply, place, self._note, is_stop=is_stop)
+            message,
+            key,
+            rules,
+            lambda place: Errand(key, asking, rules, reply, place, self._note, is_stop=is_stop),
+            most=MAX_WORKS_OF_ONE + 1,
         )
 
-    def _add(self, message: Message, key: Key, rules: Rules, make: Make) -> bool:
+    def _add(self, message: Message, key: Key, rules: Rules, make: Make, *, most: int = MAX_WORKS_OF_ONE) -> bool:
         """Put a work at the end of its row, and start it; where there are too many, say so."""
         sentence = rules.words.busy
         work = None
@@ -176,7 +180,7 @@ class Conversations:
             if self._is_draining:
                 return False
             row = self._rows.get(key) or _Row()
-            if len(row.works) >= MAX_WORKS_OF_ONE:
+            if len(row.works) >= most:
                 sentence = "" if row.is_told else rules.words.too_many
                 row.is_told = True
             elif list(self._persons.values()).count(message.user) >= MAX_WORKS_OF_PERSON:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clawgate.bots.conversations import MAX_WORKS_OF_PERSON
+from clawgate.bots.conversations import MAX_WORKS_OF_ONE, MAX_WORKS_OF_PERSON
 from clawgate.bots.message import Snapshot
 from clawgate.bots.turn import Turn
 from clawgate.bots.words import ZH
@@ -186,6 +186,20 @@ def test_many_at_once_are_bounded(gate: Gateway, upstream: ScriptedOllama, bot: 
     wait_for(lambda: [final.text for final in bot.messenger.finals].count(ZH.too_many) == 1, "it is told once")
     assert bot.conversations.drain(15)
     wait_for(lambda: gate.streams == 0, "no answer is left at the gateway")
+
+
+def test_a_person_who_wrote_too_much_can_begin_anew(gate: Gateway, upstream: ScriptedOllama, bot: Bot) -> None:
+    upstream.script(text("春"), hang())
+    upstream.default(hang())
+    bot.messenger.go.clear()
+    bot.say("question")
+    wait_for(lambda: bot.messenger.replies[0].shown, "the messenger hangs")
+    for number in range(MAX_WORKS_OF_ONE):
+        bot.say(f"question {number}")
+    for _ in range(3):
+        bot.say("/new")
+    assert bot.conversations.count == MAX_WORKS_OF_ONE + 1
+    wait_for(lambda: gate.get(f"/api/sessions/{MINE}").status == 404, "the session is forgotten")
 
 
 def test_a_person_in_many_chats_leaves_places_to_others(gate: Gateway, upstream: ScriptedOllama, bot: Bot) -> None:

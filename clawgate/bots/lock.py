@@ -3,7 +3,7 @@
 Linux only: an abstract Unix socket has no file to be left behind, and is seen out of a service's private folders. Its
 name cannot be guessed, but /proc/net/unix shows it to everybody while a bot runs: another user could take it before the
 next start, and keep the bot from running for good. So the holder is asked whether it knows the bot's secret; who does
-not is not heeded.
+not is not heeded, and neither is a bot that a signal has stopped: it answers nobody.
 Source: man 7 unix, "Abstract sockets".
 """
 
@@ -58,7 +58,9 @@ class Lock:
                     raise
                 if self._is_held_by_a_bot():
                     raise Running from error
-                logger.warning("another process holds the name of this bot's lock, and is no bot: it is not heeded")
+                logger.warning(
+                    "another process holds the name of this bot's lock, and does not answer as a bot: it is not heeded"
+                )
                 return self
             self._socket = holding
             threading.Thread(target=self._answer, args=(holding,), name="lock", daemon=True).start()

@@ -61,7 +61,7 @@ def test_another_user_who_has_seen_the_name_keeps_no_bot_from_running(
         if is_listening:
             taken.listen()
         with lock:
-            assert "is no bot" in caplog.text
+            assert "does not answer as a bot" in caplog.text
 
 
 def test_who_asks_and_says_nothing_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

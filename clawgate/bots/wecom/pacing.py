@@ -24,6 +24,8 @@ SLOWEST = 10.0
 """So many times the usual pause between updates, just before there are none."""
 LAST_PAUSE_S = 0.5
 """The pause before the frame that ends an answer."""
+ENDS_HELD = 2
+"""So many pauses between updates no end comes where WeCom has refused one for too much."""
 MAX_CHATS = 1000
 RIVAL_S = 10.0
 """So long an answer keeps its share of the updates without taking its turn."""
@@ -66,6 +68,7 @@ class Pacing:
         with self._lock:
             now, known = self._clock(), self._chat(chat)
             wait_s = known.wait_s(now, min(LAST_PAUSE_S, self.update_s), PER_MINUTE, PER_HOUR)
+            wait_s = max(wait_s, known.ends_held_until - now)
             known.updates_at = now + wait_s + LAST_PAUSE_S if wait_s else 0.0
             known.rivals.pop(answer, None)
             if not wait_s:
@@ -76,6 +79,11 @@ class Pacing:
         """Let no update come for a while: WeCom finds that too much comes."""
         with self._lock:
             self._chat(chat).held_until = self._clock() + pause_s
+
+    def hold_ends(self, chat: str) -> None:
+        """Let one answer at a time ask whether its end may come now: each refusal takes room of the chat's minute."""
+        with self._lock:
+            self._chat(chat).ends_held_until = self._clock() + ENDS_HELD * self.update_s
 
     def _chat(self, name: str) -> _Chat:
         known = self._chats.pop(name, None) or _Chat()
@@ -106,14 +114,15 @@ class _Chat:
     """When its frames went out.
 
     rivals: the answers that are updated there now.
-    updates_at: an update waits so long, for an end that waits, too. held_until: see `hold`.
+    updates_at: an update waits so long, for an end that waits, too. held_until: see `hold`; ends_held_until: see
+    `hold_ends`.
     """
 
     def __init__(self) -> None:
         self.sent: deque[float] = deque(maxlen=PER_HOUR)
         self.rivals: dict[str, _Rival] = {}
         self.updates_at = 0.0
-        self.held_until = 0.0
+        self.held_until = self.ends_held_until = 0.0
 
     def turn_s(self, answer: str, now: float, pause_s: float) -> float:
         """Return the seconds until it is an answer's turn: each of the others has had an update by then."""

@@ -230,6 +230,8 @@ class WecomReply:
                 if error.code not in PASSING or self._is_in_conflict(error):
                     raise
                 problem = str(error)
+                if error.code == TOO_OFTEN:
+                    self._pacing.hold_ends(self._place.chat)
             self._pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         raise Undelivered(problem)

@@ -139,6 +139,15 @@ def test_a_hold_stops_updates_alone(clock: Clock) -> None:
     assert pacing.claim_last("c") == 0.0
 
 
+def test_an_end_that_is_too_much_holds_the_ends_of_its_chat_for_a_while(clock: Clock) -> None:
+    pacing = Pacing(2.1, clock)
+    pacing.hold_ends("c")
+    assert pacing.claim_last("c") == pytest.approx(4.2)
+    assert pacing.claim_last("other") == 0.0
+    clock.now += 4.3
+    assert pacing.claim_last("c") == 0.0
+
+
 def test_chats_are_bounded_and_the_latest_ones_are_kept(clock: Clock) -> None:
     pacing = Pacing(2.1, clock)
     assert pacing.claim_update("first")

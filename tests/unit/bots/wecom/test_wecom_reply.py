@@ -378,6 +378,24 @@ def test_too_many_updates_are_held_back_and_the_end_is_not(wecom: ScriptedWecom,
     assert [each.contents for each in wecom.messages] == [["一二"]]
 
 
+def test_an_end_that_is_too_much_is_not_tried_again_and_again(wecom: ScriptedWecom, bot: Bot) -> None:
+    """A bot that was restarted does not know how much was in the chat; each refusal may count, too."""
+    tried: list[float] = [0.0]
+
+    def pause(seconds: float) -> None:
+        tried.append(tried[-1] + seconds)
+
+    def now() -> float:
+        return tried[-1]
+
+    messenger = WecomMessenger(bot.outbox, Pacing(2.1, now), lambda: ZH, now, pause)
+    reply = messenger.reply_to(bot.hears("问"))
+    wecom.rules.refusals.extend([TOO_OFTEN] * 3)
+    reply.finish(over("答"))
+    assert [each.contents for each in wecom.messages] == [["答"]]
+    assert now() > 3 * 4
+
+
 def test_an_update_that_is_refused_for_another_reason_is_skipped(wecom: ScriptedWecom, bot: Bot) -> None:
     reply = bot.reply()
     wecom.rules.refusals.append((40058, "invalid parameter"))

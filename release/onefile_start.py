@@ -102,8 +102,9 @@ def _check_path(folder: str) -> None:
 def _make(folder: str) -> None:
     """Make the folder where it is not there, and refuse it where another user could change what lies in it.
 
-    Whoever owns a folder on the way, or can write to it, can put another one in the place of the next. Where that takes
-    the owner (/tmp), the next one's owner tells. So it is with the links on the way, and with what they lead to.
+    The owner of a folder on the way, and all who can write to it, can put another one in the place of the next. Where
+    that takes the owner (/tmp), the next one's owner tells. So it is with the links on the way, and with what they lead
+    to.
     """
     path, left, links = "/", folder.split("/")[::-1], 0
     while left:

@@ -96,7 +96,7 @@ class Sentences:
     def _next(self) -> _Sentence | None:
         """Take what waits, unless its chat has a thread, which takes it then.
 
-        Where there is nothing, this thread counts no more, so that the next sentence has one.
+        A thread that finds nothing counts no more, so that the next sentence has one.
         """
         with self._lock:
             for number, sentence in enumerate(self._waiting):

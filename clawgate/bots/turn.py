@@ -154,7 +154,7 @@ class Turn:
     def _open_code(self) -> None:
         """Have what goes on in the middle of code begin as code: a message is a document of its own.
 
-        Where the answer is being ended right now, all of its text is waited for.
+        It waits for all of the text of an answer that is being ended right now.
         """
         until = time.monotonic() + SETTLE_S
         try:
@@ -292,8 +292,7 @@ def _interrupt(answer: Answer) -> None:
             answer.interrupt()
             return
         except ClientError as error:
-            level = (
-                logging.DEBUG if error.code == "unknown_session" else logging.WARNING
-            )  # forgotten meanwhile: no fault
+            is_forgotten = error.code == "unknown_session"  # meanwhile, which is no fault
+            level = logging.DEBUG if is_forgotten else logging.WARNING
             logger.log(level, "session %s: the interrupt failed: %s (%s)", answer.session_id, error, error.code)
         time.sleep(TRY_PAUSE_S * number)

@@ -52,7 +52,7 @@ class Endpoint:
         self.url: str = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
         self._token = token
         self._auth = _sign_in(parts.username, parts.password)
-        self._proxies = {"no_proxy": parts.hostname or ""} if is_loopback(parts.hostname or "") else {}
+        self._proxies = proxies_for(parts.hostname or "")
 
     @contextmanager
     def request(
@@ -150,6 +150,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def proxies_for(host: str) -> dict[str, str]:
+    """Return what requests adds to the proxies of the environment: to this machine itself none leads."""
+    return {"no_proxy": host} if is_loopback(host) else {}
+
+
 def _parts(url: str) -> SplitResult:
     expected = f'url: expected an address like "http://127.0.0.1:18789", got "{url}"'
     try:
@@ -162,13 +167,15 @@ def _parts(url: str) -> SplitResult:
     return parts
 
 
-class _NoSignIn(AuthBase):
+class NoSignIn(AuthBase):
+    """No name and no password: without it requests would ask a ~/.netrc."""
+
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
 
 
 def _sign_in(name: str | None, password: str | None) -> AuthBase:
-    return HTTPBasicAuth(unquote(name), unquote(password or "")) if name else _NoSignIn()
+    return HTTPBasicAuth(unquote(name), unquote(password or "")) if name else NoSignIn()
 
 
 class _Words(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from clawgate.config.declaration import setting
 
 @dataclass(frozen=True, kw_only=True)
 class BotsConfig:
-    """The bots of DingTalk and WeCom. What is fixed belongs to their connections."""
+    """The bots of DingTalk and WeCom. The fixed ones belong to their connections."""
 
     gateway_url: str | None = setting(
         None,

@@ -47,9 +47,8 @@ def expects(expected: str) -> Callable[[Callable[[Any], Any]], Check]:
 @expects("an http:// or https:// URL without user, query or fragment")
 def base_url(url: str) -> str:
     """Take a URL that paths can be appended to, without its final slashes, and its scheme in lower case."""
-    parts = urlsplit(url)
-    is_more = re.search(r"[?#\s]", url) is not None or parts.username is not None or not url.isprintable()
-    if parts.scheme not in ("http", "https") or parts.port == 0 or is_more or not _is_host(parts.hostname or ""):
+    parts = urlsplit(_with_host(url, ("http", "https")))
+    if parts.username is not None:
         raise ValueError(url)
     return parts.scheme + url[len(parts.scheme) :].rstrip("/")
 

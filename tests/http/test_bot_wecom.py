@@ -56,9 +56,11 @@ def wecom(gate: Gateway, upstream: ScriptedOllama) -> Iterator[ScriptedWecom]:
 
 
 def test_an_answer_streams_from_ollama_to_the_chat(wecom: ScriptedWecom, upstream: ScriptedOllama) -> None:
-    goes_on = threading.Event()
-    upstream.script(thinking("想"), text("春眠"), wait(goes_on), text("不觉晓"), done())
+    begins, goes_on = threading.Event(), threading.Event()
+    upstream.script(thinking("想"), wait(begins), text("春眠"), wait(goes_on), text("不觉晓"), done())
     wecom.say("背诗")
+    wecom.wait(lambda: wecom.messages, "the sign of life is seen")
+    begins.set()
     wecom.wait(lambda: wecom.messages and "春眠" in wecom.messages[0].contents, "the first words are seen")
     goes_on.set()
     (message,) = wecom.answer()

@@ -1,7 +1,7 @@
 """A scripted DingTalk: stream mode, webhooks, robot messages and cards on this machine, with DingTalk's own rules.
 
-What a test does not want to happen by chance is scripted (`fail`, `disconnect`, `drop`, `expire_tokens`); what no bot
-may do is noted in `violations`, and fails the test at its end. Clocks are shortened by the test: `ack_s`.
+Tests script its failures (`fail`, `disconnect`, `drop`, `expire_tokens`). A breach of its rules by a bot is noted in
+`violations`, and fails the test at its end. Clocks are shortened by the test: `ack_s`.
 """
 
 from __future__ import annotations

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
-from requests.auth import AuthBase
 
 from clawgate.bots.dingtalk.failures import NO_JSON, ApiError
 from clawgate.bots.dingtalk.pacing import Rate
 from clawgate.bots.dingtalk.token import Token
-from clawgate.client.endpoint import BROKEN, SILENT, is_loopback, read
+from clawgate.client.endpoint import BROKEN, SILENT, NoSignIn, is_loopback, proxies_for, read
 from clawgate.client.failures import NotAGateway, cause_of
 
 BOT_MESSAGES = "/v1.0/im/bot/messages/get"
@@ -175,7 +174,6 @@ class Api:
         wait_s = self._rate.wait_s(self._clock())
         if wait_s > 0:
             self._pause(wait_s)
-        host = urlsplit(url).hostname or ""
         try:
             with (
                 requests.Session() as session,
@@ -184,8 +182,8 @@ class Api:
                     url,
                     data=encode(body),
                     headers={"Content-Type": "application/json", "Accept": "application/json", **headers},
-                    auth=_NoSignIn(),  # else a ~/.netrc would be asked
-                    proxies={"no_proxy": host} if is_loopback(host) else {},
+                    auth=NoSignIn(),
+                    proxies=proxies_for(urlsplit(url).hostname or ""),
                     timeout=TIMES_S,
                     allow_redirects=False,
                     stream=True,
@@ -222,11 +220,6 @@ def encode(body: Mapping[str, Any]) -> bytes:
 def _is_plain(given: str) -> bool:
     """Tell whether a text can stand in a URL or a header, and in one line of a log."""
     return bool(given) and given.isascii() and given.isprintable() and " " not in given
-
-
-class _NoSignIn(AuthBase):
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
 
 
 _TOKEN = "x-acs-dingtalk-access-token"

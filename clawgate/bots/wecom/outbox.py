@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -147,11 +146,8 @@ class Outbox:
         Those of frames before that came too late have the same req_id: the last one that comes counts, for as long as
         some may be missing.
         """
-        ends_at = time.monotonic() + ack_s
         with self._changed:
-            self._changed.wait_for(
-                lambda: len(acks) >= owed.acks or self._link is not link, max(0.0, ends_at - time.monotonic())
-            )
+            self._changed.wait_for(lambda: len(acks) >= owed.acks or self._link is not link, ack_s)
             if acks and acks[-1].code:
                 raise Refused(acks[-1].code, acks[-1].words)
             if acks:
